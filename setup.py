@@ -1,0 +1,85 @@
+"""Build the compiled modules of hft-fastcore; metadata and tool settings are in pyproject.toml.
+
+Switches (environment):
+    FASTCORE_DEBUG=1          bounds, None and initialisation checks and fc_assert on, -O1 -g
+    FASTCORE_SANITIZE=LIST    -fsanitize=LIST, for example "address,undefined" or "thread"
+"""
+
+import os
+import sys
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# One extension per concept, from the ground up: a module imports only modules above it.
+MODULES = (
+    "records",
+    "clock",
+    "histogram",
+    "ring",
+    "symbols",
+    "zscore",
+    "avellaneda",
+    "tickstore",
+    "book",
+    "itch",
+    "portfolio",
+    "risk",
+    "exchange",
+    "engine",
+    "_bench",
+)
+
+DEBUG = os.environ.get("FASTCORE_DEBUG", "0") == "1"
+SANITIZE = os.environ.get("FASTCORE_SANITIZE", "")
+
+# Checks differ between builds; semantics never do.
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": DEBUG,
+    "initializedcheck": DEBUG,
+    "nonecheck": DEBUG,
+    "wraparound": False,
+    "cdivision": True,
+    "auto_pickle": False,
+    "binding": False,
+    "embedsignature": True,
+    "embedsignature.format": "clinic",
+}
+
+MACROS = [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
+if sys.platform == "win32":
+    FLAGS, LINK = ["/O2", "/std:c11", "/W3", "/fp:precise"], []
+else:
+    FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden", "-ffp-contract=off"]
+    FLAGS += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0"]
+    LINK = [] if DEBUG or SANITIZE or sys.platform == "darwin" else ["-Wl,-s"]
+if DEBUG:
+    MACROS.append(("FC_DEBUG", "1"))
+if SANITIZE:
+    FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
+    LINK += [f"-fsanitize={SANITIZE}"]
+
+
+def extension(name, suffix=".pyx"):
+    return Extension(
+        f"fastcore.{name}",
+        [f"src/fastcore/{name}{suffix}"],
+        include_dirs=["src/fastcore/_c", numpy.get_include()],
+        define_macros=MACROS,
+        extra_compile_args=FLAGS,
+        extra_link_args=LINK,
+    )
+
+
+UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
+setup(
+    ext_modules=cythonize(
+        [extension(name) for name in MODULES if os.path.exists(f"src/fastcore/{name}.pyx")] + [extension(UTILITY, ".c")],
+        compiler_directives=DIRECTIVES,
+        shared_utility_qualified_name=f"fastcore.{UTILITY}",
+        include_path=["src"],
+        nthreads=0 if sys.platform == "win32" else os.cpu_count() or 0,
+    ),
+)

@@ -1,0 +1,59 @@
+/* Compiler and platform differences in one place. */
+#ifndef FC_PLATFORM_H
+#define FC_PLATFORM_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#if defined(_MSC_VER)
+#include <intrin.h>
+#include <malloc.h>
+#define FC_LIKELY(x) (x)
+#define FC_UNLIKELY(x) (x)
+#define FC_PREFETCH(p) ((void)(p))
+#define FC_PREFETCH_WRITE(p) ((void)(p))
+#else
+#define FC_LIKELY(x) __builtin_expect(!!(x), 1)
+#define FC_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define FC_PREFETCH(p) __builtin_prefetch((p), 0, 3)
+#define FC_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
+#endif
+
+#define FC_CACHE_LINE 64
+
+/* Invariants: checked in debug builds only. */
+#ifdef FC_DEBUG
+#include <stdio.h>
+#define fc_assert(x) \
+    ((x) ? (void)0 : (fprintf(stderr, "%s:%d: invariant failed: %s\n", __FILE__, __LINE__, #x), abort()))
+#else
+#define fc_assert(x) ((void)0)
+#endif
+
+/* Cache-line aligned, zeroed memory; NULL on failure or overflow. A cdef class does not honour alignment of its members. */
+static inline void *fc_alloc(size_t count, size_t size) {
+    if (size && count > (SIZE_MAX - FC_CACHE_LINE) / size) return NULL;
+    size_t bytes = (count * size + FC_CACHE_LINE - 1) & ~(size_t)(FC_CACHE_LINE - 1);
+    if (!bytes) bytes = FC_CACHE_LINE;
+#if defined(_MSC_VER)
+    unsigned char *p = (unsigned char *)_aligned_malloc(bytes, FC_CACHE_LINE);
+#else
+    unsigned char *p = (unsigned char *)aligned_alloc(FC_CACHE_LINE, bytes);
+#endif
+    if (!p) return NULL;
+    /* Written, not calloc'ed: the pages must be faulted in before the hot path sees them. */
+    for (size_t i = 0; i < bytes; i += 8) *(volatile uint64_t *)(p + i) = 0;
+    return p;
+}
+
+static inline void fc_free(void *p) {
+#if defined(_MSC_VER)
+    _aligned_free(p);
+#else
+    free(p);
+#endif
+}
+
+#endif

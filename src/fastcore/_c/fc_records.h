@@ -1,0 +1,137 @@
+/* The event and the tick: layouts, kinds, sides, flags, sentinels, result codes.
+
+   offset  size  field (event, one cache line)
+   0       8     seq        publication number: the commit word, written last with release order
+   8       8     exch_ns    exchange time, ns since the UNIX epoch
+   16      8     local_ns   receive time, ns since the UNIX epoch; 0 where there is none
+   24      4     symbol_id
+   28      1     kind       enum fc_kind
+   29      1     side       +1 buy, -1 sell, 0 none; the resting side for executions
+   30      2     flags      enum fc_flag
+   32      32    payload    4 x int64, named by kind
+*/
+#ifndef FC_RECORDS_H
+#define FC_RECORDS_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct fc_event {
+    uint64_t seq;
+    int64_t exch_ns;
+    int64_t local_ns;
+    uint32_t symbol_id;
+    uint8_t kind;
+    int8_t side;
+    uint16_t flags;
+    union {
+        int64_t payload[4];
+        struct {
+            int64_t price;    /* ticks; FC_NO_PRICE where the message carries none */
+            int64_t size;     /* lots */
+            int64_t order_id; /* bit pattern of the venue's unsigned 64-bit reference */
+            union {
+                int64_t match_id;     /* execute, trade, fill */
+                int64_t new_order_id; /* replace */
+            };
+        };
+        struct {
+            int64_t bid, ask;           /* ticks; FC_NO_PRICE for an empty side */
+            int64_t bid_size, ask_size; /* lots */
+        };
+    };
+} fc_event_t;
+
+/* Native "QIdd": four bytes of padding after symbol_id. */
+typedef struct fc_tick {
+    uint64_t timestamp_ns;
+    uint32_t symbol_id;
+    uint32_t pad;
+    double price;
+    double volume;
+} fc_tick_t;
+
+static_assert(sizeof(fc_event_t) == 64, "an event is one cache line");
+static_assert(offsetof(fc_event_t, exch_ns) == 8, "layout");
+static_assert(offsetof(fc_event_t, local_ns) == 16, "layout");
+static_assert(offsetof(fc_event_t, symbol_id) == 24, "layout");
+static_assert(offsetof(fc_event_t, kind) == 28, "layout");
+static_assert(offsetof(fc_event_t, side) == 29, "layout");
+static_assert(offsetof(fc_event_t, flags) == 30, "layout");
+static_assert(offsetof(fc_event_t, payload) == 32, "layout");
+static_assert(offsetof(fc_event_t, new_order_id) == 56, "layout");
+static_assert(offsetof(fc_event_t, ask_size) == 56, "layout");
+static_assert(sizeof(fc_tick_t) == 32, "a tick is native QIdd");
+static_assert(offsetof(fc_tick_t, symbol_id) == 8, "layout");
+static_assert(offsetof(fc_tick_t, price) == 16, "layout");
+static_assert(offsetof(fc_tick_t, volume) == 24, "layout");
+
+/* Outside the range of any price, and never 0. */
+#define FC_NO_PRICE INT64_MIN
+#define FC_NO_SYMBOL UINT32_MAX
+
+enum fc_side { FC_SELL = -1, FC_NO_SIDE = 0, FC_BUY = 1 };
+
+enum fc_kind {
+    FC_KIND_NONE = 0,
+    FC_KIND_QUOTE = 1,    /* bid, ask, bid_size, ask_size: best prices changed */
+    FC_KIND_TRADE = 2,    /* price, size, order_id, match_id: a print that touches no displayed order */
+    FC_KIND_ADD = 3,      /* price, size, order_id */
+    FC_KIND_EXECUTE = 4,  /* price (or none: the order's own), size, order_id, match_id */
+    FC_KIND_CANCEL = 5,   /* size taken off order_id */
+    FC_KIND_DELETE = 6,   /* order_id leaves the book */
+    FC_KIND_REPLACE = 7,  /* price, size, order_id, new_order_id; loses its place in the queue */
+    FC_KIND_LEVEL = 8,    /* price, size: the total of a price level */
+    FC_KIND_CLEAR = 9,    /* the book is empty */
+    FC_KIND_STATUS = 10,  /* payload[0]: trading state, payload[1]: reason */
+    FC_KIND_TIMER = 11,
+    FC_KIND_ORDER = 12,   /* own order sent: price, size, order_id */
+    FC_KIND_ACK = 13,     /* own order accepted */
+    FC_KIND_FILL = 14,    /* own order filled: price, size, order_id, match_id */
+    FC_KIND_REJECT = 15,  /* own order refused: payload[3] is the result code */
+    FC_KIND_PULL = 16,    /* own cancel sent: order_id */
+    FC_KIND_PULLED = 17,  /* own order cancelled: size that was left, order_id */
+    FC_KIND_SYSTEM = 18,  /* payload[0]: session event code */
+    FC_KIND_LISTING = 19, /* payload[0]: eight bytes of symbol, payload[1]: round lot */
+    FC_KIND_CROSS = 20,   /* price, size, payload[2]: cross type, match_id */
+    FC_KIND_COUNT = 21
+};
+
+enum fc_flag {
+    FC_FLAG_CONTINUED = 1,     /* the next event carries more values of the same message */
+    FC_FLAG_HIDDEN = 2,        /* against non-displayed liquidity */
+    FC_FLAG_NOT_PRINTABLE = 4, /* must not be counted in volume */
+    FC_FLAG_SNAPSHOT = 8,      /* part of an image of the book, not a change */
+    FC_FLAG_OWN = 16           /* caused by one of our own orders */
+};
+
+/* Outcomes of nogil calls; errors.py maps them to exceptions. */
+enum fc_result {
+    FC_OK = 0,
+    FC_FULL = 1,
+    FC_EMPTY = 2,
+    FC_CLOSED = 3,
+    FC_PEER_DEAD = 4,
+    FC_OVERRUN = 5,
+    FC_LAYOUT = 6,
+    FC_LOCKED = 7,
+    FC_CORRUPT = 8,
+    FC_IO = 9,
+    FC_NO_MEMORY = 10,
+    FC_SHORT_BUFFER = 11,
+    FC_UNKNOWN_TYPE = 12,
+    FC_BAD_LENGTH = 13,
+    FC_UNKNOWN_SYMBOL = 14,
+    FC_UNKNOWN_ORDER = 15,
+    FC_DUPLICATE_ORDER = 16,
+    FC_BAD_PRICE = 17,
+    FC_BAD_SIZE = 18,
+    FC_LIMIT_SIZE = 19,
+    FC_LIMIT_POSITION = 20,
+    FC_LIMIT_COLLAR = 21,
+    FC_NO_REFERENCE = 22,
+    FC_STORE_FAILED = 23
+};
+
+#endif

@@ -1,0 +1,3 @@
+"""The records of the core, for ``cimport``: the same declarations as ``_types``."""
+
+from fastcore._types cimport event_t, tick_t

@@ -1,0 +1,161 @@
+"""The 64-byte event and the 32-byte tick as NumPy dtypes, with their kinds, sides, flags and sentinels.
+
+Layout (``fc_records.h`` asserts it at compile time, ``tests/test_layout.py`` against NumPy)::
+
+    0        8         16         24          28     29     30      32                              64
+    | seq u8 | exch_ns | local_ns | symbol_id | kind | side | flags | payload: 4 x int64, by kind   |
+
+The commit word ``seq`` is written last, with release order, when a record is published in a ring or a store.
+"""
+
+import numpy as np
+
+from fastcore cimport _types as t
+
+__all__ = [
+    "EVENT_DTYPE",
+    "QUOTE_DTYPE",
+    "REPLACE_DTYPE",
+    "TICK_DTYPE",
+    "BUY",
+    "SELL",
+    "NO_SIDE",
+    "NO_PRICE",
+    "NO_SYMBOL",
+    "KINDS",
+    "FLAGS",
+    "kind_name",
+    "layout",
+]
+
+_HEAD = [
+    ("seq", np.uint64),
+    ("exch_ns", np.int64),
+    ("local_ns", np.int64),
+    ("symbol_id", np.uint32),
+    ("kind", np.uint8),
+    ("side", np.int8),
+    ("flags", np.uint16),
+]
+
+
+def _event_dtype(*payload):
+    return np.dtype(_HEAD + [(name, np.int64) for name in payload])
+
+
+# One layout under three sets of payload names: events.view(QUOTE_DTYPE) costs nothing.
+EVENT_DTYPE = _event_dtype("price", "size", "order_id", "match_id")
+QUOTE_DTYPE = _event_dtype("bid", "ask", "bid_size", "ask_size")
+REPLACE_DTYPE = _event_dtype("price", "size", "order_id", "new_order_id")
+TICK_DTYPE = np.dtype(
+    {
+        "names": ["timestamp_ns", "symbol_id", "price", "volume"],
+        "formats": [np.uint64, np.uint32, np.float64, np.float64],
+        "offsets": [0, 8, 16, 24],
+        "itemsize": 32,
+    }
+)
+
+BUY = t.BUY
+SELL = t.SELL
+NO_SIDE = t.NO_SIDE
+NO_PRICE = t.NO_PRICE
+NO_SYMBOL = t.NO_SYMBOL
+
+KINDS = {
+    "none": t.KIND_NONE,
+    "quote": t.KIND_QUOTE,
+    "trade": t.KIND_TRADE,
+    "add": t.KIND_ADD,
+    "execute": t.KIND_EXECUTE,
+    "cancel": t.KIND_CANCEL,
+    "delete": t.KIND_DELETE,
+    "replace": t.KIND_REPLACE,
+    "level": t.KIND_LEVEL,
+    "clear": t.KIND_CLEAR,
+    "status": t.KIND_STATUS,
+    "timer": t.KIND_TIMER,
+    "order": t.KIND_ORDER,
+    "ack": t.KIND_ACK,
+    "fill": t.KIND_FILL,
+    "reject": t.KIND_REJECT,
+    "pull": t.KIND_PULL,
+    "pulled": t.KIND_PULLED,
+    "system": t.KIND_SYSTEM,
+    "listing": t.KIND_LISTING,
+    "cross": t.KIND_CROSS,
+}
+FLAGS = {
+    "continued": t.FLAG_CONTINUED,
+    "hidden": t.FLAG_HIDDEN,
+    "not_printable": t.FLAG_NOT_PRINTABLE,
+    "snapshot": t.FLAG_SNAPSHOT,
+    "own": t.FLAG_OWN,
+}
+_KIND_NAMES = {value: name for name, value in KINDS.items()}
+
+
+def kind_name(kind):
+    """Return the name of an event kind.
+
+    Parameters
+    ----------
+    kind : int
+        Value of the ``kind`` field of an event.
+
+    Returns
+    -------
+    str
+        Name, as in ``KINDS``.
+
+    Raises
+    ------
+    ValueError
+        If no kind has that number.
+    """
+    try:
+        return _KIND_NAMES[int(kind)]
+    except KeyError:
+        raise ValueError(f"kind must be one of 0..{t.KIND_COUNT - 1}: kind={kind}") from None
+
+
+def layout():
+    """Return the layout of the C structs, measured by the compiler.
+
+    Returns
+    -------
+    dict
+        ``{"event": {field: (offset, size), ..., "": (0, sizeof)}, "tick": {...}}`` in bytes.
+    """
+    cdef t.event_t e
+    cdef t.tick_t k
+    cdef char* b = <char*> &e
+    cdef char* c = <char*> &k
+    return {
+        "event": {
+            "seq": (<char*> &e.seq - b, sizeof(e.seq)),
+            "exch_ns": (<char*> &e.exch_ns - b, sizeof(e.exch_ns)),
+            "local_ns": (<char*> &e.local_ns - b, sizeof(e.local_ns)),
+            "symbol_id": (<char*> &e.symbol_id - b, sizeof(e.symbol_id)),
+            "kind": (<char*> &e.kind - b, sizeof(e.kind)),
+            "side": (<char*> &e.side - b, sizeof(e.side)),
+            "flags": (<char*> &e.flags - b, sizeof(e.flags)),
+            "price": (<char*> &e.price - b, sizeof(e.price)),
+            "size": (<char*> &e.size - b, sizeof(e.size)),
+            "order_id": (<char*> &e.order_id - b, sizeof(e.order_id)),
+            "match_id": (<char*> &e.match_id - b, sizeof(e.match_id)),
+            "new_order_id": (<char*> &e.new_order_id - b, sizeof(e.new_order_id)),
+            "bid": (<char*> &e.bid - b, sizeof(e.bid)),
+            "ask": (<char*> &e.ask - b, sizeof(e.ask)),
+            "bid_size": (<char*> &e.bid_size - b, sizeof(e.bid_size)),
+            "ask_size": (<char*> &e.ask_size - b, sizeof(e.ask_size)),
+            "": (0, sizeof(e)),
+        },
+        "tick": {
+            "timestamp_ns": (<char*> &k.timestamp_ns - c, sizeof(k.timestamp_ns)),
+            "symbol_id": (<char*> &k.symbol_id - c, sizeof(k.symbol_id)),
+            "price": (<char*> &k.price - c, sizeof(k.price)),
+            "volume": (<char*> &k.volume - c, sizeof(k.volume)),
+            "": (0, sizeof(k)),
+        },
+    }

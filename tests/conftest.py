@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("default")
+
+
+@pytest.fixture(params=["compiled", "reference"])
+def impl(request: pytest.FixtureRequest) -> ModuleType:
+    """The module under test, named by ``MODULE`` in the test file: once compiled, once its plain-Python twin."""
+    package = "fastcore" if request.param == "compiled" else "fastcore.reference"
+    return import_module(f"{package}.{request.module.MODULE}")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Directory of recorded market data; the tests that need it skip where the variable is not set."""
+    value = os.environ.get("FASTCORE_TEST_DATA")
+    if not value:
+        pytest.skip("FASTCORE_TEST_DATA is not set: no recorded market data here")
+    path = Path(value)
+    assert (path / "itch").is_dir(), f"FASTCORE_TEST_DATA is set and holds no market data: {value}"
+    return path
