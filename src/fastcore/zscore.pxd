@@ -52,10 +52,8 @@ cdef extern from "fc_correlation.h" nogil:
     void correlation_update "fc_correlation_update"(correlation_t* c, const double* x) noexcept
     # Correlation of two series over the newest window; NaN where it does not exist.
     double correlation_get "fc_correlation_get"(const correlation_t* c, int64_t i, int64_t j) noexcept
-    # Make what correlation_mean needs, once after an update.
-    void correlation_scales "fc_correlation_scales"(correlation_t* c) noexcept
-    # Mean correlation of a series with the others; NaN where there is none.
-    double correlation_mean "fc_correlation_mean"(const correlation_t* c, int64_t i) noexcept
+    # Mean correlation of every series with the others, out[series]; NaN where there is none.
+    void correlation_means "fc_correlation_means"(correlation_t* c, double* out) noexcept
     # The whole matrix, out[series][series].
     void correlation_matrix "fc_correlation_matrix"(correlation_t* c, double* out) noexcept
 
@@ -85,4 +83,5 @@ cdef class OptimizedSignalEngine:
     cdef readonly RollingCorrelation correlation
     cdef readonly object prices
     cdef object _returns
+    cdef object _means
     cdef object _last

@@ -6,8 +6,8 @@ Definitions
 
 NaN policy
     A value that is not finite makes NaN of exactly the windows that hold it, in batch and in streaming form alike, and of
-    nothing else; signals are 0 there. A window whose spread is beyond about 1e150 (its squares overflow) is NaN as well; one
-    whose spread is below about 1e-150 (its squares vanish) counts as constant.
+    nothing else; signals are 0 there. A variance or z-score is NaN as well where the squares overflow, at a spread beyond about
+    1e150; squares vanish below a spread of about 1e-160, which then counts as constant.
 
 Accuracy
     No value is ever subtracted from a running sum, and every window is measured about one of its own points: nothing drifts,
@@ -1030,11 +1030,8 @@ cdef class RollingCorrelation:
 
         **Thread safety**: one thread at a time per object.
         """
-        cdef int64_t i
         cdef cnp.ndarray result = np.empty(self._c.series)
-        correlation_scales(&self._c)
-        for i in range(self._c.series):
-            _data(result)[i] = correlation_mean(&self._c, i)
+        correlation_means(&self._c, _data(result))
         return result
 
     def reset(self):
@@ -1095,7 +1092,7 @@ cdef class OptimizedSignalEngine:
         cdef int64_t n = _check_window(num_symbols, 30_000, "num_symbols")
         self.correlation = RollingCorrelation(n, 100)
         self._last = np.full(n, NAN)
-        self._returns = np.empty(n)
+        self._returns, self._means = np.empty(n), np.empty(n)
         self.prices = self._last.view()
         self.prices.setflags(write=False)
 
@@ -1140,6 +1137,7 @@ cdef class OptimizedSignalEngine:
         cdef const int64_t* id = <const int64_t*> cnp.PyArray_DATA(index)
         cdef double* r = _data(returns)
         cdef double* p = _data(last)
+        cdef double* means = _data(<cnp.ndarray> self._means)
         cdef const double* x = _data(values)
         cdef double mean
         for i in range(n):
@@ -1161,9 +1159,9 @@ cdef class OptimizedSignalEngine:
         cdef correlation_t* c = &self.correlation._c
         correlation_update(c, r)
         if c.count >= c.window:
-            correlation_scales(c)
+            correlation_means(c, means)
             for i in range(n):
-                mean = correlation_mean(c, id[i])
+                mean = means[id[i]]
                 if mean == mean:
                     strength[i] = mean if mean > 0.0 else -mean
                     signal[i] = (mean < -0.5) - (mean > 0.8)

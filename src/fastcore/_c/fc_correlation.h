@@ -39,6 +39,7 @@ typedef struct fc_correlation {
     double *in, *out, *in_fresh; /* deviations of the newest and the oldest row */
     double *peak;         /* largest sum of squares since the series was last made anew */
     double *scale;        /* 1 / sqrt(W sum of squares - square of the sum); made by fc_correlation_scales */
+    double *total, *pairs; /* sums of correlations and how many; made by fc_correlation_means */
     double *bad;          /* values in the window that do not count (a double, so that columns stay alike) */
     double *live, *next;  /* triangles: row i starts at fc_correlation_row(i), padded to a multiple of 4 */
     double *memory;
@@ -59,7 +60,7 @@ static inline void fc_correlation_free(fc_correlation_t *c) {
 static inline void fc_correlation_reset(fc_correlation_t *c) {
     size_t n = (size_t)c->stride;
     c->count = c->slot = c->fresh = c->rebuilds = 0;
-    memset(c->memory, 0, (10 * n + 2 * fc_correlation_row(n)) * sizeof(double)); /* all but the history */
+    memset(c->memory, 0, (12 * n + 2 * fc_correlation_row(n)) * sizeof(double)); /* all but the history */
 }
 
 /* FC_OK or FC_NO_MEMORY; series >= 2 and window >= 2 are the caller's to check, as is avx2 to set. */
@@ -69,11 +70,11 @@ static inline int fc_correlation_init(fc_correlation_t *c, int64_t series, int64
     c->memory = NULL;
     if (series > 30000) return FC_NO_MEMORY; /* 2 triangles of 3.6 GB */
     size_t n = (size_t)c->stride, triangle = fc_correlation_row(n);
-    if ((uint64_t)window > (SIZE_MAX / 16 - 2 * triangle) / n - 10) return FC_NO_MEMORY;
-    double *m = c->memory = (double *)fc_alloc(2 * triangle + ((size_t)window + 10) * n, sizeof(double));
+    if ((uint64_t)window > (SIZE_MAX / 16 - 2 * triangle) / n - 12) return FC_NO_MEMORY;
+    double *m = c->memory = (double *)fc_alloc(2 * triangle + ((size_t)window + 12) * n, sizeof(double));
     if (!m) return FC_NO_MEMORY;
-    double **rows[10] = {&c->anchor, &c->anchor_fresh, &c->sum, &c->sum_fresh, &c->in, &c->out, &c->in_fresh, &c->peak, &c->scale, &c->bad};
-    for (int i = 0; i < 10; i++, m += n) *rows[i] = m;
+    double **rows[12] = {&c->anchor, &c->anchor_fresh, &c->sum, &c->sum_fresh, &c->in, &c->out, &c->in_fresh, &c->peak, &c->scale, &c->bad, &c->total, &c->pairs};
+    for (int i = 0; i < 12; i++, m += n) *rows[i] = m;
     c->live = m, m += triangle;
     c->next = m, m += triangle;
     c->history = m;
@@ -118,14 +119,19 @@ FC_ROLLING_INLINE void fc_correlation_replay(const fc_correlation_t *c, size_t i
 FC_TARGET_AVX2 static inline void fc_correlation_products_avx2(fc_correlation_t *c) {
     const double *in = c->in, *out = c->out, *fresh = c->in_fresh;
     size_t n = (size_t)c->series;
-    for (size_t i = 0; i < n; i++) {
-        double *live = c->live + fc_correlation_row(i), *next = c->next + fc_correlation_row(i);
-        __m256d a = _mm256_set1_pd(in[i]), b = _mm256_set1_pd(out[i]), f = _mm256_set1_pd(fresh[i]);
+    for (size_t i = 0; i < n; i += 2) { /* two rows of one length share the loads; a row of padding follows an odd last one */
         size_t m = (i / 4 + 1) * 4;
+        double *live = c->live + fc_correlation_row(i), *next = c->next + fc_correlation_row(i);
+        __m256d a0 = _mm256_set1_pd(in[i]), b0 = _mm256_set1_pd(out[i]), f0 = _mm256_set1_pd(fresh[i]);
+        __m256d a1 = _mm256_set1_pd(in[i + 1]), b1 = _mm256_set1_pd(out[i + 1]), f1 = _mm256_set1_pd(fresh[i + 1]);
         for (size_t j = 0; j < m; j += 4) {
-            __m256d p = _mm256_sub_pd(_mm256_mul_pd(a, _mm256_load_pd(in + j)), _mm256_mul_pd(b, _mm256_load_pd(out + j)));
-            _mm256_store_pd(live + j, _mm256_add_pd(_mm256_load_pd(live + j), p));
-            _mm256_store_pd(next + j, _mm256_add_pd(_mm256_load_pd(next + j), _mm256_mul_pd(f, _mm256_load_pd(fresh + j))));
+            __m256d x = _mm256_load_pd(in + j), y = _mm256_load_pd(out + j), z = _mm256_load_pd(fresh + j);
+            __m256d p0 = _mm256_sub_pd(_mm256_mul_pd(a0, x), _mm256_mul_pd(b0, y));
+            __m256d p1 = _mm256_sub_pd(_mm256_mul_pd(a1, x), _mm256_mul_pd(b1, y));
+            _mm256_store_pd(live + j, _mm256_add_pd(_mm256_load_pd(live + j), p0));
+            _mm256_store_pd(live + m + j, _mm256_add_pd(_mm256_load_pd(live + m + j), p1));
+            _mm256_store_pd(next + j, _mm256_add_pd(_mm256_load_pd(next + j), _mm256_mul_pd(f0, z)));
+            _mm256_store_pd(next + m + j, _mm256_add_pd(_mm256_load_pd(next + m + j), _mm256_mul_pd(f1, z)));
         }
     }
 }
@@ -251,34 +257,117 @@ static inline double fc_correlation_get(const fc_correlation_t *c, int64_t i, in
                                 1.0 / sqrt(high == (size_t)i ? vj : vi));
 }
 
+/* Rows of the lower triangle of correlations in blocks of four columns; the last block of a row reaches beyond the diagonal. */
+FC_ROLLING_INLINE void fc_correlation_block(const fc_correlation_t *c, size_t i, size_t j, double r[4]) {
+    const double *row = c->live + fc_correlation_row(i) + j;
+    for (size_t k = 0; k < 4; k++)
+        r[k] = fc_correlation_value((double)c->window, row[k], c->sum[i], c->sum[j + k], c->scale[i], c->scale[j + k]);
+}
+
+#ifdef FC_X86
+FC_ROLLING_AVX2 __m256d fc_correlation_block_avx2(const fc_correlation_t *c, size_t i, size_t j, __m256d window) {
+    __m256d r = _mm256_mul_pd(window, _mm256_load_pd(c->live + fc_correlation_row(i) + j));
+    r = _mm256_sub_pd(r, _mm256_mul_pd(_mm256_set1_pd(c->sum[i]), _mm256_load_pd(c->sum + j)));
+    r = _mm256_mul_pd(_mm256_mul_pd(r, _mm256_set1_pd(c->scale[i])), _mm256_load_pd(c->scale + j));
+    r = _mm256_min_pd(_mm256_set1_pd(1.0), r); /* the second operand where either is NaN */
+    return _mm256_max_pd(_mm256_set1_pd(-1.0), r);
+}
+
+/* Blocks of four rows and columns below the diagonal, each stored as it is and transposed. */
+FC_TARGET_AVX2 static inline void fc_correlation_blocks_avx2(const fc_correlation_t *c, double *out) {
+    size_t n = (size_t)c->series;
+    const __m256d window = _mm256_set1_pd((double)c->window);
+    for (size_t i = 4; i + 4 <= n; i += 4) {
+        for (size_t j = 0; j < i; j += 4) {
+            __m256d a = fc_correlation_block_avx2(c, i, j, window), b = fc_correlation_block_avx2(c, i + 1, j, window);
+            __m256d d = fc_correlation_block_avx2(c, i + 2, j, window), e = fc_correlation_block_avx2(c, i + 3, j, window);
+            double *low = out + i * n + j, *high = out + j * n + i;
+            _mm256_storeu_pd(low, a), _mm256_storeu_pd(low + n, b);
+            _mm256_storeu_pd(low + 2 * n, d), _mm256_storeu_pd(low + 3 * n, e);
+            __m256d p = _mm256_unpacklo_pd(a, b), q = _mm256_unpackhi_pd(a, b);
+            __m256d r = _mm256_unpacklo_pd(d, e), s = _mm256_unpackhi_pd(d, e);
+            _mm256_storeu_pd(high, _mm256_permute2f128_pd(p, r, 0x20));
+            _mm256_storeu_pd(high + n, _mm256_permute2f128_pd(q, s, 0x20));
+            _mm256_storeu_pd(high + 2 * n, _mm256_permute2f128_pd(p, r, 0x31));
+            _mm256_storeu_pd(high + 3 * n, _mm256_permute2f128_pd(q, s, 0x31));
+        }
+    }
+}
+
+/* See fc_correlation_means: total[j] and pairs[j] take the column's part, row[4] and count[4] the lanes of the row's. */
+FC_TARGET_AVX2 static inline void fc_correlation_means_row_avx2(const fc_correlation_t *c, size_t i, size_t end, double *total, double *pairs,
+                                                                double row[4], double count[4]) {
+    const __m256d window = _mm256_set1_pd((double)c->window), one = _mm256_set1_pd(1.0);
+    __m256d row_total = _mm256_setzero_pd(), row_pairs = row_total;
+    for (size_t j = 0; j < end; j += 4) {
+        __m256d r = fc_correlation_block_avx2(c, i, j, window), exists = _mm256_cmp_pd(r, r, _CMP_ORD_Q);
+        r = _mm256_and_pd(exists, r);
+        exists = _mm256_and_pd(exists, one);
+        row_total = _mm256_add_pd(row_total, r);
+        row_pairs = _mm256_add_pd(row_pairs, exists);
+        _mm256_store_pd(total + j, _mm256_add_pd(_mm256_load_pd(total + j), r));
+        _mm256_store_pd(pairs + j, _mm256_add_pd(_mm256_load_pd(pairs + j), exists));
+    }
+    _mm256_storeu_pd(row, row_total);
+    _mm256_storeu_pd(count, row_pairs);
+}
+#endif
+
 /* The whole matrix, out[series][series]. */
 static inline void fc_correlation_matrix(fc_correlation_t *c, double *out) {
     size_t n = (size_t)c->series;
     double w = (double)c->window;
     fc_correlation_scales(c);
+    size_t blocks = 0; /* rows of which the columns before their own block of four are done */
+#ifdef FC_X86
+    if (c->avx2) {
+        fc_correlation_blocks_avx2(c, out);
+        blocks = n & ~(size_t)3;
+    }
+#endif
     for (size_t i = 0; i < n; i++) {
         const double *row = c->live + fc_correlation_row(i);
         double s = c->sum[i], scale = c->scale[i];
-        for (size_t j = 0; j < i; j++) out[i * n + j] = fc_correlation_value(w, row[j], s, c->sum[j], scale, c->scale[j]);
+        for (size_t j = i < blocks ? i & ~(size_t)3 : 0; j < i; j++)
+            out[i * n + j] = out[j * n + i] = fc_correlation_value(w, row[j], s, c->sum[j], scale, c->scale[j]);
         out[i * n + i] = scale == scale ? 1.0 : (double)NAN;
     }
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < i; j++) out[j * n + i] = out[i * n + j];
 }
 
-/* Mean correlation of series i with the others, over those that exist; NaN where there is none. Call fc_correlation_scales first. */
-static inline double fc_correlation_mean(const fc_correlation_t *c, int64_t series) {
-    size_t n = (size_t)c->series, i = (size_t)series;
-    double total = 0.0, pairs = 0.0, w = (double)c->window;
-    for (size_t j = 0; j < n; j++) {
-        if (j == i) continue;
-        double product = j < i ? c->live[fc_correlation_row(i) + j] : c->live[fc_correlation_row(j) + i];
-        /* The larger index first, as in the matrix: the same bits. */
-        double r = j < i ? fc_correlation_value(w, product, c->sum[i], c->sum[j], c->scale[i], c->scale[j])
-                         : fc_correlation_value(w, product, c->sum[j], c->sum[i], c->scale[j], c->scale[i]);
-        if (r == r) total += r, pairs += 1.0;
+/* Mean correlation of every series with the others, over those that exist; NaN where there is none. out[series]. */
+static inline void fc_correlation_means(fc_correlation_t *c, double *out) {
+    size_t n = (size_t)c->series;
+    double *total = c->total, *pairs = c->pairs;
+    fc_correlation_scales(c);
+    memset(total, 0, (size_t)c->stride * sizeof(double));
+    memset(pairs, 0, (size_t)c->stride * sizeof(double));
+    for (size_t i = 0; i < n; i++) {
+        double row[4] = {0.0, 0.0, 0.0, 0.0}, count[4] = {0.0, 0.0, 0.0, 0.0};
+        size_t end = i & ~(size_t)3;
+#ifdef FC_X86
+        if (c->avx2)
+            fc_correlation_means_row_avx2(c, i, end, total, pairs, row, count);
+        else
+#endif
+        {
+            for (size_t j = 0; j < end; j += 4) {
+                double r[4];
+                fc_correlation_block(c, i, j, r);
+                for (size_t k = 0; k < 4; k++) {
+                    double exists = r[k] == r[k] ? 1.0 : 0.0, value = r[k] == r[k] ? r[k] : 0.0;
+                    row[k] += value, count[k] += exists;
+                    total[j + k] += value, pairs[j + k] += exists;
+                }
+            }
+        }
+        for (size_t j = end; j < i; j++) {
+            double r = fc_correlation_value((double)c->window, c->live[fc_correlation_row(i) + j], c->sum[i], c->sum[j], c->scale[i], c->scale[j]);
+            if (r == r) row[0] += r, count[0] += 1.0, total[j] += r, pairs[j] += 1.0;
+        }
+        total[i] += (row[0] + row[1]) + (row[2] + row[3]);
+        pairs[i] += (count[0] + count[1]) + (count[2] + count[3]);
     }
-    return pairs > 0.0 ? total / pairs : (double)NAN;
+    for (size_t i = 0; i < n; i++) out[i] = pairs[i] > 0.0 ? total[i] / pairs[i] : (double)NAN;
 }
 
 #endif
