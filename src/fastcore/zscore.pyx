@@ -97,7 +97,8 @@ cdef extern from "fc_correlation.h" nogil:
 
 
 # Chosen once at import; every call reads it.
-cdef bint _avx2 = fc_cpu_has_avx2() and "avx2" not in os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").replace(" ", "").split(",")
+_disabled = os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").replace(" ", "").split(",")
+cdef bint _avx2 = fc_cpu_has_avx2() and "avx2" not in _disabled
 
 
 def _simd(name=None):
