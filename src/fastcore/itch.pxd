@@ -64,6 +64,7 @@ ctypedef struct itch_decoder_t:
     uint64_t skipped            # well-formed messages that make no event
     uint64_t total_errors
     itch_error_t log[ITCH_ERROR_LOG]    # the first errors
+    itch_error_t last           # the latest error
     bint strict                 # a batch stops at the first malformed message
 
 ctypedef struct itch_encoder_t:
