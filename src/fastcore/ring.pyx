@@ -1441,18 +1441,6 @@ cdef class BroadcastConsumer:
             raise RingError(f"this consumer is detached: name={self._broadcast._name}")
         return 0
 
-    cdef uint64_t _skip(self, uint64_t keep) noexcept:
-        # Move to the newest `keep` records; what was skipped is counted.
-        cdef uint64_t head = load_acquire(&self._ring.head)
-        cdef uint64_t position = load_relaxed(&self._cursor.position)
-        cdef uint64_t skipped
-        if head < position + keep:
-            return 0
-        skipped = head - keep - position
-        store_relaxed(&self._cursor.lost, load_relaxed(&self._cursor.lost) + skipped)
-        store_release(&self._cursor.position, position + skipped)
-        return skipped
-
     cdef size_t _pop(self, void* out, size_t count) except? <size_t> -1:
         cdef bint overrun = False
         cdef size_t done
@@ -1462,7 +1450,7 @@ cdef class BroadcastConsumer:
             with nogil:
                 done = broadcast_try_pop_batch(self._ring, self._cursor, out, count, &overrun)
         if done == 0 and overrun:
-            lost = self._skip((self._ring.mask + 1) >> 1)
+            lost = broadcast_skip(self._ring, self._cursor, (self._ring.mask + 1) >> 1)
             error = OverrunError(
                 f"the producer overtook this consumer: lost={lost}, position={self._cursor.position}, total lost={self._cursor.lost}"
             )
@@ -1665,7 +1653,7 @@ cdef class BroadcastConsumer:
         if n > self._ring.mask + 1:
             raise ValueError(f"keep must be at most the capacity: keep={keep}, capacity={self._ring.mask + 1}")
         self._peeked = 0
-        return self._skip(n)
+        return broadcast_skip(self._ring, self._cursor, n)
 
 
 @cython.final
