@@ -28,10 +28,6 @@ cdef enum:
     # Levels that one marketable order may walk; what is left after that is pulled.
     VENUE_SWEEP = 64
 
-# A stamp behind every order.
-cdef enum:
-    VENUE_BEHIND = 0xFFFFFFFFFFFFFFFF
-
 # match_id of a fill for which our order took displayed liquidity on entry.
 cdef enum:
     VENUE_TOOK = -1
@@ -105,7 +101,7 @@ cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c
     other = -c.side
     if c.kind == KIND_ADD:
         if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.price) >= 0:
-            venue_fill(v, other, c.price, c.size, VENUE_BEHIND, 0)
+            venue_fill(v, other, c.price, c.size, <uint64_t> -1, 0)
     elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
         if v.count[venue_index(c.side)]:
             venue_shorten(v, c.side, c.price, c.size, c.stamp)
@@ -116,13 +112,13 @@ cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c
         if v.count[venue_index(c.side)]:
             venue_shorten(v, c.side, c.price, c.size, c.stamp)
         if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.new_price) >= 0:
-            venue_fill(v, other, c.new_price, c.new_size, VENUE_BEHIND, 0)
+            venue_fill(v, other, c.new_price, c.new_size, <uint64_t> -1, 0)
     elif c.kind == KIND_TRADE:
         # Strictly through our price: the hidden order that traded had a worse claim than our displayed one.
         if v.count[0] and v.orders[0][0].price_ticks > e.price:
-            venue_fill(v, BUY, e.price + 1, e.size, VENUE_BEHIND, e.match_id)
+            venue_fill(v, BUY, e.price + 1, e.size, <uint64_t> -1, e.match_id)
         if v.count[1] and v.orders[1][0].price_ticks < e.price:
-            venue_fill(v, SELL, e.price - 1, e.size, VENUE_BEHIND, e.match_id)
+            venue_fill(v, SELL, e.price - 1, e.size, <uint64_t> -1, e.match_id)
     elif c.kind == KIND_CLEAR:
         venue_clear_queues(v)
     return RESULT_OK
