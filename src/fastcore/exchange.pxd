@@ -18,10 +18,13 @@ therefore those of a matching engine into which the order had really been insert
 acted the same; several own orders at one price share the quantity in entry order.
 """
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from fastcore._types cimport *
-from fastcore.book cimport *
+from fastcore._types cimport (
+    BUY, FLAG_OWN, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_REPLACE, KIND_TRADE, RESULT_FULL, RESULT_OK,
+    SELL, event_t, unlikely,
+)
+from fastcore.book cimport book_change_t, book_t
 
 
 cdef enum:
@@ -124,6 +127,12 @@ cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c
     return RESULT_OK
 
 
+# Cold: memory.
+cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symbol_id) noexcept nogil
+cdef void venue_free(venue_t* v) noexcept nogil
+cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil
+
+# Orders: each returns the code that its last report carries, RESULT_OK for an ack. RESULT_FULL with no report: no room.
 cdef int venue_submit(
     venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t* order_id
 ) noexcept nogil
@@ -136,3 +145,4 @@ cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_ind
 
 cdef class Venue:
     cdef venue_t _v
+    cdef int _room(self) except -1
