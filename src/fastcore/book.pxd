@@ -11,6 +11,7 @@ One ``book_t`` per symbol; orders and levels of any number of books live in one 
 Number 0 of both pools is never used: 0 means none. One thread owns an ``orders_t`` and all its books.
 """
 
+cimport cython
 from libc.stdint cimport INT64_MAX, int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
@@ -320,7 +321,6 @@ cdef inline int book_add(book_t* b, uint64_t order_id, int8_t side, int64_t pric
     cdef uint32_t slot
     cdef int result
     cdef const side_t* s
-    cdef const level_t* best
     if unlikely(side != BUY and side != SELL):
         return RESULT_CORRUPT
     if unlikely(price <= 0):
@@ -497,10 +497,12 @@ cdef inline const order_t* book_order(const book_t* b, uint64_t order_id) noexce
     return &b.orders.orders[number]
 
 
+@cython.final
 cdef class OrderTable:
     cdef orders_t _o
 
 
+@cython.final
 cdef class OrderBook:
     cdef book_t* _b
     cdef book_t _book

@@ -1,5 +1,6 @@
 """NASDAQ TotalView-ITCH 5.0 to 64-byte events and back: the contract. Field tables in ``itch.pyx``."""
 
+cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcore._types cimport (
@@ -63,6 +64,7 @@ ctypedef struct itch_decoder_t:
     uint64_t skipped            # well-formed messages that make no event
     uint64_t total_errors
     itch_error_t log[ITCH_ERROR_LOG]    # the first errors
+    itch_error_t last           # the latest error
     bint strict                 # a batch stops at the first malformed message
 
 ctypedef struct itch_encoder_t:
@@ -72,8 +74,8 @@ ctypedef struct itch_encoder_t:
 
 cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil
 cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil
-# System, listing, status and cross messages: length checked before.
-cdef int itch_decode_rare(itch_decoder_t* d, const uint8_t* message, event_t* out) noexcept nogil
+# System, listing, status and cross messages, whose length was checked before.
+cdef int itch_decode_rare(itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out) noexcept nogil
 # Count an error at `offset` bytes behind d.position; returns -code.
 cdef int itch_fail(itch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil
 # Length-prefixed messages from `data`: events written (at most `capacity`), bytes of whole messages in `consumed`.
@@ -109,7 +111,7 @@ cdef inline int itch_decode_at(
             d.counts[type] += 1
             d.skipped += 1
             return 0
-        return itch_decode_rare(d, message, out) if True else 0
+        return itch_decode_rare(d, message, offset, out)
     side = d.sides[message[l.side]] & <int8_t> l.side_mask
     if unlikely(l.side_mask != 0 and side == 0):
         return itch_fail(d, offset, RESULT_CORRUPT, type)
@@ -137,9 +139,11 @@ cdef inline int itch_decode(itch_decoder_t* d, const uint8_t* message, size_t le
     return itch_decode_at(d, message, length, 0, out)
 
 
+@cython.final
 cdef class ItchDecoder:
     cdef itch_decoder_t* _d
 
 
+@cython.final
 cdef class ItchEncoder:
     cdef itch_encoder_t _c
