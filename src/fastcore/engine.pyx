@@ -56,7 +56,7 @@ from fastcore.ring cimport (
 from fastcore.risk cimport RiskLimits, risk_gate
 from fastcore.tickstore cimport TickStore, store_append, store_grow, store_room
 
-from fastcore.errors import CorruptDataError, StoreError, raise_result
+from fastcore.errors import RESULTS, CorruptDataError, StoreError, raise_result
 from fastcore.records import EVENT_DTYPE
 
 cnp.import_array()
@@ -601,21 +601,17 @@ cdef class Engine:
         finally:
             PyBuffer_Release(&view)
         if status == RUN_CORRUPT:
-            where = self.decoder.position
             error = CorruptDataError(
-                f"ITCH stream must hold whole messages of version 5.0: {self._last_error()} offset={where}"
+                f"ITCH stream must hold whole messages of version 5.0: {RESULTS[g.decoder.last.code][0]} "
+                f"type={chr(g.decoder.last.type)!r} offset={g.decoder.last.offset}"
             )
-            error.offset = where
+            error.offset = g.decoder.last.offset
             raise error
         if status == RUN_MEMORY:
             raise MemoryError(f"no memory for a book: symbols={self.symbols} orders={len(self.orders)}")
         if status == RUN_STORE:
             raise StoreError(f"the store must accept every tick: ticks={g.store.count} errno={g.store.error}")
         return consumed
-
-    def _last_error(self):
-        offset, kind, reason = self.decoder.error_log[-1] if self.decoder.error_log else (0, "", "malformed")
-        return f"{reason} type={kind!r}"
 
     def reports(self):
         """Return the orders, refusals and fills so far, oldest first.
