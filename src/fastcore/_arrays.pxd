@@ -13,7 +13,8 @@ cdef inline cnp.ndarray check_events(object array, str name, bint writable, tupl
     a = array
     if a.dtype is not dtypes[0] and a.dtype not in dtypes:
         raise TypeError(f"{name} must have dtype EVENT_DTYPE: dtype={a.dtype}")
-    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or not cnp.PyArray_ISALIGNED(a):
+    # NumPy calls every packed dtype aligned; the fields here need 8 bytes.
+    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or <size_t> cnp.PyArray_DATA(a) & 7:
         raise ValueError(f"{name} must be one-dimensional, contiguous and aligned: ndim={a.ndim} strides={array.strides}")
     if writable and not cnp.PyArray_ISWRITEABLE(a):
         raise ValueError(f"{name} must be writable")
