@@ -389,6 +389,19 @@ cdef inline void broadcast_release_batch(cursor_t* c, size_t count) noexcept nog
     store_release(&c.position, load_relaxed(&c.position) + count)
 
 
+cdef inline uint64_t broadcast_skip(ring_t* r, cursor_t* c, uint64_t keep) noexcept nogil:
+    """Move a cursor forward to the newest `keep` records; returns how many it skipped, which `lost` counts."""
+    cdef uint64_t head = load_acquire(&r.head)
+    cdef uint64_t position = load_relaxed(&c.position)
+    cdef uint64_t skipped
+    if head < position + keep:
+        return 0
+    skipped = head - keep - position
+    store_relaxed(&c.lost, load_relaxed(&c.lost) + skipped)
+    store_release(&c.position, position + skipped)
+    return skipped
+
+
 cdef class _Handle:
     """What every handle on a ring's memory has: allocation or mapping, name, roles, waiting."""
     cdef ring_t* _ring          # valid for the life of the object, detached or not
@@ -440,7 +453,6 @@ cdef class BroadcastConsumer:
 
     cdef void _leave(self) noexcept
     cdef int _check(self) except -1
-    cdef uint64_t _skip(self, uint64_t keep) noexcept
     cdef size_t _pop(self, void* out, size_t count) except? <size_t> -1
     cdef int _drained(self) except -1
     cdef int _block_record(self, int64_t deadline, int strategy) except -1

@@ -139,7 +139,7 @@ cdef bytes _check_name(object name):
     if not isinstance(name, str):
         raise TypeError(f"name must be str: name={name!r}")
     if not _NAME.fullmatch(name):
-        raise ValueError(f"name must be 1 to 200 letters, digits, '_', '-' and '.', not starting with '.' or '-': name={name!r}")
+        raise ValueError(f"name must be 1 to 200 letters, digits, '_', '-', '.', not starting with '.' or '-': name={name!r}")
     return name.encode()
 
 
@@ -256,6 +256,10 @@ atexit.register(_unlink_at_exit)
 
 cdef class _Handle:
     """Memory, roles and waiting, common to the rings."""
+
+    def __cinit__(self, *arguments, **keywords):
+        if type(self) is _Handle:
+            raise TypeError("use RingBuffer or BroadcastRing")
 
     def __dealloc__(self):
         if self._ring != NULL:
@@ -1341,7 +1345,7 @@ cdef class BroadcastRing(_Handle):
             nobody = 0
             if load_relaxed(&c[i].owner) == 0 and compare_exchange(&c[i].owner, &nobody, self._identity):
                 broadcast_join(r, &c[i], start == "latest")
-                made = BroadcastConsumer.__new__(BroadcastConsumer)
+                made = BroadcastConsumer.__new__(BroadcastConsumer, _ATTACH)
                 made._broadcast, made._ring, made._cursor = self, r, &c[i]
                 return made
         raise RingError(f"the ring has all the consumers it allows: consumers={r.consumers}")
@@ -1382,8 +1386,9 @@ cdef class BroadcastConsumer:
     **Thread safety**: one thread. Leaving (:meth:`detach`, ``with``, or deallocation) lets the producer go on without it.
     """
 
-    def __init__(self):
-        raise TypeError("a consumer is made by BroadcastRing.consumer()")
+    def __cinit__(self, token=None):
+        if token is not _ATTACH:
+            raise TypeError("a consumer is made by BroadcastRing.consumer()")
 
     def __dealloc__(self):
         if self._broadcast is not None:
@@ -1441,18 +1446,6 @@ cdef class BroadcastConsumer:
             raise RingError(f"this consumer is detached: name={self._broadcast._name}")
         return 0
 
-    cdef uint64_t _skip(self, uint64_t keep) noexcept:
-        # Move to the newest `keep` records; what was skipped is counted.
-        cdef uint64_t head = load_acquire(&self._ring.head)
-        cdef uint64_t position = load_relaxed(&self._cursor.position)
-        cdef uint64_t skipped
-        if head < position + keep:
-            return 0
-        skipped = head - keep - position
-        store_relaxed(&self._cursor.lost, load_relaxed(&self._cursor.lost) + skipped)
-        store_release(&self._cursor.position, position + skipped)
-        return skipped
-
     cdef size_t _pop(self, void* out, size_t count) except? <size_t> -1:
         cdef bint overrun = False
         cdef size_t done
@@ -1462,7 +1455,7 @@ cdef class BroadcastConsumer:
             with nogil:
                 done = broadcast_try_pop_batch(self._ring, self._cursor, out, count, &overrun)
         if done == 0 and overrun:
-            lost = self._skip((self._ring.mask + 1) >> 1)
+            lost = broadcast_skip(self._ring, self._cursor, (self._ring.mask + 1) >> 1)
             error = OverrunError(
                 f"the producer overtook this consumer: lost={lost}, position={self._cursor.position}, total lost={self._cursor.lost}"
             )
@@ -1665,7 +1658,7 @@ cdef class BroadcastConsumer:
         if n > self._ring.mask + 1:
             raise ValueError(f"keep must be at most the capacity: keep={keep}, capacity={self._ring.mask + 1}")
         self._peeked = 0
-        return self._skip(n)
+        return broadcast_skip(self._ring, self._cursor, n)
 
 
 @cython.final
