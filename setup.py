@@ -24,6 +24,7 @@ MODULES = (
     "tickstore",
     "book",
     "itch",
+    "synthetic",
     "portfolio",
     "risk",
     "exchange",
