@@ -33,3 +33,20 @@ def store_crash_writer(store: _TickStore, acknowledged: _StoreAny, n: int, pause
 @final
 class StoreNothing:
     def append_many(self, records: _StoreAny) -> int: ...
+import numpy as _np  # noqa: E402
+from numpy.typing import NDArray as _NDArray  # noqa: E402
+
+from fastcore.histogram import Histogram as _Histogram  # noqa: E402
+
+def clock_loop(which: str, n: int) -> int: ...
+def histogram_loop(histogram: _Histogram, values: _NDArray[_np.int64], timed: bool = False) -> None: ...
+def position_loop(sides: _NDArray[_np.int64], prices: _NDArray[_np.int64], sizes: _NDArray[_np.int64]) -> int: ...
+def risk_loop(
+    max_order: int,
+    max_position: int,
+    collar: int,
+    sides: _NDArray[_np.int64],
+    prices: _NDArray[_np.int64],
+    sizes: _NDArray[_np.int64],
+    reference: int,
+) -> int: ...
