@@ -484,17 +484,16 @@ def test_amzn_day_gives_the_orders_of_the_twin(data_dir):
 SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
-#include <stddef.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 static long calls;
 long shim_calls(void) { return calls; }
-#define REAL(name, type) static type real; if (!real) real = (type)dlsym(RTLD_NEXT, name)
-void *malloc(size_t n) { REAL("malloc", void *(*)(size_t)); calls++; return real(n); }
-void *realloc(void *p, size_t n) { REAL("realloc", void *(*)(void *, size_t)); calls++; return real(p, n); }
-void *aligned_alloc(size_t a, size_t n) { REAL("aligned_alloc", void *(*)(size_t, size_t)); calls++; return real(a, n); }
-int posix_memalign(void **p, size_t a, size_t n) {
-    REAL("posix_memalign", int (*)(void **, size_t, size_t)); calls++; return real(p, a, n); }
-void *mmap(void *p, size_t n, int a, int b, int c, long d) {
-    REAL("mmap", void *(*)(void *, size_t, int, int, int, long)); calls++; return real(p, n, a, b, c, d); }
+#define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name); calls++
+void *malloc(size_t n) { REAL(malloc); return real(n); }
+void *realloc(void *p, size_t n) { REAL(realloc); return real(p, n); }
+void *aligned_alloc(size_t a, size_t n) { REAL(aligned_alloc); return real(a, n); }
+int posix_memalign(void **p, size_t a, size_t n) { REAL(posix_memalign); return real(p, a, n); }
+void *mmap(void *p, size_t n, int a, int b, int c, off_t d) { REAL(mmap); return real(p, n, a, b, c, d); }
 """
 
 COUNT = """
