@@ -397,3 +397,320 @@ def broadcast_consume(rings.BroadcastConsumer consumer not None, size_t batch=1)
                 expected += 1
             count += n
     return count, bad, overruns, c.lost, ring_now_ns() - start
+# ---- tickstore
+
+from libc.stdint cimport uint32_t as store_u32, uint64_t as store_u64
+from libc.string cimport memcpy as store_memcpy
+
+from fastcore._types cimport RESULT_OK as STORE_OK, cpu_pause as store_pause, store_release as store_publish, tick_t as store_tick_t
+from fastcore.tickstore cimport TickStore, store_append, store_append_record, store_claim, store_commit, store_grow, store_t
+
+
+cdef extern from "fc_store.h" nogil:
+    ctypedef store_u32 (*store_checksum_t "fc_store_checksum_t")(store_u32, const void*, size_t) noexcept nogil
+
+    ctypedef struct open_store_t "fc_store_t":
+        unsigned char* cursor
+        store_u64* word
+        store_u64 count
+        store_u64* published
+        store_checksum_t checksum
+        store_u32 crc, in_block, block_records
+
+    store_u64 fc_store_commit_word(store_u64 records, store_u32 crc)
+    void fc_store_open_block(open_store_t* s)
+
+
+cdef inline void store_number(store_u64 i, store_tick_t* tick) noexcept nogil:
+    # Tick number i: every field tells the number, so that a torn one shows.
+    tick.timestamp_ns = i
+    tick.symbol_id = <store_u32> (i & 0x7FFFFFFF)
+    tick.pad = 0
+    tick.price = <double> i * 0.5
+    tick.volume = <double> i
+
+
+def store_append_loop(TickStore store, store_u64 first, store_u64 n):
+    """Append ticks number first..first+n-1 one by one, growing as needed; returns how many were accepted."""
+    cdef store_u64 i
+    cdef store_tick_t tick
+    cdef store_t* s = store._s
+    with nogil:
+        for i in range(n):
+            store_number(first + i, &tick)
+            if store_append(s, &tick) != STORE_OK:
+                if store_grow(s) != STORE_OK or store_append(s, &tick) != STORE_OK:
+                    break
+        else:
+            i = n
+    return i
+
+
+def store_append_bytes(TickStore store, const unsigned char[::1] record not None):
+    """Append one record of any size; returns the result code."""
+    if <store_u32> record.shape[0] != store._s.record_size:
+        raise ValueError(f"a record has record_size bytes: bytes={record.shape[0]}, record_size={store._s.record_size}")
+    return store_append_record(store._s, &record[0])
+
+
+def store_crash_writer(TickStore store, store_u64[::1] acknowledged not None, store_u64 n, int pause, bint publish_first):
+    """Append ticks slowly, half by half, and tell ``acknowledged[0]`` how many are in: made to be killed.
+
+    With `publish_first` the count is published before the bytes are written: the defect that the crash test must notice.
+    """
+    cdef store_u64 i
+    cdef int k
+    cdef store_tick_t tick
+    cdef char* place
+    cdef char* source = <char*> &tick
+    cdef store_t* s = store._s
+    cdef open_store_t* o = <open_store_t*> s
+    cdef store_u64* told = &acknowledged[0]
+    with nogil:
+        for i in range(s.count, s.count + n):
+            store_number(i, &tick)
+            place = <char*> store_claim(s)
+            if place == NULL:
+                if store_grow(s) != STORE_OK:
+                    break
+                place = <char*> store_claim(s)
+            if publish_first:
+                o.crc = o.checksum(o.crc, source, 32)
+                o.in_block += 1
+                o.cursor += 32
+                o.count += 1
+                store_publish(o.word, fc_store_commit_word(o.in_block, o.crc))
+                store_publish(o.published, o.count)
+                if o.in_block == o.block_records:
+                    fc_store_open_block(o)
+            store_memcpy(place, source, 16)
+            for k in range(pause):
+                store_pause()
+            store_memcpy(place + 16, source + 16, 16)
+            if not publish_first:
+                store_commit(s, 32)
+            store_publish(told, i + 1)
+
+
+@cython.final
+cdef class StoreNothing:
+    """A method with the arguments of ``TickStore.append_many`` that does nothing."""
+
+    def append_many(self, records):
+        return 0
+# Clock, histogram, portfolio and risk in compiled loops.
+
+cimport numpy as _timing_np
+
+from libc.stdint cimport int64_t as _int64, uint64_t as _uint64
+from libc.string cimport memset as _memset
+
+from fastcore.clock cimport (
+    clock_monotonic_ns as _clock_monotonic_ns,
+    clock_ticks as _clock_ticks,
+    clock_ticks_to_ns as _clock_ticks_to_ns,
+    clock_wall_ns as _clock_wall_ns,
+)
+from fastcore.histogram cimport Histogram as _Histogram, histogram_record as _histogram_record
+from fastcore.portfolio cimport position_fill as _position_fill, position_t as _position_t, position_unrealised as _position_unrealised
+from fastcore.risk cimport limits_t as _limits_t, risk_check as _risk_check
+
+_timing_np.import_array()
+
+
+def clock_loop(str which, long long n):
+    """Read a clock `n` times: "ticks", "ticks_to_ns", "monotonic_ns" or "wall_ns"; return the last reading."""
+    cdef _uint64 last = 0, start
+    cdef long long i
+    if which == "ticks":
+        for i in range(n):
+            last = _clock_ticks()
+    elif which == "ticks_to_ns":
+        start = _clock_ticks()
+        for i in range(n):
+            last = <_uint64> _clock_ticks_to_ns(_clock_ticks() - start)
+    elif which == "monotonic_ns":
+        for i in range(n):
+            last = <_uint64> _clock_monotonic_ns()
+    elif which == "wall_ns":
+        for i in range(n):
+            last = <_uint64> _clock_wall_ns()
+    else:
+        raise ValueError(f"which must name a clock: which={which!r}")
+    return last
+
+
+def histogram_loop(_Histogram histogram, values not None, bint timed=False):
+    """Record every value of an int64 array; `timed` records the time between two counter reads instead."""
+    cdef _int64* data = <_int64*> _timing_np.PyArray_DATA(values)
+    cdef Py_ssize_t i, n = _timing_np.PyArray_DIM(values, 0)
+    cdef _uint64 start
+    with nogil:
+        if timed:
+            for i in range(n):
+                start = _clock_ticks()
+                _histogram_record(histogram._h, _clock_ticks_to_ns(_clock_ticks() - start))
+        else:
+            for i in range(n):
+                _histogram_record(histogram._h, data[i])
+
+
+def position_loop(sides not None, prices not None, sizes not None):
+    """Account fills from three int64 arrays; return the realised plus unrealised profit at the last price."""
+    cdef _int64* side = <_int64*> _timing_np.PyArray_DATA(sides)
+    cdef _int64* price = <_int64*> _timing_np.PyArray_DATA(prices)
+    cdef _int64* size = <_int64*> _timing_np.PyArray_DATA(sizes)
+    cdef Py_ssize_t i, n = _timing_np.PyArray_DIM(sides, 0)
+    cdef _position_t p
+    cdef int refused = 0
+    _memset(&p, 0, sizeof(p))
+    with nogil:
+        for i in range(n):
+            refused |= _position_fill(&p, <signed char> side[i], price[i], size[i])
+    if refused or n == 0:
+        raise ValueError(f"every fill must be accounted: n={n} refused={refused}")
+    return p.cash + p.cost + _position_unrealised(&p, price[n - 1])
+
+
+def risk_loop(_int64 max_order, _int64 max_position, _int64 collar, sides not None, prices not None, sizes not None, _int64 reference):
+    """Judge orders from three int64 arrays; return how many passed."""
+    cdef _int64* side = <_int64*> _timing_np.PyArray_DATA(sides)
+    cdef _int64* price = <_int64*> _timing_np.PyArray_DATA(prices)
+    cdef _int64* size = <_int64*> _timing_np.PyArray_DATA(sizes)
+    cdef Py_ssize_t i, n = _timing_np.PyArray_DIM(sides, 0), passed = 0
+    cdef _limits_t limits
+    limits.max_order_lots, limits.max_position_lots, limits.collar_ticks = max_order, max_position, collar
+    with nogil:
+        for i in range(n):
+            passed += _risk_check(&limits, <signed char> side[i], price[i], size[i], 0, 0, 0, reference) == 0
+    return passed
+
+
+# ---- exchange
+
+from libc.stdint cimport int64_t as _venue_int64
+from fastcore._types cimport (
+    KIND_ADD as _KIND_ADD, KIND_CANCEL as _KIND_CANCEL, KIND_EXECUTE as _KIND_EXECUTE, event_t as _venue_event_t,
+)
+from fastcore.book cimport OrderBook as _VenueBook, book_change_t as _venue_change_t
+from fastcore.exchange cimport (
+    Venue as _Venue, venue_apply as _venue_apply, venue_cancel as _venue_cancel, venue_submit as _venue_submit,
+)
+
+
+def venue_apply_loop(_Venue venue not None, _venue_int64 bid, _venue_int64 ask, Py_ssize_t n):
+    """Tell a venue of n adds, cancels and executions at two prices, of orders that are ahead of all own ones."""
+    cdef _venue_event_t e
+    cdef _venue_change_t c
+    cdef Py_ssize_t i
+    e.exch_ns = e.seq = e.price = e.size = e.match_id = 0
+    c.new_price = c.new_size = c.new_stamp = c.stamp = 0
+    c.size = 1
+    c.top_changed = False
+    with nogil:
+        for i in range(n):
+            c.side = 1 if i & 1 else -1
+            c.price = bid if i & 1 else ask
+            c.kind = _KIND_ADD if i & 2 else _KIND_CANCEL if i & 4 else _KIND_EXECUTE
+            _venue_apply(&venue._v, &e, &c)
+    return venue._v.report_count
+
+
+def venue_order_loop(_Venue venue not None, _VenueBook book not None, _venue_int64 price, Py_ssize_t n):
+    """Submit and cancel n orders; return the lots that rest afterwards."""
+    cdef _venue_int64 order_id = 0
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(n):
+            _venue_submit(&venue._v, book._b, 1, price, 100, &order_id)
+            _venue_cancel(&venue._v, order_id)
+            venue._v.report_count = 0
+    return venue._v.open_lots[0]
+# ---- itch, book ----
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from fastcore._types cimport KIND_ADD, RESULT_OK, be16, be32, be48, be64, event_t
+from fastcore.book cimport OrderBook, book_apply, book_change_t
+from fastcore.itch cimport ItchDecoder, itch_decode_at
+
+
+def itch_add_orders(const uint8_t[::1] data not None, uint8_t[::1] out not None):
+    """Decode a stream of nothing but add orders (A) without any check: the floor. Returns the messages."""
+    cdef Py_ssize_t n = data.shape[0] // 38
+    cdef Py_ssize_t i
+    cdef const uint8_t* m
+    cdef event_t* e
+    if out.shape[0] < n * <Py_ssize_t> sizeof(event_t) or n == 0:
+        raise ValueError(f"out must hold 64 bytes for each message: messages={n} bytes={out.shape[0]}")
+    cdef const uint8_t* first = &data[0]
+    cdef event_t* rows = <event_t*> &out[0]
+    with nogil:
+        for i in range(n):
+            m = first + 38 * i + 2
+            e = rows + i
+            e.exch_ns = <int64_t> be48(m + 5)
+            e.local_ns = 0
+            e.symbol_id = be16(m + 1)
+            e.kind = KIND_ADD
+            e.side = 1 if m[19] == c'B' else -1
+            e.flags = 0
+            e.price = be32(m + 32)
+            e.size = be32(m + 20)
+            e.order_id = <int64_t> be64(m + 11)
+            e.match_id = 0
+    return n
+
+
+def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const uint8_t[::1] data not None):
+    """Decode a stream and apply every event at once, in one loop. Returns (events, results that were not ok)."""
+    cdef const uint8_t* p = &data[0] if data.shape[0] else NULL
+    cdef size_t length = data.shape[0]
+    cdef size_t at = 0
+    cdef size_t size
+    cdef uint64_t events = 0
+    cdef uint64_t failed = 0
+    cdef event_t e
+    cdef book_change_t change
+    with nogil:
+        while length - at >= 2:
+            size = be16(p + at)
+            if length - at - 2 < size:
+                break
+            if itch_decode_at(decoder._d, p + at + 2, size, at, &e) > 0:
+                events += 1
+                failed += book_apply(book._b, &e, &change) != RESULT_OK
+            at += 2 + size
+    return events, failed
+# ---- zscore ----
+
+from fastcore.zscore cimport RollingCorrelation, RollingZScore, correlation_update, rolling_update
+
+
+cdef extern from "fc_rolling.h" nogil:
+    void rolling_sliding "fc_rolling_sliding"(const double* x, double* out, size_t window, size_t count)
+
+
+def zscore_stream(RollingZScore r not None, const double[::1] x not None):
+    """Update a streaming z-score with every value of `x` from a compiled loop; return the sum of the last ten."""
+    cdef Py_ssize_t i, n = x.shape[0]
+    cdef double total = 0.0, z
+    with nogil:
+        for i in range(n):
+            z = rolling_update(&r._r, x[i])
+            if i >= n - 10:
+                total += z
+    return total
+
+
+def zscore_sliding(const double[::1] x not None, size_t window, double[::1] out not None):
+    """Write the z-scores of the textbook loop in C: sums about the first point, one added and one taken off, for the floor."""
+    rolling_sliding(&x[0], &out[0], window, <size_t> x.shape[0] - window + 1)
+
+
+def correlation_stream(RollingCorrelation c not None, const double[:, ::1] x not None):
+    """Update a rolling correlation with every row of `x` from a compiled loop."""
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            correlation_update(&c._c, &x[i, 0])
