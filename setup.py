@@ -52,6 +52,8 @@ if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
     LINK += [f"-fsanitize={SANITIZE}"]
 
+MACROS.append(("FC_BUILD_FLAGS", '"' + " ".join(FLAGS) + '"'))
+
 STAMP, SWITCHES = Path("build/switches.txt"), f"{sys.version} {FLAGS} {MACROS}"
 FORCE = STAMP.exists() and STAMP.read_text() != SWITCHES  # nothing of a build with other switches may be reused
 

@@ -1,5 +1,6 @@
 from typing import final
 
+def build() -> str: ...
 @final
 class Empty:
     def none(self) -> None: ...
