@@ -1,0 +1,88 @@
+"""Log-linear histogram with the bucket layout of HdrHistogram: contract and hot path.
+
+Values share a bucket when they agree in the chosen number of significant decimal digits. Row r > 0 of the counts covers
+[half << r-1, half << r) in `half` steps of 2^(r-1) units; rows 0 and 1 together are the linear part::
+
+    index = (row << half_magnitude) + (value >> (row + unit_magnitude)),  row = 0, 1, ... by the highest set bit
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from fastcore._types cimport likely, unlikely
+
+
+cdef extern from "fc_checked.h" nogil:
+    bint fc_sub_overflow(int64_t a, int64_t b, int64_t* result)
+    int fc_leading_zeros(uint64_t value)
+
+
+ctypedef struct histogram_t:
+    int64_t* counts         # counts_length counters
+    int64_t count           # sum of counts
+    uint64_t mask           # highest value of row 0; makes small values share a row
+    int64_t highest         # largest value that is recorded as itself
+    int row_base            # 64 - unit_magnitude - half_magnitude - 1
+    int unit_magnitude      # log2 of the lowest discernible value, rounded down
+    int half_magnitude      # log2 of the steps in a row
+    int64_t saturated       # values above highest, recorded as highest
+    int64_t negative        # values below 0, recorded as 0
+    int64_t counts_length
+    int64_t lowest          # as configured
+    int digits              # significant decimal digits, 1 to 5
+
+
+cdef inline int64_t histogram_index(const histogram_t* h, int64_t value) noexcept nogil:
+    """Bucket of a value in [0, highest]."""
+    cdef int row = h.row_base - fc_leading_zeros(<uint64_t> value | h.mask)
+    return (<int64_t> row << h.half_magnitude) + (value >> (row + h.unit_magnitude))
+
+
+cdef inline void histogram_record(histogram_t* h, int64_t value) noexcept nogil:
+    """Count a value; one out of range is recorded at the nearest bound and counted in `saturated` or `negative`."""
+    if unlikely(<uint64_t> value > <uint64_t> h.highest):
+        if value < 0:
+            h.negative += 1
+            value = 0
+        else:
+            h.saturated += 1
+            value = h.highest
+    h.counts[histogram_index(h, value)] += 1
+    h.count += 1
+
+
+cdef class Histogram:
+    cdef histogram_t* _h
+    cdef histogram_t _histogram
+    cdef int _add(self, int64_t value, int64_t count) except -1
+    cdef int64_t _value_at(self, int64_t index) noexcept nogil
+
+
+ctypedef struct latencies_t:
+    int64_t* ring           # the last `capacity` latencies in ns, oldest overwritten
+    int64_t capacity
+    int64_t position        # slot of the next one
+    int64_t recorded        # latencies ever recorded, negative ones included
+    int64_t negative        # end before start: kept in the ring, in no histogram
+    int64_t* buckets        # 1,000 counters of 1 us; the last one also holds all longer ones
+
+
+cdef inline void latencies_record(latencies_t* m, histogram_t* h, int64_t latency_ns) noexcept nogil:
+    """Keep one latency in the ring, in the 1 us buckets and in the histogram."""
+    cdef uint64_t bucket
+    cdef int64_t position = m.position
+    m.ring[position] = latency_ns
+    position += 1
+    m.position = position if position != m.capacity else 0
+    m.recorded += 1
+    if unlikely(latency_ns < 0):
+        m.negative += 1
+        return
+    bucket = <uint64_t> latency_ns // 1000
+    m.buckets[bucket if bucket < 999 else 999] += 1
+    histogram_record(h, latency_ns)
+
+
+cdef class LatencyMonitor:
+    cdef latencies_t _m
+    cdef Histogram _distribution
+    cdef histogram_t* _h    # of _distribution, so that the hot call follows one pointer
