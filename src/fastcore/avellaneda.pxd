@@ -1,0 +1,164 @@
+"""Contract of the quote models: constants computed once, quotes without the GIL.
+
+Units belong to the caller and must agree: prices in one currency, sigma in currency per square root of the time unit of
+`time_left`, gamma and k per currency, A in fills per time unit, inventory in units of `inventory_unit`.
+"""
+
+from libc.math cimport INFINITY, log1p, sqrt
+from libc.stdint cimport int64_t, uint64_t
+
+from fastcore._types cimport NO_PRICE, unlikely
+
+
+cdef enum:
+    QUOTER_LINEAR       # half spread and skew linear in the time left, skew linear in inventory
+    QUOTER_INFINITE     # Avellaneda-Stoikov, infinite horizon
+    QUOTER_TABLE        # depths by inventory (and time left) from the exact solution
+    QUOTER_SIMPLIFIED   # the rule of thumb of the replaced engine
+
+
+ctypedef struct quote_t:
+    double bid          # -INFINITY where the inventory limit closes the side
+    double ask          # +INFINITY where the inventory limit closes the side
+    double reservation
+    double spread
+
+
+ctypedef struct quoter_t:
+    int model
+    # LINEAR: reservation = mid + offset - q (skew0 + skew1 t), half spread = half0 + half1 t; t = time left, q = inventory
+    double half0
+    double half1
+    double skew0
+    double skew1
+    double offset
+    double inventory_scale      # 1 / inventory_unit
+    double inventory_limit      # no bid at +limit and above, no ask at -limit and below; INFINITY for none
+    # How the constants follow from sigma, so that a new volatility costs no logarithm
+    double sigma
+    double base                 # half0 = base + sigma_half sigma
+    double sigma_half
+    double sigma_skew           # skew0 = sigma_skew sigma
+    double variance_half        # half1 = variance_half sigma^2
+    double variance_skew        # skew1 = variance_skew sigma^2
+    double drift_gain           # offset = drift_gain / sigma
+    double gamma
+    # INFINITE: 2 omega / (gamma sigma)^2, the square of the inventory at which quoting ends
+    double bound
+    # TABLE: depths from the mid, rows of time, then inventory -levels..+levels, then (bid, ask)
+    const double* depths
+    int64_t levels
+    int64_t rows                # 1: no dependence on time
+    double rows_per_time        # row = time left * rows_per_time, interpolated, clamped to the last
+    # SIMPLIFIED
+    double minimum              # smallest spread, price
+    double horizon_root         # 0.2 sqrt(horizon)
+    double factor               # gamma * spread_factor
+    double inverse_limit        # 1 / inventory limit of the rule
+    # Rounding
+    double ticks_per_price      # 1 / tick_size
+    double increment            # venue increment, ticks
+    double low_increment        # increment below low_below
+    double low_below            # ticks
+    double min_spread           # spread floor, ticks
+
+
+ctypedef struct ewma_t:
+    double decay            # weight of the past per observation or interval, in (0, 1)
+    double variance         # of one observation or interval; NaN before the first return
+    double last             # last price used; NaN before the first
+    int64_t last_ns         # its time
+    int64_t interval_ns     # 0: every update is an observation
+    uint64_t count          # returns used
+    bint relative           # log returns, else price differences
+
+
+cdef void quoter_curve(const quoter_t* q, double mid, double n, double t, quote_t* out) noexcept nogil
+
+cdef bint quoter_set_volatility(quoter_t* q, double sigma) noexcept nogil
+
+cdef void ewma_observe(ewma_t* v, double price, int64_t time_ns) noexcept nogil
+
+
+cdef inline void quoter_quote(const quoter_t* q, double mid, double inventory, double time_left, quote_t* out) noexcept nogil:
+    """Quote around `mid`; a time left below 0 counts as 0, a NaN anywhere gives NaN quotes, which round to NO_PRICE."""
+    cdef double n = inventory * q.inventory_scale
+    cdef double t = 0.0 if time_left < 0.0 else time_left
+    cdef double skew, half, reservation
+    if unlikely(q.model != QUOTER_LINEAR):
+        quoter_curve(q, mid, n, t, out)
+    else:
+        skew = q.skew0 + q.skew1 * t
+        half = q.half0 + q.half1 * t
+        reservation = (mid + q.offset) - n * skew
+        out.bid = reservation - half
+        out.ask = reservation + half
+        out.reservation = reservation
+        out.spread = half + half
+    if unlikely(inventory >= q.inventory_limit):
+        out.bid = -INFINITY
+    if unlikely(inventory <= -q.inventory_limit):
+        out.ask = INFINITY
+
+
+cdef inline int64_t quoter_floor(const quoter_t* q, double x) noexcept nogil:
+    """Largest multiple of the increment at or below x ticks; NO_PRICE unless positive and below 2**53."""
+    cdef double inc = q.increment if x >= q.low_below - 1e-6 else q.low_increment
+    cdef double y = (x + 1e-6) / inc
+    if not (y >= 1.0 and x <= 9007199254740992.0):
+        return NO_PRICE
+    return <int64_t> y * <int64_t> inc
+
+
+cdef inline int64_t quoter_ceil(const quoter_t* q, double x) noexcept nogil:
+    """Smallest multiple of the increment at or above x ticks; NO_PRICE unless positive and below 2**53."""
+    cdef double inc = q.increment if x > q.low_below + 1e-6 else q.low_increment
+    cdef double y = (x - 1e-6) / inc
+    cdef int64_t n
+    if not (x > 0.0 and x <= 9007199254740992.0):
+        return NO_PRICE
+    n = <int64_t> y
+    if y > <double> n:
+        n += 1
+    if n < 1:
+        n = 1
+    return n * <int64_t> inc
+
+
+cdef inline void quoter_round(const quoter_t* q, const quote_t* in_, int64_t* bid_ticks, int64_t* ask_ticks) noexcept nogil:
+    """Round outwards to the venue's increment, after widening to the spread floor around the middle of the quotes.
+
+    A side that is closed (infinite), undefined (NaN) or not positive becomes NO_PRICE. A price within a millionth of a
+    tick of the grid counts as on it.
+    """
+    cdef double bid = in_.bid * q.ticks_per_price
+    cdef double ask = in_.ask * q.ticks_per_price
+    cdef double middle
+    if ask - bid < q.min_spread:
+        middle = 0.5 * (bid + ask)
+        bid = middle - 0.5 * q.min_spread
+        ask = middle + 0.5 * q.min_spread
+    bid_ticks[0] = quoter_floor(q, bid)
+    ask_ticks[0] = quoter_ceil(q, ask)
+
+
+cdef inline void ewma_update(ewma_t* v, double price, int64_t time_ns) noexcept nogil:
+    """Take a price; with an interval, only the first price after each interval counts."""
+    if v.interval_ns == 0 or time_ns - v.last_ns >= v.interval_ns or v.last != v.last:
+        ewma_observe(v, price, time_ns)
+
+
+cdef inline double ewma_volatility(const ewma_t* v) noexcept nogil:
+    """Volatility per square root of a second (with an interval) or of an observation; NaN before the first return."""
+    return sqrt(v.variance * 1e9 / <double> v.interval_ns) if v.interval_ns else sqrt(v.variance)
+
+
+cdef class Quoter:
+    cdef quoter_t _q
+    cdef quote_t _quote
+    cdef readonly str model     # name of the model
+    cdef object _table          # owns _q.depths
+
+
+cdef class EwmaVolatility:
+    cdef ewma_t _v
