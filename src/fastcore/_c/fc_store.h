@@ -1,0 +1,197 @@
+/* The append-only store: layout of the file, state of a writer, and the hot append.
+
+   One file of fixed-size records, native byte order, grown by whole segments:
+
+   offset            size             content
+   0                 4,096            header, written once (struct fc_store_header, then the schema as JSON text)
+   4,096             4,096            control page: published count, writer, two checkpoints (struct fc_store_control)
+   65,536 + k*(T+D)  T                segment k: commit words, one u64 per block of records
+   ... + T           D                segment k: the records themselves
+
+   T and D are multiples of 64 KiB, so that every part can be mapped where pages are 4, 16 or 64 KiB. A process maps
+   the records of all segments side by side in one range of addresses: the store is one array, and addresses
+   stay as the store grows.
+
+   A block is the largest power of two of records that fits 4 KiB. Its commit word is
+
+       63        32 31         0
+       |  records  |  CRC32C   |
+
+   over salt (u64), block number (u64) and the first `records` records: stored with release order after the bytes,
+   so that one word publishes and vouches for them; words and bytes of another file or another place never match. */
+#ifndef FC_STORE_H
+#define FC_STORE_H
+
+#include <string.h>
+
+#include "fc_atomic.h"
+#include "fc_platform.h"
+#include "fc_records.h"
+
+#define FC_STORE_MAGIC "FCSTORE"
+#define FC_STORE_MAJOR 1
+#define FC_STORE_MINOR 0
+#define FC_STORE_ENDIAN 0x01020304u
+#define FC_STORE_HEADER_BYTES 4096u
+#define FC_STORE_BASE 65536u  /* where segment 0 starts */
+#define FC_STORE_ALIGN 65536u /* unit of every part of a segment */
+#define FC_STORE_BLOCK_BYTES 4096u
+
+typedef struct fc_store_header {
+    char magic[8];            /* "FCSTORE\0" */
+    uint16_t major, minor;    /* another major is refused; a higher minor can be read */
+    uint32_t header_bytes;    /* 4,096 */
+    uint32_t endian;          /* 0x01020304 as the writer's machine stores it */
+    uint32_t record_size;     /* bytes */
+    uint64_t schema_hash;     /* first 8 bytes of the SHA-256 of the schema text, big-endian */
+    uint64_t segment_id;      /* 0: all segments are in this file */
+    uint64_t salt;            /* random, part of every checksum */
+    uint64_t segment_records; /* capacity of a segment */
+    int64_t created_ns;       /* UNIX ns */
+    uint32_t block_records;   /* records under one commit word */
+    uint32_t schema_bytes;    /* length of the schema text, which follows this struct */
+    uint32_t reserved;
+    uint32_t crc; /* CRC32C of the 4,096 bytes with this field 0 */
+} fc_store_header_t;
+
+typedef struct fc_store_checkpoint {
+    uint64_t number; /* counts syncs; the higher of the two valid slots counts */
+    uint64_t count;  /* records known to be on the disk */
+    uint64_t word;   /* the commit word of the block that holds record count-1, as of then */
+    uint64_t crc;    /* CRC32C of salt and the three fields above */
+    uint64_t pad[4];
+} fc_store_checkpoint_t;
+
+typedef struct fc_store_control {
+    uint64_t count; /* published records: readers follow this word; recovery believes the commit words alone */
+    uint64_t pad0[7];
+    uint64_t epoch;      /* one more with every writer that opens the store */
+    uint64_t writer_pid; /* 0: closed */
+    uint64_t pad1[6];
+    fc_store_checkpoint_t checkpoint[2];
+} fc_store_control_t;
+
+static_assert(sizeof(fc_store_header_t) == 80, "layout");
+static_assert(offsetof(fc_store_header_t, schema_hash) == 24, "layout");
+static_assert(offsetof(fc_store_header_t, crc) == 76, "layout");
+static_assert(sizeof(fc_store_checkpoint_t) == 64, "layout");
+static_assert(offsetof(fc_store_control_t, epoch) == 64, "layout");
+static_assert(offsetof(fc_store_control_t, checkpoint) == 128, "layout");
+
+typedef uint32_t (*fc_store_checksum_t)(uint32_t crc, const void *data, size_t bytes);
+
+typedef struct fc_store {
+    /* The line of the writer. */
+    unsigned char *cursor;        /* where the next record goes */
+    uint64_t *word;               /* commit word of the open block */
+    uint64_t count;               /* records appended */
+    uint64_t limit;               /* records that have a mapped, allocated place; 0: refuse (see state) */
+    uint64_t *published;          /* the count word of the control page */
+    fc_store_checksum_t checksum; /* CRC32C register over more bytes: SSE4.2 or scalar */
+    uint32_t crc;                 /* register of the open block */
+    uint32_t in_block;            /* records in the open block */
+    uint32_t block_records;
+    uint32_t record_size;
+    /* Cold. */
+    uint64_t hungry;           /* 1: less than half a segment is left */
+    uint64_t state;            /* FC_OK, or why nothing more is accepted: FC_CLOSED, FC_STORE_FAILED */
+    uint64_t growing, syncing; /* 1 while a thread is in grow or sync */
+    uint64_t segments;         /* mapped */
+    uint64_t salt;
+    uint64_t segment_records, segment_blocks;
+    uint64_t table_bytes, data_bytes; /* T and D */
+    uint64_t most_segments;           /* what the reserved addresses can hold */
+    uint64_t synced, syncs;           /* records and number of the last checkpoint */
+    fc_store_control_t *control;      /* the mapped control page */
+    unsigned char *head, *table, *data; /* first page, commit words, records */
+    int fd;
+    int writable;
+    int error;    /* errno of the last failed system call */
+    int owner_pid;
+} fc_store_t;
+
+static inline uint64_t *fc_store_word(const fc_store_t *s, uint64_t block) {
+    uint64_t segment = block / s->segment_blocks;
+    return (uint64_t *)(s->table + segment * s->table_bytes) + (block - segment * s->segment_blocks);
+}
+
+static inline uint32_t fc_store_seed(const fc_store_t *s, uint64_t block) {
+    uint64_t head[2] = {s->salt, block};
+    return s->checksum(0xFFFFFFFFu, head, sizeof head);
+}
+
+static inline uint64_t fc_store_commit_word(uint64_t records, uint32_t crc) { return records << 32 | (uint32_t)~crc; }
+
+/* Point the writer at block count / block_records, of which `in_block` records are there with register `crc`. */
+static inline void fc_store_open_block(fc_store_t *s) {
+    uint64_t block = s->count / s->block_records;
+    s->word = fc_store_word(s, block);
+    s->crc = fc_store_seed(s, block);
+    s->in_block = 0;
+    uint64_t limit = fc_load_relaxed(&s->limit);
+    if (limit - s->count < s->segment_records / 2) fc_store_release(&s->hungry, 1);
+}
+
+/* Records that can be appended before the store must grow. */
+static inline int64_t fc_store_room(const fc_store_t *s) {
+    uint64_t limit = fc_load_acquire(&s->limit);
+    return limit > s->count ? (int64_t)(limit - s->count) : 0;
+}
+
+/* Why an append was refused. */
+static inline int fc_store_refusal(const fc_store_t *s) {
+    uint64_t state = fc_load_acquire(&s->state);
+    return state ? (int)state : FC_FULL;
+}
+
+/* The place of the next record, or NULL: refused. Fill it, then commit; nobody sees it before. */
+static inline void *fc_store_claim(fc_store_t *s) {
+    if (FC_UNLIKELY(s->count >= fc_load_acquire(&s->limit))) return NULL;
+    return s->cursor;
+}
+
+/* Publish the record in the claimed place. */
+static inline void fc_store_commit(fc_store_t *s, size_t record_size) {
+    s->crc = s->checksum(s->crc, s->cursor, record_size);
+    s->in_block += 1;
+    s->cursor += record_size;
+    s->count += 1;
+    fc_store_release(s->word, fc_store_commit_word(s->in_block, s->crc)); /* pairs with the acquire in scan and readers */
+    fc_store_release(s->published, s->count);                            /* pairs with fc_store_published */
+    if (FC_UNLIKELY(s->in_block == s->block_records)) fc_store_open_block(s);
+}
+
+static inline int fc_store_append_tick(fc_store_t *s, const fc_tick_t *tick) {
+    fc_assert(s->record_size == sizeof *tick);
+    fc_tick_t *place = (fc_tick_t *)fc_store_claim(s);
+    if (FC_UNLIKELY(!place)) return fc_store_refusal(s);
+    place->timestamp_ns = tick->timestamp_ns;
+    place->symbol_id = tick->symbol_id;
+    place->pad = 0;
+    place->price = tick->price;
+    place->volume = tick->volume;
+    fc_store_commit(s, sizeof *tick);
+    return FC_OK;
+}
+
+static inline int fc_store_append_record(fc_store_t *s, const void *record) {
+    unsigned char *place = (unsigned char *)fc_store_claim(s);
+    if (FC_UNLIKELY(!place)) return fc_store_refusal(s);
+    if (s->record_size == sizeof(fc_event_t)) {
+        /* The event's own commit word, seq, goes last. */
+        memcpy(place + 8, (const unsigned char *)record + 8, sizeof(fc_event_t) - 8);
+        uint64_t seq;
+        memcpy(&seq, record, sizeof seq);
+        fc_store_release((uint64_t *)place, seq);
+        fc_store_commit(s, sizeof(fc_event_t));
+    } else {
+        memcpy(place, record, s->record_size);
+        fc_store_commit(s, s->record_size);
+    }
+    return FC_OK;
+}
+
+/* Records that a reader may look at. */
+static inline uint64_t fc_store_published(const fc_store_t *s) { return fc_load_acquire(&s->control->count); }
+
+#endif

@@ -1,0 +1,51 @@
+"""Contract of the append-only store for ``nogil`` code; the file layout is in ``_c/fc_store.h``.
+
+A writer appends through ``store_t*`` (``TickStore._s``) while it keeps the TickStore alive. One thread appends;
+``store_grow`` and ``store_sync`` may run in another thread at the same time.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastcore._types cimport tick_t
+
+
+cdef extern from "fc_store.h" nogil:
+    ctypedef struct store_t "fc_store_t":
+        uint64_t count  # records appended
+        uint64_t limit  # records that have a mapped, allocated place
+        uint64_t hungry  # 1: less than half a segment is left, grow when it suits
+        uint32_t record_size  # bytes; store_append takes a store of 32 (ticks) only
+        int error  # errno of the last failed system call
+
+    # Append a tick (fields are taken as they are: validate before). RESULT_OK, RESULT_FULL (grow, then again),
+    # RESULT_CLOSED, RESULT_STORE_FAILED (a sync failed: nothing more is accepted).
+    int store_append "fc_store_append_tick"(store_t* s, const tick_t* tick) noexcept
+    # Append `record_size` bytes; results as above.
+    int store_append_record "fc_store_append_record"(store_t* s, const void* record) noexcept
+    # Append in place: claim (NULL: refused, see store_refusal), fill every byte, commit.
+    void* store_claim "fc_store_claim"(store_t* s) noexcept
+    void store_commit "fc_store_commit"(store_t* s, size_t record_size) noexcept
+    int store_refusal "fc_store_refusal"(const store_t* s) noexcept
+    # Records that fit before the store must grow.
+    int64_t store_room "fc_store_room"(const store_t* s) noexcept
+
+
+# Cold. One more segment, allocated on the disk, mapped and pre-faulted: RESULT_OK, RESULT_IO (s.error: a full disk is ENOSPC), ...
+cdef int store_grow(store_t* s) noexcept nogil
+# Cold. Write everything appended so far to the disk: RESULT_OK, or RESULT_STORE_FAILED and the store refuses from then on.
+cdef int store_sync(store_t* s) noexcept nogil
+
+
+cdef class TickStore:
+    cdef store_t* _s  # never NULL; refuses appends unless this process is the writer
+    cdef object __weakref__
+    cdef object _mapping  # owns the mapped addresses: views keep it alive
+    cdef object _path, _mode, _dtype, _time_field, _sync_policy, _lock_fd, _recovery, _keeper, _header
+    cdef double _sync_interval_s
+    cdef bint _ticks  # dtype is TICK_DTYPE
+    cdef bint _commit  # sync policy "commit"
+    cdef bint _grow_ahead
+    cdef bint _open
+    cdef uint64_t _frozen  # a reader of a torn store sees this many records; UINT64_MAX: as many as are published
+    cdef object _index  # order of the time field so far
+    cdef uint64_t _count(self) except? 0xFFFFFFFFFFFFFFFF
