@@ -1,0 +1,149 @@
+"""NASDAQ TotalView-ITCH 5.0 to 64-byte events and back: the contract. Field tables in ``itch.pyx``."""
+
+cimport cython
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastcore._types cimport (
+    FLAG_NOT_PRINTABLE,
+    NO_PRICE,
+    RESULT_BAD_LENGTH,
+    RESULT_CORRUPT,
+    RESULT_OK,
+    RESULT_UNKNOWN_TYPE,
+    be16,
+    be32,
+    be48,
+    be64,
+    event_t,
+    likely,
+    unlikely,
+)
+
+# Largest message, and with its length prefix: what itch_encode may write.
+cdef enum:
+    ITCH_MAX_MESSAGE = 50
+    ITCH_MAX_FRAME = 52
+    ITCH_LOCATES = 65536
+    ITCH_ERROR_LOG = 64
+
+# How one message type becomes an event. Absent fields read offset 0 (always inside the message) through a zero mask,
+# so that all order messages run through the same instructions without a branch on their type.
+ctypedef struct itch_layout_t:
+    uint64_t match_mask     # of the 8 bytes at `match`
+    int64_t no_price        # NO_PRICE where the message has no price, else 0
+    uint32_t price_mask
+    uint32_t size_mask
+    uint16_t length         # exact length of the message; 0 an unknown type
+    uint16_t flags          # flags that the type always carries
+    uint8_t kind            # of the event; KIND_NONE: skipped and counted
+    uint8_t rare            # decoded field by field in itch_decode_rare
+    uint8_t size            # offsets
+    uint8_t price
+    uint8_t match
+    uint8_t side            # offset of the side letter
+    uint8_t side_mask       # 0xFF where there is one
+    uint8_t printable       # offset of the printable letter
+    uint8_t printable_mask
+    uint8_t pad[3]
+
+ctypedef struct itch_error_t:
+    uint64_t offset         # of the length prefix in the stream
+    int code                # result code
+    uint8_t type            # first byte of the message, 0 for none
+
+ctypedef struct itch_decoder_t:
+    int64_t midnight_ns         # added to the time of day of every message: ns since the UNIX epoch
+    uint64_t position           # bytes of the stream that were consumed before this message or batch
+    uint32_t* symbol_ids        # by locate; NULL: the symbol id is the locate
+    uint64_t* symbols           # by locate: the eight bytes of the symbol, from its listing; 0 not listed
+    itch_layout_t layouts[256]  # by type
+    int8_t sides[256]           # letter -> side
+    uint64_t counts[256]        # well-formed messages by type, the skipped ones included
+    uint64_t unknown[256]       # messages of unknown types, by type
+    uint64_t errors[32]         # malformed messages by result code
+    uint64_t skipped            # well-formed messages that make no event
+    uint64_t total_errors
+    itch_error_t log[ITCH_ERROR_LOG]    # the first errors
+    itch_error_t last           # the latest error
+    bint strict                 # a batch stops at the first malformed message
+
+ctypedef struct itch_encoder_t:
+    int64_t midnight_ns
+    uint64_t* symbols           # by locate, as above
+
+
+cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil
+cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil
+# System, listing, status and cross messages, whose length was checked before.
+cdef int itch_decode_rare(itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out) noexcept nogil
+# Count an error at `offset` bytes behind d.position; returns -code.
+cdef int itch_fail(itch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil
+# Length-prefixed messages from `data`: events written (at most `capacity`), bytes of whole messages in `consumed`.
+# Stops before a message that is not whole, when `out` is full, and in strict mode before a malformed message.
+cdef ptrdiff_t itch_decode_batch(
+    itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed
+) noexcept nogil
+
+cdef int itch_encoder_init(itch_encoder_t* c, int64_t midnight_ns) noexcept nogil
+cdef void itch_encoder_free(itch_encoder_t* c) noexcept nogil
+# One message with its length prefix into `out` (ITCH_MAX_FRAME bytes of room): bytes written, or -result code.
+cdef int itch_encode(itch_encoder_t* c, const event_t* e, uint8_t* out) noexcept nogil
+
+
+cdef inline int itch_decode_at(
+    itch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* out
+) noexcept nogil:
+    """As itch_decode, for a message `offset` bytes behind d.position."""
+    cdef const itch_layout_t* l
+    cdef uint8_t type
+    cdef uint16_t locate
+    cdef int8_t side
+    if unlikely(length == 0):
+        return itch_fail(d, offset, RESULT_BAD_LENGTH, 0)
+    type = message[0]
+    l = &d.layouts[type]
+    if unlikely(l.length != length):
+        if l.length == 0:
+            return itch_fail(d, offset, RESULT_UNKNOWN_TYPE, type)
+        return itch_fail(d, offset, RESULT_BAD_LENGTH, type)
+    if unlikely(l.rare):
+        if l.kind == 0:
+            d.counts[type] += 1
+            d.skipped += 1
+            return 0
+        return itch_decode_rare(d, message, offset, out)
+    side = d.sides[message[l.side]] & <int8_t> l.side_mask
+    if unlikely(l.side_mask != 0 and side == 0):
+        return itch_fail(d, offset, RESULT_CORRUPT, type)
+    locate = be16(message + 1)
+    out.exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
+    out.local_ns = 0
+    out.symbol_id = locate if d.symbol_ids == NULL else d.symbol_ids[locate]
+    out.kind = l.kind
+    out.side = side
+    out.flags = l.flags | (FLAG_NOT_PRINTABLE if (message[l.printable] & l.printable_mask) == c'N' else 0)
+    out.price = <int64_t> (be32(message + l.price) & l.price_mask) | l.no_price
+    out.size = be32(message + l.size) & l.size_mask
+    out.order_id = <int64_t> be64(message + 11)
+    out.match_id = <int64_t> (be64(message + l.match) & l.match_mask)
+    d.counts[type] += 1
+    return 1
+
+
+cdef inline int itch_decode(itch_decoder_t* d, const uint8_t* message, size_t length, event_t* out) noexcept nogil:
+    """Decode one message without its length prefix: 1 an event, 0 skipped, -result code malformed; all are counted.
+
+    `out.seq` is left alone: it belongs to whoever publishes the event. `out` is unspecified unless the result is 1.
+    The caller keeps d.position, from which errors are reported.
+    """
+    return itch_decode_at(d, message, length, 0, out)
+
+
+@cython.final
+cdef class ItchDecoder:
+    cdef itch_decoder_t* _d
+
+
+@cython.final
+cdef class ItchEncoder:
+    cdef itch_encoder_t _c
