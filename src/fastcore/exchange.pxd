@@ -1,0 +1,148 @@
+"""Contract of the simulated venue: own orders with their exact place in the queue of an order-by-order book.
+
+    book_apply(book, event, &change)  ->  venue_apply(venue, event, &change)  ->  reports
+
+A recorded day does not contain our orders. The venue keeps them beside the recorded book and works out, event by event,
+what price-time priority would have given them:
+
+- An order joins the queue behind everything that the book shows at its price: `ahead_lots` is the size of the level and
+  `stamp` the book's next arrival number. Whatever has a smaller stamp is ahead, whatever has a larger one is behind.
+- An execution or a cancellation of an order ahead shortens the queue.
+- An execution of an order behind us at our price, or of any order at a worse price, is quantity that would have reached us
+  first: we are filled, best price and earliest entry first, up to the quantity executed.
+- An order that arrives on the other side at our price or through it would have traded with us: filled the same way.
+- A print against hidden liquidity at a price strictly worse than ours fills us too (a displayed order has priority).
+
+The recorded book is never altered: what our order took stays displayed. For one order per price the times of fills are
+therefore those of a matching engine into which the order had really been inserted, as long as the others would have
+acted the same; several own orders at one price share the quantity in entry order.
+"""
+
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from fastcore._types cimport (
+    BUY, FLAG_OWN, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_REPLACE, KIND_TRADE, RESULT_FULL, RESULT_OK,
+    SELL, event_t, unlikely,
+)
+from fastcore.book cimport book_change_t, book_t
+
+
+cdef enum:
+    # Levels that one marketable order may walk; what is left after that is pulled.
+    VENUE_SWEEP = 64
+
+# match_id of a fill for which our order took displayed liquidity on entry.
+cdef enum:
+    VENUE_TOOK = -1
+
+
+ctypedef struct venue_order_t:
+    int64_t order_id
+    int64_t price_ticks
+    int64_t left_lots
+    int64_t ahead_lots   # displayed quantity before us at our price
+    uint64_t stamp       # the book's next arrival number when we entered: smaller ones are ahead of us
+
+
+ctypedef struct venue_t:
+    venue_order_t* orders[2]  # [0] buys, [1] sells: best price first, then earliest entry
+    int32_t count[2]          # resting orders of each side
+    int32_t capacity          # per side; fixed at construction
+    uint32_t symbol_id        # written into reports
+    int64_t now_ns            # exchange time of the market event being applied
+    uint64_t now_seq          # its sequence number: reports carry it, so the cause of each is known
+    int64_t next_order_id
+    event_t* reports          # FLAG_OWN events in the order in which they happened; the owner empties it
+    int64_t report_count
+    int64_t report_capacity
+    int64_t filled_lots       # ever
+    int64_t open_lots[2]      # resting quantity of each side
+
+
+cdef inline int venue_index(int8_t side) noexcept nogil:
+    """0 for buy, 1 for sell."""
+    return (1 - side) >> 1
+
+
+cdef inline bint venue_has_room(const venue_t* v) noexcept nogil:
+    """True while the report buffer holds what one call can produce at most; no call starts without."""
+    return v.report_capacity - v.report_count >= 2 * v.capacity + VENUE_SWEEP + 4
+
+
+cdef inline void venue_report(
+    venue_t* v, int kind, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id, int64_t extra
+) noexcept nogil:
+    cdef event_t* r = &v.reports[v.report_count]
+    r.seq = v.now_seq
+    r.exch_ns = v.now_ns
+    r.local_ns = 0
+    r.symbol_id = v.symbol_id
+    r.kind = <uint8_t> kind
+    r.side = side
+    r.flags = FLAG_OWN
+    r.price = price_ticks
+    r.size = size_lots
+    r.order_id = order_id
+    r.match_id = extra
+    v.report_count += 1
+
+
+cdef void venue_fill(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp, int64_t match_id) noexcept nogil
+cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp) noexcept nogil
+cdef void venue_clear_queues(venue_t* v) noexcept nogil
+
+
+cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    """Apply one market event that the book has resolved; RESULT_FULL (and nothing done) without room for reports."""
+    cdef int8_t other
+    v.now_ns = e.exch_ns
+    v.now_seq = e.seq
+    if v.count[0] + v.count[1] == 0:
+        return RESULT_OK
+    if unlikely(not venue_has_room(v)):
+        return RESULT_FULL
+    other = -c.side
+    if c.kind == KIND_ADD:
+        if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.price) >= 0:
+            venue_fill(v, other, c.price, c.size, <uint64_t> -1, 0)
+    elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
+        if v.count[venue_index(c.side)]:
+            venue_shorten(v, c.side, c.price, c.size, c.stamp)
+    elif c.kind == KIND_EXECUTE:
+        if v.count[venue_index(c.side)] and c.side * (v.orders[venue_index(c.side)][0].price_ticks - c.price) >= 0:
+            venue_fill(v, c.side, c.price, c.size, c.stamp, e.match_id)
+    elif c.kind == KIND_REPLACE:
+        if v.count[venue_index(c.side)]:
+            venue_shorten(v, c.side, c.price, c.size, c.stamp)
+        if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.new_price) >= 0:
+            venue_fill(v, other, c.new_price, c.new_size, <uint64_t> -1, 0)
+    elif c.kind == KIND_TRADE:
+        # Strictly through our price: the hidden order that traded had a worse claim than our displayed one.
+        if v.count[0] and v.orders[0][0].price_ticks > e.price:
+            venue_fill(v, BUY, e.price + 1, e.size, <uint64_t> -1, e.match_id)
+        if v.count[1] and v.orders[1][0].price_ticks < e.price:
+            venue_fill(v, SELL, e.price - 1, e.size, <uint64_t> -1, e.match_id)
+    elif c.kind == KIND_CLEAR:
+        venue_clear_queues(v)
+    return RESULT_OK
+
+
+# Cold: memory.
+cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symbol_id) noexcept nogil
+cdef void venue_free(venue_t* v) noexcept nogil
+cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil
+
+# Orders: each returns the code that its last report carries, RESULT_OK for an ack. RESULT_FULL with no report: no room.
+cdef int venue_submit(
+    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t* order_id
+) noexcept nogil
+cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil
+cdef int venue_replace(
+    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t* new_order_id
+) noexcept nogil
+cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil
+
+
+cdef class Venue:
+    cdef venue_t _v
+    cdef int _room(self) except -1

@@ -1,0 +1,41 @@
+from typing import Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.book import OrderBook
+
+__all__ = ["TOOK", "Venue"]
+
+TOOK: Final[int]
+
+@final
+class Venue:
+    def __init__(self, capacity: int = 64, symbol_id: int = 0) -> None: ...
+    def submit(self, book: OrderBook, side: int, price_ticks: int, size_lots: int) -> int: ...
+    def cancel(self, order_id: int) -> int: ...
+    def replace(self, book: OrderBook, order_id: int, price_ticks: int, size_lots: int) -> int: ...
+    def apply(
+        self,
+        kind: int,
+        side: int,
+        price: int,
+        size: int,
+        stamp: int,
+        new_price: int = ...,
+        new_size: int = 0,
+        match_id: int = 0,
+        exch_ns: int = 0,
+        seq: int = 0,
+    ) -> None: ...
+    def take_reports(self) -> npt.NDArray[np.void]: ...
+    def orders(self) -> list[tuple[int, int, int, int, int]]: ...
+    def check(self) -> None: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def open_buy_lots(self) -> int: ...
+    @property
+    def open_sell_lots(self) -> int: ...
+    @property
+    def filled_lots(self) -> int: ...

@@ -1,0 +1,491 @@
+"""Simulated venue on order-by-order data: own orders in their exact place in the queue.
+
+The rules are in ``exchange.pxd``; the plain-Python twin, ``fastcore.reference.exchange``, is written to be read.
+
+Reports are 64-byte events (``fastcore.records.EVENT_DTYPE``) with the flag ``own``, the side of our order, and
+
+======== ======================== ===== ==================== ==========================================
+kind     price                    size  order_id             match_id
+======== ======================== ===== ==================== ==========================================
+ack      of the order             all   given by the venue   displayed quantity ahead of it
+fill     of the order (the level  lots  own order            of the recorded execution, 0 for a recorded
+         taken, when it took)                                arrival, ``TOOK`` when our order took
+reject   as asked                 asked own order, or 0      result code
+pulled   of the order             left  own order            0
+======== ======================== ===== ==================== ==========================================
+
+``seq`` is the number of the market event at which it happened and ``exch_ns`` its time: orders reach the venue without
+delay.
+"""
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove
+
+from fastcore._types cimport (
+    BUY, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_PULLED, KIND_REJECT,
+    KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
+    RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, unlikely,
+)
+from fastcore.book cimport OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
+
+from fastcore.errors import raise_result
+from fastcore.records import EVENT_DTYPE
+
+cnp.import_array()
+
+__all__ = ["TOOK", "Venue"]
+
+TOOK = VENUE_TOOK
+
+# Keeps every sum of prices and sizes inside int64.
+cdef int64_t MAX_VALUE = <int64_t> 1 << 60
+
+
+cdef void venue_remove(venue_t* v, int s, int32_t i) noexcept nogil:
+    v.count[s] -= 1
+    memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
+
+
+cdef void venue_fill(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp, int64_t match_id) noexcept nogil:
+    # `size` traded on our side at `price` against an order that entered at `stamp`: who of us would have traded instead?
+    cdef int s = venue_index(side)
+    cdef int32_t i = 0
+    cdef int64_t left = size, take, better
+    cdef venue_order_t* o
+    while i < v.count[s]:
+        o = &v.orders[s][i]
+        better = side * (o.price_ticks - price)
+        if better < 0:
+            return
+        if better == 0 and stamp < o.stamp:
+            o.ahead_lots = o.ahead_lots - size if o.ahead_lots > size else 0
+            i += 1
+            continue
+        take = left if left < o.left_lots else o.left_lots
+        if take > 0:
+            left -= take
+            o.left_lots -= take
+            v.filled_lots += take
+            v.open_lots[s] -= take
+            venue_report(v, KIND_FILL, side, o.price_ticks, take, o.order_id, match_id)
+        if o.left_lots == 0:
+            venue_remove(v, s, i)
+        else:
+            i += 1
+
+
+cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp) noexcept nogil:
+    # `size` left the queue at `price` without trading.
+    cdef int s = venue_index(side)
+    cdef int32_t i
+    cdef venue_order_t* o
+    for i in range(v.count[s]):
+        o = &v.orders[s][i]
+        if o.price_ticks == price:
+            if stamp < o.stamp:
+                o.ahead_lots = o.ahead_lots - size if o.ahead_lots > size else 0
+        elif side * (o.price_ticks - price) < 0:
+            return
+
+
+cdef void venue_clear_queues(venue_t* v) noexcept nogil:
+    cdef int s
+    cdef int32_t i
+    for s in range(2):
+        for i in range(v.count[s]):
+            v.orders[s][i].ahead_lots = 0
+
+
+cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
+    cdef int s
+    cdef int32_t i
+    for s in range(2):
+        for i in range(v.count[s]):
+            if v.orders[s][i].order_id == order_id:
+                side_index[0] = s
+                return &v.orders[s][i]
+    return NULL
+
+
+cdef int venue_refusal(const venue_t* v, int8_t side, int64_t price_ticks, int64_t size_lots) noexcept nogil:
+    if side != BUY and side != SELL:
+        return RESULT_BAD_SIZE
+    if price_ticks <= 0 or price_ticks > MAX_VALUE:
+        return RESULT_BAD_PRICE
+    if size_lots <= 0 or size_lots > MAX_VALUE:
+        return RESULT_BAD_SIZE
+    if v.count[venue_index(side)] >= v.capacity:
+        return RESULT_FULL
+    return RESULT_OK
+
+
+cdef int64_t venue_take(
+    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id, bint* swept
+) noexcept nogil:
+    # Trade against what the book displays at our price or better; returns what is left.
+    # Keys are price times side of the level, best at the end: one that we reach is at least -price * side of ours.
+    cdef const side_t* s = &b.sides[1 - venue_index(side)]
+    cdef int64_t left = size_lots, take
+    cdef uint32_t i = s.count
+    cdef int n = 0
+    while left > 0 and i > 0 and s.keys[i - 1] >= -price_ticks * side:
+        if n == VENUE_SWEEP:
+            swept[0] = True
+            return left
+        i -= 1
+        n += 1
+        take = b.orders.levels[s.levels[i]].size
+        if take > left:
+            take = left
+        left -= take
+        v.filled_lots += take
+        venue_report(v, KIND_FILL, side, -side * s.keys[i], take, order_id, VENUE_TOOK)
+    return left
+
+
+cdef void venue_rest(
+    venue_t* v, int8_t side, int64_t price_ticks, int64_t left, int64_t order_id, int64_t ahead, uint64_t stamp
+) noexcept nogil:
+    # Insert by price, behind our own earlier orders of the same price.
+    cdef int s = venue_index(side)
+    cdef int32_t i = v.count[s]
+    cdef venue_order_t* o
+    while i > 0 and side * (price_ticks - v.orders[s][i - 1].price_ticks) > 0:
+        i -= 1
+    memmove(&v.orders[s][i + 1], &v.orders[s][i], (v.count[s] - i) * sizeof(venue_order_t))
+    v.count[s] += 1
+    v.open_lots[s] += left
+    o = &v.orders[s][i]
+    o.order_id = order_id
+    o.price_ticks = price_ticks
+    o.left_lots = left
+    o.ahead_lots = ahead
+    o.stamp = stamp
+
+
+cdef int venue_submit(
+    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t* order_id
+) noexcept nogil:
+    cdef int refusal
+    cdef int64_t left, ahead
+    cdef bint swept = False
+    if unlikely(not venue_has_room(v)):
+        return RESULT_FULL
+    refusal = venue_refusal(v, side, price_ticks, size_lots)
+    if refusal != RESULT_OK:
+        order_id[0] = 0
+        venue_report(v, KIND_REJECT, side, price_ticks, size_lots, 0, refusal)
+        return refusal
+    order_id[0] = v.next_order_id
+    v.next_order_id += 1
+    ahead = book_level_size(b, side, price_ticks)
+    venue_report(v, KIND_ACK, side, price_ticks, size_lots, order_id[0], ahead)
+    left = venue_take(v, b, side, price_ticks, size_lots, order_id[0], &swept)
+    if swept:
+        venue_report(v, KIND_PULLED, side, price_ticks, left, order_id[0], 0)
+    elif left > 0:
+        venue_rest(v, side, price_ticks, left, order_id[0], ahead, book_stamp(b))
+    return RESULT_OK
+
+
+cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil:
+    cdef int s = 0
+    cdef venue_order_t* o
+    if unlikely(not venue_has_room(v)):
+        return RESULT_FULL
+    o = venue_find(v, order_id, &s)
+    if o == NULL:
+        venue_report(v, KIND_REJECT, NO_SIDE, NO_PRICE, 0, order_id, RESULT_UNKNOWN_ORDER)
+        return RESULT_UNKNOWN_ORDER
+    venue_report(v, KIND_PULLED, 1 - 2 * s, o.price_ticks, o.left_lots, order_id, 0)
+    v.open_lots[s] -= o.left_lots
+    venue_remove(v, s, <int32_t> (o - v.orders[s]))
+    return RESULT_OK
+
+
+cdef int venue_replace(
+    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t* new_order_id
+) noexcept nogil:
+    cdef int s = 0, refusal
+    cdef int8_t side
+    cdef venue_order_t* o
+    cdef int64_t ahead
+    new_order_id[0] = 0
+    if unlikely(not venue_has_room(v)):
+        return RESULT_FULL
+    o = venue_find(v, order_id, &s)
+    if o == NULL:
+        venue_report(v, KIND_REJECT, NO_SIDE, price_ticks, size_lots, order_id, RESULT_UNKNOWN_ORDER)
+        return RESULT_UNKNOWN_ORDER
+    side = <int8_t> (1 - 2 * s)
+    refusal = venue_refusal(v, side, price_ticks, size_lots)
+    if refusal != RESULT_OK and refusal != RESULT_FULL:  # the order replaced frees its own place
+        venue_report(v, KIND_REJECT, side, price_ticks, size_lots, order_id, refusal)
+        return refusal
+    if price_ticks == o.price_ticks and size_lots <= o.left_lots:
+        # Nothing that others wait for: the order keeps its place under its new number.
+        venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
+        ahead = o.ahead_lots
+        v.open_lots[s] += size_lots - o.left_lots
+        o.left_lots = size_lots
+        o.order_id = new_order_id[0] = v.next_order_id
+        v.next_order_id += 1
+        venue_report(v, KIND_ACK, side, price_ticks, size_lots, new_order_id[0], ahead)
+        return RESULT_OK
+    venue_cancel(v, order_id)
+    return venue_submit(v, b, side, price_ticks, size_lots, new_order_id)
+
+
+cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symbol_id) noexcept nogil:
+    cdef int s
+    v.capacity = capacity
+    v.symbol_id = symbol_id
+    v.next_order_id = 1
+    v.report_capacity = reports
+    v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
+    for s in range(2):
+        v.orders[s] = <venue_order_t*> fc_alloc(capacity + 1, sizeof(venue_order_t))
+    if v.reports == NULL or v.orders[0] == NULL or v.orders[1] == NULL:
+        venue_free(v)
+        return RESULT_NO_MEMORY
+    return RESULT_OK
+
+
+cdef void venue_free(venue_t* v) noexcept nogil:
+    cdef int s
+    for s in range(2):
+        fc_free(v.orders[s])
+        v.orders[s] = NULL
+    fc_free(v.reports)
+    v.reports = NULL
+
+
+cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil:
+    cdef event_t* larger
+    if reports <= v.report_capacity:
+        return RESULT_OK
+    larger = <event_t*> fc_alloc(reports, sizeof(event_t))
+    if larger == NULL:
+        return RESULT_NO_MEMORY
+    memcpy(larger, v.reports, v.report_count * sizeof(event_t))
+    fc_free(v.reports)
+    v.reports = larger
+    v.report_capacity = reports
+    return RESULT_OK
+
+
+@cython.final
+cdef class Venue:
+    """Simulated venue for the own orders of one symbol, beside a recorded order-by-order book.
+
+    Every market event is first applied to the book, then given to `apply`. Outcomes are reports, fetched with
+    `take_reports`: nothing about an order is known before its report. Orders reach the venue at once.
+
+    Parameters
+    ----------
+    capacity : int, default 64
+        Own orders that can rest at the same time on each side, 1 to 65,536. One more is rejected with the code `full`.
+    symbol_id : int, default 0
+        Written into the reports.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of range.
+
+    Notes
+    -----
+    A marketable order trades on entry against what the book displays at its price or better, level by level (at most 64),
+    and what is left rests. The recorded book is not altered: a second marketable order finds the same quantity again.
+
+    **Thread safety**: one thread owns a venue and its book.
+    """
+
+    def __cinit__(self, capacity=64, symbol_id=0):
+        if not 1 <= capacity <= 65536:
+            raise ValueError(f"capacity must be in 1..65536: capacity={capacity}")
+        if not 0 <= symbol_id <= NO_SYMBOL:
+            raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol_id}")
+        if venue_init(&self._v, capacity, 4 * (2 * <int64_t> capacity + VENUE_SWEEP + 4), symbol_id) != RESULT_OK:
+            raise_result(RESULT_NO_MEMORY, f"venue for own orders: capacity={capacity}")
+
+    def __dealloc__(self):
+        venue_free(&self._v)
+
+    cdef int _room(self) except -1:
+        # Python callers never see a full report buffer: it grows.
+        if not venue_has_room(&self._v) and venue_grow_reports(&self._v, 2 * self._v.report_capacity) != RESULT_OK:
+            raise_result(RESULT_NO_MEMORY, f"reports of the venue: count={self._v.report_count}")
+        return 0
+
+    def submit(self, OrderBook book not None, side, price_ticks, size_lots):
+        """Send an order: at once an `ack`, perhaps fills, or a `reject`.
+
+        Parameters
+        ----------
+        book : OrderBook
+            State of the market.
+        side : int
+            +1 buy, -1 sell.
+        price_ticks, size_lots : int
+            Limit and quantity, positive and at most 2**60.
+
+        Returns
+        -------
+        int
+            Result code: 0 accepted; else the order was rejected, and the report carries the same code.
+        """
+        cdef int64_t order_id = 0
+        self._room()
+        return venue_submit(&self._v, book._b, side, price_ticks, size_lots, &order_id)
+
+    def cancel(self, order_id):
+        """Take an order out: `pulled` with what was left, or `reject` for an order that does not rest.
+
+        Parameters
+        ----------
+        order_id : int
+            Number from its `ack`.
+
+        Returns
+        -------
+        int
+            Result code.
+        """
+        self._room()
+        return venue_cancel(&self._v, order_id)
+
+    def replace(self, OrderBook book not None, order_id, price_ticks, size_lots):
+        """Replace an order: `pulled` for the old number and `ack` for a new one.
+
+        The place in the queue is kept when the price is the same and the quantity not larger; else the order goes to the
+        back, and may trade on entry. A price or size out of range is rejected and the old order stays.
+
+        Parameters
+        ----------
+        book : OrderBook
+            State of the market.
+        order_id : int
+            Number of the order that rests.
+        price_ticks, size_lots : int
+            New limit and quantity.
+
+        Returns
+        -------
+        int
+            Result code.
+        """
+        cdef int64_t new_order_id = 0
+        self._room()
+        return venue_replace(&self._v, book._b, order_id, price_ticks, size_lots, &new_order_id)
+
+    def apply(
+        self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0
+    ):
+        """Apply a market event that the book has resolved; for the meaning of the values see ``OrderBook``.
+
+        Parameters
+        ----------
+        kind : int
+            Kind of the event.
+        side, price, size, stamp : int
+            Of the order concerned: its side, price in ticks, lots added or taken off, and arrival number. For a print
+            against hidden liquidity (`trade`): price and size of the print.
+        new_price, new_size : int
+            Of the order that takes its place, for `replace`.
+        match_id, exch_ns, seq : int
+            Execution number, exchange time and number of the event; reports repeat them.
+        """
+        cdef event_t e
+        cdef book_change_t c
+        if not 0 <= kind < KIND_COUNT:
+            raise ValueError(f"kind must be one of 0..{KIND_COUNT - 1}: kind={kind}")
+        e.seq = seq
+        e.exch_ns = exch_ns
+        e.price = price
+        e.size = size
+        e.match_id = match_id
+        c.kind = kind
+        c.side = side
+        c.price = price
+        c.size = size
+        c.stamp = stamp
+        c.new_price = new_price
+        c.new_size = new_size
+        self._room()
+        venue_apply(&self._v, &e, &c)
+
+    def take_reports(self):
+        """Return the reports since the last call, oldest first, and forget them.
+
+        Returns
+        -------
+        ndarray of EVENT_DTYPE, shape (n,)
+            A copy.
+        """
+        out = np.empty(self._v.report_count, EVENT_DTYPE)
+        if self._v.report_count:
+            memcpy(cnp.PyArray_DATA(out), self._v.reports, self._v.report_count * sizeof(event_t))
+        self._v.report_count = 0
+        return out
+
+    def orders(self):
+        """Return the resting orders: buys, then sells, each best price first and then earliest entry.
+
+        Returns
+        -------
+        list of tuple of int
+            ``(order_id, side, price_ticks, left_lots, ahead_lots)``.
+        """
+        cdef int s
+        cdef int32_t i
+        out = []
+        for s in range(2):
+            for i in range(self._v.count[s]):
+                o = self._v.orders[s][i]
+                out.append((o.order_id, 1 - 2 * s, o.price_ticks, o.left_lots, o.ahead_lots))
+        return out
+
+    def check(self):
+        """Walk the structure and raise AssertionError where an invariant is broken; for tests."""
+        cdef int s
+        cdef int32_t i
+        cdef int64_t total
+        cdef int8_t side
+        for s in range(2):
+            side = 1 - 2 * s
+            total = 0
+            assert 0 <= self._v.count[s] <= self._v.capacity
+            for i in range(self._v.count[s]):
+                o = self._v.orders[s][i]
+                assert o.left_lots > 0 and o.ahead_lots >= 0
+                total += o.left_lots
+                if i:
+                    b = self._v.orders[s][i - 1]
+                    assert side * (b.price_ticks - o.price_ticks) >= 0, "best price first"
+                    assert b.price_ticks != o.price_ticks or b.stamp <= o.stamp, "earliest entry first"
+            assert total == self._v.open_lots[s]
+
+    @property
+    def capacity(self):
+        """Own orders that can rest on each side."""
+        return self._v.capacity
+
+    @property
+    def open_buy_lots(self):
+        """Lots of all resting buys."""
+        return self._v.open_lots[0]
+
+    @property
+    def open_sell_lots(self):
+        """Lots of all resting sells."""
+        return self._v.open_lots[1]
+
+    @property
+    def filled_lots(self):
+        """Lots filled since construction, both sides."""
+        return self._v.filled_lots
