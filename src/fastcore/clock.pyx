@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Monotonic and wall time in ns, and the time-stamp counter where it can be trusted.
 
 ``ticks()`` reads the time-stamp counter of the processor when that runs at one rate in all power states (CPUID says so) and the

@@ -1,9 +1,9 @@
 """Log-linear histogram with the bucket layout of HdrHistogram: contract and hot path.
 
-Values share a bucket when they agree in the chosen number of significant decimal digits. Row r > 0 of the counts covers
-[half << r-1, half << r) in `half` steps of 2^(r-1) units; rows 0 and 1 together are the linear part::
+Values share a bucket when they agree in the chosen number of significant decimal digits. Row 0 of the counts covers the first
+2 * half units one by one, row r > 0 covers [half << r, half << (r + 1)) units in `half` steps of 2^r::
 
-    index = (row << half_magnitude) + (value >> (row + unit_magnitude)),  row = 0, 1, ... by the highest set bit
+    index = (row << half_magnitude) + (value >> (row + unit_magnitude)),  row from the highest set bit of the value
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
@@ -55,6 +55,7 @@ cdef class Histogram:
     cdef histogram_t _histogram
     cdef int _add(self, int64_t value, int64_t count) except -1
     cdef int64_t _value_at(self, int64_t index) noexcept nogil
+    cdef double _mean(self) noexcept nogil
 
 
 ctypedef struct latencies_t:

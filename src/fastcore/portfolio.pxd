@@ -109,3 +109,4 @@ cdef class Portfolio:
     cdef position_t* _positions     # by symbol id
     cdef int64_t* _marks            # last mark price in ticks; NO_PRICE before the first
     cdef readonly Py_ssize_t capacity
+    cdef position_t* _at(self, int64_t symbol_id) except NULL
