@@ -122,3 +122,12 @@ cdef class SymbolMapper:
     cdef dict _long_ids     # bytes -> int: symbols of more than 8 bytes, which have no wire key
     cdef list _names        # id -> str
     cdef object __weakref__
+
+    cdef object _find(self, symbol)
+    cdef int64_t _require(self, symbol) except -1
+    cdef int _refuse_id(self, symbol_id) except -1
+    cdef object _append(self, str name, bytes raw, const instrument_t* m)
+    cdef int _refuse(self, int64_t symbol_id, double price, double volume, int64_t timestamp) except -1
+    cdef int _refuse_price(self, int64_t symbol_id, double price) except -1
+    cdef object _view(self, void* data, int type_number, Py_ssize_t size)
+    cdef object _index(self, ids, Py_ssize_t n)

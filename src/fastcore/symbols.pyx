@@ -1,0 +1,993 @@
+# cython: freethreading_compatible=True
+"""Symbol <-> dense id by str, bytes, eight-byte wire key or ITCH stock locate; last prices; the instrument table.
+
+Ids are 0, 1, 2, ... in the order of addition and never change. A symbol of up to eight bytes has a *wire key*, its bytes
+padded with spaces, as venues send it: it is found by open addressing (multiplicative hash, load at most one half). Longer
+names (``BTCUSDT-PERP``) are found by ``str`` and ``bytes`` alone, through a Python dictionary.
+
+Symbols can be added while other threads look up: see ``symbols.pxd``.
+"""
+
+from decimal import Decimal
+
+cimport cython
+cimport numpy as cnp
+import numpy as np
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_CheckExact
+from libc.math cimport NAN
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+
+from fastcore cimport _types as t
+from fastcore._types cimport NO_PRICE, NO_SYMBOL, load_acquire, store_release, unlikely
+
+from fastcore.errors import UnknownSymbolError
+
+cnp.import_array()
+
+__all__ = ["INSTRUMENT_DTYPE", "MAX_SYMBOL_BYTES", "NO_SYMBOL", "SymbolMapper", "key_symbol", "wire_key"]
+
+globals()["NO_SYMBOL"] = t.NO_SYMBOL
+MAX_SYMBOL_BYTES = 64
+
+INSTRUMENT_DTYPE = np.dtype(
+    [
+        ("tick_size", np.float64),
+        ("tick_num", np.float64),
+        ("tick_den", np.float64),
+        ("lot_size", np.float64),
+        ("lot_num", np.float64),
+        ("lot_den", np.float64),
+        ("multiplier", np.float64),
+        ("maker_fee", np.float64),
+        ("taker_fee", np.float64),
+        ("currency", "S8"),
+        ("increment_ticks", np.int32),
+        ("low_increment_ticks", np.int32),
+        ("low_below_ticks", np.int64),
+    ]
+)
+_FIELDS = (
+    "tick_size",
+    "lot_size",
+    "currency",
+    "multiplier",
+    "maker_fee",
+    "taker_fee",
+    "increment_ticks",
+    "low_increment_ticks",
+    "low_below_ticks",
+)
+
+cdef enum:
+    FIRST_SLOTS = 64
+    LOCATES = 65536
+    RELEASE_GIL = 1024  # items from which a batch is worth the 35 ns of letting other threads run
+
+cdef double DBL_MAX = 1.7976931348623157e308
+cdef int64_t MAX_TICKS = 1 << 50
+
+
+cdef inline uint64_t spaced(uint64_t key) noexcept nogil:
+    # Trailing NULs, which NumPy pads with, become the spaces that venues pad with; without a branch.
+    cdef uint64_t low = <uint64_t> 0x7F7F7F7F7F7F7F7F
+    cdef uint64_t x = key
+    x |= x >> 8
+    x |= x >> 16
+    x |= x >> 32  # a byte is 0 now if it and all later ones were
+    return key | (~(((x & low) + low) | x | low) >> 2)
+
+
+cdef inline uint64_t padded_key(const char* p, Py_ssize_t size) noexcept nogil:
+    cdef uint8_t buffer[8]
+    memset(buffer, 0, 8)
+    memcpy(buffer, p, size)
+    return spaced(t.key8(buffer))
+
+
+cdef canonical(symbol):
+    # (text, bytes) without padding; both forms of one symbol give the same pair.
+    if isinstance(symbol, str):
+        name = str(symbol).rstrip(" ")
+        try:
+            raw = name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"symbol must be encodable as UTF-8: symbol={symbol!r}") from None
+    elif isinstance(symbol, bytes):
+        raw = bytes(symbol).rstrip(b" \0")
+        try:
+            name = raw.decode()
+        except UnicodeDecodeError:
+            raise ValueError(f"symbol must be UTF-8: symbol={symbol!r}") from None
+    else:
+        raise TypeError(f"symbol must be str or bytes: type={type(symbol).__name__}")
+    if not 1 <= len(raw) <= MAX_SYMBOL_BYTES:
+        raise ValueError(f"symbol must have 1..{MAX_SYMBOL_BYTES} bytes: symbol={symbol!r}")
+    if name[0] == " " or not name.isprintable():
+        raise ValueError(f"symbol must be printable and not begin with a space: symbol={symbol!r}")
+    return name, raw
+
+
+def wire_key(symbol):
+    """Return the wire key of a symbol: its bytes padded with spaces, read as an integer in memory order.
+
+    Parameters
+    ----------
+    symbol : str or bytes
+        At most eight bytes.
+
+    Returns
+    -------
+    int
+        As ``symbols_find_key`` takes it, and as ``np.frombuffer(wire, np.uint64)`` reads it on a little-endian machine.
+
+    Raises
+    ------
+    TypeError
+        If `symbol` is neither str nor bytes.
+    ValueError
+        If it is empty, longer than eight bytes or not printable.
+    """
+    name, raw = canonical(symbol)
+    if len(raw) > 8:
+        raise ValueError(f"a wire key has at most 8 bytes: symbol={symbol!r}")
+    return padded_key(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+
+
+def key_symbol(unsigned long long key):
+    """Return the symbol of a wire key, the inverse of `wire_key`.
+
+    Parameters
+    ----------
+    key : int
+        Eight bytes of symbol in memory order.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ValueError
+        If the bytes are no symbol.
+    """
+    return canonical(key.to_bytes(8, "little"))[0]
+
+
+cdef fraction(str name, value):
+    # The shortest decimal that reads back as `value`, as two integers that doubles hold exactly.
+    cdef double number = value
+    if not (number > 0.0 and number <= DBL_MAX):
+        raise ValueError(f"{name} must be positive and finite: {name}={value}")
+    num, den = Decimal(repr(number)).as_integer_ratio()
+    if num > 1 << 53 or den > 1 << 53:
+        raise ValueError(f"{name} must be a decimal of at most 15 digits: {name}={value}")
+    return number, num, den
+
+
+cdef void default_instrument(instrument_t* m) noexcept:
+    memset(m, 0, sizeof(instrument_t))
+    m.tick_size, m.tick_num, m.tick_den = 0.0001, 1.0, 10000.0
+    m.lot_size = m.lot_num = m.lot_den = m.multiplier = 1.0
+    memcpy(m.currency, b"USD", 3)
+    m.increment_ticks = m.low_increment_ticks = 1
+
+
+cdef int change_instrument(instrument_t* m, dict fields) except -1:
+    # Validates every field before the caller stores the copy.
+    cdef double number
+    cdef long long integer
+    for name, value in fields.items():
+        if name not in _FIELDS:
+            raise TypeError(f"unknown instrument field: {name}; known: {', '.join(_FIELDS)}")
+        if name == "tick_size":
+            m.tick_size, m.tick_num, m.tick_den = fraction(name, value)
+        elif name == "lot_size":
+            m.lot_size, m.lot_num, m.lot_den = fraction(name, value)
+        elif name == "currency":
+            raw = value.encode("ascii", "replace") if isinstance(value, str) else bytes(value)
+            if not 1 <= len(raw) <= 8 or not raw.isalnum():
+                raise ValueError(f"currency must be 1..8 ASCII letters or digits: currency={value!r}")
+            memset(m.currency, 0, 8)
+            memcpy(m.currency, PyBytes_AS_STRING(raw), len(raw))
+        elif name == "multiplier":
+            number = value
+            if not (number > 0.0 and number <= DBL_MAX):
+                raise ValueError(f"multiplier must be positive and finite: multiplier={value}")
+            m.multiplier = number
+        elif name == "maker_fee" or name == "taker_fee":
+            number = value
+            if not (-1.0 < number < 1.0):
+                raise ValueError(f"{name} must be a fraction of the value, within -1..1: {name}={value}")
+            if name == "maker_fee":
+                m.maker_fee = number
+            else:
+                m.taker_fee = number
+        else:
+            integer = value
+            if name == "low_below_ticks":
+                if not 0 <= integer <= MAX_TICKS:
+                    raise ValueError(f"low_below_ticks must be in 0..2**50: low_below_ticks={value}")
+                m.low_below_ticks = integer
+            elif not 1 <= integer <= 0x7FFFFFFF:
+                raise ValueError(f"{name} must be in 1..2**31-1: {name}={value}")
+            elif name == "increment_ticks":
+                m.increment_ticks = <int> integer
+            else:
+                m.low_increment_ticks = <int> integer
+    if m.low_below_ticks % m.increment_ticks or m.low_below_ticks % m.low_increment_ticks:
+        raise ValueError(
+            "low_below_ticks must be a multiple of both increments: "
+            f"low_below_ticks={m.low_below_ticks}, increment_ticks={m.increment_ticks}, "
+            f"low_increment_ticks={m.low_increment_ticks}"
+        )
+    return 0
+
+
+cdef table_t* new_table(uint64_t slots) noexcept nogil:
+    cdef table_t* table = <table_t*> calloc(1, sizeof(table_t))
+    cdef uint64_t i
+    if table == NULL:
+        return NULL
+    table.slots = <slot_t*> t.fc_alloc(slots, sizeof(slot_t))
+    if table.slots == NULL:
+        free(table)
+        return NULL
+    for i in range(slots):
+        table.slots[i].id = NO_SYMBOL
+    table.mask = slots - 1
+    table.shift = 64
+    while slots > 1:
+        slots >>= 1
+        table.shift -= 1
+    return table
+
+
+cdef void insert(table_t* table, uint64_t key, uint32_t symbol_id) noexcept nogil:
+    cdef uint64_t i = symbols_hash(key) >> table.shift
+    while table.slots[i].key:
+        i = (i + 1) & table.mask
+    table.slots[i].id = symbol_id
+    store_release(&table.slots[i].key, key)  # pairs with the load in symbols_find_key
+
+
+cdef inline int64_t id_at(const void* ids, bint wide, Py_ssize_t i) noexcept nogil:
+    return (<const int64_t*> ids)[i] if wide else (<const uint32_t*> ids)[i]
+
+
+cdef cnp.ndarray vector(values, str name, int type_number, Py_ssize_t size):
+    # One-dimensional, contiguous, aligned, of the type; copied only where it is not so already.
+    cdef cnp.ndarray array
+    if isinstance(values, np.ndarray) and cnp.PyArray_TYPE(<cnp.ndarray> values) == type_number:
+        array = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray> values)
+        if not cnp.PyArray_ISBEHAVED_RO(array):
+            array = array.astype(array.dtype.newbyteorder("="))
+    else:
+        array = np.asarray(values)
+        wanted = "iu" if type_number == cnp.NPY_INT64 else "fiu"
+        if array.dtype.kind not in wanted and array.size:
+            raise TypeError(f"{name} must be an array of {'integers' if len(wanted) == 2 else 'numbers'}: dtype={array.dtype}")
+        if array.dtype.kind == "u" and type_number == cnp.NPY_INT64 and array.size and array.max() > 0x7FFFFFFFFFFFFFFF:
+            raise OverflowError(f"{name} must fit into 63 bits: {name}={array.max()}")
+        array = np.ascontiguousarray(array, np.int64 if type_number == cnp.NPY_INT64 else np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one dimension: ndim={array.ndim}")
+    if size >= 0 and array.shape[0] != size:
+        raise ValueError(f"{name} must be as long as the ids: len({name})={array.shape[0]}, ids={size}")
+    return array
+
+
+@cython.final
+cdef class SymbolMapper:
+    """Map symbols to dense ids, and keep the last price and the instrument of each.
+
+    Parameters
+    ----------
+    symbols : iterable of str or bytes
+        The first symbols; their ids are their positions.
+    capacity : int, default 1,000,000
+        Symbols that fit, 1..2**31-1. Address space is reserved for all of them (152 bytes each), memory is used only by
+        those that exist, and nothing moves when symbols are added: views and pointers stay valid.
+
+    Raises
+    ------
+    ValueError
+        If a symbol occurs twice or is not valid (1..64 printable bytes), or if they exceed `capacity`.
+
+    Notes
+    -----
+    Trailing spaces, and the trailing NULs of NumPy's ``S`` arrays, are padding: ``"AAPL"``, ``b"AAPL    "`` and
+    ``b"AAPL\\0\\0\\0\\0"`` are one symbol.
+
+    **Thread safety**: one thread adds symbols and sets locates and instruments; any number of threads look up meanwhile,
+    with or without the GIL, and see either the state before or the state after. Prices of one symbol have one writer; a
+    reader may see a new price beside the old time. Views share the memory of the mapper and keep it alive.
+    """
+
+    def __cinit__(self, symbols=(), *, capacity=1_000_000):
+        cdef symbols_t* s
+        cdef table_t* table
+        if not 1 <= capacity <= 0x7FFFFFFF:
+            raise ValueError(f"capacity must be in 1..2**31-1: capacity={capacity}")
+        self._ids = {}
+        self._long_ids = {}
+        self._names = []
+        s = self._s = <symbols_t*> calloc(1, sizeof(symbols_t))
+        if s == NULL:
+            raise MemoryError(f"cannot reserve a mapper: capacity={capacity}")
+        s.capacity = capacity
+        # calloc maps pages of zeros that cost nothing before they are touched; add() touches them.
+        s.prices = <double*> calloc(s.capacity, sizeof(double))
+        s.volumes = <double*> calloc(s.capacity, sizeof(double))
+        s.timestamps = <int64_t*> calloc(s.capacity, sizeof(int64_t))
+        s.instruments = <instrument_t*> calloc(s.capacity, sizeof(instrument_t))
+        s.locates = <uint64_t*> calloc(LOCATES, sizeof(uint64_t))
+        table = new_table(FIRST_SLOTS)
+        s.table = <uint64_t> <uintptr_t> table
+        if not (s.prices and s.volumes and s.timestamps and s.instruments and s.locates and table):
+            raise MemoryError(f"cannot reserve a mapper: capacity={capacity}")
+
+    def __init__(self, symbols=(), *, capacity=1_000_000):
+        if isinstance(symbols, (str, bytes)):
+            raise TypeError(f"symbols must be an iterable of symbols, not one: symbols={symbols!r}")
+        symbols = list(symbols)
+        self.add_many(symbols)
+        if len(self._names) != len(symbols):
+            names = [canonical(symbol)[0] for symbol in symbols]
+            twice = next((name for name in names if names.count(name) > 1), None)
+            raise ValueError(f"symbols must not repeat: symbol={twice!r}")
+
+    def __dealloc__(self):
+        cdef symbols_t* s = self._s
+        cdef table_t* table
+        cdef table_t* older
+        if s == NULL:
+            return
+        table = <table_t*> <uintptr_t> s.table
+        while table != NULL:
+            older = table.older
+            t.fc_free(table.slots)
+            free(table)
+            table = older
+        free(s.prices)
+        free(s.volumes)
+        free(s.timestamps)
+        free(s.instruments)
+        free(s.locates)
+        free(s)
+
+    def get_id(self, symbol, /):
+        """Return the id of a symbol, -1 where it is unknown.
+
+        Parameters
+        ----------
+        symbol : str or bytes
+            Padded or not.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        TypeError
+            If `symbol` is neither str nor bytes.
+
+        Notes
+        -----
+        **Thread safety**: any thread, while another adds.
+        """
+        cdef PyObject* found
+        cdef uint32_t symbol_id
+        if PyUnicode_CheckExact(symbol):
+            found = PyDict_GetItemWithError(self._ids, symbol)
+            if found != NULL:
+                return <object> found
+        elif PyBytes_CheckExact(symbol) and PyBytes_GET_SIZE(symbol) <= 8:
+            symbol_id = symbols_find_key(self._s, padded_key(PyBytes_AS_STRING(symbol), PyBytes_GET_SIZE(symbol)))
+            return -1 if symbol_id == NO_SYMBOL else <int64_t> symbol_id
+        return self._find(symbol)
+
+    cdef object _find(self, symbol):
+        # Padded text, long bytes, subclasses.
+        cdef object stripped
+        if isinstance(symbol, str):
+            stripped = str(symbol).rstrip(" ")
+            return self._ids.get(stripped, -1)
+        if isinstance(symbol, bytes):
+            stripped = bytes(symbol).rstrip(b" \0")
+            if len(stripped) <= 8:
+                return self.get_id(stripped)
+            return self._long_ids.get(stripped, -1)
+        raise TypeError(f"symbol must be str or bytes: type={type(symbol).__name__}")
+
+    cdef int64_t _require(self, symbol) except -1:
+        # Id of a symbol or of an id, for the slow paths.
+        cdef int64_t symbol_id
+        if isinstance(symbol, (str, bytes)):
+            symbol_id = self.get_id(symbol)
+            if symbol_id < 0:
+                raise UnknownSymbolError(f"symbol must be known: symbol={symbol!r}")
+            return symbol_id
+        symbol_id = symbol
+        if not 0 <= symbol_id < <int64_t> load_acquire(&self._s.count):
+            self._refuse_id(symbol_id)
+        return symbol_id
+
+    cdef int _refuse_id(self, symbol_id) except -1:
+        raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol_id}")
+
+    def add(self, symbol, **instrument):
+        """Add a symbol; return its id, the old one where it is known already.
+
+        Parameters
+        ----------
+        symbol : str or bytes
+            1..64 printable bytes; up to eight bytes give it a wire key.
+        **instrument
+            As `set_instrument` takes them; the defaults are a tick of 0.0001, a lot of 1, USD, a multiplier of 1, no fees
+            and an increment of one tick. For a known symbol, the fields given replace the old values.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the symbol or a field is not valid; nothing is changed then.
+        OverflowError
+            If `capacity` symbols exist.
+        """
+        cdef instrument_t m
+        name, raw = canonical(symbol)
+        with cython.critical_section(self):
+            known = self._ids.get(name)
+            if known is None:
+                default_instrument(&m)
+                change_instrument(&m, instrument)
+                return self._append(name, raw, &m)
+        if instrument:
+            self.set_instrument(known, **instrument)
+        return known
+
+    cdef object _append(self, str name, bytes raw, const instrument_t* m):
+        cdef symbols_t* s = self._s
+        cdef table_t* table = <table_t*> <uintptr_t> s.table
+        cdef table_t* larger
+        cdef uint64_t symbol_id = s.count
+        cdef uint64_t key = 0, i
+        if symbol_id >= s.capacity:
+            raise OverflowError(f"capacity must hold every symbol: capacity={s.capacity}, symbol={name!r}")
+        if PyBytes_GET_SIZE(raw) <= 8:
+            key = padded_key(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+            if (symbol_id + 1) * 2 > table.mask + 1:
+                larger = new_table((table.mask + 1) * 2)
+                if larger == NULL:
+                    raise MemoryError(f"cannot enlarge the table: symbols={symbol_id}")
+                for i in range(table.mask + 1):
+                    if table.slots[i].key:
+                        insert(larger, table.slots[i].key, table.slots[i].id)
+                larger.older = table  # readers may still be in it; freed with the mapper
+                store_release(&s.table, <uint64_t> <uintptr_t> larger)  # pairs with the load in symbols_find_key
+                table = larger
+        s.prices[symbol_id] = NAN
+        s.volumes[symbol_id] = 0.0
+        s.timestamps[symbol_id] = 0
+        s.instruments[symbol_id] = m[0]
+        number = symbol_id
+        self._names.append(name)
+        # Count first: whoever finds the id may use it at once.
+        store_release(&s.count, symbol_id + 1)
+        if key:
+            insert(table, key, <uint32_t> symbol_id)
+        else:
+            self._long_ids[raw] = number
+        self._ids[name] = number
+        return number
+
+    def add_many(self, symbols):
+        """Add several symbols; all of them are checked before the first is added.
+
+        Parameters
+        ----------
+        symbols : iterable of str or bytes
+
+        Returns
+        -------
+        ndarray of uint32
+            Their ids.
+
+        Raises
+        ------
+        TypeError, ValueError, OverflowError
+            As `add`; nothing is changed then.
+        """
+        cdef instrument_t m
+        default_instrument(&m)
+        pairs = [canonical(symbol) for symbol in symbols]
+        ids = np.empty(len(pairs), np.uint32)
+        with cython.critical_section(self):
+            new = {name for name, _ in pairs if name not in self._ids}
+            if len(self._names) + len(new) > <int64_t> self._s.capacity:
+                raise OverflowError(
+                    f"capacity must hold every symbol: capacity={self._s.capacity}, symbols={len(self._names) + len(new)}"
+                )
+            for i, (name, raw) in enumerate(pairs):
+                found = self._ids.get(name)
+                ids[i] = self._append(name, raw, &m) if found is None else found
+        return ids
+
+    def set_locate(self, locate, symbol):
+        """Bind an ITCH stock locate, which is valid for one day, to a symbol.
+
+        Parameters
+        ----------
+        locate : int
+            0..65535. An older binding is replaced.
+        symbol : str, bytes or int
+            A known symbol or id.
+
+        Raises
+        ------
+        ValueError
+            If `locate` is out of range.
+        UnknownSymbolError
+            If the symbol is not known.
+        """
+        if not 0 <= locate < LOCATES:
+            raise ValueError(f"locate must be in 0..65535: locate={locate}")
+        cdef int64_t symbol_id = self._require(symbol)
+        store_release(&self._s.locates[<uint16_t> locate], <uint64_t> symbol_id + 1)
+
+    def id_of_locate(self, locate):
+        """Return the id that is bound to an ITCH stock locate, -1 where none is."""
+        if not 0 <= locate < LOCATES:
+            raise ValueError(f"locate must be in 0..65535: locate={locate}")
+        cdef uint32_t symbol_id = symbols_find_locate(self._s, <uint16_t> locate)
+        return -1 if symbol_id == NO_SYMBOL else <int64_t> symbol_id
+
+    def symbol_of(self, long long symbol_id):
+        """Return the symbol of an id, without padding.
+
+        Raises
+        ------
+        UnknownSymbolError
+            If no symbol has the id.
+        """
+        if not 0 <= symbol_id < len(self._names):
+            self._refuse_id(symbol_id)
+        return self._names[symbol_id]
+
+    def ids_of(self, symbols):
+        """Return the ids of many symbols.
+
+        Parameters
+        ----------
+        symbols : ndarray, bytes-like or sequence
+            An array of ``S1`` to ``S8`` (the column of a structured array too), an array of wire keys (uint64), wire bytes
+            (eight bytes a symbol, from ``bytes``, ``bytearray`` or ``memoryview``), or any sequence of str or bytes.
+
+        Returns
+        -------
+        ndarray of uint32, shape (n,)
+            ``NO_SYMBOL`` where a symbol is unknown: an index that no array has, unlike -1.
+
+        Raises
+        ------
+        TypeError
+            If it is one str, or holds anything but symbols.
+        ValueError
+            If an array has not one dimension, or wire bytes are not a multiple of eight.
+
+        Notes
+        -----
+        **Thread safety**: any thread, while another adds; large batches run without the GIL.
+        """
+        cdef cnp.ndarray array, out
+        cdef Py_ssize_t n, size, stride
+        cdef const char* data
+        cdef uint32_t* ids
+        if isinstance(symbols, str):
+            raise TypeError(f"symbols must be a sequence of symbols, not one: symbols={symbols!r}")
+        if isinstance(symbols, (bytes, bytearray, memoryview)):
+            raw = np.frombuffer(symbols, np.uint8)
+            if len(raw) % 8:
+                raise ValueError(f"wire bytes must be a multiple of 8: bytes={len(raw)}")
+            symbols = raw.view("S8")
+        if not isinstance(symbols, np.ndarray) or (
+            symbols.dtype.kind != "S" and symbols.dtype != np.uint64
+        ) or symbols.dtype.itemsize > 8:
+            found = [self.get_id(symbol) for symbol in symbols]
+            return np.array(found, np.int64).astype(np.uint32)
+        array = symbols
+        if array.ndim != 1:
+            raise ValueError(f"symbols must have one dimension: ndim={array.ndim}")
+        out = np.empty(array.shape[0], np.uint32)
+        n, size, stride = array.shape[0], cnp.PyArray_ITEMSIZE(array), cnp.PyArray_STRIDE(array, 0)
+        data = <const char*> cnp.PyArray_DATA(array)
+        ids = <uint32_t*> cnp.PyArray_DATA(out)
+        if array.dtype.kind != "S":
+            array = np.ascontiguousarray(array, np.uint64)
+            data, size, stride = <const char*> cnp.PyArray_DATA(array), 8, 8
+        if n >= RELEASE_GIL:
+            with nogil:
+                find_batch(self._s, data, size, stride, n, ids)
+        else:
+            find_batch(self._s, data, size, stride, n, ids)
+        return out
+
+    def update_price(self, long long symbol_id, double price, long long timestamp):
+        """Store the last price of a symbol.
+
+        Parameters
+        ----------
+        symbol_id : int
+        price : float
+            Positive and finite.
+        timestamp : int
+            Nanoseconds, not negative; need not increase.
+
+        Raises
+        ------
+        UnknownSymbolError
+            If no symbol has the id; -1, the answer of `get_id` for an unknown symbol, among them.
+        ValueError
+            If the price or the time is not valid.
+
+        Notes
+        -----
+        **Thread safety**: one writer per symbol.
+        """
+        cdef symbols_t* s = self._s
+        if unlikely(
+            <uint64_t> symbol_id >= load_acquire(&s.count) or not (price > 0.0 and price <= DBL_MAX) or timestamp < 0
+        ):
+            self._refuse(symbol_id, price, 0.0, timestamp)
+        s.prices[symbol_id] = price
+        s.timestamps[symbol_id] = timestamp
+
+    cdef int _refuse(self, int64_t symbol_id, double price, double volume, int64_t timestamp) except -1:
+        if not 0 <= symbol_id < <int64_t> load_acquire(&self._s.count):
+            self._refuse_id(symbol_id)
+        if not (price > 0.0 and price <= DBL_MAX):
+            raise ValueError(f"price must be positive and finite: price={price}, symbol_id={symbol_id}")
+        if not (volume >= 0.0 and volume <= DBL_MAX):
+            raise ValueError(f"volume must be finite and not negative: volume={volume}, symbol_id={symbol_id}")
+        raise ValueError(f"timestamp must not be negative: timestamp={timestamp}, symbol_id={symbol_id}")
+
+    def update_prices(self, ids, prices, volumes=None, timestamps=None):
+        """Store the last prices of many symbols; all rows are checked before the first is stored.
+
+        Parameters
+        ----------
+        ids : array of int, shape (n,)
+            Fastest as uint32 or int64. Where an id repeats, its last row counts.
+        prices : array of float64, shape (n,)
+            Positive and finite.
+        volumes : array of float64, shape (n,), optional
+            Finite, not negative. Left as they are where not given.
+        timestamps : array of int64, shape (n,), optional
+            Nanoseconds, not negative. Left as they are where not given.
+
+        Raises
+        ------
+        UnknownSymbolError, ValueError, TypeError
+            As `update_price`, or if the shapes differ; nothing is stored then.
+
+        Notes
+        -----
+        **Thread safety**: one writer per symbol.
+        """
+        cdef symbols_t* s = self._s
+        cdef cnp.ndarray a, p, v, w
+        cdef const double* price
+        cdef const double* volume = NULL
+        cdef const int64_t* timestamp = NULL
+        cdef const void* index
+        cdef bint wide
+        cdef Py_ssize_t n, i, bad = -1
+        cdef int64_t j
+        cdef uint64_t count
+        wide = not (isinstance(ids, np.ndarray) and cnp.PyArray_TYPE(<cnp.ndarray> ids) == cnp.NPY_UINT32)
+        a = vector(ids, "ids", cnp.NPY_INT64 if wide else cnp.NPY_UINT32, -1)
+        n = a.shape[0]
+        p = vector(prices, "prices", cnp.NPY_FLOAT64, n)
+        index, price = cnp.PyArray_DATA(a), <const double*> cnp.PyArray_DATA(p)
+        if volumes is not None:
+            v = vector(volumes, "volumes", cnp.NPY_FLOAT64, n)
+            volume = <const double*> cnp.PyArray_DATA(v)
+        if timestamps is not None:
+            w = vector(timestamps, "timestamps", cnp.NPY_INT64, n)
+            timestamp = <const int64_t*> cnp.PyArray_DATA(w)
+        count = load_acquire(&s.count)
+        for i in range(n):
+            if unlikely(<uint64_t> id_at(index, wide, i) >= count or not (price[i] > 0.0 and price[i] <= DBL_MAX)):
+                bad = i
+                break
+            if volume != NULL and unlikely(not (volume[i] >= 0.0 and volume[i] <= DBL_MAX)):
+                bad = i
+                break
+            if timestamp != NULL and unlikely(timestamp[i] < 0):
+                bad = i
+                break
+        if bad >= 0:
+            self._refuse(
+                id_at(index, wide, bad),
+                price[bad],
+                0.0 if volume == NULL else volume[bad],
+                0 if timestamp == NULL else timestamp[bad],
+            )
+        for i in range(n):
+            j = id_at(index, wide, i)
+            s.prices[j] = price[i]
+            if volume != NULL:
+                s.volumes[j] = volume[i]
+            if timestamp != NULL:
+                s.timestamps[j] = timestamp[i]
+
+    cdef object _view(self, void* data, int type_number, Py_ssize_t size):
+        cdef cnp.npy_intp shape = size
+        cdef cnp.ndarray view = cnp.PyArray_SimpleNewFromData(1, &shape, type_number, data)
+        cnp.set_array_base(view, self)
+        return view
+
+    @property
+    def prices(self):
+        """ndarray of float64: last price by id, NaN before the first; a live, writable view of the symbols known now."""
+        return self._view(self._s.prices, cnp.NPY_FLOAT64, len(self))
+
+    @property
+    def volumes(self):
+        """ndarray of float64: last volume by id; a live, writable view of the symbols known now."""
+        return self._view(self._s.volumes, cnp.NPY_FLOAT64, len(self))
+
+    @property
+    def timestamps(self):
+        """ndarray of int64: time of the last price by id, ns; a live, writable view of the symbols known now."""
+        return self._view(self._s.timestamps, cnp.NPY_INT64, len(self))
+
+    @property
+    def instruments(self):
+        """ndarray of INSTRUMENT_DTYPE: a live, read-only view by id; `set_instrument` changes it."""
+        raw = self._view(self._s.instruments, cnp.NPY_UINT8, len(self) * <Py_ssize_t> sizeof(instrument_t))
+        view = raw.view(INSTRUMENT_DTYPE)
+        view.flags.writeable = False
+        return view
+
+    @property
+    def symbols(self):
+        """tuple of str: all symbols by id."""
+        return tuple(self._names)
+
+    @property
+    def capacity(self):
+        """int: symbols that fit."""
+        return self._s.capacity
+
+    def __len__(self):
+        return <Py_ssize_t> load_acquire(&self._s.count)
+
+    def __contains__(self, symbol):
+        return isinstance(symbol, (str, bytes)) and self.get_id(symbol) >= 0
+
+    def __repr__(self):
+        return f"SymbolMapper({len(self)} symbols, capacity={self.capacity})"
+
+    def set_instrument(self, symbol, **fields):
+        """Change what is known about an instrument.
+
+        Parameters
+        ----------
+        symbol : str, bytes or int
+            A known symbol or id.
+        tick_size : float
+            Price of one tick, the smallest price unit of the feed; a positive decimal of at most 15 digits.
+        lot_size : float
+            Quantity of one lot; likewise.
+        currency : str
+            1..8 ASCII letters or digits.
+        multiplier : float
+            Value of one unit of quantity at a price of 1, positive.
+        maker_fee, taker_fee : float
+            Fraction of the traded value; a rebate is negative.
+        increment_ticks : int
+            The venue's minimum price increment, in ticks.
+        low_increment_ticks, low_below_ticks : int
+            The increment below a price of `low_below_ticks`, a multiple of both increments; 0 for one increment everywhere.
+
+        Raises
+        ------
+        UnknownSymbolError, TypeError, ValueError
+            Nothing is changed then.
+
+        Notes
+        -----
+        **Thread safety**: not while another thread uses the instrument of this symbol.
+        """
+        cdef int64_t symbol_id = self._require(symbol)
+        cdef instrument_t m = self._s.instruments[symbol_id]
+        change_instrument(&m, fields)
+        self._s.instruments[symbol_id] = m
+
+    def instrument(self, symbol):
+        """Return what is known about an instrument, as the keyword arguments of `set_instrument`.
+
+        Parameters
+        ----------
+        symbol : str, bytes or int
+
+        Returns
+        -------
+        dict
+        """
+        cdef const instrument_t* m = &self._s.instruments[self._require(symbol)]
+        return {
+            "tick_size": m.tick_size,
+            "lot_size": m.lot_size,
+            "currency": m.currency[:8].rstrip(b"\0").decode("ascii"),
+            "multiplier": m.multiplier,
+            "maker_fee": m.maker_fee,
+            "taker_fee": m.taker_fee,
+            "increment_ticks": m.increment_ticks,
+            "low_increment_ticks": m.low_increment_ticks,
+            "low_below_ticks": m.low_below_ticks,
+        }
+
+    def price_to_ticks(self, long long symbol_id, double price):
+        """Convert a price to ticks, exactly.
+
+        Parameters
+        ----------
+        symbol_id : int
+        price : float
+            Positive, finite, within 2**50 ticks, and on the grid: within a millionth of a tick (or two units in the last
+            place, where those are larger) of a whole number of ticks.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        UnknownSymbolError, ValueError
+        """
+        if <uint64_t> symbol_id >= load_acquire(&self._s.count):
+            self._refuse_id(symbol_id)
+        cdef int64_t ticks = instrument_ticks(&self._s.instruments[symbol_id], price)
+        if ticks == NO_PRICE:
+            self._refuse_price(symbol_id, price)
+        return ticks
+
+    cdef int _refuse_price(self, int64_t symbol_id, double price) except -1:
+        cdef double tick = self._s.instruments[symbol_id].tick_size
+        where = f"price={price}, tick_size={tick}, symbol_id={symbol_id}"
+        if not (price > 0.0 and price <= DBL_MAX):
+            raise ValueError(f"price must be positive and finite: {where}")
+        if price / tick > <double> MAX_TICKS:
+            raise ValueError(f"price must be within 2**50 ticks: {where}")
+        raise ValueError(f"price must be a multiple of the tick size: {where}")
+
+    def ticks_to_price(self, long long symbol_id, long long ticks):
+        """Convert ticks to the price: the float nearest to the exact decimal, as if it had been typed.
+
+        Parameters
+        ----------
+        symbol_id : int
+        ticks : int
+            1..2**50.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        UnknownSymbolError, ValueError
+        """
+        if <uint64_t> symbol_id >= load_acquire(&self._s.count):
+            self._refuse_id(symbol_id)
+        if not 1 <= ticks <= MAX_TICKS:
+            raise ValueError(f"ticks must be in 1..2**50: ticks={ticks}, symbol_id={symbol_id}")
+        return instrument_price(&self._s.instruments[symbol_id], ticks)
+
+    def prices_to_ticks(self, ids, prices):
+        """Convert many prices to ticks, exactly; as `price_to_ticks`.
+
+        Parameters
+        ----------
+        ids : int or array of int, shape (n,)
+        prices : array of float64, shape (n,)
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+        """
+        cdef cnp.ndarray p = vector(prices, "prices", cnp.NPY_FLOAT64, -1)
+        cdef Py_ssize_t n = p.shape[0], i
+        cdef cnp.ndarray a = self._index(ids, n)
+        cdef cnp.ndarray out = np.empty(n, np.int64)
+        cdef const int64_t* index = <const int64_t*> cnp.PyArray_DATA(a)
+        cdef const double* price = <const double*> cnp.PyArray_DATA(p)
+        cdef int64_t* ticks = <int64_t*> cnp.PyArray_DATA(out)
+        for i in range(n):
+            ticks[i] = instrument_ticks(&self._s.instruments[index[i]], price[i])
+            if unlikely(ticks[i] == NO_PRICE):
+                self._refuse_price(index[i], price[i])
+        return out
+
+    def ticks_to_prices(self, ids, ticks):
+        """Convert many numbers of ticks to prices; as `ticks_to_price`.
+
+        Parameters
+        ----------
+        ids : int or array of int, shape (n,)
+        ticks : array of int64, shape (n,)
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        cdef cnp.ndarray k = vector(ticks, "ticks", cnp.NPY_INT64, -1)
+        cdef Py_ssize_t n = k.shape[0], i
+        cdef cnp.ndarray a = self._index(ids, n)
+        cdef cnp.ndarray out = np.empty(n, np.float64)
+        cdef const int64_t* index = <const int64_t*> cnp.PyArray_DATA(a)
+        cdef const int64_t* tick = <const int64_t*> cnp.PyArray_DATA(k)
+        cdef double* price = <double*> cnp.PyArray_DATA(out)
+        for i in range(n):
+            if unlikely(not 1 <= tick[i] <= MAX_TICKS):
+                raise ValueError(f"ticks must be in 1..2**50: ticks={tick[i]}, symbol_id={index[i]}")
+            price[i] = instrument_price(&self._s.instruments[index[i]], tick[i])
+        return out
+
+    cdef object _index(self, ids, Py_ssize_t n):
+        # Checked ids as int64, one for each of n rows.
+        cdef cnp.ndarray a
+        cdef Py_ssize_t i
+        if isinstance(ids, int):
+            a = np.full(n, self._require(ids), np.int64)
+            return a
+        a = vector(ids, "ids", cnp.NPY_INT64, n)
+        for i in range(n):
+            if unlikely(<uint64_t> (<const int64_t*> cnp.PyArray_DATA(a))[i] >= load_acquire(&self._s.count)):
+                self._refuse_id((<const int64_t*> cnp.PyArray_DATA(a))[i])
+        return a
+
+    def check(self):
+        """Walk the whole structure and raise AssertionError where an invariant does not hold; for tests."""
+        cdef const table_t* table = <const table_t*> <uintptr_t> self._s.table
+        cdef uint64_t i, used = 0, longest = 0, distance
+        for i in range(table.mask + 1):
+            if table.slots[i].key:
+                used += 1
+                distance = (i - (symbols_hash(table.slots[i].key) >> table.shift)) & table.mask
+                longest = max(longest, distance)
+                name = key_symbol(table.slots[i].key)
+                assert self._names[table.slots[i].id] == name, name
+                assert symbols_find_key(self._s, table.slots[i].key) == table.slots[i].id, name
+            else:
+                assert table.slots[i].id == NO_SYMBOL, i
+        assert used + <uint64_t> len(self._long_ids) == self._s.count
+        assert len(self._names) == len(self._ids) == len(self)
+        assert used * 2 <= table.mask + 1
+        for i, name in enumerate(self._names):
+            assert self._ids[name] == i, name
+        return {"slots": table.mask + 1, "used": used, "longest_probe": longest}
+
+
+cdef void find_batch(
+    const symbols_t* s, const char* data, Py_ssize_t size, Py_ssize_t stride, Py_ssize_t n, uint32_t* ids
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if size == 8:
+        for i in range(n):
+            ids[i] = symbols_find_key(s, spaced(t.key8(<const uint8_t*> data + i * stride)))
+    else:
+        for i in range(n):
+            ids[i] = symbols_find_key(s, padded_key(data + i * stride, size))
