@@ -146,9 +146,9 @@ def test_replaced_design_computes_one_z_score_three_ways():
     x = np.cumsum(np.random.default_rng(1).normal(size=500)) + 100
     answers = [replaced.zscore_python(x.tolist()), replaced.zscore_numpy(x), replaced.zscore_loop(x)]
     assert answers == pytest.approx([answers[0]] * 3, rel=1e-12)
-    assert replaced.rolling_zscore_loop(
-        np.array([10.0, 11, 13, 12, 15]), np.array([9.0, 9, 10, 10, 11]), 3
-    ) == pytest.approx([1.2247448714, -0.7071067812, 1.2247448714])
+    assert replaced.rolling_zscore_loop(np.array([10.0, 11, 13, 12, 15]), np.array([9.0, 9, 10, 10, 11]), 3) == pytest.approx(
+        [1.2247448714, -0.7071067812, 1.2247448714]
+    )
 
 
 def test_replaced_design_signals_and_pools(tmp_path):

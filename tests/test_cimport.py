@@ -68,7 +68,11 @@ def test_example_runs_on_the_installed_core(built):
 
 
 def test_example_has_the_layouts_of_the_core(built):
-    code = "import example; from fastcore.records import EVENT_DTYPE as e, TICK_DTYPE as t; print(example.sizes() == (e.itemsize, t.itemsize, 0, -4))"
+    code = (
+        "import example\n"
+        "from fastcore.records import EVENT_DTYPE as e, TICK_DTYPE as t\n"
+        "print(example.sizes() == (e.itemsize, t.itemsize, 0, -4))"
+    )
     assert run(built, code) == "True"
 
 
