@@ -48,3 +48,285 @@ cdef class Empty:
 
     def four_floats(self, double a, double b, double c, double d):
         return None
+
+
+# ---- ring: both ends of a ring as compiled loops without the GIL, and the same in plain C
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from fastcore cimport _types as ring_types
+from fastcore cimport ring as rings
+
+
+cdef extern from "fc_shm.h" nogil:
+    int64_t ring_now_ns "fc_wait_now_ns"()
+    void ring_yield "fc_wait_yield"()
+
+
+cdef extern from "fc_bench_ring.h" nogil:
+    int64_t ring_c_run "fc_bench_ring_run"(uint64_t count, int batch, uint64_t* errors)
+    int ring_c_trip "fc_bench_ring_trip"(uint64_t count, int64_t* out)
+
+
+cdef inline void ring_spin(uint32_t* spins) noexcept nogil:
+    spins[0] += 1
+    if spins[0] & 0xfff:
+        ring_types.cpu_pause()
+    else:
+        ring_yield()  # tests and continuous integration share cores
+
+
+cdef inline void ring_fill(ring_types.event_t* e, uint64_t i) noexcept nogil:
+    e.exch_ns = i
+    e.local_ns = 0
+    e.symbol_id = 7
+    e.kind = ring_types.KIND_ADD
+    e.side = ring_types.BUY
+    e.flags = 0
+    e.price = i
+    e.size = 100
+    e.order_id = 1
+    e.match_id = 2
+
+
+cdef void ring_produce_one(rings.ring_t* r, uint64_t first, uint64_t count) noexcept nogil:
+    cdef uint64_t i = first
+    cdef uint32_t spins = 0
+    cdef void* slot
+    while i < first + count:
+        slot = rings.ring_try_claim(r)
+        if slot == NULL:
+            if rings.ring_closed(r):
+                return
+            ring_spin(&spins)
+            continue
+        ring_fill(<ring_types.event_t*> slot, i)
+        rings.ring_commit(r)
+        i += 1
+
+
+cdef void ring_produce_batch(rings.ring_t* r, uint64_t first, uint64_t count, size_t batch) noexcept nogil:
+    cdef uint64_t i = first
+    cdef uint64_t left
+    cdef uint32_t spins = 0
+    cdef size_t got, k
+    cdef ring_types.event_t* slot
+    while i < first + count:
+        left = first + count - i
+        slot = <ring_types.event_t*> rings.ring_try_claim_batch(r, batch if batch < left else left, &got)
+        if slot == NULL:
+            if rings.ring_closed(r):
+                return
+            ring_spin(&spins)
+            continue
+        for k in range(got):
+            ring_fill(slot + k, i + k)
+        rings.ring_commit_batch(r, got)
+        i += got
+
+
+cdef uint64_t ring_consume_one(rings.ring_t* r, uint64_t first, uint64_t count, int64_t* elapsed) noexcept nogil:
+    cdef uint64_t i = first
+    cdef uint64_t errors = 0
+    cdef int64_t start = 0
+    cdef uint32_t spins = 0
+    cdef ring_types.event_t* e
+    while i < first + count:
+        e = <ring_types.event_t*> rings.ring_try_peek(r)
+        if e == NULL:
+            if rings.ring_closed(r) and rings.ring_try_peek(r) == NULL:
+                errors += first + count - i
+                break
+            ring_spin(&spins)
+            continue
+        if i == first:
+            start = ring_now_ns()
+        errors += e.price != <int64_t> i or e.exch_ns != <int64_t> i
+        rings.ring_release(r)
+        i += 1
+    elapsed[0] = ring_now_ns() - start
+    return errors
+
+
+cdef uint64_t ring_consume_batch(rings.ring_t* r, uint64_t first, uint64_t count, size_t batch, int64_t* elapsed) noexcept nogil:
+    cdef uint64_t i = first
+    cdef uint64_t errors = 0
+    cdef int64_t start = 0
+    cdef uint32_t spins = 0
+    cdef size_t got, k
+    cdef ring_types.event_t* e
+    while i < first + count:
+        e = <ring_types.event_t*> rings.ring_try_peek_batch(r, batch, &got)
+        if e == NULL:
+            if rings.ring_closed(r) and rings.ring_try_peek(r) == NULL:
+                errors += first + count - i
+                break
+            ring_spin(&spins)
+            continue
+        if i == first:
+            start = ring_now_ns()
+        for k in range(got):
+            errors += e[k].price != <int64_t> (i + k) or e[k].exch_ns != <int64_t> (i + k)
+        rings.ring_release_batch(r, got)
+        i += got
+    elapsed[0] = ring_now_ns() - start
+    return errors
+
+
+def ring_produce(rings.RingBuffer ring not None, uint64_t count, size_t batch=1, uint64_t first=0):
+    """Publish `count` events numbered from `first`, in batches, spinning; return when all are published or the ring closes."""
+    if not ring._producer or ring._ring.size != 64:
+        raise ValueError(f"ring must be the producer of events: size={ring._ring.size}")
+    with nogil:
+        if batch <= 1:
+            ring_produce_one(ring._ring, first, count)
+        else:
+            ring_produce_batch(ring._ring, first, count, batch)
+
+
+def ring_consume(rings.RingBuffer ring not None, uint64_t count, size_t batch=1, uint64_t first=0):
+    """Take `count` events and check their order; return (ns from the first to the last, events out of order or missing)."""
+    cdef int64_t elapsed = 0
+    cdef uint64_t errors
+    if not ring._consumer or ring._ring.size != 64:
+        raise ValueError(f"ring must be the consumer of events: size={ring._ring.size}")
+    with nogil:
+        if batch <= 1:
+            errors = ring_consume_one(ring._ring, first, count, &elapsed)
+        else:
+            errors = ring_consume_batch(ring._ring, first, count, batch, &elapsed)
+    return elapsed, errors
+
+
+def ring_c(uint64_t count, int batch=1):
+    """The same with two POSIX threads in plain C: (ns, errors), or None where this platform has none."""
+    cdef uint64_t errors = 0
+    cdef int64_t elapsed
+    with nogil:
+        elapsed = ring_c_run(count, batch, &errors)
+    return None if elapsed < 0 else (elapsed, errors)
+
+
+cdef inline void ring_send(rings.ring_t* r, uint64_t i) noexcept nogil:
+    cdef void* slot
+    cdef uint32_t spins = 0
+    while True:
+        slot = rings.ring_try_claim(r)
+        if slot != NULL:
+            break
+        ring_spin(&spins)
+    ring_fill(<ring_types.event_t*> slot, i)
+    rings.ring_commit(r)
+
+
+cdef inline void ring_receive(rings.ring_t* r) noexcept nogil:
+    cdef uint32_t spins = 0
+    while rings.ring_try_peek(r) == NULL:
+        ring_spin(&spins)
+    rings.ring_release(r)
+
+
+def ring_echo(rings.RingBuffer there not None, rings.RingBuffer back not None, uint64_t count):
+    """Send every event of `there` back."""
+    cdef uint64_t i
+    with nogil:
+        for i in range(count):
+            ring_receive(there._ring)
+            ring_send(back._ring, i)
+
+
+def ring_trip(rings.RingBuffer there not None, rings.RingBuffer back not None, int64_t[::1] out not None):
+    """Measure round trips, ns each, into `out`, while another thread runs `ring_echo`."""
+    cdef Py_ssize_t i
+    cdef int64_t start
+    with nogil:
+        for i in range(out.shape[0]):
+            start = ring_now_ns()
+            ring_send(there._ring, i)
+            ring_receive(back._ring)
+            out[i] = ring_now_ns() - start
+
+
+def ring_trip_c(int64_t[::1] out not None):
+    """The same in plain C; False where this platform has none."""
+    cdef int code
+    if out.shape[0] == 0:
+        return True
+    with nogil:
+        code = ring_c_trip(out.shape[0], &out[0])
+    return code == 0
+
+
+cdef inline bint ring_whole(const ring_types.event_t* e) noexcept nogil:
+    # An event as ring_fill made it and `seq` counted it: every word of the payload says the same number.
+    return e.seq == <uint64_t> e.price + 1 and e.exch_ns == e.price and e.size == e.price and e.order_id == e.price
+
+
+def broadcast_produce(rings.BroadcastRing ring not None, uint64_t count, size_t batch=1):
+    """Publish `count` events, every word of which says the same number; spin while a slow consumer is waited for."""
+    cdef ring_types.event_t events[64]
+    cdef rings.ring_t* r = ring._ring
+    cdef uint64_t i = 0
+    cdef uint64_t first = r.head
+    cdef uint32_t spins = 0
+    cdef size_t k, n, done
+    if not ring._producer or r.size != 64 or not 1 <= batch <= 64:
+        raise ValueError(f"ring must be the producer of events and batch 1 to 64: size={r.size}, batch={batch}")
+    with nogil:
+        while i < count:
+            n = batch if batch < count - i else count - i
+            for k in range(n):
+                ring_fill(&events[k], first + i + k)
+                events[k].size = events[k].order_id = first + i + k
+            done = 0
+            while done < n:
+                done += rings.broadcast_try_push_batch(r, &events[done], n - done)
+                if done < n:
+                    if rings.ring_closed(r):
+                        break
+                    ring_spin(&spins)
+            if done < n:
+                break
+            i += n
+    return i
+
+
+def broadcast_consume(rings.BroadcastConsumer consumer not None, size_t batch=1):
+    """Take events until the ring is closed and read, going on after overruns.
+
+    Returns (events, torn or disordered ones, overruns, lost, ns from the first to the last).
+    """
+    cdef ring_types.event_t events[64]
+    cdef rings.ring_t* r = consumer._ring
+    cdef rings.cursor_t* c = consumer._cursor
+    cdef uint64_t count = 0
+    cdef uint64_t bad = 0
+    cdef uint64_t overruns = 0
+    cdef uint64_t expected = c.position + 1
+    cdef int64_t start = 0
+    cdef uint32_t spins = 0
+    cdef size_t k, n
+    cdef bint overrun, closed
+    if r.size != 64 or not 1 <= batch <= 64:
+        raise ValueError(f"ring must hold events and batch be 1 to 64: size={r.size}, batch={batch}")
+    with nogil:
+        while True:
+            closed = rings.ring_closed(r)
+            n = rings.broadcast_try_pop_batch(r, c, events, batch, &overrun)
+            if n == 0 and overrun:
+                overruns += 1
+                rings.broadcast_skip(r, c, (r.mask + 1) >> 1)
+                expected = c.position + 1
+                continue
+            if n == 0:
+                if closed:
+                    break
+                ring_spin(&spins)
+                continue
+            if count == 0:
+                start = ring_now_ns()
+            for k in range(n):
+                bad += events[k].seq != expected or not ring_whole(&events[k])
+                expected += 1
+            count += n
+    return count, bad, overruns, c.lost, ring_now_ns() - start

@@ -18,6 +18,8 @@ class RingError(FastcoreError):
 class OverrunError(RingError):
     """A broadcast consumer was overtaken by the producer; records were lost and are counted."""
 
+    lost: int = 0
+
 
 class PeerDeadError(RingError):
     """The process at the other end of a shared ring no longer exists."""

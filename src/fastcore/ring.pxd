@@ -7,6 +7,7 @@ the producer reads (acquire) only when the ring looks full. Layout: ``_c/fc_ring
 Between claim and commit write every byte of the record *except* ``seq`` (offset 0..7), which belongs to the ring.
 """
 
+cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastcore._types cimport (
@@ -227,8 +228,8 @@ cdef inline cursor_t* ring_cursors(ring_t* r) noexcept nogil:
     return <cursor_t*> (<char*> r + RING_HEAD_BYTES)
 
 
-cdef inline uint64_t broadcast_slowest(ring_t* r) noexcept nogil:
-    """Position of the slowest active consumer; where there is none, the last such position: records wait for a consumer."""
+cdef inline uint64_t broadcast_slowest(ring_t* r, uint64_t least) noexcept nogil:
+    """Position of the slowest active consumer, at least `least`; where there is none `least`: records wait for a consumer."""
     cdef cursor_t* c = ring_cursors(r)
     cdef uint64_t slowest = load_relaxed(&r.head)
     cdef uint64_t position
@@ -237,25 +238,51 @@ cdef inline uint64_t broadcast_slowest(ring_t* r) noexcept nogil:
     for i in range(r.consumers):
         if load_acquire(&c[i].active):
             position = load_acquire(&c[i].position)
-            if not found or position < slowest:
+            if position < slowest:
                 slowest = position
             found = True
-    return slowest if found else load_relaxed(&r.seen)
+    return slowest if found and slowest > least else least
 
 
 cdef inline uint64_t broadcast_room(ring_t* r) noexcept nogil:
     """Read all cursors again: how many records fit. The producer's.
 
-    A consumer may be joining meanwhile, at the position in ``seen``. Both sides store first (it its cursor, we ``seen``),
-    then add to ``epoch``, then look: whoever comes second in the one order of ``epoch`` sees what the other stored.
+    A consumer may be joining meanwhile, at the position that it found in ``seen``. Both sides store first (it its cursor,
+    we ``seen``), then add to ``epoch``, then look: whoever comes second in the one order of ``epoch`` sees what the other
+    stored. A cursor below the earlier ``seen`` belongs to a consumer that will find itself late and move up.
     """
-    cdef uint64_t slowest = broadcast_slowest(r)
-    if slowest != load_relaxed(&r.seen):
+    cdef uint64_t least = load_relaxed(&r.seen)
+    cdef uint64_t slowest = broadcast_slowest(r, least)
+    if slowest != least:
         store_relaxed(&r.seen, slowest)
         fetch_add(&r.epoch, 1)
-        slowest = broadcast_slowest(r)
+        slowest = broadcast_slowest(r, least)
         store_relaxed(&r.seen, slowest)
     return r.mask + 1 - (load_relaxed(&r.head) - slowest)
+
+
+cdef inline void broadcast_join(ring_t* r, cursor_t* c, bint latest) noexcept nogil:
+    """Start a cursor that `owner` already marks as taken, at the oldest or the next record. Partner of `broadcast_room`."""
+    cdef uint64_t position = load_relaxed(&r.seen)
+    cdef uint64_t head = load_acquire(&r.head)
+    cdef uint64_t least
+    if r.kind == RING_OVERRUN:
+        position = head - r.mask - 1 if head > r.mask + 1 else 0
+    if latest:
+        position = head
+    store_relaxed(&c.lost, 0)
+    store_relaxed(&c.consumed, 0)
+    store_release(&c.position, position)
+    store_release(&c.active, 1)
+    if r.kind != RING_OVERRUN:
+        while True:
+            fetch_add(&r.epoch, 1)
+            least = load_relaxed(&r.seen)
+            if position >= least:
+                break
+            position = least
+            store_release(&c.position, position)
+    store_relaxed(&c.joined, position)
 
 
 cdef inline void* broadcast_try_claim_batch(ring_t* r, size_t want, size_t* got) noexcept nogil:
@@ -362,8 +389,21 @@ cdef inline void broadcast_release_batch(cursor_t* c, size_t count) noexcept nog
     store_release(&c.position, load_relaxed(&c.position) + count)
 
 
+cdef inline uint64_t broadcast_skip(ring_t* r, cursor_t* c, uint64_t keep) noexcept nogil:
+    """Move a cursor forward to the newest `keep` records; returns how many it skipped, which `lost` counts."""
+    cdef uint64_t head = load_acquire(&r.head)
+    cdef uint64_t position = load_relaxed(&c.position)
+    cdef uint64_t skipped
+    if head < position + keep:
+        return 0
+    skipped = head - keep - position
+    store_relaxed(&c.lost, load_relaxed(&c.lost) + skipped)
+    store_release(&c.position, position + skipped)
+    return skipped
+
+
 cdef class _Handle:
-    """What every handle on a ring's memory has: allocation or mapping, names, roles, waiting."""
+    """What every handle on a ring's memory has: allocation or mapping, name, roles, waiting."""
     cdef ring_t* _ring          # valid for the life of the object, detached or not
     cdef void* _mapping         # fc_shm_t of a named ring, else NULL
     cdef object _dtype          # of the records
@@ -375,15 +415,35 @@ cdef class _Handle:
     cdef int _wait
     cdef bint _producer, _consumer, _detached
 
+    cdef int _create(self, uint32_t kind, object capacity, object dtype, uint64_t consumers, object name) except -1
+    cdef void _describe(self, uint32_t kind, uint64_t capacity, uint64_t consumers, uint64_t total)
+    cdef int _attach(self, object kinds, object name, object dtype, object capacity) except -1
+    cdef int _take(self, uint64_t* role, str what) except -1
+    cdef void _leave(self) noexcept
+    cdef object _waiting(self)
+    cdef int _check_producer(self) except -1
+    cdef size_t _push(self, const void* records, size_t count) noexcept nogil
+    cdef size_t _push_released(self, const void* records, size_t count) noexcept
+    cdef int _block_room(self, int64_t deadline, int strategy) except -1
+    cdef int _check_consumers(self, ring_t* r) except -1
+    cdef size_t _copy_in(self, object record) except? <size_t> -1
 
+
+@cython.final
 cdef class RingBuffer(_Handle):
-    pass
+    cdef int _enter(self, object role) except -1
+    cdef int _check_consumer(self) except -1
+    cdef size_t _pop(self, void* out, size_t count) noexcept
+    cdef int _drained(self) except -1
+    cdef int _block_record(self, int64_t deadline, int strategy) except -1
 
 
+@cython.final
 cdef class BroadcastRing(_Handle):
-    pass
+    cdef int _enter_producer(self) except -1
 
 
+@cython.final
 cdef class BroadcastConsumer:
     cdef BroadcastRing _broadcast
     cdef ring_t* _ring
@@ -391,6 +451,13 @@ cdef class BroadcastConsumer:
     cdef size_t _peeked
     cdef bint _detached
 
+    cdef void _leave(self) noexcept
+    cdef int _check(self) except -1
+    cdef size_t _pop(self, void* out, size_t count) except? <size_t> -1
+    cdef int _drained(self) except -1
+    cdef int _block_record(self, int64_t deadline, int strategy) except -1
 
+
+@cython.final
 cdef class LockFreeRingBuffer:
     cdef ring_t* _ring

@@ -110,7 +110,7 @@ static inline void fc_record_get(void *record, const void *slot, size_t size) {
 static inline void fc_record_write(void *slot, const void *record, size_t size, uint64_t seq) {
     uint64_t *d = (uint64_t *)slot;
     const unsigned char *s = (const unsigned char *)record;
-    fc_store_relaxed(d, seq | FC_RING_WRITING);
+    fc_store_release(d, seq | FC_RING_WRITING); /* after `head` of the records before it */
     for (size_t i = 1; i < size / 8; i++) {
         uint64_t word;
         memcpy(&word, s + 8 * i, 8);
