@@ -26,13 +26,13 @@ ctypedef struct quote_t:
 
 ctypedef struct quoter_t:
     int model
-    # LINEAR: reservation = mid + offset - q (skew0 + skew1 t), half spread = half0 + half1 t; t = time left, q = inventory
+    # LINEAR: reservation = mid + offset - inventory (skew0 + skew1 t), half spread = half0 + half1 t; t = time left
     double half0
     double half1
     double skew0
     double skew1
     double offset
-    double inventory_scale      # 1 / inventory_unit
+    double inventory_scale      # 1 / inventory_unit; the linear skews contain it already
     double inventory_limit      # no bid at +limit and above, no ask at -limit and below; INFINITY for none
     # How the constants follow from sigma, so that a new volatility costs no logarithm
     double sigma
@@ -82,15 +82,14 @@ cdef void ewma_observe(ewma_t* v, double price, int64_t time_ns) noexcept nogil
 
 cdef inline void quoter_quote(const quoter_t* q, double mid, double inventory, double time_left, quote_t* out) noexcept nogil:
     """Quote around `mid`; a time left below 0 counts as 0, a NaN anywhere gives NaN quotes, which round to NO_PRICE."""
-    cdef double n = inventory * q.inventory_scale
     cdef double t = 0.0 if time_left < 0.0 else time_left
     cdef double skew, half, reservation
     if unlikely(q.model != QUOTER_LINEAR):
-        quoter_curve(q, mid, n, t, out)
+        quoter_curve(q, mid, inventory * q.inventory_scale, t, out)
     else:
         skew = q.skew0 + q.skew1 * t
         half = q.half0 + q.half1 * t
-        reservation = (mid + q.offset) - n * skew
+        reservation = (mid + q.offset) - inventory * skew
         out.bid = reservation - half
         out.ask = reservation + half
         out.reservation = reservation
@@ -155,9 +154,26 @@ cdef inline double ewma_volatility(const ewma_t* v) noexcept nogil:
 
 cdef class Quoter:
     cdef quoter_t _q
-    cdef quote_t _quote
+    cdef quote_t _quote         # the last one
     cdef readonly str model     # name of the model
+    cdef dict _parameters       # as given, with the defaults
     cdef object _table          # owns _q.depths
+
+    cdef int _refuse(self, double mid, double inventory, double time_left, double volatility) except -1
+    cdef int _volatility(self, double volatility) except -1
+
+
+cdef class QuoterSet:
+    cdef list _quoters
+    cdef quoter_t* _q           # one per symbol
+    cdef Py_ssize_t _n
+    cdef object _constants      # half0, half1, skew0, skew1, offset, limit: rows of one array
+    cdef object _bids, _asks, _bid_ticks, _ask_ticks
+    cdef list _curved           # positions of the quoters that are not linear
+    cdef bint _has_offset, _has_limit
+
+    cdef int _load(self, Py_ssize_t i) except -1
+    cdef _view(self, array)
 
 
 cdef class EwmaVolatility:

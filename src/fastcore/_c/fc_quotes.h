@@ -1,0 +1,96 @@
+/* Linear quotes over arrays: a scalar twin and an AVX2 twin. Every operation is element by element and never contracted
+   (-ffp-contract=off), so both give the bits of quoter_quote. Written with intrinsics because GCC does not vectorise the
+   choice between a price and an infinity. */
+#ifndef FC_QUOTES_H
+#define FC_QUOTES_H
+
+#include "fc_cpu.h"
+#include "fc_platform.h"
+#include <float.h>
+#include <math.h>
+
+/* One batch: constants by symbol as in quoter_t, inputs, outputs. */
+typedef struct fc_quotes {
+    ptrdiff_t n;
+    const double *half0, *half1, *skew0, *skew1;
+    const double *offset; /* NULL: all 0 */
+    const double *limit;  /* NULL: none */
+    const double *mid, *inventory;
+    const double *time_left; /* one value where time_step is 0 */
+    ptrdiff_t time_step;     /* 0 or 1 */
+    double *bid, *ask;
+} fc_quotes_t;
+
+static inline void fc_quotes_from(const fc_quotes_t *b, ptrdiff_t i) {
+    for (; i < b->n; i++) {
+        double t = b->time_left[i * b->time_step], inventory = b->inventory[i];
+        double skew = b->skew0[i] + b->skew1[i] * t;
+        double half = b->half0[i] + b->half1[i] * t;
+        double reservation = (b->offset ? b->mid[i] + b->offset[i] : b->mid[i]) - inventory * skew;
+        double bid = reservation - half, ask = reservation + half;
+        if (b->limit) {
+            if (inventory >= b->limit[i]) bid = -(double)INFINITY;
+            if (inventory <= -b->limit[i]) ask = (double)INFINITY;
+        }
+        b->bid[i] = bid;
+        b->ask[i] = ask;
+    }
+}
+
+/* Index of the first row from i that is not valid (mid positive, all finite, time not negative), or n. */
+static inline ptrdiff_t fc_quotes_check_from(const fc_quotes_t *b, ptrdiff_t i) {
+    for (; i < b->n; i++) {
+        double m = b->mid[i], t = b->time_left[i * b->time_step];
+        if (!(m > 0.0 && m <= DBL_MAX && fabs(b->inventory[i]) <= DBL_MAX && t >= 0.0 && t <= DBL_MAX)) break;
+    }
+    return i;
+}
+
+static inline void fc_quotes_base(const fc_quotes_t *b) { fc_quotes_from(b, 0); }
+static inline ptrdiff_t fc_quotes_check_base(const fc_quotes_t *b) { return fc_quotes_check_from(b, 0); }
+
+#if defined(FC_X86)
+FC_TARGET_AVX2 static inline void fc_quotes_avx2(const fc_quotes_t *b) {
+    const __m256d infinite = _mm256_set1_pd((double)INFINITY), sign = _mm256_set1_pd(-0.0);
+    __m256d t = _mm256_set1_pd(b->n ? b->time_left[0] : 0.0);
+    ptrdiff_t i = 0;
+    for (; i + 4 <= b->n; i += 4) {
+        __m256d inventory = _mm256_loadu_pd(b->inventory + i), middle = _mm256_loadu_pd(b->mid + i);
+        if (b->time_step) t = _mm256_loadu_pd(b->time_left + i);
+        __m256d skew = _mm256_add_pd(_mm256_loadu_pd(b->skew0 + i), _mm256_mul_pd(_mm256_loadu_pd(b->skew1 + i), t));
+        __m256d half = _mm256_add_pd(_mm256_loadu_pd(b->half0 + i), _mm256_mul_pd(_mm256_loadu_pd(b->half1 + i), t));
+        if (b->offset) middle = _mm256_add_pd(middle, _mm256_loadu_pd(b->offset + i));
+        __m256d reservation = _mm256_sub_pd(middle, _mm256_mul_pd(inventory, skew));
+        __m256d bid = _mm256_sub_pd(reservation, half), ask = _mm256_add_pd(reservation, half);
+        if (b->limit) {
+            __m256d limit = _mm256_loadu_pd(b->limit + i);
+            bid = _mm256_blendv_pd(bid, _mm256_xor_pd(infinite, sign), _mm256_cmp_pd(inventory, limit, _CMP_GE_OQ));
+            ask = _mm256_blendv_pd(ask, infinite, _mm256_cmp_pd(inventory, _mm256_xor_pd(limit, sign), _CMP_LE_OQ));
+        }
+        _mm256_storeu_pd(b->bid + i, bid);
+        _mm256_storeu_pd(b->ask + i, ask);
+    }
+    fc_quotes_from(b, i);
+}
+
+FC_TARGET_AVX2 static inline ptrdiff_t fc_quotes_check_avx2(const fc_quotes_t *b) {
+    const __m256d zero = _mm256_setzero_pd(), largest = _mm256_set1_pd(DBL_MAX), sign = _mm256_set1_pd(-0.0);
+    ptrdiff_t i = 0;
+    for (; i + 4 <= b->n; i += 4) {
+        __m256d m = _mm256_loadu_pd(b->mid + i), inventory = _mm256_andnot_pd(sign, _mm256_loadu_pd(b->inventory + i));
+        __m256d ok = _mm256_and_pd(_mm256_cmp_pd(m, zero, _CMP_GT_OQ), _mm256_cmp_pd(m, largest, _CMP_LE_OQ));
+        ok = _mm256_and_pd(ok, _mm256_cmp_pd(inventory, largest, _CMP_LE_OQ));
+        if (b->time_step) {
+            __m256d t = _mm256_loadu_pd(b->time_left + i);
+            ok = _mm256_and_pd(ok, _mm256_and_pd(_mm256_cmp_pd(t, zero, _CMP_GE_OQ), _mm256_cmp_pd(t, largest, _CMP_LE_OQ)));
+        }
+        if (_mm256_movemask_pd(ok) != 15) break;
+    }
+    return fc_quotes_check_from(b, i);
+}
+#else
+#define fc_quotes_avx2 fc_quotes_base
+#define fc_quotes_check_avx2 fc_quotes_check_base
+#endif
+
+#endif

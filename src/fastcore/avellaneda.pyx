@@ -1,0 +1,1070 @@
+# cython: freethreading_compatible=True
+"""Market-maker quotes: Avellaneda-Stoikov, Gueant-Lehalle-Fernandez-Tapia, their general and exact forms, and `simplified`.
+
+A quoter turns a model and its parameters into constants once; a quote is then a handful of multiplications, and no
+logarithm. The mathematics, with q the inventory, t the time left, and all prices in one currency:
+
+===========================  ============================================================================================
+model                        quotes
+===========================  ============================================================================================
+avellaneda_stoikov           r = mid - q gamma sigma^2 t; full spread gamma sigma^2 t + (2/gamma) ln(1 + gamma/k)
+avellaneda_stoikov_infinite  r_a = mid + (1/gamma) ln(1 + (1-2q) / (bound - q^2)), r_b with (-1-2q); quotes r_a + base,
+                             r_b - base; bound = 2 omega / (gamma sigma)^2, by default (max_inventory + 1)^2
+glft                         base = (1/gamma) ln(1 + gamma/k), R = sigma sqrt(gamma/(2 k A) (1 + gamma/k)^(1 + k/gamma));
+                             bid depth base + (2q+1)/2 R, ask depth base - (2q-1)/2 R
+general                      Gueant 2017: as glft with xi in place of gamma in the fill terms, and orders of size D
+exact                        the depths of which glft is the closed form: (1/k) ln(v_q / v_{q+1}) + base with
+                             v = exp(-M t) 1, tabulated by inventory and time left
+simplified                   spread max(m, (m + 0.2 sigma sqrt(horizon)) gamma (1 + |q|/limit) spread_factor), skew
+                             0.1 spread q/limit, m = min_spread_ticks tick_size: a rule of thumb
+===========================  ============================================================================================
+
+Sources: Avellaneda and Stoikov, Quantitative Finance 8 (2008) 217-224; Gueant, Lehalle and Fernandez-Tapia, arXiv 1105.3115;
+Gueant, arXiv 1605.01862; Cartea and Jaimungal for xi = 0.
+"""
+
+cimport cython
+cimport numpy as cnp
+import numpy as np
+
+from libc.float cimport DBL_MAX
+from libc.math cimport INFINITY, NAN, fabs, isfinite, log, log1p, pow, sqrt
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+
+from fastcore._types cimport NO_PRICE, unlikely
+
+cnp.import_array()
+
+__all__ = ["MODELS", "EwmaVolatility", "Quoter", "QuoterSet", "indifference_prices", "simd", "solve_depths"]
+
+cdef extern from "fc_quotes.h" nogil:
+    ctypedef struct quotes_t "fc_quotes_t":
+        ptrdiff_t n
+        const double* half0
+        const double* half1
+        const double* skew0
+        const double* skew1
+        const double* offset
+        const double* limit
+        const double* mid
+        const double* inventory
+        const double* time_left
+        ptrdiff_t time_step
+        double* bid
+        double* ask
+
+    bint cpu_has_avx2 "fc_cpu_has_avx2"()
+    void quotes_base "fc_quotes_base"(const quotes_t*)
+    void quotes_avx2 "fc_quotes_avx2"(const quotes_t*)
+    ptrdiff_t check_base "fc_quotes_check_base"(const quotes_t*)
+    ptrdiff_t check_avx2 "fc_quotes_check_avx2"(const quotes_t*)
+
+
+cdef bint HAS_AVX2 = cpu_has_avx2()
+
+
+def _avx2_allowed():
+    import os
+
+    return "avx2" not in os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").replace(" ", "").lower().split(",")
+
+
+# Which twin runs: chosen once.
+cdef bint USE_AVX2 = HAS_AVX2 and _avx2_allowed()
+
+
+def simd():
+    """Return the twin that batch quotes run on.
+
+    Returns
+    -------
+    str
+        ``"avx2"`` or ``"scalar"``; ``FASTCORE_DISABLE_CPU_FEATURES=avx2`` at import forces the latter. Results are
+        bit-identical.
+    """
+    return "avx2" if USE_AVX2 else "scalar"
+
+
+# Names and defaults of the parameters of each model; `...` has no default.
+_COMMON = {
+    "inventory_unit": 1.0,
+    "inventory_limit": INFINITY,
+    "tick_size": 0.01,
+    "increment_ticks": 1,
+    "low_increment_ticks": 1,
+    "low_below_ticks": 0,
+    "min_spread_ticks": 1,
+}
+_FILLS = {"sigma": ..., "A": ..., "k": ..., "drift": 0.0, "adverse_selection": 0.0}
+MODELS = {
+    "avellaneda_stoikov": {"gamma": ..., "sigma": ..., "k": ...},
+    "avellaneda_stoikov_infinite": {"gamma": ..., "sigma": ..., "k": ..., "max_inventory": ..., "omega": None},
+    "glft": {"gamma": ..., **_FILLS},
+    "general": {"gamma": ..., "xi": ..., **_FILLS, "order_size": 1.0},
+    "exact": {"gamma": ..., **_FILLS, "max_inventory": ..., "horizon": None, "rows": 129, "xi": None, "order_size": 1.0},
+    "simplified": {"gamma": ..., "sigma": ..., "limit": ..., "horizon": 1.0, "spread_factor": 1.0},
+}
+
+
+# Rules by parameter name: text, lower bound, whether the bound itself is allowed.
+_RULES = {
+    "gamma": (0.0, False),
+    "sigma": (0.0, True),
+    "k": (0.0, False),
+    "A": (0.0, False),
+    "xi": (0.0, True),
+    "order_size": (0.0, False),
+    "adverse_selection": (0.0, True),
+    "horizon": (0.0, False),
+    "omega": (0.0, False),
+    "limit": (0.0, False),
+    "spread_factor": (0.0, False),
+    "inventory_unit": (0.0, False),
+    "inventory_limit": (0.0, False),
+    "tick_size": (0.0, False),
+    "drift": (-INFINITY, False),
+    "terminal_penalty": (0.0, True),
+}
+_WHOLE = {
+    "max_inventory": (1, 10_000),
+    "rows": (2, 100_000),
+    "increment_ticks": (1, 2**31 - 1),
+    "low_increment_ticks": (1, 2**31 - 1),
+    "low_below_ticks": (0, 2**50),
+    "min_spread_ticks": (1, 2**50),
+}
+
+
+cdef checked(str name, value):
+    # The parameter as a Python number, or an error that names the rule.
+    cdef double number
+    if name in _WHOLE:
+        low, high = _WHOLE[name]
+        if int(value) != value or not low <= value <= high:
+            raise ValueError(f"{name} must be a whole number in {low}..{high}: {name}={value}")
+        return int(value)
+    low, allowed = _RULES[name]
+    number = value
+    if name == "inventory_limit" and number == INFINITY:
+        return number
+    if not isfinite(number) or number < low or (number == low and not allowed):
+        rule = "finite" if low == -INFINITY else "finite and not negative" if allowed else "positive and finite"
+        raise ValueError(f"{name} must be {rule}: {name}={value}")
+    return number
+
+
+cdef dict resolved(str model, dict given):
+    # All parameters of a model, checked.
+    cdef dict known
+    if model not in MODELS:
+        raise ValueError(f"model must be one of {', '.join(MODELS)}: model={model!r}")
+    known = {**MODELS[model], **_COMMON}
+    for name in given:
+        if name not in known:
+            raise TypeError(f"unknown parameter of {model}: {name}; known: {', '.join(known)}")
+    values = {}
+    for name, default in known.items():
+        value = given.get(name, default)
+        if value is ...:
+            raise TypeError(f"{model} needs a parameter: {name}")
+        values[name] = None if value is None and default is None else checked(name, value)
+    if values["low_below_ticks"] % values["increment_ticks"] or values["low_below_ticks"] % values["low_increment_ticks"]:
+        raise ValueError(
+            "low_below_ticks must be a multiple of both increments: "
+            f"low_below_ticks={values['low_below_ticks']}, increment_ticks={values['increment_ticks']}, "
+            f"low_increment_ticks={values['low_increment_ticks']}"
+        )
+    return values
+
+
+cdef double finite(str what, double value, dict parameters) except? -1.0:
+    # A constant that overflowed names its parameters.
+    if not isfinite(value):
+        given = ", ".join(f"{name}={parameters[name]}" for name in ("gamma", "xi", "sigma", "A", "k") if name in parameters)
+        raise ValueError(f"{what} must be finite: {given}")
+    return value
+
+
+cdef (double, double) fill_terms(double xi, double k):
+    # base = (1/xi) ln(1 + xi/k) and ln of (1 + xi/k)^(1 + k/xi); the limits 1/k and 1 for xi -> 0.
+    cdef double u = xi / k
+    if u < 1e-8:
+        return (1.0 - 0.5 * u) / k, 1.0 + 0.5 * u
+    return log1p(u) / xi, (1.0 + 1.0 / u) * log1p(u)
+
+
+cdef void quoter_curve(const quoter_t* q, double mid, double n, double t, quote_t* out) noexcept nogil:
+    # The models that are not linear; n is inventory in units.
+    cdef double edge, left, bid, ask, spread, skew, x, f, g
+    cdef int64_t i, j, width
+    cdef const double* low
+    cdef const double* high
+    if not (n == n and t == t and mid == mid):
+        out.bid = out.ask = out.reservation = out.spread = NAN
+        return
+    if q.model == QUOTER_SIMPLIFIED:
+        spread = (q.minimum + q.sigma * q.horizon_root) * q.factor * (1.0 + fabs(n) * q.inverse_limit)
+        if not spread >= q.minimum:
+            spread = q.minimum
+        skew = 0.1 * spread * n * q.inverse_limit
+        out.reservation = mid - skew
+        out.spread = spread
+        out.bid = out.reservation - 0.5 * spread
+        out.ask = out.reservation + 0.5 * spread
+        return
+    if q.model == QUOTER_INFINITE:
+        edge = sqrt(q.bound) - 1.0
+        n = edge if n > edge else -edge if n < -edge else n
+        left = q.bound - n * n
+        x = (1.0 - 2.0 * n) / left
+        ask = log1p(x) / q.gamma + q.base
+        x = (-1.0 - 2.0 * n) / left
+        bid = log1p(x) / q.gamma - q.base if x > -1.0 else -INFINITY
+        x = (1.0 - 2.0 * n) / left
+        if n <= -edge:
+            ask = INFINITY  # mirror of the bid at +edge
+        if n >= edge:
+            bid = -INFINITY
+        out.bid = mid + bid
+        out.ask = mid + ask
+    else:
+        width = 2 * q.levels + 1
+        x = n + <double> q.levels
+        x = 0.0 if x < 0.0 else <double> (width - 1) if x > <double> (width - 1) else x
+        i = <int64_t> x
+        f = x - <double> i
+        low = q.depths
+        g = 0.0
+        if q.rows > 1:
+            x = t * q.rows_per_time
+            x = <double> (q.rows - 1) if x > <double> (q.rows - 1) else x
+            j = <int64_t> x
+            g = x - <double> j
+            low = q.depths + j * width * 2
+        high = low + width * 2
+        # A weight of 0 is left out: 0 times an infinite depth would be NaN.
+        bid = low[2 * i]
+        ask = low[2 * i + 1]
+        if f != 0.0:
+            bid = (1.0 - f) * bid + f * low[2 * i + 2]
+            ask = (1.0 - f) * ask + f * low[2 * i + 3]
+        if g != 0.0:
+            if f != 0.0:
+                bid = (1.0 - g) * bid + g * ((1.0 - f) * high[2 * i] + f * high[2 * i + 2])
+                ask = (1.0 - g) * ask + g * ((1.0 - f) * high[2 * i + 1] + f * high[2 * i + 3])
+            else:
+                bid = (1.0 - g) * bid + g * high[2 * i]
+                ask = (1.0 - g) * ask + g * high[2 * i + 1]
+        out.bid = mid - bid
+        out.ask = mid + ask
+    out.reservation = 0.5 * (out.bid + out.ask)
+    out.spread = out.ask - out.bid
+
+
+cdef bint quoter_set_volatility(quoter_t* q, double sigma) noexcept nogil:
+    # New constants for a new sigma; False where it is not valid or the model is tabulated for one sigma.
+    if not (sigma >= 0.0 and sigma <= DBL_MAX) or q.model == QUOTER_TABLE or (q.drift_gain != 0.0 and sigma == 0.0):
+        return False
+    if q.model == QUOTER_INFINITE:
+        if q.variance_skew != 0.0:  # an omega of its own: bound = 2 omega / (gamma sigma)^2
+            q.bound = q.variance_skew / (sigma * sigma)
+    q.sigma = sigma
+    if q.model == QUOTER_LINEAR:
+        q.half0 = q.base + q.sigma_half * sigma
+        q.half1 = q.variance_half * sigma * sigma
+        q.skew0 = q.sigma_skew * sigma * q.inventory_scale
+        q.skew1 = q.variance_skew * sigma * sigma * q.inventory_scale
+        q.offset = q.drift_gain / sigma if q.drift_gain != 0.0 else 0.0
+    return True
+
+
+cdef void ewma_observe(ewma_t* v, double price, int64_t time_ns) noexcept nogil:
+    # One return; prices that are not positive and finite are left out.
+    cdef double r, weight, intervals
+    if not (price > 0.0 and price <= DBL_MAX):
+        return
+    if v.last != v.last:
+        v.last = price
+        v.last_ns = time_ns
+        return
+    r = log(price / v.last) if v.relative else price - v.last
+    r *= r
+    weight = v.decay
+    if v.interval_ns:
+        intervals = <double> (time_ns - v.last_ns) / <double> v.interval_ns
+        if intervals != 1.0:
+            r /= intervals
+            weight = pow(weight, intervals)
+    v.variance = weight * v.variance + (1.0 - weight) * r if v.variance == v.variance else r
+    v.last = price
+    v.last_ns = time_ns
+    v.count += 1
+
+
+def indifference_prices(gamma, inventory, max_inventory, *, sigma=None, omega=None):
+    """Return the infinite-horizon reservation prices of Avellaneda and Stoikov, relative to the mid.
+
+    Parameters
+    ----------
+    gamma : float
+        Risk aversion, 1/price.
+    inventory : float
+        In units, within +-`max_inventory`.
+    max_inventory : int
+        The natural bound: omega = gamma^2 sigma^2 (max_inventory + 1)^2 / 2, in which sigma cancels.
+    sigma, omega : float, optional
+        A bound of one's own, omega > gamma^2 sigma^2 (max_inventory + 1)^2 / 2.
+
+    Returns
+    -------
+    (ask, bid) : tuple of float
+        r_a - mid and r_b - mid; minus infinity for the bid at +`max_inventory` of the natural bound.
+
+    Notes
+    -----
+    Section 2.3 of the 2008 article.
+    """
+    gamma = checked("gamma", gamma)
+    max_inventory = checked("max_inventory", max_inventory)
+    cdef double q = inventory
+    cdef double bound = infinite_bound(gamma, max_inventory, sigma, omega)
+    if not fabs(q) <= max_inventory:
+        raise ValueError(f"inventory must be within +-max_inventory: inventory={inventory}, max_inventory={max_inventory}")
+    cdef double left = bound - q * q
+    cdef double bid = (-1.0 - 2.0 * q) / left
+    cdef double ask = (1.0 - 2.0 * q) / left
+    return (
+        log1p(ask) / gamma if ask > -1.0 else -INFINITY,
+        log1p(bid) / gamma if bid > -1.0 else -INFINITY,
+    )
+
+
+cdef double infinite_bound(double gamma, max_inventory, sigma, omega) except -1.0:
+    cdef double natural = (max_inventory + 1.0) * (max_inventory + 1.0)
+    cdef double bound
+    if omega is None:
+        return natural
+    if sigma is None or not sigma > 0.0:
+        raise ValueError(f"sigma must be positive where omega is given: sigma={sigma}, omega={omega}")
+    bound = 2.0 * checked("omega", omega) / (gamma * sigma) ** 2
+    if not natural <= bound < INFINITY:
+        raise ValueError(
+            f"omega must be at least gamma^2 sigma^2 (max_inventory + 1)^2 / 2: omega={omega}, gamma={gamma}, "
+            f"sigma={sigma}, max_inventory={max_inventory}"
+        )
+    return bound
+
+
+def solve_depths(
+    gamma,
+    sigma,
+    A,
+    k,
+    max_inventory,
+    horizon=None,
+    *,
+    rows=None,
+    xi=None,
+    order_size=1.0,
+    drift=0.0,
+    adverse_selection=0.0,
+    terminal_penalty=0.0,
+):
+    """Solve for the optimal depths by inventory: v = exp(-M t) z, M tridiagonal.
+
+    Parameters
+    ----------
+    gamma, sigma, A, k : float
+        Risk aversion (1/price), volatility (price/sqrt(time)), fills per time at depth 0, decay of fills (1/price).
+    max_inventory : int
+        Q, in orders: no bid at +Q, no ask at -Q.
+    horizon : float, optional
+        Time left; None for the limit of a long horizon.
+    rows : int, optional
+        Return that many equidistant times left, 0 to `horizon`, instead of the last alone.
+    xi : float, optional
+        Aversion to the risk of execution, Gueant 2017; gamma where not given, 0 for Cartea and Jaimungal's running penalty
+        phi = gamma sigma^2 / 2.
+    order_size : float
+        D, quantity of one order.
+    drift : float
+        mu, price/time.
+    adverse_selection : float
+        Move of the price against us at a fill.
+    terminal_penalty : float
+        alpha of the terminal cost alpha q^2, price per quantity.
+
+    Returns
+    -------
+    ndarray of float64, shape (2Q+1, 2) or (rows, 2Q+1, 2)
+        Bid and ask depth from the mid for inventories -Q..Q; infinite where there is no quote.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not valid, or the solution leaves the range of doubles.
+
+    Notes
+    -----
+    exp(-M t) overflows (its smallest eigenvalue is negative) and its eigenvectors lose the small entries. Here c - M, with
+    c the largest diagonal entry, has no negative entry, so that its exponential by scaling, Taylor series and squaring
+    has no cancellation: every entry keeps its relative accuracy. Common factors drop out of the depths.
+    """
+    parameters = {"gamma": gamma, "sigma": sigma, "A": A, "k": k, "xi": gamma if xi is None else xi}
+    for name, value in (*parameters.items(), ("order_size", order_size), ("drift", drift)):
+        checked(name, value)
+    for name, value in (("adverse_selection", adverse_selection), ("terminal_penalty", terminal_penalty)):
+        checked(name, value)
+    checked("max_inventory", max_inventory)
+    if horizon is None and rows is not None:
+        raise ValueError(f"rows need a horizon: rows={rows}")
+    # In units of orders: money per order is D times depth, so k/D and sigma D take the places of k and sigma.
+    k_n, sigma_n = k / order_size, sigma * order_size
+    base, exponent = fill_terms(parameters["xi"], k_n)
+    base = finite("the half spread", base / order_size, parameters) + adverse_selection / 2
+    eta = finite("eta", A * np.exp(-exponent - k * adverse_selection / 2), parameters)
+    q = np.arange(-max_inventory, max_inventory + 1, dtype=np.float64)
+    diagonal = 0.5 * k_n * gamma * sigma_n**2 * q**2 - k * drift * q
+    matrix = np.diag(diagonal.max() - diagonal) + eta * (np.eye(len(q), k=1) + np.eye(len(q), k=-1))
+    if not np.isfinite(matrix).all():
+        finite("the growth matrix", INFINITY, parameters)
+    terminal = np.exp(-k * order_size * terminal_penalty * q**2)
+    if horizon is None:
+        tables = [_long_run(matrix)]
+    else:
+        horizon = checked("horizon", horizon)
+        count = 2 if rows is None else checked("rows", rows)
+        step = _exponential(matrix * (horizon / (count - 1)))
+        v = terminal
+        tables = [] if rows is None else [v]
+        for _ in range(count - 1):
+            v = step @ v
+            v = v / v.max()
+            if rows is not None:
+                tables.append(v)
+        if rows is None:
+            tables = [v]
+    depths = np.full((len(tables), len(q), 2), INFINITY)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(np.array(tables))
+        depths[:, :-1, 0] = (logs[:, :-1] - logs[:, 1:]) / k + base
+        depths[:, 1:, 1] = (logs[:, 1:] - logs[:, :-1]) / k + base
+    if not np.isfinite(depths[:, :-1, 0]).all():
+        raise ValueError(f"max_inventory must keep v within the range of doubles: max_inventory={max_inventory}")
+    return depths if rows is not None else depths[0]
+
+
+def _exponential(matrix):
+    # exp of a matrix without negative entries, up to a positive factor; no subtraction anywhere.
+    norm = float(np.abs(matrix).sum(axis=1).max())
+    squarings = max(0, int(np.ceil(np.log2(norm))) + 1) if norm > 0 else 0
+    scaled = matrix / 2.0**squarings
+    result = term = np.eye(len(matrix))
+    for i in range(1, 24):
+        term = term @ scaled / i
+        result = result + term
+    for _ in range(squarings):
+        result = result @ result
+        result = result / result.max()
+    return result
+
+
+def _long_run(matrix):
+    # The dominant eigenvector of a matrix without negative entries, by squaring.
+    power = matrix / matrix.max() + np.eye(len(matrix)) * 1e-3
+    base = power
+    v = power.sum(axis=1)
+    for _ in range(64):
+        power = power @ power
+        power = power / power.max()
+        new = power.sum(axis=1)
+        new = new / new.max()
+        if np.abs(new / v - 1.0).max() < 1e-14:
+            break
+        v = new
+    for _ in range(8):
+        v = base @ new
+        new = v / v.max()
+    return new
+
+
+@cython.final
+cdef class Quoter:
+    """Quote one instrument with one model.
+
+    Parameters
+    ----------
+    model : str
+        One of `MODELS`, which lists the parameters of each with their defaults (``...``: required).
+    gamma : float
+        Risk aversion, 1/price. Positive.
+    sigma : float
+        Volatility, price per square root of the time unit of `time_left`. Not negative.
+    k : float
+        Decay of the fill intensity A exp(-k depth), 1/price. Positive.
+    A : float
+        Fills per time unit at depth 0. Positive.
+    xi : float
+        general, exact: aversion to execution risk. Not negative; 0 is the limit 1/k.
+    order_size : float
+        general, exact: quantity of an order, in inventory units.
+    drift : float
+        glft, general, exact: drift of the mid, price per time unit.
+    adverse_selection : float
+        glft, general, exact: move of the mid against us at a fill.
+    max_inventory : int
+        avellaneda_stoikov_infinite, exact: largest inventory, in units (exact: in orders).
+    omega : float, optional
+        avellaneda_stoikov_infinite: the discount parameter; the natural one where not given.
+    horizon : float, optional
+        exact: time left at which the table begins; None: the limit of a long horizon. simplified: its constant horizon.
+    rows : int
+        exact: times in the table, between which quotes are interpolated.
+    limit, spread_factor : float
+        simplified: position limit of the rule, factor.
+    inventory_unit : float, default 1
+        Quantity that counts as one unit of inventory in the model (one order).
+    inventory_limit : float, default inf
+        No bid at an inventory of +limit or above, no ask at -limit or below.
+    tick_size : float, default 0.01
+        Price of a tick, in which `bid_ticks` and `ask_ticks` count.
+    increment_ticks, low_increment_ticks, low_below_ticks : int
+        The venue's price increment, and a smaller one below a price; as in the instrument table.
+    min_spread_ticks : int, default 1
+        Spread floor, applied before rounding.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is missing or unknown.
+    ValueError
+        If a parameter is out of its range; the message names it.
+
+    Notes
+    -----
+    **Thread safety**: one thread calls methods that quote or change the volatility; reading is free.
+    """
+
+    def __init__(self, model="avellaneda_stoikov", **parameters):
+        cdef quoter_t q
+        cdef dict p = resolved(model, parameters)
+        cdef double base, exponent, slope, d, xi, gamma = p["gamma"]
+        q.model = QUOTER_LINEAR
+        q.half0 = q.half1 = q.skew0 = q.skew1 = q.offset = 0.0
+        q.base = q.sigma_half = q.sigma_skew = q.variance_half = q.variance_skew = q.drift_gain = 0.0
+        q.bound = q.minimum = q.horizon_root = q.factor = q.inverse_limit = q.rows_per_time = 0.0
+        q.depths = NULL
+        q.levels = q.rows = 0
+        q.gamma = gamma
+        q.sigma = p["sigma"]
+        q.inventory_scale = 1.0 / p["inventory_unit"]
+        q.inventory_limit = p["inventory_limit"]
+        q.ticks_per_price = 1.0 / p["tick_size"]
+        q.increment = p["increment_ticks"]
+        q.low_increment = p["low_increment_ticks"]
+        q.low_below = p["low_below_ticks"]
+        q.min_spread = p["min_spread_ticks"]
+        finite("1 / inventory_unit", q.inventory_scale, p)
+        finite("1 / tick_size", q.ticks_per_price, p)
+        table = None
+        if model == "avellaneda_stoikov":
+            q.base = finite("the half spread", fill_terms(gamma, p["k"])[0], p)
+            q.variance_half = 0.5 * gamma
+            q.variance_skew = gamma
+        elif model == "avellaneda_stoikov_infinite":
+            q.model = QUOTER_INFINITE
+            q.base = finite("the half spread", fill_terms(gamma, p["k"])[0], p)
+            q.bound = infinite_bound(gamma, p["max_inventory"], p["sigma"], p["omega"])
+            if p["omega"] is not None:
+                q.variance_skew = 2.0 * p["omega"] / (gamma * gamma)
+        elif model == "glft" or model == "general":
+            d = 1.0 if model == "glft" else p["order_size"]
+            xi = gamma if model == "glft" else p["xi"]
+            base, exponent = fill_terms(xi * d, p["k"])
+            # R e^(k adverse / 4): adverse selection lowers the intensity by e^(-k adverse / 2).
+            slope = finite(
+                "the skew",
+                sqrt(gamma / (2.0 * p["A"] * d * p["k"])) * np.exp(0.5 * exponent + 0.25 * p["k"] * p["adverse_selection"]),
+                p,
+            )
+            q.base = finite("the half spread", base, p) + 0.5 * p["adverse_selection"]
+            q.sigma_half = 0.5 * d * slope
+            q.sigma_skew = slope
+            if p["drift"] != 0.0:
+                if q.sigma == 0.0:
+                    raise ValueError(f"sigma must be positive where there is a drift: sigma=0, drift={p['drift']}")
+                q.drift_gain = p["drift"] / gamma * slope
+        elif model == "exact":
+            q.model = QUOTER_TABLE
+            names = ("gamma", "sigma", "A", "k", "max_inventory", "horizon", "xi", "order_size", "drift", "adverse_selection")
+            table = solve_depths(**{name: p[name] for name in names}, rows=None if p["horizon"] is None else p["rows"])
+            table = np.ascontiguousarray(table.reshape(-1, 2 * p["max_inventory"] + 1, 2))
+            table.flags.writeable = False
+            q.levels = p["max_inventory"]
+            q.rows = len(table)
+            q.rows_per_time = 0.0 if p["horizon"] is None else (p["rows"] - 1) / p["horizon"]
+            q.inventory_scale = finite("1 / inventory_unit", q.inventory_scale / p["order_size"], p)
+            q.depths = <const double*> cnp.PyArray_DATA(table)
+        else:
+            q.model = QUOTER_SIMPLIFIED
+            q.minimum = p["min_spread_ticks"] * p["tick_size"]
+            q.horizon_root = 0.2 * sqrt(p["horizon"])
+            q.factor = finite("gamma * spread_factor", gamma * p["spread_factor"], p)
+            q.inverse_limit = finite("1 / limit", 1.0 / p["limit"], p)
+        if q.model != QUOTER_TABLE and not quoter_set_volatility(&q, q.sigma):
+            raise ValueError(f"sigma is not valid for this model: sigma={q.sigma}, model={model}")
+        finite("the constants", q.half0 + q.half1 + q.skew0 + q.skew1 + q.offset, p)
+        self._q = q
+        self._table = table
+        self._parameters = p
+        self.model = model
+        self._quote.bid = self._quote.ask = self._quote.reservation = self._quote.spread = NAN
+
+    def quote(self, double mid, double inventory=0.0, double time_left=0.0, volatility=None):
+        """Quote around a mid price; the results are `bid`, `ask`, `reservation`, `spread`, `bid_ticks`, `ask_ticks`.
+
+        Parameters
+        ----------
+        mid : float
+            Fair price, positive and finite.
+        inventory : float
+            Signed quantity held.
+        time_left : float
+            Until the horizon, not negative; models without a horizon ignore it.
+        volatility : float, optional
+            A new sigma, kept from now on; not for the model exact, which is solved for one sigma.
+
+        Raises
+        ------
+        ValueError
+            If an argument is not valid; the last quote stays as it was.
+
+        Notes
+        -----
+        Nothing is returned because a tuple costs more than the quote.
+        """
+        cdef double sigma
+        if unlikely(
+            not (mid > 0.0 and mid <= DBL_MAX and fabs(inventory) <= DBL_MAX and time_left >= 0.0 and time_left <= DBL_MAX)
+        ):
+            self._refuse(mid, inventory, time_left, 0.0)
+        if volatility is not None:
+            sigma = volatility
+            if sigma != self._q.sigma:
+                self._volatility(sigma)
+        quoter_quote(&self._q, mid, inventory, time_left, &self._quote)
+
+    cdef int _refuse(self, double mid, double inventory, double time_left, double volatility) except -1:
+        if not (mid > 0.0 and mid <= DBL_MAX):
+            raise ValueError(f"mid must be positive and finite: mid={mid}")
+        if not fabs(inventory) <= DBL_MAX:
+            raise ValueError(f"inventory must be finite: inventory={inventory}")
+        raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
+
+    cdef int _volatility(self, double volatility) except -1:
+        if not (volatility >= 0.0 and volatility <= DBL_MAX):
+            raise ValueError(f"volatility must be finite and not negative: volatility={volatility}")
+        if not quoter_set_volatility(&self._q, volatility):
+            raise ValueError(f"volatility cannot change to this in the model {self.model}: volatility={volatility}")
+        return 0
+
+    def ladder(self, int levels=5, spacing_ticks=10, multipliers=(1.0, 1.5, 2.2, 3.4, 5.1), size=1.0, size_step=0.15,
+               min_size=0.3):
+        """Return a ladder of quotes behind the last quote.
+
+        Parameters
+        ----------
+        levels : int
+            1..1000.
+        spacing_ticks : float
+            Level i lies i * spacing_ticks * multipliers[i] ticks behind the quote, rounded outwards to the increment.
+        multipliers : sequence of float
+            One for each level, not negative.
+        size : float
+            Size of level 0.
+        size_step, min_size : float
+            Level i has size * max(min_size, 1 - size_step * i).
+
+        Returns
+        -------
+        bid_ticks, ask_ticks : ndarray of int64, shape (levels,)
+            ``NO_PRICE`` where a side is closed or a price would not be positive.
+        sizes : ndarray of float64, shape (levels,)
+        """
+        cdef int64_t best_bid, best_ask
+        cdef int i
+        cdef double offset
+        if not 1 <= levels <= 1000:
+            raise ValueError(f"levels must be in 1..1000: levels={levels}")
+        if len(multipliers) < levels:
+            raise ValueError(f"every level needs a multiplier: levels={levels}, multipliers={len(multipliers)}")
+        for name, value in (
+            ("spacing_ticks", spacing_ticks),
+            ("size", size),
+            ("size_step", size_step),
+            ("min_size", min_size),
+            ("multipliers", min(multipliers[:levels])),
+            ("multipliers", max(multipliers[:levels])),
+        ):
+            if not 0.0 <= value <= DBL_MAX:
+                raise ValueError(f"{name} must be finite and not negative: {name}={value}")
+        bids = np.empty(levels, np.int64)
+        asks = np.empty(levels, np.int64)
+        sizes = np.empty(levels)
+        quoter_round(&self._q, &self._quote, &best_bid, &best_ask)
+        for i in range(levels):
+            offset = i * <double> spacing_ticks * <double> multipliers[i]
+            bids[i] = NO_PRICE if best_bid == NO_PRICE else quoter_floor(&self._q, <double> best_bid - offset)
+            asks[i] = NO_PRICE if best_ask == NO_PRICE else quoter_ceil(&self._q, <double> best_ask + offset)
+            sizes[i] = size * max(min_size, 1.0 - size_step * i)
+        return bids, asks, sizes
+
+    @property
+    def bid(self):
+        """float: last bid, unrounded; NaN before the first quote, -inf where the side is closed."""
+        return self._quote.bid
+
+    @property
+    def ask(self):
+        """float: last ask, unrounded; NaN before the first quote, +inf where the side is closed."""
+        return self._quote.ask
+
+    @property
+    def reservation(self):
+        """float: reservation price of the last quote."""
+        return self._quote.reservation
+
+    @property
+    def spread(self):
+        """float: full spread of the last quote, before floor and rounding."""
+        return self._quote.spread
+
+    @property
+    def bid_ticks(self):
+        """int or None: last bid, widened to the spread floor and rounded down to the increment; None if there is none."""
+        cdef int64_t bid, ask
+        quoter_round(&self._q, &self._quote, &bid, &ask)
+        return None if bid == NO_PRICE else bid
+
+    @property
+    def ask_ticks(self):
+        """int or None: last ask, widened to the spread floor and rounded up to the increment; None if there is none."""
+        cdef int64_t bid, ask
+        quoter_round(&self._q, &self._quote, &bid, &ask)
+        return None if ask == NO_PRICE else ask
+
+    @property
+    def volatility(self):
+        """float: sigma; settable, except in the model exact."""
+        return self._q.sigma
+
+    @volatility.setter
+    def volatility(self, double value):
+        if value != self._q.sigma:
+            self._volatility(value)
+
+    @property
+    def parameters(self):
+        """dict: all parameters of the model as given, with the defaults; a copy."""
+        return dict(self._parameters)
+
+    def __repr__(self):
+        return f"Quoter({self.model!r}, {', '.join(f'{k}={v!r}' for k, v in self._parameters.items())})"
+
+
+cdef cnp.ndarray column(values, str name, Py_ssize_t n):
+    # One row of n doubles, contiguous and aligned; copied only where it is not so already.
+    cdef cnp.ndarray array
+    if isinstance(values, np.ndarray) and cnp.PyArray_TYPE(<cnp.ndarray> values) == cnp.NPY_FLOAT64:
+        array = values
+        if not (cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_ISBEHAVED_RO(array)):
+            array = np.array(array, np.float64)
+    else:
+        array = np.ascontiguousarray(values, np.float64)
+    if array.ndim != 1 or array.shape[0] != n:
+        raise ValueError(f"{name} must have one value per quoter: shape={tuple(values.shape) if hasattr(values, 'shape') else len(values)}, quoters={n}")
+    return array
+
+
+@cython.final
+cdef class QuoterSet:
+    """Quote many instruments at once, each with its own model: structure of arrays, AVX2 where there is one.
+
+    Parameters
+    ----------
+    quoters : iterable of Quoter
+        Copied: later changes of a quoter do not show here. One quoter may occur several times.
+
+    Notes
+    -----
+    **Thread safety**: one thread at a time. The views `bids`, `asks`, `bid_ticks` and `ask_ticks` are overwritten by the
+    next call.
+    """
+
+    def __cinit__(self, quoters):
+        cdef Quoter quoter
+        cdef Py_ssize_t i
+        self._quoters = list(quoters)
+        self._n = len(self._quoters)
+        self._curved = []
+        if self._n == 0:
+            raise ValueError("quoters must not be empty: quoters=0")
+        for item in self._quoters:
+            if not isinstance(item, Quoter):
+                raise TypeError(f"quoters must be Quoter objects: type={type(item).__name__}")
+        self._q = <quoter_t*> calloc(self._n, sizeof(quoter_t))
+        if self._q == NULL:
+            raise MemoryError(f"cannot hold the quoters: quoters={self._n}")
+        self._constants = np.zeros((6, self._n))
+        for i in range(self._n):
+            quoter = self._quoters[i]
+            self._q[i] = quoter._q
+            if quoter._q.model != QUOTER_LINEAR:
+                self._curved.append(i)
+            self._load(i)
+        self._bids = np.full(self._n, NAN)
+        self._asks = np.full(self._n, NAN)
+        self._bid_ticks = np.full(self._n, NO_PRICE, np.int64)
+        self._ask_ticks = np.full(self._n, NO_PRICE, np.int64)
+
+    def __dealloc__(self):
+        free(self._q)
+
+    cdef int _load(self, Py_ssize_t i) except -1:
+        cdef double* c = <double*> cnp.PyArray_DATA(self._constants)
+        cdef Py_ssize_t n = self._n
+        cdef const quoter_t* q = &self._q[i]
+        c[i], c[n + i], c[2 * n + i], c[3 * n + i] = q.half0, q.half1, q.skew0, q.skew1
+        c[4 * n + i], c[5 * n + i] = q.offset, q.inventory_limit
+        self._has_offset = self._has_offset or q.offset != 0.0
+        self._has_limit = self._has_limit or q.inventory_limit < INFINITY
+        return 0
+
+    def quote(self, mids, inventories, time_left=0.0):
+        """Quote every instrument; the results are `bids` and `asks`.
+
+        Parameters
+        ----------
+        mids : array of float64, shape (n,)
+            Positive and finite.
+        inventories : array of float64, shape (n,)
+            Finite.
+        time_left : float or array of float64, shape (n,)
+            Finite, not negative.
+
+        Raises
+        ------
+        ValueError
+            If a value or a shape is not valid; the last quotes stay as they were.
+        """
+        cdef quotes_t b
+        cdef double t
+        cdef Py_ssize_t bad, i, n = self._n
+        cdef const double* c = <const double*> cnp.PyArray_DATA(self._constants)
+        cdef cnp.ndarray m = column(mids, "mids", n)
+        cdef cnp.ndarray v = column(inventories, "inventories", n)
+        cdef cnp.ndarray w
+        cdef quote_t one
+        b.n = n
+        b.half0, b.half1, b.skew0, b.skew1 = c, c + n, c + 2 * n, c + 3 * n
+        b.offset = c + 4 * n if self._has_offset else NULL
+        b.limit = c + 5 * n if self._has_limit else NULL
+        b.mid = <const double*> cnp.PyArray_DATA(m)
+        b.inventory = <const double*> cnp.PyArray_DATA(v)
+        b.bid = <double*> cnp.PyArray_DATA(self._bids)
+        b.ask = <double*> cnp.PyArray_DATA(self._asks)
+        if isinstance(time_left, np.ndarray):
+            w = column(time_left, "time_left", n)
+            b.time_left, b.time_step = <const double*> cnp.PyArray_DATA(w), 1
+        else:
+            t = time_left
+            if not (t >= 0.0 and t <= DBL_MAX):
+                raise ValueError(f"time_left must be finite and not negative: time_left={t}")
+            b.time_left, b.time_step = &t, 0
+        bad = check_avx2(&b) if USE_AVX2 else check_base(&b)
+        if bad < n:
+            self._complain(bad, b.mid[bad], b.inventory[bad], b.time_left[bad * b.time_step])
+        if USE_AVX2:
+            quotes_avx2(&b)
+        else:
+            quotes_base(&b)
+        for i in self._curved:
+            quoter_quote(&self._q[i], b.mid[i], b.inventory[i], b.time_left[i * b.time_step], &one)
+            b.bid[i] = one.bid
+            b.ask[i] = one.ask
+
+    def _complain(self, i, mid, inventory, time_left):
+        if not 0.0 < mid <= DBL_MAX:
+            raise ValueError(f"mids must be positive and finite: mids[{i}]={mid}")
+        if not fabs(inventory) <= DBL_MAX:
+            raise ValueError(f"inventories must be finite: inventories[{i}]={inventory}")
+        raise ValueError(f"time_left must be finite and not negative: time_left[{i}]={time_left}")
+
+    def round(self):
+        """Round the last quotes outwards; the results are `bid_ticks` and `ask_ticks`, ``NO_PRICE`` where there is none."""
+        cdef Py_ssize_t i
+        cdef quote_t one
+        cdef const double* bid = <const double*> cnp.PyArray_DATA(self._bids)
+        cdef const double* ask = <const double*> cnp.PyArray_DATA(self._asks)
+        cdef int64_t* bid_ticks = <int64_t*> cnp.PyArray_DATA(self._bid_ticks)
+        cdef int64_t* ask_ticks = <int64_t*> cnp.PyArray_DATA(self._ask_ticks)
+        one.reservation = one.spread = NAN
+        for i in range(self._n):
+            one.bid, one.ask = bid[i], ask[i]
+            quoter_round(&self._q[i], &one, &bid_ticks[i], &ask_ticks[i])
+
+    def set_volatilities(self, volatilities):
+        """Give every quoter a new sigma; all are checked before the first is changed.
+
+        Parameters
+        ----------
+        volatilities : array of float64, shape (n,)
+            Finite, not negative. A quoter of the model exact keeps its own, which must be given.
+
+        Raises
+        ------
+        ValueError
+        """
+        cdef cnp.ndarray v = column(volatilities, "volatilities", self._n)
+        cdef const double* sigma = <const double*> cnp.PyArray_DATA(v)
+        cdef quoter_t trial
+        cdef Py_ssize_t i
+        for i in range(self._n):
+            trial = self._q[i]
+            if sigma[i] != trial.sigma and not quoter_set_volatility(&trial, sigma[i]):
+                raise ValueError(
+                    f"volatilities must be valid for their models: volatilities[{i}]={sigma[i]}, "
+                    f"model={self._quoters[i].model}"
+                )
+        for i in range(self._n):
+            if sigma[i] != self._q[i].sigma:
+                quoter_set_volatility(&self._q[i], sigma[i])
+                self._load(i)
+
+    cdef _view(self, array):
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+    @property
+    def bids(self):
+        """ndarray of float64: last bids; a live, read-only view."""
+        return self._view(self._bids)
+
+    @property
+    def asks(self):
+        """ndarray of float64: last asks; a live, read-only view."""
+        return self._view(self._asks)
+
+    @property
+    def bid_ticks(self):
+        """ndarray of int64: bids after `round`; a live, read-only view."""
+        return self._view(self._bid_ticks)
+
+    @property
+    def ask_ticks(self):
+        """ndarray of int64: asks after `round`; a live, read-only view."""
+        return self._view(self._ask_ticks)
+
+    def __len__(self):
+        return self._n
+
+
+@cython.final
+cdef class EwmaVolatility:
+    """Exponentially weighted volatility: variance = decay * variance + (1 - decay) * return^2.
+
+    Parameters
+    ----------
+    decay : float, optional
+        Weight of the past, in (0, 1); half-life ln 0.5 / ln decay.
+    half_life : float, optional
+        Instead of `decay`, in observations or intervals.
+    interval_ns : int, default 0
+        0: every update is an observation and `volatility` is per observation. Otherwise prices are sampled once an
+        interval, irregular times are weighted by their length, and `volatility` is per square root of a second.
+    relative : bool, default False
+        Log returns instead of price differences.
+    variance : float, optional
+        To start from; the square of the first return where not given.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or not exactly one of `decay` and `half_life` is given.
+
+    Notes
+    -----
+    **Thread safety**: one thread updates.
+    """
+
+    def __init__(self, decay=None, *, half_life=None, interval_ns=0, relative=False, variance=None):
+        cdef double d
+        if (decay is None) == (half_life is None):
+            raise ValueError(f"exactly one of decay and half_life must be given: decay={decay}, half_life={half_life}")
+        if decay is None:
+            if not 0.0 < half_life < INFINITY:
+                raise ValueError(f"half_life must be positive and finite: half_life={half_life}")
+            d = pow(0.5, 1.0 / half_life)
+        else:
+            d = decay
+        if not 0.0 < d < 1.0:
+            raise ValueError(f"decay must be within 0..1, both excluded: decay={d}")
+        if not 0 <= interval_ns <= 10**18:
+            raise ValueError(f"interval_ns must be in 0..10**18: interval_ns={interval_ns}")
+        if variance is not None and not 0.0 <= variance <= DBL_MAX:
+            raise ValueError(f"variance must be finite and not negative: variance={variance}")
+        self._v.decay = d
+        self._v.interval_ns = interval_ns
+        self._v.relative = bool(relative)
+        self._v.variance = NAN if variance is None else variance
+        self._v.last = NAN
+        self._v.last_ns = 0
+        self._v.count = 0
+
+    def update(self, double price, long long time_ns=0):
+        """Take a price.
+
+        Parameters
+        ----------
+        price : float
+            Positive and finite.
+        time_ns : int
+            Needed with an interval; must not go back.
+
+        Raises
+        ------
+        ValueError
+            If the price or the time is not valid; nothing is changed then.
+        """
+        if unlikely(not (price > 0.0 and price <= DBL_MAX)):
+            raise ValueError(f"price must be positive and finite: price={price}")
+        if unlikely(self._v.interval_ns != 0 and self._v.last == self._v.last and time_ns < self._v.last_ns):
+            raise ValueError(f"time_ns must not go back: time_ns={time_ns}, last={self._v.last_ns}")
+        ewma_update(&self._v, price, time_ns)
+
+    @property
+    def variance(self):
+        """float: of one observation or interval; NaN before the first return."""
+        return self._v.variance
+
+    @property
+    def volatility(self):
+        """float: per square root of an observation, or of a second where there is an interval; NaN before a return."""
+        return ewma_volatility(&self._v)
+
+    @property
+    def decay(self):
+        """float: weight of the past."""
+        return self._v.decay
+
+    @property
+    def half_life(self):
+        """float: observations or intervals until a return has half its weight."""
+        return log(0.5) / log(self._v.decay)
+
+    @property
+    def count(self):
+        """int: returns used."""
+        return self._v.count
