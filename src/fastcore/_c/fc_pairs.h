@@ -1,4 +1,5 @@
-/* N pairs, one tick at a time: the streaming form of fc_rolling.h as structure of arrays, all pairs in step. */
+/* N pairs, one tick at a time: the streaming form of fc_rolling.h as structure of arrays, all pairs in step; and the
+   stateless z-score of many pairs over a matrix of recent prices. */
 #ifndef FC_PAIRS_H
 #define FC_PAIRS_H
 
@@ -12,17 +13,215 @@ typedef struct fc_pairset {
     int64_t stride;                 /* doubles in a row of the arrays below: pairs, rounded up to a cache line */
     int32_t logarithm;              /* spreads of log prices */
     int32_t avx2;
-    double *prices;     /* [symbols] the tick, or its logarithms */
-    double *hedge;      /* [stride] */
-    double *threshold;  /* [stride] */
-    double *spread;     /* [stride] newest spreads */
-    double *zscore;     /* [stride] newest z-scores; NaN until there are `window` ticks */
-    double *anchor, *s, *q;                /* [stride] each, as in fc_rolling_t */
+    /* owned by the caller, [stride] each */
+    double *spread; /* newest spreads */
+    double *zscore; /* newest z-scores; NaN until there are `window` ticks */
+    int8_t *signal; /* +1 above the threshold, -1 below its negative, else 0 */
+    /* one allocation, `memory` */
+    double *logs;                   /* [symbols], where logarithm is set */
+    double *hedge, *threshold;      /* [stride] */
+    double *anchor, *s, *q;         /* [stride] each, as in fc_rolling_t */
     double *anchor_next, *s_next, *q_next;
     double *s_back, *q_back;
-    double *current, *previous;            /* [half][stride] */
-    double *suffix, *suffix_next;          /* [half + 1][2][stride] */
-    int32_t *first, *second;               /* [stride] symbols of a pair */
-    int8_t *signal;                        /* [stride] +1 above the threshold, -1 below its negative, else 0 */
-    double *memory;                        /* the one allocation behind all of them */
+    double *current, *previous;     /* [half][stride] */
+    double *suffix, *suffix_next;   /* [half + 1][2][stride]; the last row is 0 */
+    int32_t *first, *second;        /* [stride] symbols of a pair */
+    double *memory;
 } fc_pairset_t;
+
+static inline int64_t fc_pairset_stride(int64_t pairs) { return (pairs + 7) & ~(int64_t)7; }
+
+/* FC_OK or FC_NO_MEMORY. The caller has checked and set shape, pairs, window, ddof, symbols, logarithm, avx2 and the three
+   outputs, and fills hedge, threshold, first and second afterwards; pairs and symbols are below 2^31. */
+static inline int fc_pairset_init(fc_pairset_t *p) {
+    p->stride = fc_pairset_stride(p->pairs);
+    p->half = p->window / 2;
+    p->offset = 1 - p->window % 2;
+    p->position = p->half;
+    p->count = 0;
+    size_t n = (size_t)p->stride, symbols = p->logarithm ? (size_t)fc_pairset_stride(p->symbols) : 0, rows = 11 + 6 * (size_t)p->half + 4;
+    p->memory = NULL;
+    if ((uint64_t)p->half > (uint64_t)SIZE_MAX / 64 || rows > (SIZE_MAX / 16 - symbols) / n) return FC_NO_MEMORY;
+    double *m = p->memory = (double *)fc_alloc(rows * n + symbols, sizeof(double));
+    if (!m) return FC_NO_MEMORY;
+    p->logs = m, m += symbols;
+    double **arrays[10] = {&p->hedge, &p->threshold, &p->anchor, &p->s, &p->q, &p->anchor_next, &p->s_next, &p->q_next, &p->s_back, &p->q_back};
+    for (int i = 0; i < 10; i++) *arrays[i] = m, m += n;
+    p->first = (int32_t *)m, p->second = p->first + n, m += n;
+    p->current = m, m += n * (size_t)p->half;
+    p->previous = m, m += n * (size_t)p->half;
+    p->suffix = m, m += 2 * n * (size_t)(p->half + 1);
+    p->suffix_next = m;
+    return FC_OK;
+}
+
+/* Forget every tick. The history need not be cleared: nothing of it is read before it is written, or used before `window` ticks. */
+static inline void fc_pairset_reset(fc_pairset_t *p) {
+    size_t n = (size_t)p->stride;
+    p->position = p->half;
+    p->count = 0;
+    memset(p->anchor, 0, n * sizeof(double));
+    memset(p->s, 0, n * sizeof(double));
+    memset(p->q, 0, n * sizeof(double));
+    for (size_t i = 0; i < (size_t)p->pairs; i++) p->spread[i] = p->zscore[i] = (double)NAN, p->signal[i] = 0;
+}
+
+static inline void fc_pairset_free(fc_pairset_t *p) {
+    fc_free(p->memory);
+    p->memory = NULL;
+}
+
+/* What the columns of a tick share: the rows that it reads and writes. */
+typedef struct fc_pairset_rows {
+    double *current, *suffix_next;
+    const double *previous, *suffix;
+} fc_pairset_rows_t;
+
+FC_ROLLING_INLINE void fc_pairset_columns(fc_pairset_t *p, const double *prices, const fc_pairset_rows_t *r, int start, int full) {
+    size_t n = (size_t)p->stride;
+    for (size_t i = 0; i < (size_t)p->pairs; i++) {
+        double x = prices[p->first[i]] - p->hedge[i] * prices[p->second[i]];
+        double next = start ? x : p->anchor_next[i];
+        double d = x - p->anchor[i], e = x - next, f = r->previous[i] - next;
+        double s = p->s[i] + d, q = p->q[i] + d * d;
+        double s_back = (start ? 0.0 : p->s_back[i]) + f, q_back = (start ? 0.0 : p->q_back[i]) + f * f;
+        r->current[i] = p->spread[i] = x;
+        p->anchor_next[i] = next;
+        p->s[i] = s, p->q[i] = q;
+        p->s_next[i] = (start ? 0.0 : p->s_next[i]) + e;
+        p->q_next[i] = (start ? 0.0 : p->q_next[i]) + e * e;
+        r->suffix_next[i] = p->s_back[i] = s_back;
+        r->suffix_next[n + i] = p->q_back[i] = q_back;
+        if (full) {
+            double z = fc_rolling_value(FC_ROLLING_ZSCORE, p->anchor[i], d, r->suffix[i] + s, r->suffix[n + i] + q, &p->shape);
+            p->zscore[i] = z;
+            p->signal[i] = (int8_t)((z > p->threshold[i]) - (z < -p->threshold[i]));
+        }
+    }
+}
+
+#ifdef FC_X86
+FC_ROLLING_AVX2 void fc_pairset_columns_avx2(fc_pairset_t *p, const double *prices, const fc_pairset_rows_t *r, int start, int full) {
+    /* Four bytes of signals from the bits of a comparison. */
+    static const uint32_t bytes[16] = {0x0,       0x1,       0x100,     0x101,     0x10000,   0x10001,   0x10100,   0x10101,
+                                       0x1000000, 0x1000001, 0x1000100, 0x1000101, 0x1010000, 0x1010001, 0x1010100, 0x1010101};
+    size_t n = (size_t)p->stride;
+    const __m256d zero = _mm256_setzero_pd();
+    for (size_t i = 0; i < (size_t)p->pairs; i += 4) {
+        const int32_t *a = p->first + i, *b = p->second + i;
+        __m256d x = _mm256_setr_pd(prices[a[0]], prices[a[1]], prices[a[2]], prices[a[3]]);
+        __m256d y = _mm256_setr_pd(prices[b[0]], prices[b[1]], prices[b[2]], prices[b[3]]);
+        x = _mm256_sub_pd(x, _mm256_mul_pd(_mm256_load_pd(p->hedge + i), y));
+        fc_rolling_sums_t now, next, back;
+        now.anchor = _mm256_load_pd(p->anchor + i), now.s = _mm256_load_pd(p->s + i), now.q = _mm256_load_pd(p->q + i);
+        if (start) {
+            next.anchor = back.anchor = x;
+            next.s = next.q = back.s = back.q = zero;
+            _mm256_store_pd(p->anchor_next + i, x);
+        } else {
+            next.anchor = back.anchor = _mm256_load_pd(p->anchor_next + i);
+            next.s = _mm256_load_pd(p->s_next + i), next.q = _mm256_load_pd(p->q_next + i);
+            back.s = _mm256_load_pd(p->s_back + i), back.q = _mm256_load_pd(p->q_back + i);
+        }
+        __m256d d = fc_rolling_add_avx2(&now, x);
+        fc_rolling_add_avx2(&next, x);
+        fc_rolling_add_avx2(&back, _mm256_load_pd(r->previous + i));
+        _mm256_store_pd(r->current + i, x);
+        _mm256_storeu_pd(p->spread + i, x);
+        _mm256_store_pd(p->s + i, now.s), _mm256_store_pd(p->q + i, now.q);
+        _mm256_store_pd(p->s_next + i, next.s), _mm256_store_pd(p->q_next + i, next.q);
+        _mm256_store_pd(p->s_back + i, back.s), _mm256_store_pd(p->q_back + i, back.q);
+        _mm256_store_pd(r->suffix_next + i, back.s), _mm256_store_pd(r->suffix_next + n + i, back.q);
+        if (full) {
+            __m256d z = fc_rolling_value_avx2(FC_ROLLING_ZSCORE, now.anchor, d, _mm256_add_pd(_mm256_load_pd(r->suffix + i), now.s),
+                                              _mm256_add_pd(_mm256_load_pd(r->suffix + n + i), now.q), &p->shape);
+            __m256d threshold = _mm256_load_pd(p->threshold + i);
+            int above = _mm256_movemask_pd(_mm256_cmp_pd(z, threshold, _CMP_GT_OQ));
+            int below = _mm256_movemask_pd(_mm256_cmp_pd(z, _mm256_sub_pd(zero, threshold), _CMP_LT_OQ));
+            uint32_t signal = bytes[above] | bytes[below] * 255u;
+            _mm256_storeu_pd(p->zscore + i, z);
+            memcpy(p->signal + i, &signal, 4);
+        }
+    }
+}
+FC_TARGET_AVX2 static inline void fc_pairset_tick_avx2(fc_pairset_t *p, const double *prices, const fc_pairset_rows_t *r, int start, int full) {
+    if (start && full) fc_pairset_columns_avx2(p, prices, r, 1, 1);
+    else if (start) fc_pairset_columns_avx2(p, prices, r, 1, 0);
+    else if (full) fc_pairset_columns_avx2(p, prices, r, 0, 1);
+    else fc_pairset_columns_avx2(p, prices, r, 0, 0);
+}
+#endif
+
+/* Take one tick in: prices[symbols]. FC_OK; FC_BAD_PRICE when logarithms are asked for and a price is zero or negative:
+   nothing has changed then and `bad` is its index. */
+static inline int fc_pairset_update(fc_pairset_t *p, const double *prices, int64_t *bad) {
+    if (p->logarithm) {
+        for (int64_t i = 0; i < p->symbols; i++) {
+            if (FC_UNLIKELY(prices[i] <= 0.0)) {
+                *bad = i;
+                return FC_BAD_PRICE;
+            }
+        }
+        for (int64_t i = 0; i < p->symbols; i++) p->logs[i] = log(prices[i]);
+        prices = p->logs;
+    }
+    int start = p->position == p->half;
+    if (start) { /* block 3 becomes block 2 */
+        double *swap = p->current;
+        p->current = p->previous, p->previous = swap;
+        swap = p->suffix, p->suffix = p->suffix_next, p->suffix_next = swap;
+        swap = p->anchor, p->anchor = p->anchor_next, p->anchor_next = swap;
+        swap = p->s, p->s = p->s_next, p->s_next = swap;
+        swap = p->q, p->q = p->q_next, p->q_next = swap;
+        p->position = 0;
+    }
+    size_t u = (size_t)p->position, back = (size_t)p->half - 1 - u, n = (size_t)p->stride;
+    fc_pairset_rows_t r = {p->current + u * n, p->suffix_next + 2 * back * n, p->previous + back * n,
+                           p->suffix + 2 * (u + (size_t)p->offset) * n};
+    p->position++;
+    int full = ++p->count >= p->window;
+#ifdef FC_X86
+    if (p->avx2)
+        fc_pairset_tick_avx2(p, prices, &r, start, full);
+    else
+#endif
+        fc_pairset_columns(p, prices, &r, start, full);
+    return FC_OK;
+}
+
+/* Signal of one pair from two rings of `size` prices, whose newest prices lie before the slots `i` and `j`.
+   work holds `lookback` doubles. */
+static inline int8_t fc_pair_signal(const double *a, const double *b, size_t size, size_t i, size_t j, size_t lookback,
+                                    double threshold, const fc_rolling_shape_t *c, double *work, double *zscore) {
+    i = (i + size - lookback) % size, j = (j + size - lookback) % size;
+    for (size_t t = 0; t < lookback;) { /* pieces without a wrap */
+        size_t piece = lookback - t;
+        if (piece > size - i) piece = size - i;
+        if (piece > size - j) piece = size - j;
+        for (size_t k = 0; k < piece; k++) work[t + k] = a[i + k] - b[j + k];
+        t += piece, i += piece, j += piece;
+        if (i == size) i = 0;
+        if (j == size) j = 0;
+    }
+    /* Four running sums, so that an addition need not wait for the one before it. */
+    double anchor = work[lookback - 1], s[4] = {0.0, 0.0, 0.0, 0.0}, q[4] = {0.0, 0.0, 0.0, 0.0};
+    size_t t = 0;
+    for (; t + 4 <= lookback; t += 4) {
+        for (int k = 0; k < 4; k++) {
+            double d = work[t + k] - anchor;
+            s[k] += d;
+            q[k] += d * d;
+        }
+    }
+    for (; t < lookback; t++) {
+        double d = work[t] - anchor;
+        s[0] += d;
+        q[0] += d * d;
+    }
+    /* anchor - anchor: 0, or NaN where the newest spread is not finite */
+    double z = fc_rolling_value(FC_ROLLING_ZSCORE, anchor, anchor - anchor, (s[0] + s[1]) + (s[2] + s[3]), (q[0] + q[1]) + (q[2] + q[3]), c);
+    *zscore = z;
+    return (int8_t)((z > threshold) - (z < -threshold));
+}
+
+#endif
