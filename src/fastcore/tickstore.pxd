@@ -49,3 +49,7 @@ cdef class TickStore:
     cdef uint64_t _frozen  # a reader of a torn store sees this many records; UINT64_MAX: as many as are published
     cdef object _index  # order of the time field so far
     cdef uint64_t _count(self) except? 0xFFFFFFFFFFFFFFFF
+    cdef object _array(self, uint64_t start, uint64_t stop)
+    cdef object _append_slowly(self, const tick_t* tick)
+    cdef object _append_array(self, object records, bint check)
+    cdef object _after_append(self)

@@ -191,6 +191,56 @@ static inline int fc_store_append_record(fc_store_t *s, const void *record) {
     return FC_OK;
 }
 
+/* First tick of an array that breaks a rule (finite price, finite volume >= 0, symbol), or n. */
+static inline size_t fc_ticks_check(const fc_tick_t *ticks, size_t n) {
+    const double most = 1.7976931348623157e308;
+    for (size_t i = 0; i < n; i++) {
+        const fc_tick_t *t = &ticks[i];
+        int good = (t->price >= -most) & (t->price <= most) & (t->volume >= 0.0) & (t->volume <= most) &
+                   (t->symbol_id != FC_NO_SYMBOL) & ((int64_t)t->timestamp_ns >= 0);
+        if (FC_UNLIKELY(!good)) return i;
+    }
+    return n;
+}
+
+/* Append an array of records, block by block: the bytes, their checksum, then one commit word for all of them. Returns how many
+   found room. */
+static inline size_t fc_store_append_batch(fc_store_t *s, const void *records, size_t n, int ticks) {
+    const unsigned char *from = (const unsigned char *)records;
+    size_t size = s->record_size, done = 0;
+    while (done < n) {
+        uint64_t limit = fc_load_acquire(&s->limit);
+        if (FC_UNLIKELY(s->count >= limit)) break;
+        size_t m = s->block_records - s->in_block;
+        if (m > n - done) m = n - done;
+        if (m > limit - s->count) m = (size_t)(limit - s->count);
+        if (ticks) {
+            /* By fields: the padding of a tick is always 0, whatever the caller's array holds there. */
+            const fc_tick_t *in = (const fc_tick_t *)from;
+            fc_tick_t *out = (fc_tick_t *)s->cursor;
+            for (size_t i = 0; i < m; i++) {
+                out[i].timestamp_ns = in[i].timestamp_ns;
+                out[i].symbol_id = in[i].symbol_id;
+                out[i].pad = 0;
+                out[i].price = in[i].price;
+                out[i].volume = in[i].volume;
+            }
+        } else {
+            memcpy(s->cursor, from, m * size);
+        }
+        s->crc = s->checksum(s->crc, s->cursor, m * size);
+        s->in_block += (uint32_t)m;
+        s->cursor += m * size;
+        s->count += m;
+        from += m * size;
+        done += m;
+        fc_store_release(s->word, fc_store_commit_word(s->in_block, s->crc));
+        fc_store_release(s->published, s->count);
+        if (s->in_block == s->block_records) fc_store_open_block(s);
+    }
+    return done;
+}
+
 /* Records that a reader may look at. */
 static inline uint64_t fc_store_published(const fc_store_t *s) { return fc_load_acquire(&s->control->count); }
 

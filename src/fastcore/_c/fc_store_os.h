@@ -1,0 +1,321 @@
+/* What the store asks of the operating system: addresses, mappings, allocation on the disk, write-back.
+   Functions return 0 or an errno; fc_reserve and fc_map_file return NULL and set *error. */
+#ifndef FC_STORE_OS_H
+#define FC_STORE_OS_H
+
+#include <errno.h>
+
+#include "fc_store.h"
+
+#if defined(_WIN32)
+#include <io.h>
+#include <process.h>
+#include <windows.h>
+
+#define FC_STORE_CAN_GROW 0 /* views cannot be put side by side: a store is one segment */
+
+static inline int fc_pid(void) { return _getpid(); }
+static inline void fc_yield(void) { SwitchToThread(); }
+static inline unsigned char *fc_reserve(size_t bytes, int *error) { (void)bytes, *error = 0; return NULL; }
+static inline unsigned char *fc_map_file(unsigned char *at, int fd, uint64_t offset, size_t bytes, int writable, int *error) {
+    (void)at;
+    HANDLE mapping = CreateFileMappingW((HANDLE)_get_osfhandle(fd), NULL, writable ? PAGE_READWRITE : PAGE_READONLY, 0, 0, NULL);
+    void *p = mapping ? MapViewOfFile(mapping, writable ? FILE_MAP_WRITE : FILE_MAP_READ, (DWORD)(offset >> 32), (DWORD)offset, bytes) : NULL;
+    *error = p ? 0 : EIO;
+    if (mapping) CloseHandle(mapping);
+    return (unsigned char *)p;
+}
+static inline void fc_unmap(unsigned char *p, size_t bytes) { (void)bytes; UnmapViewOfFile(p); }
+static inline int fc_sync_pages(unsigned char *p, size_t bytes, int fd) {
+    return FlushViewOfFile(p, bytes) && FlushFileBuffers((HANDLE)_get_osfhandle(fd)) ? 0 : EIO;
+}
+static inline int64_t fc_file_size(int fd) { return _filelengthi64(fd); }
+static inline int fc_write_zeros(int fd, uint64_t offset, uint64_t bytes) {
+    static const char zeros[65536];
+    if (_lseeki64(fd, (int64_t)offset, SEEK_SET) < 0) return errno;
+    for (; bytes; bytes -= sizeof zeros)
+        if (_write(fd, zeros, sizeof zeros) != (int)sizeof zeros) return errno ? errno : ENOSPC;
+    return 0;
+}
+#else
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FC_STORE_CAN_GROW 1
+
+static inline int fc_pid(void) { return (int)getpid(); }
+static inline void fc_yield(void) { sched_yield(); }
+
+/* Addresses without memory behind them. */
+static inline unsigned char *fc_reserve(size_t bytes, int *error) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#ifdef MAP_NORESERVE
+    flags |= MAP_NORESERVE;
+#endif
+    void *p = mmap(NULL, bytes, PROT_NONE, flags, -1, 0);
+    *error = p == MAP_FAILED ? errno : 0;
+    return p == MAP_FAILED ? NULL : (unsigned char *)p;
+}
+
+/* Map a part of a file, at reserved addresses or (NULL) anywhere. */
+static inline unsigned char *fc_map_file(unsigned char *at, int fd, uint64_t offset, size_t bytes, int writable, int *error) {
+    int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *p = mmap(at, bytes, protection, MAP_SHARED | (at ? MAP_FIXED : 0), fd, (off_t)offset);
+    *error = p == MAP_FAILED ? errno : 0;
+    return p == MAP_FAILED ? NULL : (unsigned char *)p;
+}
+static inline void fc_unmap(unsigned char *p, size_t bytes) { munmap(p, bytes); }
+
+static inline int fc_sync_pages(unsigned char *p, size_t bytes, int fd) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)p & (page - 1);
+#if defined(__APPLE__)
+    /* msync stops at the cache of the drive. */
+    if (msync(p - before, bytes + before, MS_SYNC)) return errno;
+    return fcntl(fd, F_FULLFSYNC) ? errno : 0;
+#else
+    (void)fd;
+    return msync(p - before, bytes + before, MS_SYNC) ? errno : 0;
+#endif
+}
+static inline int64_t fc_file_size(int fd) {
+    struct stat status;
+    return fstat(fd, &status) ? -1 : (int64_t)status.st_size;
+}
+static inline int fc_write_zeros(int fd, uint64_t offset, uint64_t bytes) {
+    static const char zeros[65536];
+    while (bytes) {
+        ssize_t n = pwrite(fd, zeros, bytes < sizeof zeros ? (size_t)bytes : sizeof zeros, (off_t)offset);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return n < 0 ? errno : ENOSPC;
+        offset += (uint64_t)n, bytes -= (uint64_t)n;
+    }
+    return 0;
+}
+#endif
+
+/* Give part of a file blocks on the disk: a full disk is an error here instead of SIGBUS at a store.
+   Bytes that are there already stay. */
+static inline int fc_allocate(int fd, uint64_t offset, uint64_t bytes) {
+#if defined(__linux__)
+    int error;
+    do error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+    while (error == EINTR);
+    return error;
+#else
+    /* Write zeros behind the end of the file; what is before the end has its blocks. */
+    int64_t size = fc_file_size(fd);
+    if (size < 0) return errno;
+    if ((uint64_t)size >= offset + bytes) return 0;
+    uint64_t from = (uint64_t)size > offset ? (uint64_t)size : offset;
+    return fc_write_zeros(fd, from, offset + bytes - from);
+#endif
+}
+
+/* Fault pages in for writing. Nobody else may write there: the fallback stores what it loads. */
+static inline void fc_populate(unsigned char *p, size_t bytes) {
+#if defined(__linux__)
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+    if (madvise(p, bytes, MADV_POPULATE_WRITE) == 0) return;
+#endif
+    for (size_t i = 0; i < bytes; i += 4096) {
+        volatile unsigned char *byte = p + i;
+        *byte = *byte;
+    }
+}
+
+static inline void fc_store_lock(uint64_t *lock) {
+    uint64_t free_ = 0;
+    while (!fc_compare_exchange(lock, &free_, 1)) {
+        free_ = 0;
+        fc_yield();
+    }
+}
+static inline void fc_store_unlock(uint64_t *lock) { fc_store_release(lock, 0); }
+
+static inline uint64_t fc_store_segment_offset(const fc_store_t *s, uint64_t segment) {
+    return FC_STORE_BASE + segment * (s->table_bytes + s->data_bytes);
+}
+
+/* Refuse appends from now on; the first reason stays. */
+static inline void fc_store_refuse(fc_store_t *s, int state) {
+    uint64_t open = FC_OK;
+    fc_compare_exchange(&s->state, &open, (uint64_t)state);
+    fc_store_release(&s->limit, 0);
+}
+
+/* Map the next segment behind those that are mapped. */
+static inline int fc_store_attach(fc_store_t *s) {
+    if (s->segments >= s->most_segments) return ENOMEM;
+    uint64_t offset = fc_store_segment_offset(s, s->segments);
+#if FC_STORE_CAN_GROW
+    if (!fc_map_file(s->table + s->segments * s->table_bytes, s->fd, offset, s->table_bytes, s->writable, &s->error)) return s->error;
+    if (!fc_map_file(s->data + s->segments * s->data_bytes, s->fd, offset + s->table_bytes, s->data_bytes, s->writable, &s->error))
+        return s->error;
+#else
+    if (!(s->table = fc_map_file(NULL, s->fd, offset, s->table_bytes, s->writable, &s->error))) return s->error;
+    if (!(s->data = fc_map_file(NULL, s->fd, offset + s->table_bytes, s->data_bytes, s->writable, &s->error))) return s->error;
+#endif
+    s->segments += 1;
+    return 0;
+}
+
+/* Allocate, map and pre-fault one more segment. */
+static inline int fc_store_do_grow(fc_store_t *s) {
+    int result = FC_OK;
+    fc_store_lock(&s->growing);
+    uint64_t state = fc_load_acquire(&s->state);
+    if (state) {
+        result = (int)state;
+    } else {
+        uint64_t segment = s->segments;
+        int error = segment < s->most_segments ? fc_allocate(s->fd, fc_store_segment_offset(s, segment), s->table_bytes + s->data_bytes) : ENOMEM;
+        if (!error) error = fc_store_attach(s);
+        if (error) {
+            s->error = error;
+            result = FC_IO;
+        } else {
+            /* Commit words must start at 0 even where a killed writer or a stranger left bytes behind the last segment. */
+            memset(s->table + segment * s->table_bytes, 0, s->table_bytes);
+            fc_populate(s->data + segment * s->data_bytes, s->data_bytes);
+            fc_store_release(&s->hungry, 0);
+            fc_store_release(&s->limit, s->segments * s->segment_records);
+            if (fc_load_acquire(&s->state)) fc_store_release(&s->limit, 0); /* refused meanwhile */
+        }
+    }
+    fc_store_unlock(&s->growing);
+    return result;
+}
+
+static inline uint32_t fc_store_checkpoint_crc(const fc_store_t *s, const fc_store_checkpoint_t *c) {
+    uint64_t words[4] = {s->salt, c->number, c->count, c->word};
+    return ~s->checksum(0xFFFFFFFFu, words, sizeof words);
+}
+
+/* Write everything published so far to the disk, then a checkpoint that says so. */
+static inline int fc_store_do_sync(fc_store_t *s) {
+    fc_store_lock(&s->syncing);
+    int result = FC_OK, error = 0;
+    uint64_t state = fc_load_acquire(&s->state);
+    if (state == FC_STORE_FAILED || state == FC_CLOSED) {
+        fc_store_unlock(&s->syncing);
+        return (int)state;
+    }
+    uint64_t count = fc_store_published(s), word = 0;
+    if (count) {
+        /* The word may be ahead of the count: take what it says, the pair is what a checkpoint must hold. */
+        uint64_t block = (count - 1) / s->block_records;
+        word = fc_load_acquire(fc_store_word(s, block));
+        count = block * s->block_records + (word >> 32);
+    }
+    if (count != s->synced || !s->syncs) {
+        if (count > s->synced) {
+            uint64_t first = s->synced / s->block_records, last = (count - 1) / s->block_records;
+            size_t size = s->record_size;
+            error = fc_sync_pages(s->data + s->synced * size, (count - s->synced) * size, s->fd);
+            unsigned char *from = (unsigned char *)fc_store_word(s, first), *to = (unsigned char *)(fc_store_word(s, last) + 1);
+            if (!error) error = fc_sync_pages(from, (size_t)(to - from), s->fd);
+        }
+        if (!error) {
+            fc_store_checkpoint_t *slot = &s->control->checkpoint[(s->syncs + 1) & 1];
+            fc_store_checkpoint_t next = {.number = s->syncs + 1, .count = count, .word = word};
+            next.crc = fc_store_checkpoint_crc(s, &next);
+            *slot = next;
+            error = fc_sync_pages((unsigned char *)s->control, sizeof *s->control, s->fd);
+        }
+        if (error) {
+            /* The kernel may have dropped the pages that it could not write: what is in memory can no longer be trusted to
+               reach the disk, so no retry. */
+            s->error = error;
+            fc_store_refuse(s, FC_STORE_FAILED);
+            result = FC_STORE_FAILED;
+        } else {
+            s->syncs += 1;
+            s->synced = count;
+        }
+    }
+    fc_store_unlock(&s->syncing);
+    return result;
+}
+
+/* The newer of the valid checkpoints; count 0 where there is none. */
+static inline fc_store_checkpoint_t fc_store_last_checkpoint(const fc_store_t *s) {
+    fc_store_checkpoint_t best = {0};
+    for (int i = 0; i < 2; i++) {
+        fc_store_checkpoint_t c = s->control->checkpoint[i];
+        if (c.number > best.number && c.crc == fc_store_checkpoint_crc(s, &c)) best = c;
+    }
+    return best;
+}
+
+enum fc_store_scan_end {
+    FC_SCAN_CLEAN = 0,
+    FC_SCAN_CHECKSUM = 1,  /* a commit word does not match its records */
+    FC_SCAN_TRUNCATED = 2, /* a commit word promises records behind the end of the file */
+    FC_SCAN_GAP = 3        /* records after a block that is not full */
+};
+
+typedef struct fc_store_scan {
+    uint64_t valid;         /* the longest valid prefix, records */
+    uint64_t valid_word;    /* commit word of its last block */
+    uint64_t end;           /* one behind the last record that any commit word promises */
+    uint64_t bad_block;     /* first block that is not as it should be; UINT64_MAX: none */
+    uint64_t later_records; /* valid records behind it */
+    int reason;
+} fc_store_scan_t;
+
+static inline int fc_store_block_valid(const fc_store_t *s, uint64_t block, uint64_t word) {
+    const unsigned char *records = s->data + block * s->block_records * s->record_size;
+    uint32_t crc = s->checksum(fc_store_seed(s, block), records, (word >> 32) * s->record_size);
+    return fc_store_commit_word(word >> 32, crc) == word;
+}
+
+/* Check every block against its commit word. `blocks`: how many have a commit word inside the file;
+   `readable`: how many records are inside it. A writer may append meanwhile. */
+static inline void fc_store_do_scan(const fc_store_t *s, uint64_t blocks, uint64_t readable, fc_store_scan_t *out) {
+    fc_store_scan_t r = {.bad_block = UINT64_MAX};
+    fc_store_checkpoint_t checkpoint = fc_store_last_checkpoint(s);
+    uint64_t size = s->block_records, block = 0, end_block = UINT64_MAX, end_word = 0;
+    for (; block < blocks; block++) {
+        uint64_t word = fc_load_acquire(fc_store_word(s, block)), n = word >> 32, first = block * size;
+        if (end_block != UINT64_MAX && r.bad_block == UINT64_MAX && word) {
+            if (fc_load_acquire(fc_store_word(s, end_block)) != end_word) {
+                /* A live writer has moved on: go back to the block that was open. */
+                block = end_block - 1;
+                end_block = UINT64_MAX;
+                continue;
+            }
+            r.bad_block = end_block;
+            r.reason = FC_SCAN_GAP;
+        }
+        int promised = n <= size, inside = promised && first + n <= readable;
+        if (word) r.end = first + (promised ? n : size);
+        if (end_block != UINT64_MAX) { /* behind the prefix: only count */
+            if (n && inside && fc_store_block_valid(s, block, word)) r.later_records += n;
+            continue;
+        }
+        if (word && n && inside && fc_store_block_valid(s, block, word)) {
+            r.valid = first + n;
+            r.valid_word = word;
+            if (n == size) continue;
+        } else if (word) {
+            r.bad_block = block;
+            r.reason = promised && !inside ? FC_SCAN_TRUNCATED : FC_SCAN_CHECKSUM;
+            uint64_t m = checkpoint.word >> 32;
+            if (checkpoint.count && m && m <= size && (checkpoint.count - 1) / size == block && first + m == checkpoint.count &&
+                checkpoint.count <= readable && fc_store_block_valid(s, block, checkpoint.word)) {
+                r.valid = checkpoint.count;
+                r.valid_word = checkpoint.word;
+            }
+        }
+        end_block = block;
+        end_word = word;
+    }
+    *out = r;
+}
+
+#endif

@@ -1,0 +1,1658 @@
+# cython: freethreading_compatible=True
+"""Append-only store of fixed-size records in a memory-mapped file: one writer, any number of readers while it writes.
+
+A record is published by one commit word (count and CRC32C of its block) that is stored after the bytes with release order, so
+a writer killed at any moment leaves every record whose append returned, and no reader sees half a record. The layout of
+the file is drawn in ``_c/fc_store.h``.
+
+What survives, by sync policy:
+
+============  ==============================  =====================================================================
+policy        the process is killed           the system crashes or loses power
+============  ==============================  =====================================================================
+``memory``    every record appended           everything up to the last ``flush`` or ``close``; usually more, checked by
+                                              checksum
+``interval``  every record appended           as above, and a thread flushes every ``sync_interval_s``: at most that
+                                              much time is lost
+``commit``    every record appended           every record whose append returned (an append waits for the disk, about
+                                              100 us: use ``append_many``, which syncs once)
+============  ==============================  =====================================================================
+
+After the first failed sync the store accepts nothing more (`StoreError`): the system may have thrown away the pages that it could
+not write, and a second sync would report success. Open the store again to see what reached the disk.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import time
+import warnings
+import weakref
+from typing import NamedTuple
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memset
+
+from fastcore cimport _types as t
+from fastcore._types cimport fc_alloc, fc_free, load_acquire, store_release, tick_t, unlikely
+
+from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
+from fastcore.records import EVENT_DTYPE, TICK_DTYPE
+
+__all__ = [
+    "CRC32C_IMPLEMENTATION",
+    "MemoryMappedDataStore",
+    "StoreReport",
+    "StoreWarning",
+    "TickStore",
+    "crc32c",
+    "crc32c_scalar",
+    "salvage",
+]
+
+cnp.import_array()
+
+
+cdef extern from "fc_crc32c.h" nogil:
+    ctypedef uint32_t (*crc32c_t "fc_crc32c_t")(uint32_t, const void*, size_t) noexcept
+    void fc_crc32c_init()
+    crc32c_t fc_crc32c_select(bint allow_sse42)
+
+
+cdef extern from "fc_store.h" nogil:
+    ctypedef struct checkpoint_t "fc_store_checkpoint_t":
+        uint64_t number, count, word, crc
+
+    ctypedef struct control_t "fc_store_control_t":
+        uint64_t count, epoch, writer_pid
+
+    # The fields of store_t that the contract keeps to this module.
+    ctypedef struct whole_t "fc_store_t":
+        unsigned char* cursor
+        uint64_t* word
+        uint64_t count, limit
+        uint64_t* published
+        crc32c_t checksum
+        uint32_t crc, in_block, block_records, record_size
+        uint64_t hungry, state, segments, salt, segment_records, segment_blocks, table_bytes, data_bytes, most_segments
+        uint64_t synced, syncs
+        control_t* control
+        unsigned char* head
+        unsigned char* table
+        unsigned char* data
+        int fd, writable, error, owner_pid
+
+    uint64_t* fc_store_word(const whole_t* s, uint64_t block)
+    void fc_store_open_block(whole_t* s)
+    uint64_t fc_store_published(const whole_t* s)
+    size_t fc_store_append_batch(whole_t* s, const void* records, size_t n, bint ticks)
+    size_t fc_ticks_check(const tick_t* ticks, size_t n)
+
+
+cdef extern from "fc_store_os.h" nogil:
+    ctypedef struct scan_t "fc_store_scan_t":
+        uint64_t valid, valid_word, end, bad_block, later_records
+        int reason
+
+    bint CAN_GROW "FC_STORE_CAN_GROW"
+    int fc_pid()
+    unsigned char* fc_reserve(size_t size, int* error)
+    unsigned char* fc_map_file(unsigned char* at, int fd, uint64_t offset, size_t size, bint writable, int* error)
+    void fc_unmap(unsigned char* p, size_t size)
+    int fc_allocate(int fd, uint64_t offset, uint64_t size)
+    int fc_sync_pages(unsigned char* p, size_t size, int fd)
+    void fc_populate(unsigned char* p, size_t size)
+    int fc_store_attach(whole_t* s)
+    int fc_store_do_grow(store_t* s)
+    int fc_store_do_sync(store_t* s)
+    void fc_store_refuse(whole_t* s, int state)
+    checkpoint_t fc_store_last_checkpoint(const whole_t* s)
+    void fc_store_do_scan(const whole_t* s, uint64_t blocks, uint64_t readable, scan_t* out)
+    bint fc_store_block_valid(const whole_t* s, uint64_t block, uint64_t word)
+
+
+cdef extern from "numpy/arrayobject.h":
+    # Steals a reference to the descriptor.
+    object PyArray_NewFromDescr(
+        PyTypeObject* subtype, cnp.dtype descr, int nd, cnp.npy_intp* dims, cnp.npy_intp* strides, void* data, int flags, object base
+    )
+
+
+cdef extern from "math.h" nogil:
+    double INFINITY
+
+
+DEF_HEADER_BYTES = 4096
+_BASE = 65536
+_ALIGN = 65536
+_BLOCK_BYTES = 4096
+_SEGMENT_BYTES = 16 << 20  # of records, by default
+_RESERVE_BYTES = 256 << 30  # addresses, not memory: how far a store can grow while it is open
+_MAGIC = b"FCSTORE\0"
+_MAJOR, _MINOR, _ENDIAN = 1, 0, 0x01020304
+_HEADER_DTYPE = np.dtype(
+    [
+        ("magic", "V8"), ("major", "u2"), ("minor", "u2"), ("header_bytes", "u4"), ("endian", "u4"), ("record_size", "u4"),
+        ("schema_hash", "u8"), ("segment_id", "u8"), ("salt", "u8"), ("segment_records", "u8"), ("created_ns", "i8"),
+        ("block_records", "u4"), ("schema_bytes", "u4"), ("reserved", "u4"), ("crc", "u4"),
+    ]
+)  # fmt: skip
+_REASONS = {
+    0: "records are missing that the store had published",
+    1: "a checksum does not match",
+    2: "the file was cut",
+    3: "records follow a block that is not full",
+}
+_SYNC_POLICIES = ("memory", "interval", "commit")
+_TIME_FIELDS = ("timestamp_ns", "exch_ns", "local_ns")
+
+fc_crc32c_init()
+cdef crc32c_t _portable = fc_crc32c_select(False)
+cdef crc32c_t _checksum = _portable
+if not {"sse4.2", "sse42"} & set(os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").lower().split(",")):
+    _checksum = fc_crc32c_select(True)
+CRC32C_IMPLEMENTATION = "scalar" if _checksum == _portable else "sse4.2"
+
+
+class StoreWarning(UserWarning):
+    """A store was opened that had lost records; ``TickStore.recovery`` has the report."""
+
+
+class StoreReport(NamedTuple):
+    """What a store holds and what it lost.
+
+    Attributes
+    ----------
+    records : int
+        Valid records from the first one on.
+    valid_bytes : int
+        Their size.
+    dropped_records : int
+        Records that the store had published, or that its commit words promise, and that are not among the valid ones.
+    dropped_bytes : int
+        Bytes behind the valid records that were promised and are in the file (0 where they are gone).
+    reason : str
+        Why; empty where nothing is wrong.
+    kept_aside : str or None
+        File that holds the dropped bytes.
+    """
+
+    records: int
+    valid_bytes: int
+    dropped_records: int = 0
+    dropped_bytes: int = 0
+    reason: str = ""
+    kept_aside: str | None = None
+
+
+def crc32c(const unsigned char[::1] data not None, unsigned int crc=0):
+    """Return the CRC32C (Castagnoli) of bytes, with the instruction of the processor where there is one.
+
+    Parameters
+    ----------
+    data : bytes-like
+    crc : int, default 0
+        Result for the bytes before, to go on with.
+
+    Returns
+    -------
+    int
+        32 bits.
+
+    Notes
+    -----
+    **Thread safety**: any thread. RFC 3720, section 12.1 and appendix B.4.
+    """
+    return ~_checksum(~crc, &data[0] if data.shape[0] else NULL, data.shape[0]) & 0xFFFFFFFF
+
+
+def crc32c_scalar(const unsigned char[::1] data not None, unsigned int crc=0):
+    """Return what `crc32c` returns, from the twin that runs on every processor."""
+    return ~_portable(~crc, &data[0] if data.shape[0] else NULL, data.shape[0]) & 0xFFFFFFFF
+
+
+cdef int store_grow(store_t* s) noexcept nogil:
+    return fc_store_do_grow(s)
+
+
+cdef int store_sync(store_t* s) noexcept nogil:
+    return fc_store_do_sync(s)
+
+
+@cython.final
+cdef class _Mapping:
+    # Owns the addresses of a store; arrays on them keep it alive after the store is closed.
+    cdef unsigned char* head
+    cdef unsigned char* table
+    cdef unsigned char* data
+    cdef size_t table_bytes, data_bytes
+
+    def __dealloc__(self):
+        if self.head != NULL:
+            fc_unmap(self.head, 65536)
+        if self.table != NULL:
+            fc_unmap(self.table, self.table_bytes)
+        if self.data != NULL:
+            fc_unmap(self.data, self.data_bytes)
+
+
+# ---- the schema and the header
+
+
+def _schema(dtype, time_field):
+    # Text that two stores share exactly when their records mean the same.
+    fields = []
+    for name in dtype.names:
+        field, offset = dtype.fields[name][:2]
+        base, shape = field.subdtype or (field, ())
+        if base.names or base.hasobject:
+            raise ValueError(f"fields must be numbers or fixed-size bytes: field={name!r}, dtype={field}")
+        if not base.isnative:
+            raise ValueError(f"fields must be in native byte order: field={name!r}, dtype={field}")
+        fields.append([name, base.str.lstrip("<>=|"), offset, *shape])
+    return json.dumps({"fields": fields, "itemsize": dtype.itemsize, "time": time_field}, separators=(",", ":")).encode()
+
+
+def _dtype_of(schema):
+    fields = schema["fields"]
+    return np.dtype(
+        {
+            "names": [field[0] for field in fields],
+            "formats": [(field[1], tuple(field[3:])) if len(field) > 3 else field[1] for field in fields],
+            "offsets": [field[2] for field in fields],
+            "itemsize": schema["itemsize"],
+        }
+    )
+
+
+def _time_field(dtype, name):
+    # The field that queries search: 8-byte integer, 8-byte aligned.
+    if name is None:
+        return next((field for field in _TIME_FIELDS if field in dtype.names), None)
+    if name not in dtype.names:
+        raise ValueError(f"time_field must be a field of the record: time_field={name!r}, fields={dtype.names}")
+    field, offset = dtype.fields[name][:2]
+    if field.str[1:] not in ("u8", "i8") or offset % 8:
+        raise ValueError(f"time_field must be an aligned 8-byte integer: time_field={name!r}, dtype={field}, offset={offset}")
+    return name
+
+
+def _block_records(record_size):
+    n = 1
+    while 2 * n * record_size <= _BLOCK_BYTES:
+        n *= 2
+    return n
+
+
+def _round_segment(records, record_size):
+    # Parts of a segment are multiples of 64 KiB.
+    block = _block_records(record_size)
+    unit = block
+    while unit * record_size % _ALIGN:
+        unit *= 2
+    return max(1, -(-records // unit)) * unit
+
+
+def _hash(text):
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+
+
+def _make_header(dtype, time_field, segment_records):
+    schema = _schema(dtype, time_field)
+    header = np.zeros(1, _HEADER_DTYPE)
+    if len(schema) > DEF_HEADER_BYTES - header.nbytes:
+        raise ValueError(f"the description of a record must fit the header page: bytes={len(schema)}")
+    header[0] = (
+        _MAGIC, _MAJOR, _MINOR, DEF_HEADER_BYTES, _ENDIAN, dtype.itemsize, _hash(schema), 0,
+        int.from_bytes(os.urandom(8), "little"), segment_records, time.time_ns(), _block_records(dtype.itemsize), len(schema), 0, 0,
+    )  # fmt: skip
+    page = bytearray((header.tobytes() + schema).ljust(DEF_HEADER_BYTES, b"\0"))
+    page[76:80] = np.uint32(crc32c(page)).tobytes()
+    return bytes(page)
+
+
+def _parse_header(page, path):
+    # The rules in the order in which a stranger's file breaks them.
+    if len(page) < DEF_HEADER_BYTES:
+        raise CorruptDataError(f"a store starts with a header of {DEF_HEADER_BYTES} bytes: path={path}, bytes={len(page)}")
+    header = np.frombuffer(page, _HEADER_DTYPE, 1)[0]
+    if bytes(header["magic"]) != _MAGIC:
+        raise LayoutError(f"not a store (magic): path={path}, magic={bytes(header['magic'])!r}")
+    endian = int(header["endian"])
+    if endian == int.from_bytes(_ENDIAN.to_bytes(4, "little"), "big"):
+        raise LayoutError(f"the store was written on a machine of the other byte order: path={path}, endian tag=0x{endian:08x}")
+    if int(header["major"]) != _MAJOR:
+        raise LayoutError(
+            f"this build reads version {_MAJOR}.x: path={path}, version={int(header['major'])}.{int(header['minor'])}"
+        )
+    blank = bytearray(page)
+    blank[76:80] = bytes(4)
+    if endian != _ENDIAN or int(header["header_bytes"]) != DEF_HEADER_BYTES or crc32c(blank) != int(header["crc"]):
+        raise CorruptDataError(f"the header must match its checksum: path={path}")
+    schema = page[header.nbytes : header.nbytes + int(header["schema_bytes"])]
+    if _hash(schema) != int(header["schema_hash"]):
+        raise CorruptDataError(f"the schema must match its hash: path={path}")
+    fields = {name: int(header[name]) for name in _HEADER_DTYPE.names[1:]}
+    described = json.loads(schema)
+    if described["itemsize"] != fields["record_size"]:
+        raise CorruptDataError(f"the record size must be that of the schema: path={path}, record_size={fields['record_size']}")
+    return fields, described
+
+
+def _check_dtype(dtype):
+    dtype = np.dtype(dtype)
+    if dtype.names is None:
+        raise ValueError(f"records must have named fields: dtype={dtype}")
+    if dtype.itemsize % 8 or not 8 <= dtype.itemsize <= _BLOCK_BYTES:
+        raise ValueError(f"the record size must be a multiple of 8 from 8 to {_BLOCK_BYTES}: itemsize={dtype.itemsize}")
+    return dtype
+
+
+# ---- the lock
+
+
+def _lock(path):
+    # One writer: a lock file beside the store, which the system releases when the writer dies.
+    fd = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0), 0o666)
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(fd, 1 << 20, os.SEEK_SET)  # behind the text, so that others can read it
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.lseek(fd, 0, os.SEEK_SET)
+        owner = os.read(fd, 32).decode(errors="replace").strip()
+        os.close(fd)
+        if isinstance(error, (BlockingIOError, PermissionError)):
+            raise StoreLockedError(f"a store has one writer at a time: path={path}, writer_pid={owner or 'unknown'}") from None
+        raise
+    try:
+        os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        os.write(fd, b"%d\n" % os.getpid())
+    except BaseException:
+        _unlock(fd)
+        raise
+    return fd
+
+
+def _unlock(fd):
+    # Explicitly: a forked child may still hold the same open file.
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(fd, 1 << 20, os.SEEK_SET)
+            msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(fd, fcntl.LOCK_UN)
+    finally:
+        os.close(fd)
+
+
+_writers = weakref.WeakSet()
+
+
+def _after_fork_in_child():
+    # The parent stays the writer: its child may look, and must neither append nor hold the lock when the parent dies.
+    for store in list(_writers):
+        _disown(store)
+    _writers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+cdef _disown(TickStore store):
+    fc_store_refuse(<whole_t*> store._s, t.RESULT_CLOSED)
+    if store._lock_fd is not None:
+        os.close(store._lock_fd)
+        store._lock_fd = None
+    store._keeper = None
+
+
+def _create(path, header, segment_bytes):
+    # Complete before it has its name: a writer killed here leaves a temporary file, never half a store.
+    folder, name = os.path.split(path)
+    for leftover in os.listdir(folder):
+        if leftover.startswith(name + ".new-"):
+            os.unlink(os.path.join(folder, leftover))
+    temporary = f"{path}.new-{os.getpid()}"
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        try:
+            error = fc_allocate(fd, 0, _BASE + segment_bytes)
+            if error:
+                raise OSError(error, os.strerror(error), path)
+            os.lseek(fd, 0, os.SEEK_SET)
+            os.write(fd, header)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _sync_folder(folder):
+    if sys.platform != "win32":
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+class _Keeper(threading.Thread):
+    # Grows the store ahead of its writer and, by policy, syncs it. Holds no reference to the store while it waits.
+
+    def __init__(self, store, interval_s):
+        super().__init__(name="fastcore-store", daemon=True)
+        self._store = weakref.ref(store)
+        self._interval_s = interval_s
+        self._wake = threading.Event()
+        self._stopped = False
+
+    def wake(self):
+        self._wake.set()
+
+    def stop(self):
+        self._stopped = True
+        self._wake.set()
+        if self is not threading.current_thread():
+            self.join()
+
+    def run(self):
+        period = 0.02 if self._interval_s is None else min(0.02, self._interval_s)
+        due = time.monotonic() + (self._interval_s or 0.0)
+        while True:
+            self._wake.wait(period)
+            self._wake.clear()
+            store = self._store()
+            if store is None or self._stopped:
+                return
+            sync = self._interval_s is not None and time.monotonic() >= due
+            store._tend(sync)
+            if sync:
+                due = time.monotonic() + self._interval_s
+            del store
+
+
+# ---- order of the time field
+
+
+cdef uint64_t _first_disorder(const unsigned char* times, size_t stride, uint64_t flip, uint64_t begin, uint64_t end) noexcept nogil:
+    # First record whose time is below that of the one before, or end.
+    cdef uint64_t i, last, now
+    if begin == 0:
+        begin = 1
+    if end == 0:
+        return 0
+    last = (<const uint64_t*> (times + (begin - 1) * stride))[0] ^ flip
+    for i in range(begin, end):
+        now = (<const uint64_t*> (times + i * stride))[0] ^ flip
+        if now < last:
+            return i
+        last = now
+    return end
+
+
+cdef uint64_t _lower_bound(const unsigned char* times, size_t stride, uint64_t flip, uint64_t n, uint64_t key) noexcept nogil:
+    # First record with time >= key in an ordered store.
+    cdef uint64_t low = 0, high = n, middle
+    while low < high:
+        middle = low + (high - low) // 2
+        if ((<const uint64_t*> (times + middle * stride))[0] ^ flip) < key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+class _TimeIndex:
+    # How far the times are in order; where they are not, least and greatest time of each full block. Rebuilt in every process.
+
+    def __init__(self, block_records):
+        self.block_records = block_records
+        self.checked = 0
+        self.ordered = True
+        self.least = self.greatest = None
+
+    def candidates(self, times, start, end):
+        # Range of records outside which no time is in [start, end).
+        n = len(times)
+        size = self.block_records
+        done = 0 if self.least is None else len(self.least)
+        if n // size > done:
+            blocks = times[done * size : n // size * size].reshape(-1, size)
+            least, greatest = blocks.min(axis=1), blocks.max(axis=1)
+            self.least = least if done == 0 else np.concatenate([self.least, least])
+            self.greatest = greatest if done == 0 else np.concatenate([self.greatest, greatest])
+            done = n // size
+        hit = np.zeros(0, np.intp)
+        if done:
+            mask = np.ones(done, bool)
+            if start is not None:
+                mask &= self.greatest >= start
+            if end is not None:
+                mask &= self.least < end
+            hit = np.flatnonzero(mask)
+        # The open block is always looked at.
+        first = int(hit.min()) * size if len(hit) else done * size
+        last = n if n > done * size or not len(hit) else (int(hit.max()) + 1) * size
+        return first, last
+
+
+@cython.final
+cdef class TickStore:
+    """Open an append-only store of fixed-size records.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The store: one file, plus ``PATH.lock`` beside it (who writes) and, after a recovery, ``PATH.torn-N`` (what was dropped).
+    mode : {"r", "a", "x"}, default "r"
+        Read; append, creating the store where there is none; create, refusing an existing file.
+    dtype : dtype, optional
+        Structured dtype of the records, native byte order, size a multiple of 8 up to 4,096 bytes. By default that of the file, and
+        ``TICK_DTYPE`` for a new one. A file of another dtype is refused.
+    segment_records : int, optional
+        Records by which a new store grows, rounded up to whole pages; by default 16 MiB of records. Room for one segment
+        is always there.
+    sync : {"memory", "interval", "commit"}, default "memory"
+        When records reach the disk; see the table at the top of the module.
+    sync_interval_s : float, default 1.0
+        For ``"interval"``.
+    verify : bool, default True
+        Check every block against its checksum when a reader opens (about 0.05 ms per MiB). A writer always does.
+    salvage : bool, default False
+        Open a store that is damaged in the middle up to the damage instead of raising; a writer keeps the rest aside and goes on
+        from there. The function `salvage` copies what is valid behind the damage too.
+    grow_ahead : bool, default True
+        Let a thread allocate the next segment when half of the last one is used, so that `append` need not.
+    time_field : str, optional
+        Field that `query` searches, in a new store: ``timestamp_ns``, ``exch_ns`` or ``local_ns``, the first that there is.
+
+    Raises
+    ------
+    FileNotFoundError, FileExistsError, OSError
+        As for a file; a full disk is ``OSError`` with ``ENOSPC``, before any record is accepted.
+    LayoutError
+        Not a store, or one of another version, record layout or byte order.
+    StoreLockedError
+        There is a writer already.
+    CorruptDataError
+        The header is damaged, or records in the middle are.
+
+    Warns
+    -----
+    StoreWarning
+        Records at the end were torn or cut off; ``recovery`` says how many. What is valid stays, and a writer has kept the rest aside.
+
+    Notes
+    -----
+    **Thread safety**: one thread appends. Readers in other threads open the path again or use `records`, `query` and `count` of the
+    writer's object; arrays stay valid after `close` and while the store grows. A forked child may read, not append.
+
+    Never cut or overwrite a store that is open: a process that has it mapped would be killed (SIGBUS).
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self._s = <store_t*> fc_alloc(1, sizeof(whole_t))
+        if self._s == NULL:
+            raise MemoryError("no memory for the state of a store")
+        (<whole_t*> self._s).state = t.RESULT_CLOSED
+        (<whole_t*> self._s).fd = -1
+        self._frozen = <uint64_t> -1
+
+    def __init__(
+        self,
+        path,
+        mode="r",
+        dtype=None,
+        *,
+        segment_records=None,
+        sync="memory",
+        double sync_interval_s=1.0,
+        bint verify=True,
+        bint salvage=False,
+        bint grow_ahead=True,
+        time_field=None,
+    ):
+        if self._path is not None:
+            raise StoreError(f"a store object opens once: path={self._path}")
+        if mode not in ("r", "a", "x"):
+            raise ValueError(f"mode must be 'r', 'a' or 'x': mode={mode!r}")
+        if sync not in _SYNC_POLICIES:
+            raise ValueError(f"sync must be one of {_SYNC_POLICIES}: sync={sync!r}")
+        if not 0.0 < sync_interval_s < INFINITY:
+            raise ValueError(f"sync_interval_s must be positive and finite: sync_interval_s={sync_interval_s}")
+        if dtype is not None:
+            dtype = _check_dtype(dtype)
+        if segment_records is not None and not 1 <= segment_records < 1 << 40:
+            raise ValueError(f"segment_records must be from 1 to 2**40: segment_records={segment_records}")
+        path = os.path.realpath(os.fsdecode(path))
+        self._path = path
+        self._mode = mode
+        self._sync_policy = sync
+        self._commit = sync == "commit"
+        self._sync_interval_s = sync_interval_s
+        self._grow_ahead = grow_ahead and CAN_GROW
+        try:
+            if mode != "r":
+                self._lock_fd = _lock(path)
+                if mode == "x" and os.path.lexists(path):
+                    raise FileExistsError(f"mode 'x' creates a store: path={path} exists")
+                if not os.path.lexists(path):
+                    fresh = TICK_DTYPE if dtype is None else dtype
+                    size = _round_segment(segment_records or _SEGMENT_BYTES // fresh.itemsize, fresh.itemsize)
+                    header = _make_header(fresh, _time_field(fresh, time_field), size)
+                    _create(path, header, _parts(size, fresh.itemsize)[0] + size * fresh.itemsize)
+            self._map(dtype, time_field)
+            self._examine(verify, salvage)
+            if mode != "r":
+                self._start_writing()
+        except BaseException:
+            self._release()
+            raise
+        if self._recovery is not None:
+            warnings.warn(f"{path}: {_lost(self._recovery)}", StoreWarning, stacklevel=2)
+
+    def __dealloc__(self):
+        fc_free(self._s)
+
+    def __del__(self):
+        if self._open:
+            try:
+                self.close()
+            except Exception:  # nobody is there to catch it; the records are published
+                pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    # ---- opening
+
+    def _map(self, dtype, time_field):
+        # Check the header, then map it and every segment.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef _Mapping mapping = _Mapping()
+        cdef int error = 0
+        cdef uint64_t most, segments
+        cdef bint writable = self._mode != "r"
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0)
+        s.fd = os.open(self._path, flags)
+        page = os.read(s.fd, DEF_HEADER_BYTES)
+        header, schema = _parse_header(page, self._path)
+        stored = _dtype_of(schema)
+        if dtype is not None and _schema(dtype, schema["time"]) != _schema(stored, schema["time"]):
+            raise LayoutError(
+                f"the store holds other records: path={self._path}, stored record size={stored.itemsize}, dtype={stored}; "
+                f"asked for record size={dtype.itemsize}, dtype={dtype}"
+            )
+        self._dtype = TICK_DTYPE if stored == TICK_DTYPE else EVENT_DTYPE if stored == EVENT_DTYPE else stored
+        self._ticks = stored == TICK_DTYPE
+        self._time_field = _time_field(stored, schema["time"]) if schema["time"] else None
+        if time_field is not None and time_field != self._time_field:
+            raise ValueError(f"time_field must be that of the store: time_field={time_field!r}, stored={self._time_field!r}")
+        if writable and header["minor"] > _MINOR:
+            raise LayoutError(
+                f"a store of a later minor version can only be read: path={self._path}, version={_MAJOR}.{header['minor']}"
+            )
+        self._header = header
+        s.record_size = header["record_size"]
+        s.block_records = header["block_records"]
+        s.segment_records = header["segment_records"]
+        s.salt = header["salt"]
+        rounded = _round_segment(header["segment_records"], stored.itemsize)
+        if rounded != header["segment_records"] or _block_records(stored.itemsize) != header["block_records"]:
+            raise CorruptDataError(f"block and segment must fit the record size: path={self._path}, header={header}")
+        s.segment_blocks = s.segment_records // s.block_records
+        s.table_bytes, s.data_bytes = _parts(header["segment_records"], stored.itemsize)
+        s.checksum = _checksum
+        s.writable = writable
+        size = os.fstat(s.fd).st_size
+        if size < _BASE:
+            raise CorruptDataError(f"a store has at least {_BASE} bytes: path={self._path}, bytes={size}")
+        segment_bytes = s.table_bytes + s.data_bytes
+        segments = max(1, -(-(size - _BASE) // segment_bytes))
+        if writable and size < _BASE + segments * segment_bytes:
+            # Cut inside a segment: what is missing comes back as zeros, which the commit words do not vouch for.
+            pass
+        most = max(_RESERVE_BYTES, 4 * segments * s.data_bytes) // s.data_bytes if CAN_GROW else 1
+        most = max(most, segments + 1) if CAN_GROW else 1
+        if not CAN_GROW and segments > 1:
+            raise LayoutError(f"this system maps stores of one segment: path={self._path}, segments={segments}")
+        self._mapping = mapping
+        mapping.head = s.head = fc_map_file(NULL, s.fd, 0, _BASE, writable, &error)
+        if s.head == NULL:
+            raise OSError(error, os.strerror(error), self._path)
+        s.control = <control_t*> (s.head + 4096)
+        while CAN_GROW:
+            mapping.table_bytes = most * s.table_bytes
+            mapping.data_bytes = most * s.data_bytes
+            mapping.table = s.table = fc_reserve(mapping.table_bytes, &error)
+            if s.table != NULL:
+                mapping.data = s.data = fc_reserve(mapping.data_bytes, &error)
+                if s.data != NULL:
+                    break
+                fc_unmap(s.table, mapping.table_bytes)
+                mapping.table = s.table = NULL
+            if most <= segments + 1:
+                raise OSError(error, os.strerror(error), self._path)
+            most = max(most // 2, segments + 1)
+        s.most_segments = most
+        while s.segments < segments:
+            error = fc_store_attach(s)
+            if error:
+                raise OSError(error, os.strerror(error), self._path)
+        if not CAN_GROW:
+            mapping.table, mapping.table_bytes = s.table, s.table_bytes
+            mapping.data, mapping.data_bytes = s.data, s.data_bytes
+        self._index = _TimeIndex(int(s.block_records))
+        s.published = &s.control.count
+        s.state = t.RESULT_OK if writable else t.RESULT_CLOSED
+        self._open = True
+
+    def _extent(self):
+        # Blocks and records that lie inside the file; touching more would be SIGBUS.
+        cdef whole_t* s = <whole_t*> self._s
+        size = os.fstat(s.fd).st_size - _BASE
+        segment_bytes = s.table_bytes + s.data_bytes
+        whole = min(max(size, 0) // segment_bytes, s.segments)
+        blocks, records = whole * s.segment_blocks, whole * s.segment_records
+        rest = size - whole * segment_bytes if whole < s.segments else 0
+        if rest > 0:
+            blocks += min(rest // 8, s.segment_blocks)
+            records += max(0, rest - <int64_t> s.table_bytes) // s.record_size
+        return blocks, records, rest
+
+    def _scan(self, bint salvage):
+        # Find the longest valid prefix; damage in the middle raises unless salvage. Returns (scan as dict, report, corrupt).
+        cdef whole_t* s = <whole_t*> self._s
+        cdef scan_t scan
+        cdef uint64_t expected = fc_store_published(s)  # before the commit words: a live writer is never behind it
+        cdef uint64_t blocks, readable
+        cdef uint64_t synced = fc_store_last_checkpoint(s).count
+        extent = self._extent()
+        blocks, readable, rest = extent
+        with nogil:
+            fc_store_do_scan(s, blocks, readable, &scan)
+        cut = rest != 0 or scan.reason == 2 or expected > s.segments * s.segment_records
+        clean = scan.bad_block == <uint64_t> -1 and expected <= scan.valid and not (synced > scan.valid)
+        if clean:
+            return scan, StoreReport(scan.valid, scan.valid * s.record_size), False
+        end = max(int(scan.end), int(expected), int(synced))
+        present = min(end, int(readable))
+        reason = _REASONS[scan.reason]
+        if cut:
+            reason = _REASONS[2]
+        report = StoreReport(
+            int(scan.valid),
+            int(scan.valid * s.record_size),
+            end - int(scan.valid),
+            max(0, present - int(scan.valid)) * int(s.record_size),
+            reason,
+        )
+        corrupt = scan.later_records > 0 or (synced > scan.valid and not cut)
+        if corrupt and not salvage:
+            block = scan.valid // s.block_records
+            raise CorruptDataError(
+                f"stored records are damaged ({reason}), open with salvage=True or copy with salvage(): path={self._path}, "
+                f"valid records={report.records}, first damaged block starts at record {block * s.block_records}, "
+                f"valid records behind it={scan.later_records}, synced records={synced}"
+            )
+        return scan, report, corrupt
+
+    def _examine(self, bint verify, bint salvage):
+        cdef whole_t* s = <whole_t*> self._s
+        cdef scan_t scan
+        if not verify and self._mode == "r":
+            if fc_store_published(s) > self._extent()[1]:
+                raise CorruptDataError(
+                    f"the published count must lie inside the file (open with verify=True): path={self._path}, "
+                    f"count={fc_store_published(s)}"
+                )
+            return
+        scan, report, corrupt = self._scan(salvage)
+        if report.reason:
+            if self._mode == "r":
+                self._frozen = scan.valid
+            else:
+                report = self._repair(scan, report)
+            self._recovery = report
+        if self._mode != "r":
+            self._resume(scan)
+
+    def _repair(self, scan_t scan, report):
+        # Keep the torn bytes aside, then make the valid prefix the whole store.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef uint64_t block, last = s.segments * s.segment_blocks
+        cdef int error
+        present = report.records + report.dropped_bytes // s.record_size
+        aside = None
+        if present > report.records:
+            aside = f"{self._path}.torn-{s.control.epoch + 1}"
+            number = 0
+            while os.path.lexists(aside):
+                number += 1
+                aside = f"{self._path}.torn-{s.control.epoch + 1}-{number}"
+            with open(aside, "xb") as out:
+                out.write(self._array(report.records, present).tobytes())
+                out.flush()
+                os.fsync(out.fileno())
+            _sync_folder(os.path.dirname(aside))
+        error = fc_allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
+        if error:
+            raise OSError(error, os.strerror(error), self._path)
+        # In this order a kill at any point leaves the same recovery to the next writer: the last word, a checkpoint, then the rest.
+        block = (scan.valid + s.block_records - 1) // s.block_records
+        if scan.valid:
+            store_release(fc_store_word(s, block - 1), scan.valid_word)
+        store_release(&s.control.count, scan.valid)
+        s.syncs = fc_store_last_checkpoint(s).number
+        s.synced = 0 if scan.valid else <uint64_t> -1
+        self._sync()
+        while block < last:
+            store_release(fc_store_word(s, block), 0)
+            block += 1
+        error = fc_sync_pages(s.table, s.segments * s.table_bytes, s.fd)
+        if error:
+            raise OSError(error, os.strerror(error), self._path)
+        return report._replace(kept_aside=aside)
+
+    def _resume(self, scan_t scan):
+        # Point the writer behind the last valid record.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef uint64_t page, all_ = s.segments * s.data_bytes
+        checkpoint = fc_store_last_checkpoint(s)
+        s.syncs = checkpoint.number
+        s.synced = min(checkpoint.count, scan.valid)
+        s.count = scan.valid
+        s.cursor = s.data + s.count * s.record_size
+        s.limit = s.segments * s.segment_records
+        store_release(&s.control.count, s.count)
+        fc_store_open_block(s)
+        s.in_block = s.count % s.block_records
+        if s.in_block:
+            s.crc = ~(<uint32_t> scan.valid_word)
+        page = s.count * s.record_size // 65536 * 65536
+        if page < all_:
+            with nogil:
+                fc_populate(s.data + page, all_ - page)
+
+    def _start_writing(self):
+        cdef whole_t* s = <whole_t*> self._s
+        s.owner_pid = fc_pid()
+        s.control.epoch += 1
+        s.control.writer_pid = s.owner_pid
+        _writers.add(self)
+        if self._sync_policy == "interval":
+            self.prepare_ahead()
+
+    # ---- closing
+
+    def _release(self):
+        # Give back what an opening store holds; views keep the mapping.
+        cdef whole_t* s = <whole_t*> self._s
+        fc_store_refuse(s, t.RESULT_CLOSED)
+        s.state = t.RESULT_CLOSED
+        self._open = False
+        self._mapping = None
+        if s.fd >= 0:
+            os.close(s.fd)
+            s.fd = -1
+        if self._lock_fd is not None:
+            fd, self._lock_fd = self._lock_fd, None
+            _unlock(fd)
+
+    def close(self):
+        """Flush, stop writing and release the lock; arrays that are in use stay valid. Closing again does nothing.
+
+        Raises
+        ------
+        StoreError
+            The last sync failed; the store is closed all the same.
+        """
+        cdef whole_t* s = <whole_t*> self._s
+        if not self._open:
+            return
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.stop()
+        failure = None
+        if self._lock_fd is not None:
+            if s.state == t.RESULT_OK:
+                try:
+                    self._sync()
+                except StoreError as error:
+                    failure = error
+            s.control.writer_pid = 0
+            _writers.discard(self)
+        self._release()
+        if failure is not None:
+            raise failure
+
+    def _check_open(self):
+        if not self._open:
+            raise StoreError(f"the store is closed: path={self._path}")
+
+    # ---- writing
+
+    def _refused(self, int code):
+        # Turn a refusal into the exception that says what to do.
+        cdef whole_t* s = <whole_t*> self._s
+        self._check_open()
+        if self._mode == "r":
+            raise StoreError(f"the store is open for reading: path={self._path}, mode='r'")
+        if s.owner_pid != fc_pid():
+            raise StoreError(
+                f"a forked process may not write: path={self._path}, writer_pid={s.owner_pid}, pid={fc_pid()}"
+            )
+        if code == t.RESULT_STORE_FAILED:
+            raise StoreError(
+                f"a sync failed, so the store accepts nothing more (open it again): path={self._path}, "
+                f"errno={s.error} ({os.strerror(s.error)})"
+            )
+        raise OSError(s.error, os.strerror(s.error), self._path)
+
+    def _grow(self, uint64_t records):
+        # Make room for so many records, or raise with nothing accepted.
+        cdef int code
+        cdef whole_t* s = <whole_t*> self._s
+        if s.state:
+            self._refused(<int> s.state)
+        while <uint64_t> store_room(self._s) < records:
+            with nogil:
+                code = fc_store_do_grow(self._s)
+            if code:
+                self._refused(code)
+
+    def _sync(self):
+        cdef int code
+        with nogil:
+            code = fc_store_do_sync(self._s)
+        if code:
+            self._refused(code)
+
+    def _invalid(self, long long timestamp_ns, long long symbol_id, double price, double volume):
+        # Name the rule that a tick breaks.
+        if timestamp_ns < 0:
+            raise ValueError(f"timestamp_ns must not be negative: timestamp_ns={timestamp_ns}")
+        if not 0 <= symbol_id < t.NO_SYMBOL:
+            raise ValueError(f"symbol_id must be from 0 to {t.NO_SYMBOL - 1}: symbol_id={symbol_id}")
+        if not -INFINITY < price < INFINITY:
+            raise ValueError(f"price must be finite: price={price}")
+        raise ValueError(f"volume must be finite and not negative: volume={volume}")
+
+    cdef _append_slowly(self, const tick_t* tick):
+        if not self._ticks:
+            raise TypeError(f"append takes ticks, use append_many for other records: dtype={self._dtype}")
+        self._grow(1)
+        store_append(self._s, tick)
+
+    cdef _after_append(self):
+        # The next segment, and the disk, where the policy asks for them.
+        if self._commit:
+            self._sync()
+        if load_acquire(&(<whole_t*> self._s).hungry) and self._grow_ahead:
+            store_release(&(<whole_t*> self._s).hungry, 0)
+            self.prepare_ahead()
+            self._keeper.wake()
+
+    def append(self, long long timestamp_ns, long long symbol_id, double price, double volume):
+        """Append one tick.
+
+        Parameters
+        ----------
+        timestamp_ns : int
+            UNIX ns, not negative. Need not rise: `query` is fastest where it does.
+        symbol_id : int
+            From 0 to 2**32 - 2.
+        price : float
+            Finite. Zero and negative prices exist (spreads, power, oil futures) and are stored.
+        volume : float
+            Finite, not negative.
+
+        Raises
+        ------
+        ValueError, TypeError, OverflowError
+            A value breaks its rule; nothing is stored.
+        OSError
+            The disk is full, or the file cannot grow; nothing is stored, and what is stored stays.
+        StoreError
+            The store is closed, open for reading, inherited by a forked child, or a sync failed.
+
+        Notes
+        -----
+        **Thread safety**: one thread appends.
+        """
+        cdef tick_t tick
+        if unlikely(
+            timestamp_ns < 0
+            or <unsigned long long> symbol_id >= t.NO_SYMBOL
+            or not -INFINITY < price < INFINITY
+            or not 0.0 <= volume < INFINITY
+        ):
+            self._invalid(timestamp_ns, symbol_id, price, volume)
+        tick.timestamp_ns = <uint64_t> timestamp_ns
+        tick.symbol_id = <uint32_t> symbol_id
+        tick.pad = 0
+        tick.price = price
+        tick.volume = volume
+        if unlikely(not self._ticks or store_append(self._s, &tick) != t.RESULT_OK):
+            self._append_slowly(&tick)
+        if unlikely(self._s.hungry or self._commit):
+            self._after_append()
+
+    def append_many(self, records):
+        """Append an array of records; all of them or, when it raises, none.
+
+        Parameters
+        ----------
+        records : ndarray
+            One-dimensional, C-contiguous, of the dtype of the store. Ticks are checked as in `append`; padding is stored as 0.
+
+        Returns
+        -------
+        int
+            Number of records appended.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Not such an array, or a tick breaks a rule (the message names its index).
+        OSError, StoreError
+            As for `append`.
+
+        Notes
+        -----
+        **Thread safety**: one thread appends. A process killed meanwhile leaves a prefix of the array.
+        """
+        return self._append_array(records, True)
+
+    cdef _append_array(self, records, bint check):
+        cdef cnp.ndarray array
+        cdef const void* data
+        cdef size_t n, bad
+        cdef whole_t* s = <whole_t*> self._s
+        if not isinstance(records, np.ndarray):
+            raise TypeError(f"records must be an ndarray: type={type(records).__name__}")
+        array = records
+        dtype = array.dtype
+        if dtype is not self._dtype and dtype != self._dtype:
+            raise TypeError(f"records must have the dtype of the store: dtype={dtype}, stored={self._dtype}")
+        if array.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(array):
+            raise ValueError(f"records must be one-dimensional and contiguous: shape={records.shape}, strides={records.strides}")
+        data = cnp.PyArray_DATA(array)
+        n = <size_t> cnp.PyArray_DIM(array, 0)
+        if self._ticks:
+            if <uintptr_t> data % 8:
+                array = array.copy()
+                data = cnp.PyArray_DATA(array)
+            if check:
+                bad = fc_ticks_check(<const tick_t*> data, n)
+                if bad < n:
+                    row = (<const tick_t*> data)[bad]
+                    try:
+                        self._invalid(<int64_t> row.timestamp_ns, row.symbol_id, row.price, row.volume)
+                    except ValueError as error:
+                        raise ValueError(f"{error} at index={bad}") from None
+        if n > <size_t> store_room(self._s):
+            self._grow(n)
+        fc_store_append_batch(s, data, n, self._ticks)
+        if s.state:
+            self._refused(<int> s.state)
+        if unlikely(s.hungry or self._commit):
+            self._after_append()
+        return n
+
+    def reserve(self, uint64_t records):
+        """Allocate, map and pre-fault room for so many more records now.
+
+        Raises
+        ------
+        OSError
+            The disk has no room for them; nothing is lost, and the store goes on with the room it has.
+        StoreError
+            As for `append`.
+        """
+        self._check_open()
+        if self._mode == "r":
+            self._refused(t.RESULT_CLOSED)
+        self._grow(records)
+
+    def prepare_ahead(self):
+        """Start the thread that allocates the next segment in time, for compiled code that appends without the interpreter."""
+        self._check_open()
+        if self._mode == "r" or (<whole_t*> self._s).owner_pid != fc_pid():
+            self._refused(t.RESULT_CLOSED)
+        if self._keeper is None:
+            self._keeper = _Keeper(self, self._sync_interval_s if self._sync_policy == "interval" else None)
+            self._keeper.start()
+
+    def _tend(self, bint sync):
+        # What the thread does; a failure is not lost: the writer meets the full disk itself, and a failed sync refuses appends.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef bint hungry
+        if not self._open or s.state:
+            return
+        hungry = self._grow_ahead and store_room(self._s) < <int64_t> (s.segment_records // 2)
+        with nogil:
+            if hungry:
+                fc_store_do_grow(self._s)
+            if sync:
+                fc_store_do_sync(self._s)
+
+    def flush(self):
+        """Write every record appended so far to the disk, and wait for it.
+
+        Raises
+        ------
+        StoreError
+            The system could not write them: the store accepts nothing more.
+
+        Notes
+        -----
+        **Thread safety**: any thread of the writing process.
+        """
+        self._check_open()
+        if self._mode == "r" or (<whole_t*> self._s).owner_pid != fc_pid():
+            self._refused(t.RESULT_CLOSED)
+        self._sync()
+
+    # ---- reading
+
+    cdef uint64_t _count(self) except? 0xFFFFFFFFFFFFFFFF:
+        # Published records, all of them mapped.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef uint64_t n
+        cdef int error
+        if not self._open:
+            self._check_open()
+        n = fc_store_published(s)
+        if n > self._frozen:
+            return self._frozen
+        if unlikely(n > s.segments * s.segment_records):
+            if self._mode == "r":
+                while n > s.segments * s.segment_records:
+                    size = os.fstat(s.fd).st_size
+                    if size < _BASE + (s.segments + 1) * (s.table_bytes + s.data_bytes):
+                        raise CorruptDataError(
+                            f"the published count must lie inside the file: path={self._path}, count={n}, bytes={size}"
+                        )
+                    error = fc_store_attach(s)
+                    if error:
+                        raise OSError(error, os.strerror(error), self._path)
+        return n
+
+    cdef object _array(self, uint64_t start, uint64_t stop):
+        # A read-only array on the mapping, without a copy.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef cnp.npy_intp n = <cnp.npy_intp> (stop - start)
+        cdef cnp.dtype dtype = self._dtype
+        cdef cnp.ndarray array
+        Py_INCREF(dtype)
+        array = PyArray_NewFromDescr(
+            <PyTypeObject*> cnp.ndarray, dtype, 1, &n, NULL, s.data + start * s.record_size,
+            cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED, None,
+        )
+        cnp.set_array_base(array, self._mapping)
+        return array
+
+    def __len__(self):
+        return self._count()
+
+    @property
+    def count(self):
+        """Records published so far (int)."""
+        return self._count()
+
+    @property
+    def path(self):
+        """Absolute path (str)."""
+        return self._path
+
+    @property
+    def mode(self):
+        """How the store was opened (str)."""
+        return self._mode
+
+    @property
+    def dtype(self):
+        """Structured dtype of the records."""
+        return self._dtype
+
+    @property
+    def closed(self):
+        """Whether `close` was called (bool)."""
+        return not self._open
+
+    @property
+    def recovery(self):
+        """What opening the store had to drop (StoreReport), or None."""
+        return self._recovery
+
+    @property
+    def room(self):
+        """Records that can be appended before the store must grow (int)."""
+        return store_room(self._s)
+
+    def records(self, start=0, stop=None):
+        """Return records as a read-only array on the mapped file, without a copy.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            As in a slice; negative numbers count from the end. By default everything published so far.
+
+        Returns
+        -------
+        ndarray
+            Of the dtype of the store; valid for as long as it is referenced. ``records()["price"]`` is a view as well.
+
+        Notes
+        -----
+        **Thread safety**: any thread.
+        """
+        cdef uint64_t n = self._count()
+        first, last, _ = slice(start, stop).indices(n)
+        return self._array(first, max(first, last))
+
+    def read_tick(self, long long index):
+        """Return one tick as ``(timestamp_ns, symbol_id, price, volume)``.
+
+        Raises
+        ------
+        IndexError
+            If `index` is not from 0 to count-1.
+        TypeError
+            If the store holds other records.
+        """
+        cdef const tick_t* tick
+        if not self._ticks:
+            raise TypeError(f"read_tick reads ticks: dtype={self._dtype}")
+        if index < 0 or <uint64_t> index >= self._count():
+            raise IndexError(f"index must be from 0 to count-1: index={index}, count={self._count()}")
+        tick = <const tick_t*> (<whole_t*> self._s).data + index
+        return tick.timestamp_ns, tick.symbol_id, tick.price, tick.volume
+
+    def _times(self, uint64_t n):
+        if self._time_field is None:
+            raise ValueError(f"the records have no time field to search: dtype={self._dtype}")
+        return self._array(0, n)[self._time_field]
+
+    def query(self, start_ns=None, end_ns=None, symbol_id=None):
+        """Return the records of a time range, in the order in which they were appended.
+
+        Parameters
+        ----------
+        start_ns, end_ns : int, optional
+            ``start_ns <= time < end_ns`` in the unit of the time field (UNIX ns); None leaves that side open.
+        symbol_id : int, optional
+            Only this symbol.
+
+        Returns
+        -------
+        ndarray
+            Read-only. Without `symbol_id`, and where times rise, a view without a copy.
+
+        Raises
+        ------
+        ValueError
+            ``start_ns > end_ns``, a symbol outside 0..2**32-1, or records without such a field.
+
+        Notes
+        -----
+        Times that rise (each at least the one before) are searched by bisection. Where a time goes back, the answer is the same, found
+        through the least and greatest time of each block. The first query of an object looks at every time once
+        (about 1 ns each), later ones at new records only.
+
+        **Thread safety**: one thread per TickStore object.
+        """
+        cdef whole_t* s = <whole_t*> self._s
+        cdef uint64_t n = self._count()
+        cdef uint64_t flip, low = 0, high = n, first, key
+        cdef const unsigned char* base
+        cdef size_t stride = s.record_size
+        for name, value in (("start_ns", start_ns), ("end_ns", end_ns)):
+            if value is not None and not isinstance(value, (int, np.integer)):
+                raise TypeError(f"{name} must be an int: {name}={value!r}")
+        if start_ns is not None and end_ns is not None and start_ns > end_ns:
+            raise ValueError(f"start_ns must not be after end_ns: start_ns={start_ns}, end_ns={end_ns}")
+        if symbol_id is not None:
+            if "symbol_id" not in self._dtype.names:
+                raise ValueError(f"the records have no symbol_id: dtype={self._dtype}")
+            if not 0 <= symbol_id <= 0xFFFFFFFF:
+                raise ValueError(f"symbol_id must be from 0 to {0xFFFFFFFF}: symbol_id={symbol_id}")
+        if start_ns is not None or end_ns is not None:
+            times = self._times(n)
+            offset = self._dtype.fields[self._time_field][1]
+            signed = times.dtype.kind == "i"
+            flip = (<uint64_t> 1) << 63 if signed else 0
+            least, greatest = (-(1 << 63), (1 << 63) - 1) if signed else (0, (1 << 64) - 1)
+            # A bound outside the range of the field is no bound, or excludes everything.
+            start = None if start_ns is None or start_ns <= least else int(start_ns)
+            end = None if end_ns is None or end_ns > greatest else int(end_ns)
+            if (start is not None and start > greatest) or (end is not None and end <= least):
+                return self._array(0, 0)
+            base = s.data + <size_t> offset
+            index = self._index
+            if index.ordered and index.checked < n:
+                first = index.checked
+                with nogil:
+                    first = _first_disorder(base, stride, flip, first, n)
+                index.ordered = first == n
+                index.checked = n
+            if index.ordered:
+                if start is not None:
+                    key = <uint64_t> (start & 0xFFFFFFFFFFFFFFFF)
+                    low = _lower_bound(base, stride, flip, n, key ^ flip)
+                if end is not None:
+                    key = <uint64_t> (end & 0xFFFFFFFFFFFFFFFF)
+                    high = _lower_bound(base, stride, flip, n, key ^ flip)
+            else:
+                low, high = index.candidates(times, start, end)
+                found = self._array(low, high)
+                times = times[low:high]
+                mask = np.ones(len(times), bool)
+                if start is not None:
+                    mask &= times >= start
+                if end is not None:
+                    mask &= times < end
+                if symbol_id is not None:
+                    mask &= found["symbol_id"] == symbol_id
+                return _frozen_copy(found, mask)
+        found = self._array(low, max(low, high))
+        if symbol_id is None:
+            return found
+        return _frozen_copy(found, found["symbol_id"] == symbol_id)
+
+    def follow(self, start=0, *, timeout_s=None, double interval_s=0.001, max_records=None):
+        """Iterate over arrays of records as they are published.
+
+        Parameters
+        ----------
+        start : int, default 0
+            First record; negative counts from the end.
+        timeout_s : float, optional
+            End after so long without a new record; by default never.
+        interval_s : float, default 0.001
+            Pause between looks; 0 looks all the time.
+        max_records : int, optional
+            Largest array.
+
+        Yields
+        ------
+        ndarray
+            Read-only views, each going on where the one before ended.
+
+        Notes
+        -----
+        **Thread safety**: the writer may be in this or another process. Ctrl-C ends the wait.
+        """
+        if max_records is not None and max_records < 1:
+            raise ValueError(f"max_records must be at least 1: max_records={max_records}")
+        if interval_s < 0.0:
+            raise ValueError(f"interval_s must not be negative: interval_s={interval_s}")
+        position = start if start >= 0 else max(0, self._count() + start)
+        return self._follow(position, timeout_s, interval_s, max_records)
+
+    def _follow(self, position, timeout_s, interval_s, max_records):
+        waiting_since = time.monotonic()
+        while True:
+            count = self._count()
+            if count > position:
+                stop = count if max_records is None else min(count, position + max_records)
+                yield self._array(position, stop)
+                position = stop
+                waiting_since = time.monotonic()
+            else:
+                if timeout_s is not None and time.monotonic() - waiting_since >= timeout_s:
+                    return
+                time.sleep(interval_s)
+
+    # ---- looking after it
+
+    def verify(self):
+        """Check every block against its checksum.
+
+        Returns
+        -------
+        StoreReport
+            ``reason`` is empty where everything is as it was written.
+
+        Raises
+        ------
+        CorruptDataError
+            Never: damage is in the report. (Opening raises.)
+
+        Notes
+        -----
+        **Thread safety**: any thread, while the writer appends.
+        """
+        self._check_open()
+        self._count()
+        return self._scan(True)[1]
+
+    def info(self):
+        """Return what there is to know about the store, as a dict.
+
+        Returns
+        -------
+        dict
+            ``path``, ``mode``, ``version``, ``records``, ``record_size``, ``dtype``, ``time_field``, ``segment_records``,
+            ``segments``, ``block_records``, ``file_bytes``, ``created_ns``, ``segment_id``, ``salt``, ``schema_hash``, ``epoch`` (writers so
+            far), ``writer_pid`` (0: none), ``synced`` (records in the last checkpoint), ``sync``, ``recovery``.
+        """
+        cdef whole_t* s = <whole_t*> self._s
+        count = self._count()
+        return {
+            "path": self._path,
+            "mode": self._mode,
+            "version": f"{self._header['major']}.{self._header['minor']}",
+            "records": count,
+            "record_size": s.record_size,
+            "dtype": self._dtype,
+            "time_field": self._time_field,
+            "segment_records": s.segment_records,
+            "segments": s.segments,
+            "block_records": s.block_records,
+            "file_bytes": os.fstat(s.fd).st_size,
+            "created_ns": self._header["created_ns"],
+            "segment_id": self._header["segment_id"],
+            "salt": s.salt,
+            "schema_hash": self._header["schema_hash"],
+            "epoch": s.control.epoch,
+            "writer_pid": s.control.writer_pid,
+            "synced": fc_store_last_checkpoint(s).count,
+            "sync": self._sync_policy,
+            "recovery": self._recovery,
+        }
+
+    def __repr__(self):
+        state = f"{self._count()} records" if self._open else "closed"
+        return f"TickStore({self._path!r}, mode={self._mode!r}, {state})"
+
+    def _valid_runs(self):
+        # Arrays of the records of every valid block.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef uint64_t block, blocks, readable, word, first
+        blocks, readable, _ = self._extent()
+        for block in range(blocks):
+            word = load_acquire(fc_store_word(s, block))
+            first = block * s.block_records
+            if word >> 32 and word >> 32 <= s.block_records and first + (word >> 32) <= readable:
+                if fc_store_block_valid(s, block, word):
+                    yield self._array(first, first + (word >> 32))
+
+
+def _parts(segment_records, record_size):
+    # Bytes of the commit words and of the records of a segment.
+    words = segment_records // _block_records(record_size) * 8
+    return -(-words // _ALIGN) * _ALIGN, segment_records * record_size
+
+
+def _frozen_copy(records, mask):
+    found = records[mask]
+    found.flags.writeable = False
+    return found
+
+
+def _lost(report):
+    aside = f", kept in {report.kept_aside}" if report.kept_aside else ""
+    return (
+        f"{report.reason}: {report.records} records are valid ({report.valid_bytes} bytes), {report.dropped_records} records "
+        f"({report.dropped_bytes} bytes in the file) are dropped{aside}"
+    )
+
+
+def salvage(source, destination):
+    """Copy every block that matches its checksum into a new store; the damaged one is left as it is.
+
+    Parameters
+    ----------
+    source, destination : str or os.PathLike
+        A store that may be damaged anywhere but in its header; a path that does not exist.
+
+    Returns
+    -------
+    StoreReport
+        ``records`` copied and ``dropped_records`` that the store had published and that are lost.
+
+    Raises
+    ------
+    CorruptDataError, LayoutError
+        The header is damaged.
+    FileExistsError
+        `destination` exists.
+    """
+    cdef TickStore old, new
+    cdef uint64_t promised
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StoreWarning)  # the report says it
+        old = TickStore(source, "r", salvage=True)
+    with old:
+        damage = old.verify()
+        header = old._header
+        new = TickStore(destination, "x", old.dtype, segment_records=header["segment_records"], time_field=old._time_field)
+        with new:
+            for run in old._valid_runs():
+                new._append_array(run, False)
+            copied = new.count
+        lost = damage.records + damage.dropped_records - copied
+        size = old.dtype.itemsize
+        return StoreReport(copied, copied * size, lost, lost * size, damage.reason)
+
+
+@cython.final
+cdef class MemoryMappedDataStore:
+    """Keep ticks in a file with the calls of the replaced engine; the record count survives reopening.
+
+    Parameters
+    ----------
+    filename : str or os.PathLike
+        Created where it does not exist.
+    max_records : int, default 1,000,000
+        Ticks that the store accepts in all; all of them are allocated at the start.
+
+    Raises
+    ------
+    ValueError
+        If `max_records` is below 1.
+    OSError, LayoutError, StoreLockedError, CorruptDataError
+        As for `TickStore`.
+
+    Notes
+    -----
+    **Thread safety**: one thread writes.
+    """
+
+    cdef TickStore _store
+    cdef uint64_t _most
+
+    def __init__(self, filename, max_records=1_000_000):
+        if not 1 <= max_records < 1 << 40:
+            raise ValueError(f"max_records must be from 1 to 2**40: max_records={max_records}")
+        self._most = max_records
+        self._store = TickStore(filename, "a", TICK_DTYPE, segment_records=max_records, grow_ahead=False)
+        try:
+            if self._store._count() < self._most:
+                self._store.reserve(self._most - self._store._count())
+        except BaseException:
+            self._store.close()
+            raise
+
+    def write_tick(self, long long timestamp, long long symbol_id, double price, double volume):
+        """Append a tick; False when ``max_records`` are stored. Raises as `TickStore.append`."""
+        cdef TickStore store = self._store
+        cdef tick_t tick
+        if unlikely(
+            timestamp < 0
+            or <unsigned long long> symbol_id >= t.NO_SYMBOL
+            or not -INFINITY < price < INFINITY
+            or not 0.0 <= volume < INFINITY
+        ):
+            store._invalid(timestamp, symbol_id, price, volume)
+        if unlikely(store._s.count >= self._most):
+            store._check_open()
+            return False
+        tick.timestamp_ns = <uint64_t> timestamp
+        tick.symbol_id = <uint32_t> symbol_id
+        tick.pad = 0
+        tick.price = price
+        tick.volume = volume
+        if unlikely(store_append(store._s, &tick) != t.RESULT_OK):
+            store._append_slowly(&tick)
+        return True
+
+    def read_tick(self, long long index):
+        """Return tick `index` as ``(timestamp, symbol_id, price, volume)``, or None where there is none."""
+        if index < 0 or <uint64_t> index >= self._store._count():
+            return None
+        return self._store.read_tick(index)
+
+    @property
+    def record_count(self):
+        """Ticks stored (int)."""
+        return self._store._count()
+
+    @property
+    def store(self):
+        """The TickStore below, for views and queries."""
+        return self._store
+
+    def __len__(self):
+        return self._store._count()
+
+    def close(self):
+        """Flush and close; closing again does nothing."""
+        self._store.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
