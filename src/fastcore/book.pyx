@@ -26,7 +26,7 @@ from fastcore._types cimport (
 import numpy as np
 
 from fastcore.errors import RESULTS, raise_result
-from fastcore.records import EVENT_DTYPE, KINDS
+from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
 
@@ -47,6 +47,7 @@ cdef struct queue_row_t:
     int64_t size
     uint64_t stamp
 
+cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _RESULT_NAMES = {0: "ok"} | {code: name for code, (name, _) in RESULTS.items()}
 _MAX_ORDERS = 2**30
 _BROKEN = (
@@ -501,7 +502,7 @@ cdef class OrderBook:
         dict of str to int
             Events of this batch by result, as in `counts`.
         """
-        cdef cnp.ndarray a = check_events(events, "events", False)
+        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
         cdef const event_t* e = events_data(a)
         cdef Py_ssize_t n = a.shape[0]
         cdef uint64_t[32] before
@@ -526,8 +527,8 @@ cdef class OrderBook:
         int
             Quotes written.
         """
-        cdef cnp.ndarray a = check_events(events, "events", False)
-        cdef cnp.ndarray q = check_events(quotes, "quotes", True)
+        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+        cdef cnp.ndarray q = check_events(quotes, "quotes", True, _EVENT_DTYPES)
         cdef const event_t* e = events_data(a)
         cdef event_t* out = events_data(q)
         cdef Py_ssize_t n = a.shape[0]
@@ -557,7 +558,7 @@ cdef class OrderBook:
         ndarray of LEVEL_DTYPE, shape (m, 2, levels)
             Bids are [:, 0], asks [:, 1], best first; levels that do not exist have price NO_PRICE and size 0.
         """
-        cdef cnp.ndarray a = check_events(events, "events", False)
+        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
         cdef const event_t* e = events_data(a)
         cdef Py_ssize_t n = a.shape[0]
         if not 1 <= levels <= 1000:

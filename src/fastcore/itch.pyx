@@ -67,6 +67,7 @@ from fastcore._types cimport (
 import numpy as np
 
 from fastcore.errors import RESULTS, CorruptDataError, raise_result
+from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
 
@@ -78,6 +79,7 @@ LENGTHS = {
     "X": 23, "D": 19, "U": 35, "P": 44, "Q": 40, "B": 19, "I": 50, "N": 20, "O": 48,
 }
 
+cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 _MAX_MIDNIGHT_NS = 2**62
 
@@ -462,7 +464,7 @@ cdef class ItchDecoder:
             In strict mode, at the first malformed message. Attributes `offset` (in the whole stream, of the length
             prefix) and `events` (written to `out` before it).
         """
-        cdef cnp.ndarray a = check_events(out, "out", True)
+        cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
         cdef event_t* events = events_data(a)
         cdef size_t capacity = a.shape[0]
         cdef size_t consumed = 0
@@ -501,7 +503,7 @@ cdef class ItchDecoder:
             self._d.symbol_ids = <uint32_t*> fc_alloc(ITCH_LOCATES, sizeof(uint32_t))
             if self._d.symbol_ids == NULL:
                 raise MemoryError("no memory for the symbol ids of an ITCH decoder")
-            for i in range(ITCH_LOCATES):
+            for i in range(<uint32_t> ITCH_LOCATES):
                 self._d.symbol_ids[i] = i
         self._d.symbol_ids[at] = symbol_id
 
@@ -555,7 +557,7 @@ cdef class ItchDecoder:
         """The first 64 malformed messages: list of (offset of the length prefix, type letter, reason)."""
         return [
             (self._d.log[i].offset, chr(self._d.log[i].type), _RESULT_NAMES[self._d.log[i].code])
-            for i in range(min(self._d.total_errors, ITCH_ERROR_LOG))
+            for i in range(<int> min(self._d.total_errors, <uint64_t> ITCH_ERROR_LOG))
         ]
 
 
@@ -612,7 +614,7 @@ cdef class ItchEncoder:
         UnknownSymbolError
             A symbol_id beyond 65,535 or without a symbol.
         """
-        cdef cnp.ndarray a = check_events(events, "events", False)
+        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
         cdef const event_t* e = events_data(a)
         cdef Py_ssize_t n = a.shape[0]
         cdef Py_ssize_t i = 0
