@@ -1,0 +1,151 @@
+"""``hft replay`` and ``hft demo``: a day of ITCH messages through the compiled engine."""
+
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from hft import report
+from hft.config import Config, load
+from hft.feeds.itch import day_of, midnight_ns, open_itch
+from hft.replay import Summary, UnknownSymbolInFile
+from hft.replay import replay as run_replay
+
+from . import INTERRUPTED, STOPPED
+
+
+def options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that both commands have."""
+    for option in (
+        click.option("--strategy", type=click.Choice(["avellaneda", "none"]), help="Market maker, or books only."),
+        click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TOML file."),
+        click.option("--store", type=click.Path(dir_okay=False), help="Append the executions of the symbol to this tick store."),
+        click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
+        click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .html, .svg, .png or .pdf."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
+    )[::-1]:
+        command = option(command)
+    return command
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
+@click.option("--symbol", help="Symbol to trade; may be left out where the file lists only one.")
+@options
+def replay(
+    file: str,
+    symbol: str | None,
+    strategy: str | None,
+    config: Path | None,
+    store: str | None,
+    sample: int | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Replay FILE (NASDAQ ITCH 5.0, plain or gzip; - is the standard input) through book, market maker and venue."""
+    settings = load(config, symbol=symbol, strategy=strategy, store=store, sample_every=sample)
+    check_plot(plot)
+    with ExitStack() as stack:
+        if file == "-":
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".itch"))
+            shutil.copyfileobj(click.get_binary_stream("stdin"), copy)
+            copy.flush()
+            file = copy.name
+        day = settings.run.date or day_of(file)
+        bar = stack.enter_context(progress_bar())
+        task = bar.add_task(Path(file).name, total=None)
+        chunks = open_itch(file, progress=lambda done, total: bar.update(task, completed=done, total=total))
+        run(chunks, settings, "recorded", 0 if day is None else midnight_ns(day), plot, as_json, bar)
+
+
+@click.command()
+@click.option("--messages", type=click.IntRange(min=1_000), default=400_000, show_default=True, help="Length of the day.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Same seed, same day.")
+@options
+def demo(
+    messages: int,
+    seed: int,
+    strategy: str | None,
+    config: Path | None,
+    store: str | None,
+    sample: int | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes."""
+    from hft.feeds import synthetic
+
+    settings = load(config, strategy=strategy, store=store, sample_every=sample)
+    check_plot(plot)
+    if not as_json:
+        click.echo("Making a synthetic day: no real market, nothing to conclude about profit.", err=True)
+    with progress_bar() as bar:
+        chunks = synthetic.chunks(messages=messages, seed=seed)
+        run(chunks, settings, "synthetic", 0, plot, as_json, bar)
+
+
+def check_plot(path: Path | None) -> None:
+    """Refuse a picture that cannot be drawn before the run, not after it."""
+    if path is not None:
+        try:
+            report.check_plot(path)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+
+
+def progress_bar() -> Progress:
+    """Return a progress bar on stderr; silent where that is no terminal."""
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+def run(
+    chunks: Iterable[memoryview | bytes],
+    settings: Config,
+    data: str,
+    midnight: int,
+    plot: Path | None,
+    as_json: bool,
+    bar: Progress,
+) -> None:
+    """Run, print what was done, and leave with the exit code that says how it ended."""
+
+    def show(summary: Summary) -> None:
+        bar.stop()
+        if as_json:
+            click.echo(json.dumps(summary.to_json()))
+        else:
+            console = Console(file=sys.stdout)
+            console.print(report.table(summary))
+            if summary.latency_ns:
+                console.print()
+                console.print(report.latency_table(summary))
+        if plot is not None:
+            report.plot(summary, plot)
+
+    try:
+        summary = run_replay(chunks, settings, data=data, midnight_ns=midnight, partial=show)
+    except UnknownSymbolInFile as error:
+        raise click.UsageError(str(error)) from None
+    show(summary)
+    context = click.get_current_context()
+    if summary.interrupted:
+        context.exit(INTERRUPTED)
+    if summary.stopped:
+        context.exit(STOPPED)

@@ -1,0 +1,200 @@
+"""Configuration: frozen typed structs, from TOML and the environment, validated with the path of what is wrong.
+
+Order of precedence: command line, environment (``HFT_<SECTION>_<KEY>``), TOML file, default. The defaults of the market
+maker suit a liquid share of some hundred USD, quoted in 1/10,000 USD.
+"""
+
+import datetime
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+TICKS_PER_USD = 10_000  # ITCH prices
+
+Positive = Annotated[float, Meta(gt=0.0, lt=1e12)]
+NotNegative = Annotated[float, Meta(ge=0.0, lt=1e12)]
+Count = Annotated[int, Meta(ge=1, le=2**40)]
+
+
+class ConfigError(Exception):
+    """A configuration file, or a value in it or in the environment, is not valid; says where."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the sections: frozen, by keyword only, unknown keys are errors."""
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and not -1e300 < value < 1e300:
+                raise ValueError(f"{name} must be finite: {name}={value}")
+
+
+class Run(Section):
+    """What is run.
+
+    Attributes
+    ----------
+    symbol : str, optional
+        Chosen symbol; may be left out where the file lists only one.
+    strategy : {"avellaneda", "none"}
+        Market maker, or books only.
+    store : str, optional
+        Path of a tick store that receives the executions of the symbol.
+    date : date, optional
+        Day of the recording, for absolute times; by default the one in the name of the file, if any.
+    sample_every : int
+        Latencies of one message in so many; 1 every message, 0 none.
+    curve_interval_s : float
+        Distance of the points of the equity curve, exchange time.
+    skip_malformed : bool
+        Count malformed messages and go on, instead of stopping with exit code 4.
+    """
+
+    symbol: Annotated[str, Meta(min_length=1, max_length=8)] | None = None
+    strategy: Literal["avellaneda", "none"] = "avellaneda"
+    store: str | None = None
+    date: datetime.date | None = None
+    sample_every: Annotated[int, Meta(ge=0, le=2**40)] = 128
+    curve_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
+    skip_malformed: bool = False
+
+
+class MarketMaker(Section):
+    """Avellaneda-Stoikov quotes with a rolling horizon.
+
+    Attributes
+    ----------
+    risk_aversion_per_usd : float
+        gamma: how strongly the inventory (in orders) moves the quotes.
+    fill_decay_per_usd : float
+        k: how fast the rate of fills decays with the distance from the middle price.
+    horizon_s : float
+        Time over which inventory is a risk.
+    order_shares : int
+        Size of every order, and the unit in which inventory is counted.
+    inventory_limit_shares : int
+        No bid at this position and above, no ask at its negative and below.
+    min_spread_usd : float
+        Floor of the quoted spread.
+    volatility_usd_per_sqrt_s : float
+        Volatility of the middle price until the estimate has its first return.
+    volatility_half_life_s : float
+        Half-life of the estimate; 0 keeps the value above.
+    volatility_interval_s : float
+        Distance of the prices that the estimate uses.
+    """
+
+    risk_aversion_per_usd: Positive = 0.5
+    fill_decay_per_usd: Positive = 20.0
+    horizon_s: Positive = 60.0
+    order_shares: Count = 100
+    inventory_limit_shares: Count = 1_000
+    min_spread_usd: NotNegative = 0.02
+    volatility_usd_per_sqrt_s: Positive = 0.02
+    volatility_half_life_s: NotNegative = 300.0
+    volatility_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
+
+
+class Limits(Section):
+    """Pre-trade limits, and the loss that stops a run.
+
+    Attributes
+    ----------
+    max_order_shares : int
+    max_position_shares : int
+        In the worst case, with all open orders of a side filled.
+    price_collar_usd : float
+        Largest distance of an order from the middle price.
+    max_loss_usd : float, optional
+        A loss beyond it pulls all orders and ends the run with exit code 5.
+    """
+
+    max_order_shares: Count = 1_000
+    max_position_shares: Annotated[int, Meta(ge=0, le=2**40)] = 1_200
+    price_collar_usd: NotNegative = 2.0
+    max_loss_usd: NotNegative | None = None
+
+
+class Fees(Section):
+    """Fees per share, whole multiples of 0.0001 USD; a rebate is negative.
+
+    Attributes
+    ----------
+    maker_usd_per_share, taker_usd_per_share : float
+        For fills of orders that waited, and of orders that took.
+    """
+
+    maker_usd_per_share: Annotated[float, Meta(gt=-100.0, lt=100.0)] = 0.0
+    taker_usd_per_share: Annotated[float, Meta(gt=-100.0, lt=100.0)] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.__struct_fields__:
+            ticks = getattr(self, name) * TICKS_PER_USD
+            if abs(ticks - round(ticks)) > 1e-6:
+                raise ValueError(f"{name} must be a whole multiple of {1 / TICKS_PER_USD} USD: {name}={getattr(self, name)}")
+
+
+class Config(Section):
+    """All sections of a configuration file: ``[run]``, ``[market_maker]``, ``[limits]``, ``[fees]``."""
+
+    run: Run = Run()
+    market_maker: MarketMaker = MarketMaker()
+    limits: Limits = Limits()
+    fees: Fees = Fees()
+
+
+def load(path: Path | None = None, environment: Mapping[str, str] | None = None, **run: Any) -> Config:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path : Path, optional
+        TOML file.
+    environment : mapping, optional
+        ``HFT_<SECTION>_<KEY>`` in it override the file; ``os.environ`` by default.
+    **run
+        Keys of the section ``run`` from the command line; None where not given.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        With the file or variable, the rule, and the path of the key.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    if path is not None:
+        try:
+            with open(path, "rb") as file:
+                sections = tomllib.load(file)
+            msgspec.convert(sections, Config)
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+            raise ConfigError(f"{path}: {error}") from None
+    for section, struct in _sections().items():
+        for key in struct.__struct_fields__:
+            variable = f"HFT_{section}_{key}".upper()
+            text = (os.environ if environment is None else environment).get(variable)
+            if text:
+                sections.setdefault(section, {})[key] = text
+                try:
+                    msgspec.convert({key: text}, struct, strict=False)
+                except msgspec.ValidationError as error:
+                    raise ConfigError(f"environment variable {variable}: {error}") from None
+    sections.setdefault("run", {}).update({key: value for key, value in run.items() if value is not None})
+    try:
+        return msgspec.convert(sections, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _sections() -> dict[str, type[Section]]:
+    return {field.name: field.type for field in msgspec.structs.fields(Config)}
