@@ -97,11 +97,10 @@ def replaced_tables(package: ModuleType, rows: list[dict[str, Any]], facts: list
 def plot(report: dict[str, Any], path: Path) -> None:
     """Write the ratios of a report as a bar chart, logarithmic: how many times longer than the compiled core."""
     try:
-        import matplotlib
+        importlib.import_module("matplotlib").use("Agg")
     except ImportError:
-        raise click.UsageError("--plot needs matplotlib: pip install matplotlib") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+        raise click.UsageError("--plot needs matplotlib: pip install 'hft-fastcore[plot]'") from None
+    pyplot: Any = importlib.import_module("matplotlib.pyplot")
 
     rows = [r for r in report["rows"] if r["ratio"] is not None and r["impl"] != "fastcore"][::-1]
     figure, axes = pyplot.subplots(figsize=(10, 1 + 0.2 * len(rows)), layout="constrained")
