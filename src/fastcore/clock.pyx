@@ -18,6 +18,8 @@ cimport cython
 from libc.math cimport ceil
 from libc.stdint cimport int64_t, uint64_t
 
+from fastcore._integers cimport as_int64
+
 
 cdef extern from "fc_cpu.h" nogil:
     bint fc_cpu_has_invariant_tsc()
@@ -143,7 +145,7 @@ def ticks():
     return clock_ticks()
 
 
-def ticks_to_ns(int64_t difference):
+def ticks_to_ns(difference):
     """Convert a difference of two `ticks` to nanoseconds.
 
     Parameters
@@ -158,14 +160,16 @@ def ticks_to_ns(int64_t difference):
 
     Raises
     ------
+    TypeError
+        If `difference` is not an integer.
     OverflowError
-        If `difference` does not fit into 64 bits.
+        If it does not fit into 64 bits.
 
     Notes
     -----
     **Thread safety**: any thread; `calibrate` in another thread changes the rate between two calls.
     """
-    return clock_ticks_to_ns(<uint64_t> difference)
+    return clock_ticks_to_ns(<uint64_t> as_int64(difference))
 
 
 def ticks_per_second():

@@ -53,6 +53,8 @@ cdef inline void histogram_record(histogram_t* h, int64_t value) noexcept nogil:
 cdef class Histogram:
     cdef histogram_t* _h
     cdef histogram_t _histogram
+    cdef int _configure(self, int64_t lowest, int64_t highest, int64_t digits) except -1
+    cdef int64_t _record_corrected(self, int64_t value, int64_t interval) except -1
     cdef int _add(self, int64_t value, int64_t count) except -1
     cdef int64_t _value_at(self, int64_t index) noexcept nogil
     cdef double _mean(self) noexcept nogil
@@ -87,3 +89,4 @@ cdef class LatencyMonitor:
     cdef latencies_t _m
     cdef Histogram _distribution
     cdef histogram_t* _h    # of _distribution, so that the hot call follows one pointer
+    cdef int _configure(self, int64_t capacity, digits) except -1

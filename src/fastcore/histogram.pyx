@@ -35,6 +35,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastcore._integers cimport as_int64
 from fastcore._types cimport fc_alloc, fc_free
 
 from fastcore.errors import CorruptDataError
@@ -55,7 +56,7 @@ cdef int64_t* _int64_data(values, str name) except? NULL:
     if not isinstance(values, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array of int64: type={type(values).__name__}")
     array = values
-    if cnp.PyArray_TYPE(array) != cnp.NPY_INT64 and array.dtype != np.dtype(np.int64):
+    if not (cnp.PyArray_TYPE(array) == cnp.NPY_INT64 and cnp.PyArray_ISNOTSWAPPED(array)) and array.dtype != np.dtype(np.int64):
         raise TypeError(f"{name} must be a NumPy array of int64: dtype={array.dtype}")
     if cnp.PyArray_NDIM(array) != 1 or not cnp.PyArray_ISCARRAY_RO(array):
         raise ValueError(f"{name} must be one-dimensional, C-contiguous and aligned: shape={values.shape} strides={values.strides}")
@@ -113,7 +114,10 @@ cdef class Histogram:
     **Thread safety**: one thread records. Another may read at the same time and sees each bucket old or new.
     """
 
-    def __cinit__(self, int64_t lowest=1, int64_t highest=3_600_000_000_000, int digits=3):
+    def __cinit__(self, lowest=1, highest=3_600_000_000_000, digits=3):
+        self._configure(as_int64(lowest), as_int64(highest), as_int64(digits))
+
+    cdef int _configure(self, int64_t lowest, int64_t highest, int64_t digits) except -1:
         cdef histogram_t* h = &self._histogram
         cdef int64_t steps = 1, reach
         cdef int64_t rows = 1
@@ -137,11 +141,12 @@ cdef class Histogram:
             reach <<= 1         # below 2**63: highest is below 2**62
             rows += 1
         h.counts_length = (rows + 1) << h.half_magnitude
-        h.lowest, h.highest, h.digits = lowest, highest, digits
+        h.lowest, h.highest, h.digits = lowest, highest, <int> digits
         h.counts = <int64_t*> fc_alloc(<size_t> h.counts_length, sizeof(int64_t))
         if h.counts == NULL:
             raise MemoryError(f"the counters must fit into memory: bytes={8 * h.counts_length}")
         self._h = h
+        return 0
 
     def __dealloc__(self):
         if self._histogram.counts != NULL:
@@ -193,7 +198,7 @@ cdef class Histogram:
     def negative(self):
         return self._h.negative
 
-    def record(self, int64_t value):
+    def record(self, value):
         """Count a value.
 
         Parameters
@@ -210,11 +215,12 @@ cdef class Histogram:
         -----
         **Thread safety**: one thread at a time.
         """
-        if unlikely(<uint64_t> value > <uint64_t> self._histogram.highest):
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={value}")
-        histogram_record(&self._histogram, value)
+        cdef int64_t v = as_int64(value)
+        if unlikely(<uint64_t> v > <uint64_t> self._histogram.highest):
+            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+        histogram_record(&self._histogram, v)
 
-    def record_count(self, int64_t value, int64_t count):
+    def record_count(self, value, count):
         """Count a value several times.
 
         Parameters
@@ -235,13 +241,15 @@ cdef class Histogram:
         -----
         **Thread safety**: one thread at a time.
         """
-        if <uint64_t> value > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={value}")
-        if count < 0:
-            raise ValueError(f"count must not be negative: count={count}")
-        self._add(value, count)
+        cdef int64_t v = as_int64(value)
+        cdef int64_t n = as_int64(count)
+        if <uint64_t> v > <uint64_t> self._h.highest:
+            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+        if n < 0:
+            raise ValueError(f"count must not be negative: count={n}")
+        self._add(v, n)
 
-    def record_many(self, values not None, int64_t expected_interval=0):
+    def record_many(self, values not None, expected_interval=0):
         """Count every value of an array.
 
         Parameters
@@ -266,23 +274,24 @@ cdef class Histogram:
         cdef Py_ssize_t i, n = cnp.PyArray_DIM(values, 0)
         cdef histogram_t* h = self._h
         cdef uint64_t worst = 0
-        if expected_interval < 0:
-            raise ValueError(f"expected_interval must not be negative: expected_interval={expected_interval}")
+        cdef int64_t interval = as_int64(expected_interval)
+        if interval < 0:
+            raise ValueError(f"expected_interval must not be negative: expected_interval={interval}")
         with nogil:
             for i in range(n):      # negative values are the largest of all here
                 worst = worst if <uint64_t> data[i] <= worst else <uint64_t> data[i]
         if worst > <uint64_t> h.highest:
             i = int(np.argmax(values.view(np.uint64) > np.uint64(h.highest)))
             raise ValueError(f"value must be in [0, {h.highest}]: index={i} value={data[i]}")
-        if expected_interval:
+        if interval:
             for i in range(n):
-                self.record_corrected(data[i], expected_interval)
+                self._record_corrected(data[i], interval)
         else:
             with nogil:
                 for i in range(n):
                     histogram_record(h, data[i])
 
-    def record_corrected(self, int64_t value, int64_t expected_interval):
+    def record_corrected(self, value, expected_interval):
         """Count a value, and the ones that a stalled measurement omitted.
 
         A loop that should measure every `expected_interval` and meets a stall of `value` takes one sample where it should have
@@ -311,25 +320,30 @@ cdef class Histogram:
 
         **Thread safety**: one thread at a time.
         """
-        cdef int64_t missing, left, run, total
-        if <uint64_t> value > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={value}")
-        if expected_interval < 0:
-            raise ValueError(f"expected_interval must not be negative: expected_interval={expected_interval}")
-        total = value // expected_interval if 0 < expected_interval < value else 1
+        cdef int64_t v = as_int64(value), interval = as_int64(expected_interval)
+        if <uint64_t> v > <uint64_t> self._h.highest:
+            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+        if interval < 0:
+            raise ValueError(f"expected_interval must not be negative: expected_interval={interval}")
+        return self._record_corrected(v, interval)
+
+    cdef int64_t _record_corrected(self, int64_t value, int64_t interval) except -1:
+        # Both in range.
+        cdef int64_t missing, left, run
+        cdef int64_t total = value // interval if 0 < interval < value else 1
         if total > INT64_MAX - self._h.count:
             raise OverflowError(f"the number of values must stay below 2**63: count={self._h.count} added={total}")
         self._add(value, 1)
-        missing, left = value - expected_interval, total - 1
+        missing, left = value - interval, total - 1
         while left > 0:     # a bucket at a time: a short interval must not take a loop of billions
-            run = (missing - _lowest_equivalent(self._h, missing)) // expected_interval + 1
+            run = (missing - _lowest_equivalent(self._h, missing)) // interval + 1
             run = run if run < left else left
             self._add(missing, run)
-            missing -= run * expected_interval
+            missing -= run * interval
             left -= run
         return total
 
-    def count_at(self, int64_t value):
+    def count_at(self, value):
         """Return how many recorded values share the bucket of `value`.
 
         Parameters
@@ -351,11 +365,12 @@ cdef class Histogram:
         -----
         **Thread safety**: any thread.
         """
-        if <uint64_t> value > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={value}")
-        return self._h.counts[histogram_index(self._h, value)]
+        cdef int64_t v = as_int64(value)
+        if <uint64_t> v > <uint64_t> self._h.highest:
+            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+        return self._h.counts[histogram_index(self._h, v)]
 
-    def equivalent(self, int64_t value):
+    def equivalent(self, value):
         """Return the range of values that the histogram cannot tell from `value`.
 
         Parameters
@@ -377,10 +392,11 @@ cdef class Histogram:
         -----
         **Thread safety**: any thread.
         """
+        cdef int64_t v = as_int64(value)
         cdef int64_t low
-        if <uint64_t> value > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={value}")
-        low = _lowest_equivalent(self._h, value)
+        if <uint64_t> v > <uint64_t> self._h.highest:
+            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+        low = _lowest_equivalent(self._h, v)
         return low, low + _step(self._h, low) - 1
 
     @property
@@ -774,7 +790,10 @@ cdef class LatencyMonitor:
     **Thread safety**: one thread records; another may read and sees each number old or new.
     """
 
-    def __cinit__(self, int64_t capacity=100_000, int digits=3):
+    def __cinit__(self, capacity=100_000, digits=3):
+        self._configure(as_int64(capacity), digits)
+
+    cdef int _configure(self, int64_t capacity, digits) except -1:
         if not 1 <= capacity <= <int64_t> 1 << 32:
             raise ValueError(f"capacity must be in [1, 2**32]: capacity={capacity}")
         self._distribution = Histogram(digits=digits)
@@ -784,6 +803,7 @@ cdef class LatencyMonitor:
         self._m.buckets = <int64_t*> fc_alloc(1000, sizeof(int64_t))
         if self._m.ring == NULL or self._m.buckets == NULL:
             raise MemoryError(f"the latencies must fit into memory: bytes={8 * capacity}")
+        return 0
 
     def __dealloc__(self):
         if self._m.ring != NULL:
@@ -794,7 +814,7 @@ cdef class LatencyMonitor:
     def __repr__(self):
         return f"<LatencyMonitor count={self.count} negative={self.negative} p50={self.percentile(50.0)} p99={self.percentile(99.0)} ns>"
 
-    def record_latency(self, int64_t start_ns, int64_t end_ns):
+    def record_latency(self, start_ns, end_ns):
         """Record the time between two time stamps.
 
         Parameters
@@ -812,7 +832,7 @@ cdef class LatencyMonitor:
         **Thread safety**: one thread at a time.
         """
         cdef int64_t latency_ns
-        if unlikely(fc_sub_overflow(end_ns, start_ns, &latency_ns)):
+        if unlikely(fc_sub_overflow(as_int64(end_ns), as_int64(start_ns), &latency_ns)):
             raise OverflowError(f"the latency must fit into 64 bits: start_ns={start_ns} end_ns={end_ns}")
         latencies_record(&self._m, self._h, latency_ns)
 

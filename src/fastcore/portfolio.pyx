@@ -20,6 +20,7 @@ from libc.stdint cimport int8_t, int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastcore cimport _types as t
+from fastcore._integers cimport as_int64
 from fastcore._types cimport NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_OK, event_t, fc_alloc, fc_free
 
 from fastcore.records import EVENT_DTYPE
@@ -33,7 +34,7 @@ POSITION_DTYPE = np.dtype([(name, np.int64) for name in _FIELDS])
 assert POSITION_DTYPE.itemsize == sizeof(position_t)
 
 
-cdef int _raise(int result, str prefix, int side, int64_t price_ticks, int64_t size_lots, int64_t fee) except -1:
+cdef int _raise(int result, str prefix, int64_t side, int64_t price_ticks, int64_t size_lots, int64_t fee) except -1:
     if result == RESULT_BAD_SIZE:
         if side != t.BUY and side != t.SELL:
             raise ValueError(f"side must be 1 (buy) or -1 (sell): {prefix}side={side}")
@@ -45,13 +46,15 @@ cdef int _raise(int result, str prefix, int side, int64_t price_ticks, int64_t s
     )
 
 
-cdef inline int8_t _narrow(int side) noexcept nogil:
+cdef int _fill(position_t* p, str prefix, side, price_ticks, size_lots, fee) except -1:
+    cdef int64_t s = as_int64(side), price = as_int64(price_ticks), size = as_int64(size_lots), f = as_int64(fee)
     # A side such as 257 must not become 1.
-    return <int8_t> side if -1 <= side <= 1 else 0
+    cdef int result = position_fill_fee(p, <int8_t> s if -1 <= s <= 1 else 0, price, size, f)
+    return 0 if result == RESULT_OK else _raise(result, prefix, s, price, size, f)
 
 
 cdef int64_t _checked_mark(mark_ticks) except? -1:
-    cdef int64_t mark = mark_ticks
+    cdef int64_t mark = as_int64(mark_ticks)
     if mark <= 0:
         raise ValueError(f"mark_ticks must be at least 1: mark_ticks={mark}")
     return mark
@@ -146,13 +149,13 @@ cdef class Position:
     def average_price(self):
         return position_average_price(&self._p) if self._p.position_lots else None
 
-    def fill(self, int side, int64_t price_ticks, int64_t size_lots, int64_t fee=0):
+    def fill(self, side, price_ticks, size_lots, fee=0):
         """Account a fill.
 
         Parameters
         ----------
         side : int
-            1 when we bought, -1 when we sold.
+            1 when we bought, -1 when we sold. A float is a `TypeError`, for any argument.
         price_ticks : int
             Price, at least 1.
         size_lots : int
@@ -171,9 +174,7 @@ cdef class Position:
         -----
         **Thread safety**: one thread at a time.
         """
-        cdef int result = position_fill_fee(&self._p, _narrow(side), price_ticks, size_lots, fee)
-        if unlikely(result != RESULT_OK):
-            _raise(result, "", side, price_ticks, size_lots, fee)
+        _fill(&self._p, "", side, price_ticks, size_lots, fee)
 
     def unrealised(self, mark_ticks):
         """Return the profit of the open lots at a price.
@@ -259,16 +260,16 @@ cdef class Portfolio:
     **Thread safety**: one thread writes.
     """
 
-    def __cinit__(self, int64_t capacity):
-        cdef int64_t i
-        if not 1 <= capacity < <int64_t> 1 << 32:
-            raise ValueError(f"capacity must be in [1, 2**32): capacity={capacity}")
-        self._positions = <position_t*> fc_alloc(<size_t> capacity, sizeof(position_t))
-        self._marks = <int64_t*> fc_alloc(<size_t> capacity, sizeof(int64_t))
+    def __cinit__(self, capacity):
+        cdef int64_t i, n = as_int64(capacity)
+        if not 1 <= n < <int64_t> 1 << 32:
+            raise ValueError(f"capacity must be in [1, 2**32): capacity={n}")
+        self._positions = <position_t*> fc_alloc(<size_t> n, sizeof(position_t))
+        self._marks = <int64_t*> fc_alloc(<size_t> n, sizeof(int64_t))
         if self._positions == NULL or self._marks == NULL:
-            raise MemoryError(f"the positions must fit into memory: capacity={capacity}")
-        self.capacity = capacity
-        for i in range(capacity):
+            raise MemoryError(f"the positions must fit into memory: capacity={n}")
+        self.capacity = n
+        for i in range(n):
             self._marks[i] = NO_PRICE
 
     def __dealloc__(self):
@@ -285,13 +286,13 @@ cdef class Portfolio:
             raise IndexError(f"symbol_id must be in [0, {self.capacity}): symbol_id={symbol_id}")
         return &self._positions[symbol_id]
 
-    def __getitem__(self, int64_t symbol_id):
+    def __getitem__(self, symbol_id):
         """A copy of one position."""
         cdef Position copy = Position()
-        copy._p = self._at(symbol_id)[0]
+        copy._p = self._at(as_int64(symbol_id))[0]
         return copy
 
-    def fill(self, int64_t symbol_id, int side, int64_t price_ticks, int64_t size_lots, int64_t fee=0):
+    def fill(self, symbol_id, side, price_ticks, size_lots, fee=0):
         """Account a fill; see `Position.fill`.
 
         Parameters
@@ -312,9 +313,8 @@ cdef class Portfolio:
         -----
         **Thread safety**: one thread at a time.
         """
-        cdef int result = position_fill_fee(self._at(symbol_id), _narrow(side), price_ticks, size_lots, fee)
-        if unlikely(result != RESULT_OK):
-            _raise(result, f"symbol_id={symbol_id} ", side, price_ticks, size_lots, fee)
+        cdef int64_t i = as_int64(symbol_id)
+        _fill(self._at(i), f"symbol_id={i} ", side, price_ticks, size_lots, fee)
 
     def apply(self, events not None):
         """Account every event of kind ``fill``; other kinds are passed over.
@@ -364,7 +364,7 @@ cdef class Portfolio:
                 applied += 1
         return applied
 
-    def mark(self, int64_t symbol_id, mark_ticks):
+    def mark(self, symbol_id, mark_ticks):
         """Set the price at which the open lots of one instrument are valued.
 
         Parameters
@@ -385,10 +385,11 @@ cdef class Portfolio:
         -----
         **Thread safety**: one thread at a time.
         """
-        self._at(symbol_id)
-        self._marks[symbol_id] = _checked_mark(mark_ticks)
+        cdef int64_t i = as_int64(symbol_id)
+        self._at(i)
+        self._marks[i] = _checked_mark(mark_ticks)
 
-    def unrealised(self, int64_t symbol_id):
+    def unrealised(self, symbol_id):
         """Return the profit of the open lots of one instrument at its mark.
 
         Parameters
@@ -412,10 +413,11 @@ cdef class Portfolio:
         -----
         **Thread safety**: any thread.
         """
-        cdef position_t* p = self._at(symbol_id)
-        if p.position_lots and self._marks[symbol_id] == NO_PRICE:
-            raise ValueError(f"an open position must have a mark: symbol_id={symbol_id} position_lots={p.position_lots}")
-        return _unrealised(p, self._marks[symbol_id])
+        cdef int64_t i = as_int64(symbol_id)
+        cdef position_t* p = self._at(i)
+        if p.position_lots and self._marks[i] == NO_PRICE:
+            raise ValueError(f"an open position must have a mark: symbol_id={i} position_lots={p.position_lots}")
+        return _unrealised(p, self._marks[i])
 
     def to_numpy(self):
         """Return all positions.

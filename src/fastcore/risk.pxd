@@ -79,6 +79,5 @@ cdef inline int risk_gate(
 cdef class RiskLimits:
     cdef risk_gate_t _gate
     cdef int _judge(
-        self, int side, int64_t price_ticks, int64_t size_lots, int64_t position_lots, int64_t open_buy_lots,
-        int64_t open_sell_lots, reference_ticks,
+        self, side, price_ticks, size_lots, position_lots, open_buy_lots, open_sell_lots, reference_ticks
     ) except -1

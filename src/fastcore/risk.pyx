@@ -10,6 +10,8 @@ cimport cython
 from libc.stdint cimport int8_t, int64_t
 from libc.string cimport memset
 
+from fastcore._integers cimport as_int64
+
 from fastcore.errors import RESULTS, raise_result
 
 __all__ = ["RiskLimits"]
@@ -20,7 +22,7 @@ cdef int64_t _limit(value, str name, int64_t lowest) except? -2:
     cdef int64_t limit
     if value is None:
         return -1
-    limit = value
+    limit = as_int64(value)
     if limit < lowest:
         raise ValueError(f"{name} must be at least {lowest}, or None: {name}={limit}")
     return limit
@@ -106,23 +108,21 @@ cdef class RiskLimits:
         return {RESULTS[i][0]: self._gate.by_result[i] for i in range(1, RISK_REASONS) if self._gate.by_result[i]}
 
     cdef int _judge(
-        self, int side, int64_t price_ticks, int64_t size_lots, int64_t position_lots, int64_t open_buy_lots,
-        int64_t open_sell_lots, reference_ticks,
+        self, side, price_ticks, size_lots, position_lots, open_buy_lots, open_sell_lots, reference_ticks
     ) except -1:
-        cdef int64_t reference = NO_PRICE if reference_ticks is None else reference_ticks
-        if side != BUY and side != SELL:
-            raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
-        if open_buy_lots < 0 or open_sell_lots < 0:
-            raise ValueError(
-                f"open quantities must not be negative: open_buy_lots={open_buy_lots} open_sell_lots={open_sell_lots}"
-            )
+        cdef int64_t s = as_int64(side), open_buy = as_int64(open_buy_lots), open_sell = as_int64(open_sell_lots)
+        cdef int64_t reference = NO_PRICE if reference_ticks is None else as_int64(reference_ticks)
+        if s != BUY and s != SELL:
+            raise ValueError(f"side must be 1 (buy) or -1 (sell): side={s}")
+        if open_buy < 0 or open_sell < 0:
+            raise ValueError(f"open quantities must not be negative: open_buy_lots={open_buy} open_sell_lots={open_sell}")
         return risk_gate(
-            &self._gate, <int8_t> side, price_ticks, size_lots, position_lots, open_buy_lots, open_sell_lots, reference
+            &self._gate, <int8_t> s, as_int64(price_ticks), as_int64(size_lots), as_int64(position_lots), open_buy, open_sell,
+            reference,
         )
 
     def check(
-        self, int side, int64_t price_ticks, int64_t size_lots, int64_t position_lots=0, int64_t open_buy_lots=0,
-        int64_t open_sell_lots=0, reference_ticks=None,
+        self, side, price_ticks, size_lots, position_lots=0, open_buy_lots=0, open_sell_lots=0, reference_ticks=None
     ):
         """Judge an order, and count the outcome.
 
@@ -157,8 +157,7 @@ cdef class RiskLimits:
         return self._judge(side, price_ticks, size_lots, position_lots, open_buy_lots, open_sell_lots, reference_ticks)
 
     def require(
-        self, int side, int64_t price_ticks, int64_t size_lots, int64_t position_lots=0, int64_t open_buy_lots=0,
-        int64_t open_sell_lots=0, reference_ticks=None,
+        self, side, price_ticks, size_lots, position_lots=0, open_buy_lots=0, open_sell_lots=0, reference_ticks=None
     ):
         """Judge an order as `check` does, and raise when it breaks a rule.
 

@@ -64,7 +64,7 @@ class Histogram:
         if count > _LIMIT - self.count:
             raise OverflowError(f"the number of values must stay below 2**63: count={self.count} added={count}")
         if count:
-            self._counts[self.equivalent(value)[0]] += count
+            self._counts[self._range(value)[0]] += count
 
     @property
     def count(self) -> int:
@@ -79,10 +79,10 @@ class Histogram:
     @property
     def max(self) -> int:
         """Highest value of the last used bucket."""
-        return self.equivalent(max(self._counts))[1] if self._counts else 0
+        return self._range(max(self._counts))[1] if self._counts else 0
 
     def _middle(self, value: int) -> int:
-        low, high = self.equivalent(value)
+        low, high = self._range(value)
         return low + (high - low + 1) // 2
 
     @property
@@ -141,7 +141,9 @@ class Histogram:
 
     def equivalent(self, value: int) -> tuple[int, int]:
         """Return the lowest and the highest value that share a bucket with `value`."""
-        self._checked(value)
+        return self._range(self._checked(value))
+
+    def _range(self, value: int) -> tuple[int, int]:
         shift = self._shift(value)
         low = value >> shift << shift
         return low, low + (1 << shift) - 1
@@ -155,7 +157,7 @@ class Histogram:
         for value in sorted(self._counts):
             total += self._counts[value]
             if total >= rank:
-                return self.equivalent(value)[1] if p > 0.0 else value
+                return self._range(value)[1] if p > 0.0 else value
         return 0
 
     def percentiles(self, ps: Iterable[float] = (50.0, 90.0, 99.0, 99.9, 99.99, 100.0)) -> dict[float, int]:
