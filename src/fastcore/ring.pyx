@@ -139,7 +139,7 @@ cdef bytes _check_name(object name):
     if not isinstance(name, str):
         raise TypeError(f"name must be str: name={name!r}")
     if not _NAME.fullmatch(name):
-        raise ValueError(f"name must be 1 to 200 letters, digits, '_', '-' and '.', not starting with '.' or '-': name={name!r}")
+        raise ValueError(f"name must be 1 to 200 letters, digits, '_', '-', '.', not starting with '.' or '-': name={name!r}")
     return name.encode()
 
 
@@ -256,6 +256,10 @@ atexit.register(_unlink_at_exit)
 
 cdef class _Handle:
     """Memory, roles and waiting, common to the rings."""
+
+    def __cinit__(self, *arguments, **keywords):
+        if type(self) is _Handle:
+            raise TypeError("use RingBuffer or BroadcastRing")
 
     def __dealloc__(self):
         if self._ring != NULL:
@@ -1341,7 +1345,7 @@ cdef class BroadcastRing(_Handle):
             nobody = 0
             if load_relaxed(&c[i].owner) == 0 and compare_exchange(&c[i].owner, &nobody, self._identity):
                 broadcast_join(r, &c[i], start == "latest")
-                made = BroadcastConsumer.__new__(BroadcastConsumer)
+                made = BroadcastConsumer.__new__(BroadcastConsumer, _ATTACH)
                 made._broadcast, made._ring, made._cursor = self, r, &c[i]
                 return made
         raise RingError(f"the ring has all the consumers it allows: consumers={r.consumers}")
@@ -1382,8 +1386,9 @@ cdef class BroadcastConsumer:
     **Thread safety**: one thread. Leaving (:meth:`detach`, ``with``, or deallocation) lets the producer go on without it.
     """
 
-    def __init__(self):
-        raise TypeError("a consumer is made by BroadcastRing.consumer()")
+    def __cinit__(self, token=None):
+        if token is not _ATTACH:
+            raise TypeError("a consumer is made by BroadcastRing.consumer()")
 
     def __dealloc__(self):
         if self._broadcast is not None:
