@@ -199,6 +199,16 @@ def test_a_stream_in_pieces_gives_the_same_events(impl):
         assert state(p) == state(d)
 
 
+def test_whole_messages_end_where_the_next_is_cut(impl):
+    stream = frame(b"", *MESSAGES.values())
+    ends = [0]
+    for m in (b"", *MESSAGES.values()):
+        ends.append(ends[-1] + 2 + len(m))
+    for cut in range(len(stream) + 1):
+        done = sum(end <= cut for end in ends) - 1
+        assert impl.whole_messages(stream[:cut]) == (ends[done], done)
+
+
 def test_a_full_table_stops_without_loss(impl):
     stream = frame(*MESSAGES.values())
     d = impl.ItchDecoder()

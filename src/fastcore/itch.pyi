@@ -3,9 +3,11 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LENGTHS", "ItchDecoder", "ItchEncoder"]
+__all__ = ["LENGTHS", "ItchDecoder", "ItchEncoder", "whole_messages"]
 
 LENGTHS: Final[dict[str, int]]
+
+def whole_messages(data: Any) -> tuple[int, int]: ...
 
 @final
 class ItchDecoder:

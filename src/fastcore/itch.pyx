@@ -71,7 +71,7 @@ from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
 
-__all__ = ["LENGTHS", "ItchDecoder", "ItchEncoder"]
+__all__ = ["LENGTHS", "ItchDecoder", "ItchEncoder", "whole_messages"]
 
 # Exact length of every message type of version 5.0, without the length prefix.
 LENGTHS = {
@@ -392,6 +392,39 @@ cdef str symbol_name(uint64_t key):
 
 cdef dict named_counts(const uint64_t* counts):
     return {chr(i): counts[i] for i in range(256) if counts[i]}
+
+
+def whole_messages(data):
+    """Return how many bytes at the start of `data` are whole length-prefixed messages.
+
+    Parameters
+    ----------
+    data : bytes-like
+        A stream that starts at the length prefix of a message.
+
+    Returns
+    -------
+    (length, messages) : (int, int)
+        The rest, ``data[length:]``, is the beginning of one more message, or empty.
+    """
+    cdef Py_buffer view
+    cdef const uint8_t* bytes_
+    cdef size_t at = 0
+    cdef size_t length
+    cdef size_t messages = 0
+    cdef size_t size
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    bytes_ = <const uint8_t*> view.buf
+    length = view.len
+    with nogil:
+        while length - at >= 2:
+            size = be16(bytes_ + at) + <size_t> 2
+            if length - at < size:
+                break
+            at += size
+            messages += 1
+    PyBuffer_Release(&view)
+    return at, messages
 
 
 cdef int raise_last(const itch_decoder_t* d, ptrdiff_t events) except -1:

@@ -63,6 +63,16 @@ def _check_locate(locate: int) -> int:
     return locate
 
 
+def whole_messages(data: Any) -> tuple[int, int]:
+    """Return how many bytes at the start of `data` are whole length-prefixed messages, and how many these are."""
+    raw = bytes(memoryview(data).cast("B"))
+    at = messages = 0
+    while len(raw) - at >= 2 and len(raw) - at - 2 >= int.from_bytes(raw[at : at + 2], "big"):
+        at += 2 + int.from_bytes(raw[at : at + 2], "big")
+        messages += 1
+    return at, messages
+
+
 class ItchDecoder:
     """Decode TotalView-ITCH 5.0 messages into events."""
 

@@ -1,0 +1,220 @@
+"""The ITCH codec against its twin on random and on damaged streams, then its laws."""
+
+import os
+import random
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fastcore.book import OrderBook
+from fastcore.errors import CorruptDataError
+from fastcore.itch import LENGTHS, ItchDecoder, ItchEncoder, whole_messages
+from fastcore.records import EVENT_DTYPE, NO_PRICE
+from fastcore.reference import itch as twin
+
+TYPES = sorted(LENGTHS)
+MESSAGE = st.sampled_from(TYPES).flatmap(
+    lambda t: st.binary(min_size=LENGTHS[t] - 1, max_size=LENGTHS[t] - 1).map(lambda body: t.encode() + body)
+)
+# A message of a real type and length, of either with the other wrong, or anything at all.
+ANY = MESSAGE | MESSAGE | st.binary(max_size=60) | st.sampled_from(TYPES).map(str.encode)
+STREAM = st.lists(ANY, max_size=30).map(lambda ms: b"".join(struct.pack(">H", len(m)) + m for m in ms))
+
+
+def good_sides(message):
+    """Repair the side letters, so that most messages are well-formed."""
+    return message[:19] + (b"B" if message[19] & 1 else b"S") + message[20:] if message[:1] in (b"A", b"F", b"P") else message
+
+
+ORDERLY = st.lists(MESSAGE.map(good_sides), max_size=30).map(lambda ms: b"".join(struct.pack(">H", len(m)) + m for m in ms))
+
+
+def decode(d, data, final=True):
+    out = np.zeros(64, EVENT_DTYPE)
+    try:
+        return d.decode(data, out, final), out.tolist(), ""
+    except CorruptDataError as error:
+        return (error.events, error.offset), out.tolist(), str(error)
+
+
+def state(d):
+    return d.counts, d.skipped, d.unknown, d.errors, d.error_log, d.position, d.symbols
+
+
+@settings(max_examples=300)
+@given(STREAM | ORDERLY, st.booleans(), st.booleans())
+@example(b"\0\0", True, True)
+def test_itch_matches_reference(data, strict, final):
+    a, b = ItchDecoder(10**18, strict), twin.ItchDecoder(10**18, strict)
+    assert decode(a, data, final) == decode(b, data, final)
+    assert state(a) == state(b)
+    assert whole_messages(data) == twin.whole_messages(data)
+
+
+@settings(max_examples=200)
+@given(st.binary(max_size=300), st.booleans())
+def test_itch_survives_any_bytes(data, strict):
+    a, b = ItchDecoder(0, strict), twin.ItchDecoder(0, strict)
+    assert decode(a, data) == decode(b, data)
+    assert state(a) == state(b)
+
+
+@given(ORDERLY)
+def test_itch_roundtrips_bytes(data):
+    out = np.zeros(64, EVENT_DTYPE)
+    d = ItchDecoder()
+    n, _ = d.decode(data, out, final=True)
+    e, t = ItchEncoder(), twin.ItchEncoder()
+    for locate in np.unique(out["symbol_id"][:n]).tolist():
+        name = d.symbol(locate)
+        e.set_symbol(locate, name if name else "X")
+        t.set_symbol(locate, name if name else "X")
+    again = np.zeros(64, EVENT_DTYPE)
+    try:
+        encoded = e.encode(out[:n])
+    except Exception as error:
+        with pytest.raises(type(error), match="event must fit"):
+            t.encode(out[:n])
+        return
+    assert encoded == t.encode(out[:n])
+    m, _ = ItchDecoder(strict=True).decode(encoded, again, final=True)
+    assert m == n
+    assert again.tolist() == out.tolist()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-(2**62), 2**62) | st.integers(0, 2**48),
+            st.integers(0, 70_000) | st.just(13),
+            st.integers(0, 25),
+            st.sampled_from([1, -1, 0, 5]),
+            st.integers(0, 31),
+            *[st.integers(0, 2**33) | st.sampled_from([-1, 0, NO_PRICE, 255, 256, 2**63 - 1])] * 4,
+        ),
+        max_size=10,
+    )
+)
+def test_itch_encoder_matches_reference(rows):
+    events = np.zeros(len(rows), EVENT_DTYPE)
+    for i, (time, locate, kind, side, flags, *payload) in enumerate(rows):
+        events[i] = (0, time, 0, locate, kind, side, flags, *payload)
+    results = []
+    for module in (ItchEncoder, twin.ItchEncoder):
+        e = module()
+        e.set_symbol(13, "AAPL")
+        try:
+            results.append(e.encode(events))
+        except Exception as error:
+            results.append((type(error), str(error)))
+    assert results[0] == results[1]
+
+
+@given(STREAM)
+def test_itch_never_reads_past_end(data):
+    """The same bytes with other bytes behind them: what lies behind must not matter."""
+    whole, _ = whole_messages(data)
+    results = []
+    for tail in (b"", b"\xff" * 100):
+        view = memoryview(data[:whole] + tail)[:whole]
+        results.append(decode(ItchDecoder(), view))
+    assert results[0] == results[1]
+
+
+@given(STREAM, st.lists(st.integers(1, 40), min_size=1))
+def test_pieces_of_a_stream_give_what_the_whole_gives(data, steps):
+    a, b = ItchDecoder(), ItchDecoder()
+    _, expected, _ = decode(a, data, final=False)
+    out = np.zeros(64, EVENT_DTYPE)
+    rest, at, events, i = b"", 0, 0, 0
+    while at < len(data):
+        step = steps[i % len(steps)]
+        rest, at, i = rest + data[at : at + step], at + step, i + 1
+        n, consumed = b.decode(rest, out[events:])
+        events, rest = events + n, rest[consumed:]
+    assert out.tolist() == expected
+    assert state(a) == state(b)
+
+
+def damaged(data, choose):
+    """Flip, cut, repeat and lie: the ways in which a capture goes bad."""
+    data = bytearray(data)
+    for _ in range(choose.randrange(1, 20)):
+        at = choose.randrange(len(data))
+        match choose.randrange(6):
+            case 0:
+                data[at] ^= 1 << choose.randrange(8)
+            case 1:
+                data[at] = choose.randrange(256)
+            case 2:
+                del data[at : at + choose.randrange(1, 200)]
+            case 3:
+                data[at:at] = data[at : at + choose.randrange(1, 200)]
+            case 4:
+                data[at : at + 2] = struct.pack(">H", choose.choice((0, 1, 18, 36, 50, 51, 65535)))
+            case 5:
+                del data[max(at, len(data) - 100) :]
+        if not data:
+            data = bytearray(b"\0")
+    return bytes(data)
+
+
+def test_damaged_streams_are_survived_counted_and_bounded(seed_stream):
+    """Set FASTCORE_FUZZ_ROUNDS for the long mode."""
+    rounds = int(os.environ.get("FASTCORE_FUZZ_ROUNDS", "300"))
+    out = np.zeros(4_000, EVENT_DTYPE)
+    for seed in range(rounds):
+        data = damaged(seed_stream, random.Random(seed))
+        d = ItchDecoder()
+        n, consumed = d.decode(data, out, final=True)
+        assert consumed == len(data), seed
+        assert n + d.skipped == sum(d.counts.values()), seed
+        assert n + d.skipped + sum(d.errors.values()) <= len(data) // 2 + 1, seed
+        assert len(d.error_log) == min(64, sum(d.errors.values())), seed
+        assert all(0 <= offset < len(data) for offset, _, _ in d.error_log), seed
+        b = OrderBook()
+        b.apply(out[:n])
+        assert sum(b.counts.values()) == n, seed
+        b.check()
+
+
+@pytest.fixture(scope="module")
+def seed_stream():
+    """A short valid session: adds, executions, cancels, replaces and deletes of a few hundred orders."""
+    choose = random.Random(7)
+    head = lambda t, i: t + struct.pack(">HH", 1, 0) + i.to_bytes(6, "big")  # noqa: E731
+    live, out = {}, []
+    for i in range(1, 1_500):
+        kind = choose.choice("AAAAFEXDUCPLV") if live else "A"
+        order = choose.choice(list(live)) if live else 0
+        if kind in "AF":
+            live[i] = 100
+            side, price = choose.choice(((b"B", 100), (b"S", 110)))
+            body = struct.pack(">QcI8sI", i, side, 100, b"TEST    ", price * 100 + i % 7) + b"ABCD" * (kind == "F")
+        elif kind in "EXC":
+            size = choose.randrange(1, live[order] + 1)
+            body = struct.pack(">QI", order, size) + bytes(8) * (kind != "X") + (b"Y" + struct.pack(">I", 5)) * (kind == "C")
+            live[order] -= size
+            if not live[order]:
+                del live[order]
+        elif kind == "D":
+            body = struct.pack(">Q", order)
+            del live[order]
+        elif kind == "U":
+            body = struct.pack(">QQII", order, i, 50, 10_000)
+            del live[order]
+            live[i] = 50
+        elif kind == "P":
+            body = struct.pack(">QcI8sIQ", 0, b"B", 5, b"TEST    ", 10_500, i)
+        else:
+            body = bytes(LENGTHS[kind] - 11)
+        m = head(kind.encode(), i) + body
+        out.append(struct.pack(">H", len(m)) + m)
+    data = b"".join(out)
+    events = np.zeros(2_000, EVENT_DTYPE)
+    n, _ = ItchDecoder(strict=True).decode(data, events, final=True)
+    assert OrderBook().apply(events[:n]) == {"ok": n}
+    return data
