@@ -1,0 +1,345 @@
+"""Plain-Python twin of ``fastcore.engine``: the same day, the same orders and fills, one readable step after the other.
+
+Nothing is measured here: ``latency`` stays empty and ``loop_ns`` 0.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.errors import BookError, CorruptDataError
+
+from .avellaneda import EwmaVolatility, Quoter
+from .book import OrderBook, OrderTable
+from .exchange import TOOK, Venue
+from .histogram import Histogram
+from .itch import ItchDecoder
+from .portfolio import Position
+from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
+from .risk import RiskLimits
+
+__all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
+
+CURVE_DTYPE = np.dtype([("exch_ns", np.int64), ("mid_ticks", np.int64), ("position_lots", np.int64), ("profit", np.int64)])
+STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
+
+_OK = 0
+_MASK = 2**64 - 1
+_BATCH = 4096
+
+
+class _Working:
+    """What the strategy has at the venue on one side."""
+
+    def __init__(self) -> None:
+        self.wanted: int | None = None  # rounded quote that was last acted upon
+        self.order_id = 0
+        self.retry = False
+
+
+def _check(value: int, name: str, low: int, high: int) -> int:
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be in {low}..{high}: {name}={value}")
+    return value
+
+
+class Engine:
+    """Run ITCH bytes through books, market maker, limits, venue and accounts; see ``fastcore.engine.Engine``."""
+
+    def __init__(
+        self,
+        symbol: str,
+        *,
+        quoter: Quoter | None = None,
+        volatility: EwmaVolatility | None = None,
+        limits: RiskLimits | None = None,
+        order_lots: int = 100,
+        time_left: float = 1.0,
+        store: Any = None,
+        ticks_per_price: float = 10000.0,
+        max_loss: int | None = None,
+        maker_fee_ticks: int = 0,
+        taker_fee_ticks: int = 0,
+        midnight_ns: int = 0,
+        sample_every: int = 128,
+        curve_interval_ns: int = 1_000_000_000,
+        skip_malformed: bool = False,
+        orders: int = 65536,
+        reports: int = 65536,
+    ) -> None:
+        if not 1 <= len(symbol) <= 8 or not symbol.isascii() or symbol != symbol.strip():
+            raise ValueError(f"symbol must be 1 to 8 ASCII characters without spaces around: symbol={symbol!r}")
+        if not (math.isfinite(time_left) and time_left >= 0.0):
+            raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
+        if not (math.isfinite(ticks_per_price) and ticks_per_price > 0.0):
+            raise ValueError(f"ticks_per_price must be finite and positive: ticks_per_price={ticks_per_price}")
+        self._order_lots = _check(order_lots, "order_lots", 1, 1 << 40)
+        self._time_left = time_left
+        self._ticks_per_price = ticks_per_price
+        self._max_loss = None if max_loss is None else _check(max_loss, "max_loss", 0, 1 << 60)
+        self._maker_fee = _check(maker_fee_ticks, "maker_fee_ticks", -(1 << 20), 1 << 20)
+        self._taker_fee = _check(taker_fee_ticks, "taker_fee_ticks", -(1 << 20), 1 << 20)
+        _check(sample_every, "sample_every", 0, 1 << 40)
+        self._curve_interval_ns = _check(curve_interval_ns, "curve_interval_ns", 1, 1 << 60)
+        _check(reports, "reports", 1, 1 << 40)
+        self.symbol = symbol
+        self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
+        self.orders = OrderTable(orders)
+        self.venue = Venue(1)
+        self.position = Position()
+        self.quoter = quoter
+        self.volatility = volatility
+        self.limits = RiskLimits() if limits is None else limits
+        self.store = store
+        self.latency = {name: Histogram(1, 60_000_000_000, 3) for name in STAGE_NAMES}
+        self.events = self.book_errors = self.first_error_seq = self.quotes = self.orders_sent = self.risk_rejects = 0
+        self.fills = self.traded_lots = self.loop_ns = self.last_ns = 0
+        self.mid_ticks: int | None = None
+        self.stopped = False
+        self._books: dict[int, OrderBook] = {}
+        self._symbol_key = int.from_bytes(symbol.ljust(8).encode("ascii"), "little", signed=True)
+        self._book: OrderBook | None = None
+        self._symbol_id = -1
+        self._trading = False
+        self._session = True
+        self._dirty = False
+        self._working = {BUY: _Working(), SELL: _Working()}
+        self._reports: list[npt.NDArray[np.void]] = []
+        self._curve: list[tuple[int, int, int, int]] = []
+        self._curve_next_ns = NO_PRICE
+
+    # ---- what happened ----
+
+    def reports(self) -> npt.NDArray[np.void]:
+        return np.concatenate(self._reports) if self._reports else np.empty(0, EVENT_DTYPE)
+
+    def curve(self) -> npt.NDArray[np.void]:
+        return np.array(self._curve, CURVE_DTYPE) if self._curve else np.empty(0, CURVE_DTYPE)
+
+    def quote(self) -> tuple[int | None, int, int | None, int]:
+        if self._book is None:
+            return None, 0, None, 0
+        book = self._book
+        return book.best_bid, book.best_bid_size, book.best_ask, book.best_ask_size
+
+    @property
+    def listed(self) -> bool:
+        return self._book is not None
+
+    @property
+    def symbols(self) -> int:
+        return len(self._books)
+
+    @property
+    def messages(self) -> int:
+        return sum(self.decoder.counts.values())
+
+    @property
+    def profit(self) -> int | None:
+        if self.mid_ticks is None:
+            return None if self.position.position_lots else self.position.realised - self.position.fees
+        return self.position.realised + self.position.unrealised(self.mid_ticks) - self.position.fees
+
+    # ---- the loop ----
+
+    def feed(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        out = np.zeros(_BATCH, EVENT_DTYPE)
+        at = 0
+        while at < len(view) and not self.stopped:
+            failure = None
+            try:
+                count, used = self.decoder.decode(view[at:], out)
+            except CorruptDataError as error:
+                failure, count, used = error, error.events, 0  # type: ignore[attr-defined]
+            at += used
+            for event in out[:count].tolist():
+                self.events += 1
+                self._event(*event)
+                self.last_ns = event[1]
+                if self.stopped:
+                    break
+            if failure is not None and not self.stopped:
+                raise failure
+            if count == 0 and used == 0:
+                break
+        return at
+
+    def _event(self, _: int, exch_ns: int, __: int, locate: int, kind: int, side: int, flags: int, *payload: int) -> None:
+        price, size, order_id, match_id = payload
+        if kind in (KINDS["system"], KINDS["listing"], KINDS["status"]):
+            self._rare(exch_ns, locate, kind, payload)
+            return
+        book = self._books.setdefault(locate, OrderBook(orders=self.orders))
+        order_id &= _MASK
+        before = book._top()
+        found = book.order(order_id)
+        old_side, old_price, old_size, stamp = found if found is not None else (0, NO_PRICE, 0, 0)
+        try:
+            if kind == KINDS["add"]:
+                book.add(order_id, side, price, size)
+                change = (side, price, size, book.next_stamp - 1, NO_PRICE, 0)
+            elif kind == KINDS["execute"]:
+                book.execute(order_id, size)
+                change = (old_side, old_price, size, stamp, NO_PRICE, 0)
+            elif kind == KINDS["cancel"]:
+                book.cancel(order_id, size)
+                change = (old_side, old_price, size, stamp, NO_PRICE, 0)
+            elif kind == KINDS["delete"]:
+                book.delete(order_id)
+                change = (old_side, old_price, old_size, stamp, NO_PRICE, 0)
+            elif kind == KINDS["replace"]:
+                book.replace(order_id, match_id & _MASK, price, size)
+                change = (old_side, old_price, old_size, stamp, price, size)
+            else:  # trades and crosses change no displayed order
+                change = (0, price, size, 0, NO_PRICE, 0)
+        except (BookError, ValueError, CorruptDataError):
+            if self.book_errors == 0:
+                self.first_error_seq = self.events
+            self.book_errors += 1
+            return
+        if book is self._book:
+            self._chosen(exch_ns, kind, flags, price, size, match_id, change, book._top() != before)
+
+    def _chosen(
+        self,
+        exch_ns: int,
+        kind: int,
+        flags: int,
+        price: int,
+        size: int,
+        match_id: int,
+        change: tuple[int, int, int, int, int, int],
+        top_changed: bool,
+    ) -> None:
+        assert self._book is not None
+        side, own_price, changed, stamp, new_price, new_size = change
+        self.venue.apply(kind, side, own_price, changed, stamp, new_price, new_size, match_id, exch_ns, self.events)
+        self._settle()
+        if kind in (KINDS["execute"], KINDS["trade"]) and not flags & FLAGS["not_printable"]:
+            self.traded_lots += size
+            if self.store is not None:
+                paid = own_price if price == NO_PRICE else price
+                self.store.append(exch_ns, self._symbol_id, paid / self._ticks_per_price, float(size))
+        if top_changed:
+            self._dirty = True
+            bid, ask = self._book.best_bid, self._book.best_ask
+            if bid is not None and ask is not None and bid < ask:
+                self.mid_ticks = (bid + ask) // 2
+                if self.volatility is not None and self.quoter is not None and self._trading and self._session:
+                    count = self.volatility.count
+                    self.volatility.update((bid + ask) / (2.0 * self._ticks_per_price), exch_ns)
+                    if self.volatility.count != count:
+                        self.quoter.volatility = self.volatility.volatility
+        if self._dirty and self.quoter is not None:
+            self._think()
+        if exch_ns >= self._curve_next_ns:
+            self._curve_next_ns = (exch_ns // self._curve_interval_ns + 1) * self._curve_interval_ns
+            profit = self.profit
+            mid = NO_PRICE if self.mid_ticks is None else self.mid_ticks
+            self._curve.append((exch_ns, mid, self.position.position_lots, NO_PRICE if profit is None else profit))
+
+    def _rare(self, exch_ns: int, locate: int, kind: int, payload: tuple[int, ...]) -> None:
+        if kind == KINDS["listing"]:
+            if payload[0] == self._symbol_key and self._book is None:
+                self._symbol_id = self.venue.symbol_id = locate
+                self._book = self._books.setdefault(locate, OrderBook(orders=self.orders))
+        elif kind == KINDS["status"]:
+            if self._book is not None and locate == self._symbol_id:
+                self._trading = payload[0] == ord("T")
+                self._dirty = True
+        else:
+            self._session = payload[0] == ord("Q")
+            self._dirty = True
+        if self._dirty and self.quoter is not None and self._book is not None:
+            self.venue._now_ns, self.venue._now_seq = exch_ns, self.events
+            self._think()
+
+    # ---- strategy ----
+
+    def _think(self) -> None:
+        """Quote again, and act where the rounded quotes have changed."""
+        assert self._book is not None and self.quoter is not None
+        self._dirty = False
+        bid = ask = None
+        best_bid, best_ask = self._book.best_bid, self._book.best_ask
+        if self._trading and self._session and best_bid is not None and best_ask is not None and best_bid < best_ask:
+            profit = self.profit
+            if self._max_loss is not None and profit is not None and profit < -self._max_loss:
+                self.stopped = True
+            if not self.stopped:
+                mid = (best_bid + best_ask) / (2.0 * self._ticks_per_price)
+                self.quoter.quote(mid, float(self.position.position_lots), self._time_left)
+                bid, ask = self.quoter.bid_ticks, self.quoter.ask_ticks
+                self.quotes += 1
+                if bid is not None and bid >= best_ask:
+                    bid = self._grid(best_ask - 1, down=True)
+                if ask is not None and ask <= best_bid:
+                    ask = self._grid(best_bid + 1, down=False)
+        self._work(BUY, bid)
+        self._work(SELL, ask)
+
+    def _grid(self, ticks: int, down: bool) -> int | None:
+        """Nearest multiple of the venue's increment at or below (above) a price."""
+        assert self.quoter is not None
+        p = self.quoter.parameters
+        below = p["low_below_ticks"]
+        increment = int(p["increment_ticks"] if (ticks >= below if down else ticks > below) else p["low_increment_ticks"])
+        steps = ticks // increment if down else max(1, -(-ticks // increment))
+        return steps * increment if steps >= 1 else None
+
+    def _work(self, side: int, wanted: int | None) -> None:
+        """Bring the order of one side to the wanted price."""
+        assert self._book is not None
+        w = self._working[side]
+        if wanted == w.wanted and not (w.retry and w.order_id == 0):
+            return
+        w.wanted = wanted
+        w.retry = False
+        if wanted is None:
+            self._pull(w)
+            return
+        result = self.limits._judge(
+            side,
+            wanted,
+            self._order_lots,
+            self.position.position_lots,
+            0 if side == BUY else self.venue.open_buy_lots,
+            0 if side == SELL else self.venue.open_sell_lots,
+            self.mid_ticks,
+        )
+        if result != _OK:
+            self.risk_rejects += 1
+            self.venue._report("reject", side, wanted, self._order_lots, 0, result)
+            self._pull(w)
+            return
+        self.orders_sent += 1
+        if w.order_id:
+            w.order_id = self.venue._replace(self._book, w.order_id, wanted, self._order_lots)[1]
+        else:
+            w.order_id = self.venue._submit(self._book, side, wanted, self._order_lots)[1]
+        self._settle()
+
+    def _pull(self, w: _Working) -> None:
+        if w.order_id:
+            self.venue.cancel(w.order_id)
+            w.order_id = 0
+        self._settle()
+
+    def _settle(self) -> None:
+        """Account the newest reports."""
+        reports = self.venue.take_reports()
+        if len(reports) == 0:
+            return
+        self._reports.append(reports)
+        for report in reports[reports["kind"] == KINDS["fill"]].tolist():
+            side, price, size, took = report[5], report[7], report[8], report[10] == TOOK
+            self.position.fill(side, price, size, size * (self._taker_fee if took else self._maker_fee))
+            self.fills += 1
+            self._dirty = self._working[BUY].retry = self._working[SELL].retry = True
+        resting = {row[1] for row in self.venue.orders()}
+        for side, w in self._working.items():
+            if side not in resting:
+                w.order_id = 0
