@@ -518,7 +518,7 @@ cdef class ItchDecoder:
                 ):
                     itch_fail(self._d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
                     if not self._d.strict:
-                        self._d.position += rest
+                        self._d.position = self._d.position + rest
                         consumed += rest
         finally:
             PyBuffer_Release(&view)
