@@ -167,12 +167,15 @@ cdef class QuoterSet:
     cdef list _quoters
     cdef quoter_t* _q           # one per symbol
     cdef Py_ssize_t _n
-    cdef object _constants      # half0, half1, skew0, skew1, offset, limit: rows of one array
+    cdef object _constants      # half0, half1, skew0, skew1, offset, limit: columns of one array, _stride apart
+    cdef Py_ssize_t _stride
+    cdef bint _used[6]          # columns that are not trivial
+    cdef bint _halved           # half1 is skew1 / 2 in every row
     cdef object _bids, _asks, _bid_ticks, _ask_ticks
     cdef list _curved           # positions of the quoters that are not linear
-    cdef bint _has_offset, _has_limit
 
     cdef int _load(self, Py_ssize_t i) except -1
+    cdef const double* _column(self, int j)
     cdef _view(self, array)
 
 

@@ -47,6 +47,7 @@ cdef extern from "fc_quotes.h" nogil:
         const double* skew1
         const double* offset
         const double* limit
+        bint halved
         const double* mid
         const double* inventory
         const double* time_left
@@ -776,7 +777,7 @@ cdef class Quoter:
 cdef cnp.ndarray column(values, str name, Py_ssize_t n):
     # One row of n doubles, contiguous and aligned; copied only where it is not so already.
     cdef cnp.ndarray array
-    if isinstance(values, np.ndarray) and cnp.PyArray_TYPE(<cnp.ndarray> values) == cnp.NPY_FLOAT64:
+    if cnp.PyArray_Check(values) and cnp.PyArray_TYPE(<cnp.ndarray> values) == cnp.NPY_FLOAT64:
         array = values
         if not (cnp.PyArray_IS_C_CONTIGUOUS(array) and cnp.PyArray_ISBEHAVED_RO(array)):
             array = np.array(array, np.float64)
@@ -785,6 +786,13 @@ cdef cnp.ndarray column(values, str name, Py_ssize_t n):
     if array.ndim != 1 or array.shape[0] != n:
         raise ValueError(f"{name} must have one value per quoter: shape={tuple(values.shape) if hasattr(values, 'shape') else len(values)}, quoters={n}")
     return array
+
+
+cdef aligned(Py_ssize_t n, dtype):
+    # Zeros that begin on a cache line.
+    raw = np.zeros(n * 8 + 64, np.uint8)
+    first = -raw.ctypes.data % 64
+    return raw[first : first + n * 8].view(dtype)
 
 
 @cython.final
@@ -816,30 +824,42 @@ cdef class QuoterSet:
         self._q = <quoter_t*> calloc(self._n, sizeof(quoter_t))
         if self._q == NULL:
             raise MemoryError(f"cannot hold the quoters: quoters={self._n}")
-        self._constants = np.zeros((6, self._n))
+        # Columns begin on cache lines, an odd number of lines apart, so that no two streams share a cache set.
+        self._stride = ((self._n + 15) // 16 * 2 + 1) * 8
+        self._constants = aligned(6 * self._stride, np.float64)
+        for i in range(6):
+            self._used[i] = False
+        self._halved = True
         for i in range(self._n):
             quoter = self._quoters[i]
             self._q[i] = quoter._q
             if quoter._q.model != QUOTER_LINEAR:
                 self._curved.append(i)
             self._load(i)
-        self._bids = np.full(self._n, NAN)
-        self._asks = np.full(self._n, NAN)
-        self._bid_ticks = np.full(self._n, NO_PRICE, np.int64)
-        self._ask_ticks = np.full(self._n, NO_PRICE, np.int64)
+        self._bids = aligned(self._n, np.float64)
+        self._asks = aligned(self._n, np.float64)
+        self._bid_ticks = aligned(self._n, np.int64)
+        self._ask_ticks = aligned(self._n, np.int64)
+        self._bids[:] = self._asks[:] = NAN
+        self._bid_ticks[:] = self._ask_ticks[:] = NO_PRICE
 
     def __dealloc__(self):
         free(self._q)
 
     cdef int _load(self, Py_ssize_t i) except -1:
         cdef double* c = <double*> cnp.PyArray_DATA(self._constants)
-        cdef Py_ssize_t n = self._n
         cdef const quoter_t* q = &self._q[i]
-        c[i], c[n + i], c[2 * n + i], c[3 * n + i] = q.half0, q.half1, q.skew0, q.skew1
-        c[4 * n + i], c[5 * n + i] = q.offset, q.inventory_limit
-        self._has_offset = self._has_offset or q.offset != 0.0
-        self._has_limit = self._has_limit or q.inventory_limit < INFINITY
+        cdef int j
+        cdef double[6] values = [q.half0, q.half1, q.skew0, q.skew1, q.offset, q.inventory_limit]
+        for j in range(6):
+            c[j * self._stride + i] = values[j]
+            # A column of zeros (of infinities for the limit) need not be read.
+            self._used[j] |= values[j] != (INFINITY if j == 5 else 0.0)
+        self._halved = self._halved and values[1] == 0.5 * values[3]
         return 0
+
+    cdef const double* _column(self, int j):
+        return <const double*> cnp.PyArray_DATA(self._constants) + j * self._stride if self._used[j] else NULL
 
     def quote(self, mids, inventories, time_left=0.0):
         """Quote every instrument; the results are `bids` and `asks`.
@@ -861,20 +881,19 @@ cdef class QuoterSet:
         cdef quotes_t b
         cdef double t
         cdef Py_ssize_t bad, i, n = self._n
-        cdef const double* c = <const double*> cnp.PyArray_DATA(self._constants)
         cdef cnp.ndarray m = column(mids, "mids", n)
         cdef cnp.ndarray v = column(inventories, "inventories", n)
         cdef cnp.ndarray w
         cdef quote_t one
         b.n = n
-        b.half0, b.half1, b.skew0, b.skew1 = c, c + n, c + 2 * n, c + 3 * n
-        b.offset = c + 4 * n if self._has_offset else NULL
-        b.limit = c + 5 * n if self._has_limit else NULL
+        b.half0 = <const double*> cnp.PyArray_DATA(self._constants)
+        b.half1, b.skew0, b.skew1 = self._column(1), self._column(2), self._column(3)
+        b.offset, b.limit, b.halved = self._column(4), self._column(5), self._halved
         b.mid = <const double*> cnp.PyArray_DATA(m)
         b.inventory = <const double*> cnp.PyArray_DATA(v)
         b.bid = <double*> cnp.PyArray_DATA(self._bids)
         b.ask = <double*> cnp.PyArray_DATA(self._asks)
-        if isinstance(time_left, np.ndarray):
+        if cnp.PyArray_Check(time_left):
             w = column(time_left, "time_left", n)
             b.time_left, b.time_step = <const double*> cnp.PyArray_DATA(w), 1
         else:

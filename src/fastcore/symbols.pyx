@@ -263,7 +263,7 @@ cdef inline int64_t id_at(const void* ids, bint wide, Py_ssize_t i) noexcept nog
 cdef cnp.ndarray vector(values, str name, int type_number, Py_ssize_t size):
     # One-dimensional, contiguous, aligned, of the type; copied only where it is not so already.
     cdef cnp.ndarray array
-    if isinstance(values, np.ndarray) and cnp.PyArray_TYPE(<cnp.ndarray> values) == type_number:
+    if cnp.PyArray_Check(values) and cnp.PyArray_TYPE(<cnp.ndarray> values) == type_number:
         array = cnp.PyArray_GETCONTIGUOUS(<cnp.ndarray> values)
         if not cnp.PyArray_ISBEHAVED_RO(array):
             array = array.astype(array.dtype.newbyteorder("="))
@@ -600,7 +600,7 @@ cdef class SymbolMapper:
             if len(raw) % 8:
                 raise ValueError(f"wire bytes must be a multiple of 8: bytes={len(raw)}")
             symbols = raw.view("S8")
-        if not isinstance(symbols, np.ndarray) or (
+        if not cnp.PyArray_Check(symbols) or (
             symbols.dtype.kind != "S" and symbols.dtype != np.uint64
         ) or symbols.dtype.itemsize > 8:
             found = [self.get_id(symbol) for symbol in symbols]
@@ -694,7 +694,7 @@ cdef class SymbolMapper:
         cdef Py_ssize_t n, i, bad = -1
         cdef int64_t j
         cdef uint64_t count
-        wide = not (isinstance(ids, np.ndarray) and cnp.PyArray_TYPE(<cnp.ndarray> ids) == cnp.NPY_UINT32)
+        wide = not (cnp.PyArray_Check(ids) and cnp.PyArray_TYPE(<cnp.ndarray> ids) == cnp.NPY_UINT32)
         a = vector(ids, "ids", cnp.NPY_INT64 if wide else cnp.NPY_UINT32, -1)
         n = a.shape[0]
         p = vector(prices, "prices", cnp.NPY_FLOAT64, n)

@@ -12,9 +12,10 @@
 /* One batch: constants by symbol as in quoter_t, inputs, outputs. */
 typedef struct fc_quotes {
     ptrdiff_t n;
-    const double *half0, *half1, *skew0, *skew1;
-    const double *offset; /* NULL: all 0 */
-    const double *limit;  /* NULL: none */
+    const double *half0;
+    const double *half1, *skew0, *skew1, *offset; /* NULL: all 0, a column that need not be read */
+    const double *limit;                          /* NULL: none */
+    int halved; /* half1 is skew1 / 2 in every row, as in Avellaneda-Stoikov: one column less to read */
     const double *mid, *inventory;
     const double *time_left; /* one value where time_step is 0 */
     ptrdiff_t time_step;     /* 0 or 1 */
@@ -24,8 +25,8 @@ typedef struct fc_quotes {
 static inline void fc_quotes_from(const fc_quotes_t *b, ptrdiff_t i) {
     for (; i < b->n; i++) {
         double t = b->time_left[i * b->time_step], inventory = b->inventory[i];
-        double skew = b->skew0[i] + b->skew1[i] * t;
-        double half = b->half0[i] + b->half1[i] * t;
+        double skew = (b->skew0 ? b->skew0[i] : 0.0) + (b->skew1 ? b->skew1[i] * t : 0.0);
+        double half = b->half0[i] + (b->halved && b->skew1 ? 0.5 * b->skew1[i] * t : b->half1 ? b->half1[i] * t : 0.0);
         double reservation = (b->offset ? b->mid[i] + b->offset[i] : b->mid[i]) - inventory * skew;
         double bid = reservation - half, ask = reservation + half;
         if (b->limit) {
@@ -50,25 +51,37 @@ static inline void fc_quotes_base(const fc_quotes_t *b) { fc_quotes_from(b, 0); 
 static inline ptrdiff_t fc_quotes_check_base(const fc_quotes_t *b) { return fc_quotes_check_from(b, 0); }
 
 #if defined(FC_X86)
+/* Locals, because an unaligned vector store may alias the struct in the eyes of the compiler. */
 FC_TARGET_AVX2 static inline void fc_quotes_avx2(const fc_quotes_t *b) {
-    const __m256d infinite = _mm256_set1_pd((double)INFINITY), sign = _mm256_set1_pd(-0.0);
-    __m256d t = _mm256_set1_pd(b->n ? b->time_left[0] : 0.0);
+    const __m256d infinite = _mm256_set1_pd((double)INFINITY), sign = _mm256_set1_pd(-0.0), zero = _mm256_setzero_pd();
+    const double *const mid = b->mid, *const held = b->inventory, *const time_left = b->time_step ? b->time_left : NULL;
+    const double *const half0 = b->half0, *const half1 = b->halved ? NULL : b->half1, *const skew0 = b->skew0, *const skew1 = b->skew1;
+    const double *const offset = b->offset, *const limits = b->limit;
+    double *const bids = b->bid, *const asks = b->ask;
+    const ptrdiff_t n = b->n;
+    const int halved = b->halved && skew1;
+    __m256d t = _mm256_set1_pd(n ? b->time_left[0] : 0.0);
     ptrdiff_t i = 0;
-    for (; i + 4 <= b->n; i += 4) {
-        __m256d inventory = _mm256_loadu_pd(b->inventory + i), middle = _mm256_loadu_pd(b->mid + i);
-        if (b->time_step) t = _mm256_loadu_pd(b->time_left + i);
-        __m256d skew = _mm256_add_pd(_mm256_loadu_pd(b->skew0 + i), _mm256_mul_pd(_mm256_loadu_pd(b->skew1 + i), t));
-        __m256d half = _mm256_add_pd(_mm256_loadu_pd(b->half0 + i), _mm256_mul_pd(_mm256_loadu_pd(b->half1 + i), t));
-        if (b->offset) middle = _mm256_add_pd(middle, _mm256_loadu_pd(b->offset + i));
+    for (; i + 4 <= n; i += 4) {
+        __m256d inventory = _mm256_loadu_pd(held + i), middle = _mm256_loadu_pd(mid + i);
+        __m256d skew = skew0 ? _mm256_loadu_pd(skew0 + i) : zero, half = _mm256_loadu_pd(half0 + i);
+        if (time_left) t = _mm256_loadu_pd(time_left + i);
+        if (skew1) {
+            __m256d slope = _mm256_loadu_pd(skew1 + i);
+            skew = _mm256_add_pd(skew, _mm256_mul_pd(slope, t));
+            if (halved) half = _mm256_add_pd(half, _mm256_mul_pd(_mm256_mul_pd(_mm256_set1_pd(0.5), slope), t));
+        }
+        if (half1) half = _mm256_add_pd(half, _mm256_mul_pd(_mm256_loadu_pd(half1 + i), t));
+        if (offset) middle = _mm256_add_pd(middle, _mm256_loadu_pd(offset + i));
         __m256d reservation = _mm256_sub_pd(middle, _mm256_mul_pd(inventory, skew));
         __m256d bid = _mm256_sub_pd(reservation, half), ask = _mm256_add_pd(reservation, half);
-        if (b->limit) {
-            __m256d limit = _mm256_loadu_pd(b->limit + i);
+        if (limits) {
+            __m256d limit = _mm256_loadu_pd(limits + i);
             bid = _mm256_blendv_pd(bid, _mm256_xor_pd(infinite, sign), _mm256_cmp_pd(inventory, limit, _CMP_GE_OQ));
             ask = _mm256_blendv_pd(ask, infinite, _mm256_cmp_pd(inventory, _mm256_xor_pd(limit, sign), _CMP_LE_OQ));
         }
-        _mm256_storeu_pd(b->bid + i, bid);
-        _mm256_storeu_pd(b->ask + i, ask);
+        _mm256_storeu_pd(bids + i, bid);
+        _mm256_storeu_pd(asks + i, ask);
     }
     fc_quotes_from(b, i);
 }

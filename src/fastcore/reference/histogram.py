@@ -40,6 +40,7 @@ class Histogram:
             rows += 1
         self._length = (rows + 1) << (self._step_bits - 1)
         self._counts: Counter[int] = Counter()
+        self.count = 0
         self.saturated = self.negative = 0
 
     def _shift(self, value: int) -> int:
@@ -65,11 +66,7 @@ class Histogram:
             raise OverflowError(f"the number of values must stay below 2**63: count={self.count} added={count}")
         if count:
             self._counts[self._range(value)[0]] += count
-
-    @property
-    def count(self) -> int:
-        """Values recorded."""
-        return self._counts.total()
+            self.count += count
 
     @property
     def min(self) -> int:
@@ -175,12 +172,14 @@ class Histogram:
         for value, count in list(other._counts.items()):
             shift = self._shift(value)
             self._counts[value >> shift << shift] += count
+        self.count += other.count
         self.saturated += other.saturated
         self.negative += other.negative
 
     def reset(self) -> None:
         """Forget every recorded value."""
         self._counts.clear()
+        self.count = 0
         self.saturated = self.negative = 0
 
     def to_numpy(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -228,6 +227,7 @@ class Histogram:
                 raise CorruptDataError(f"counts must be at most {histogram._length}, below 2**63: index={index} count={number}")
             if number:
                 histogram._counts[histogram._value_at(index)] = number
+                histogram.count += number
             index += 1
         return histogram
 
