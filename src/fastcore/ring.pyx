@@ -365,13 +365,10 @@ cdef class _Handle:
         for field, (found, asked) in wanted.items():
             if found != asked:
                 raise LayoutError(f"the ring must have the {field} asked for: name={name}, found={found}, asked={asked}")
-        n, size, cursors = r.capacity_records, r.record_bytes, r.consumers
-        needed = RING_HEAD_BYTES + cursors * sizeof(cursor_t) + n * size
-        if n < 2 or n & (n - 1) or r.mask != n - 1 or r.size != size or r.slots_offset != needed - n * size \
-                or r.total_bytes != needed or m.bytes < needed:
+        if not _fits(r, m.bytes):
             raise LayoutError(
-                f"a ring's geometry must fit its memory: name={name}, capacity={n}, record size={size}, consumers={cursors}, "
-                f"needed={needed}, bytes={m.bytes}"
+                f"a ring's geometry must fit its memory: name={name}, capacity={r.capacity_records}, record size={r.record_bytes}, "
+                f"consumers={r.consumers}, mask={r.mask}, total={r.total_bytes}, bytes={m.bytes}"
             )
         self._ring = r
         _named.add(self)
@@ -765,6 +762,16 @@ cdef class _Handle:
         self._claimed = 0
 
 
+cdef bint _fits(ring_t* r, size_t have):
+    # Do the numbers of a ring's head agree with each other and with the memory? Python ints, so that nothing overflows.
+    n, size, cursors = r.capacity_records, r.record_bytes, r.consumers
+    head = RING_HEAD_BYTES + cursors * sizeof(cursor_t)
+    return (
+        n >= 2 and n & (n - 1) == 0 and r.mask == n - 1 and size >= 16 and size % 8 == 0 and r.size == size
+        and r.slots_offset == head and r.total_bytes == head + n * size and have >= r.total_bytes
+    )
+
+
 cdef bint _anyone(ring_t* r) noexcept:
     # Does a living process hold a role?
     cdef cursor_t* c = ring_cursors(r)
@@ -801,7 +808,7 @@ cdef bint _remove_dead(bytes name):
     try:
         if shm_attach(m, name, RING_HEAD_BYTES) == 0 and m.address != NULL:
             r = <ring_t*> m.address
-            if load_acquire(&r.magic) == RING_MAGIC and r.version == RING_VERSION and m.bytes >= r.total_bytes:
+            if load_acquire(&r.magic) == RING_MAGIC and r.version == RING_VERSION and _fits(r, m.bytes):
                 if not _anyone(r) and not _unread(r):
                     shm_unlink_own(m)
                     done = True
