@@ -70,7 +70,7 @@ cdef extern from "fc_bench_ring.h" nogil:
 
 cdef inline void ring_spin(uint32_t* spins) noexcept nogil:
     spins[0] += 1
-    if spins[0] & 0xfff:
+    if spins[0] & 0xff:
         ring_types.cpu_pause()
     else:
         ring_yield()  # tests and continuous integration share cores

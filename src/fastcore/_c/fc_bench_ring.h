@@ -47,7 +47,7 @@ static inline int64_t fc_bench_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 static inline void fc_bench_wait(uint32_t *spins) {
-    if (++*spins & 0xfff) {
+    if (++*spins & 0xff) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #elif defined(__aarch64__)
