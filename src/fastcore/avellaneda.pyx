@@ -843,6 +843,9 @@ cdef class QuoterSet:
         self._bids[:] = self._asks[:] = NAN
         self._bid_ticks[:] = self._ask_ticks[:] = NO_PRICE
 
+    def __init__(self, quoters):
+        pass
+
     def __dealloc__(self):
         free(self._q)
 

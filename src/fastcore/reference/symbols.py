@@ -1,0 +1,326 @@
+"""Plain-Python twin of ``fastcore.symbols``: a dictionary from text to id, lists of last prices, exact fractions."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from math import isfinite, nan
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+NO_SYMBOL = 2**32 - 1
+MAX_SYMBOL_BYTES = 64
+MAX_TICKS = 2**50
+
+INSTRUMENT_DTYPE = np.dtype(
+    [(name, "=f8") for name in "tick_size tick_num tick_den lot_size lot_num lot_den multiplier maker_fee taker_fee".split()]
+    + [("currency", "S8"), ("increment_ticks", "=i4"), ("low_increment_ticks", "=i4"), ("low_below_ticks", "=i8")]
+)
+DEFAULTS: dict[str, Any] = {
+    "tick_size": 0.0001,
+    "lot_size": 1.0,
+    "currency": "USD",
+    "multiplier": 1.0,
+    "maker_fee": 0.0,
+    "taker_fee": 0.0,
+    "increment_ticks": 1,
+    "low_increment_ticks": 1,
+    "low_below_ticks": 0,
+}
+
+
+class UnknownSymbolError(KeyError):
+    """Stands for ``fastcore.errors.UnknownSymbolError``; both are KeyErrors."""
+
+
+def canonical(symbol: str | bytes) -> tuple[str, bytes]:
+    """Return the text and the bytes of a symbol, both without padding."""
+    if isinstance(symbol, str):
+        name = symbol.rstrip(" ")
+        try:
+            raw = name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"symbol must be encodable as UTF-8: symbol={symbol!r}") from None
+    elif isinstance(symbol, bytes):
+        raw = symbol.rstrip(b" \0")
+        try:
+            name = raw.decode()
+        except UnicodeDecodeError:
+            raise ValueError(f"symbol must be UTF-8: symbol={symbol!r}") from None
+    else:
+        raise TypeError(f"symbol must be str or bytes: type={type(symbol).__name__}")
+    if not 1 <= len(raw) <= MAX_SYMBOL_BYTES:
+        raise ValueError(f"symbol must have 1..{MAX_SYMBOL_BYTES} bytes: symbol={symbol!r}")
+    if name[0] == " " or not name.isprintable():
+        raise ValueError(f"symbol must be printable and not begin with a space: symbol={symbol!r}")
+    return name, raw
+
+
+def wire_key(symbol: str | bytes) -> int:
+    """Return the wire key: the bytes padded with spaces to eight, as a little-endian integer."""
+    raw = canonical(symbol)[1]
+    if len(raw) > 8:
+        raise ValueError(f"a wire key has at most 8 bytes: symbol={symbol!r}")
+    return int.from_bytes(raw.ljust(8), "little")
+
+
+def key_symbol(key: int) -> str:
+    """Return the symbol of a wire key."""
+    return canonical(key.to_bytes(8, "little"))[0]
+
+
+def check_instrument(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields, each as it is stored, or raise with the rule that one breaks."""
+    checked = {}
+    for name, value in fields.items():
+        if name not in DEFAULTS:
+            raise TypeError(f"unknown instrument field: {name}; known: {', '.join(DEFAULTS)}")
+        if name in ("tick_size", "lot_size", "multiplier"):
+            value = float(value)
+            if not (isfinite(value) and value > 0):
+                raise ValueError(f"{name} must be positive and finite: {name}={value}")
+            if name != "multiplier" and max(Decimal(repr(value)).as_integer_ratio()) > 2**53:
+                raise ValueError(f"{name} must be a decimal of at most 15 digits: {name}={value}")
+        elif name == "currency":
+            value = value if isinstance(value, str) else bytes(value).decode("ascii")
+            if not (1 <= len(value) <= 8 and value.isascii() and value.isalnum()):
+                raise ValueError(f"currency must be 1..8 ASCII letters or digits: currency={value!r}")
+        elif name.endswith("_fee"):
+            value = float(value)
+            if not -1 < value < 1:
+                raise ValueError(f"{name} must be a fraction of the value, within -1..1: {name}={value}")
+        elif name == "low_below_ticks":
+            if not 0 <= value <= MAX_TICKS:
+                raise ValueError(f"low_below_ticks must be in 0..2**50: low_below_ticks={value}")
+        elif not 1 <= value <= 2**31 - 1:
+            raise ValueError(f"{name} must be in 1..2**31-1: {name}={value}")
+        checked[name] = value
+    return checked
+
+
+def check_increments(fields: dict[str, Any]) -> None:
+    """Raise unless the price at which the increment changes is on both grids."""
+    if fields["low_below_ticks"] % fields["increment_ticks"] or fields["low_below_ticks"] % fields["low_increment_ticks"]:
+        raise ValueError(
+            "low_below_ticks must be a multiple of both increments: "
+            f"low_below_ticks={fields['low_below_ticks']}, increment_ticks={fields['increment_ticks']}, "
+            f"low_increment_ticks={fields['low_increment_ticks']}"
+        )
+
+
+class SymbolMapper:
+    """Map symbols to dense ids, and keep the last price and the instrument of each."""
+
+    def __init__(self, symbols: Iterable[str | bytes] = (), *, capacity: int = 1_000_000) -> None:
+        if not 1 <= capacity <= 2**31 - 1:
+            raise ValueError(f"capacity must be in 1..2**31-1: capacity={capacity}")
+        if isinstance(symbols, (str, bytes)):
+            raise TypeError(f"symbols must be an iterable of symbols, not one: symbols={symbols!r}")
+        self.capacity = capacity
+        self._ids: dict[str, int] = {}
+        self._instruments: list[dict[str, Any]] = []
+        self._locates: dict[int, int] = {}
+        self._prices: list[float] = []
+        self._volumes: list[float] = []
+        self._timestamps: list[int] = []
+        symbols = list(symbols)
+        self.add_many(symbols)
+        if len(self) != len(symbols):
+            names = [canonical(symbol)[0] for symbol in symbols]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"symbols must not repeat: symbol={twice!r}")
+
+    def get_id(self, symbol: str | bytes, /) -> int:
+        """Return the id of a symbol, -1 where it is unknown."""
+        if not isinstance(symbol, (str, bytes)):
+            raise TypeError(f"symbol must be str or bytes: type={type(symbol).__name__}")
+        try:
+            return self._ids.get(canonical(symbol)[0], -1)
+        except ValueError:
+            return -1
+
+    def _require(self, symbol: str | bytes | int) -> int:
+        if isinstance(symbol, (str, bytes)):
+            symbol_id = self.get_id(symbol)
+            if symbol_id < 0:
+                raise UnknownSymbolError(f"symbol must be known: symbol={symbol!r}")
+            return symbol_id
+        if not 0 <= symbol < len(self):
+            raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol}")
+        return int(symbol)
+
+    def add(self, symbol: str | bytes, **instrument: Any) -> int:
+        """Add a symbol; return its id, the old one where it is known already."""
+        name = canonical(symbol)[0]
+        if name in self._ids:
+            if instrument:
+                self.set_instrument(name, **instrument)
+            return self._ids[name]
+        fields = {**DEFAULTS, **check_instrument(instrument)}
+        check_increments(fields)
+        if len(self) >= self.capacity:
+            raise OverflowError(f"capacity must hold every symbol: capacity={self.capacity}, symbol={name!r}")
+        self._ids[name] = len(self._instruments)
+        self._instruments.append(fields)
+        self._prices.append(nan)
+        self._volumes.append(0.0)
+        self._timestamps.append(0)
+        return self._ids[name]
+
+    def add_many(self, symbols: Iterable[str | bytes]) -> npt.NDArray[np.uint32]:
+        """Add several symbols; all of them are checked before the first is added."""
+        names = [canonical(symbol)[0] for symbol in symbols]
+        total = len(self) + len(set(names) - self._ids.keys())
+        if total > self.capacity:
+            raise OverflowError(f"capacity must hold every symbol: capacity={self.capacity}, symbols={total}")
+        return np.array([self.add(name) for name in names], np.uint32)
+
+    def set_locate(self, locate: int, symbol: str | bytes | int) -> None:
+        """Bind an ITCH stock locate to a symbol."""
+        if not 0 <= locate < 65536:
+            raise ValueError(f"locate must be in 0..65535: locate={locate}")
+        self._locates[locate] = self._require(symbol)
+
+    def id_of_locate(self, locate: int) -> int:
+        """Return the id that is bound to an ITCH stock locate, -1 where none is."""
+        if not 0 <= locate < 65536:
+            raise ValueError(f"locate must be in 0..65535: locate={locate}")
+        return self._locates.get(locate, -1)
+
+    def symbol_of(self, symbol_id: int) -> str:
+        """Return the symbol of an id."""
+        return self.symbols[self._require(int(symbol_id))]
+
+    def ids_of(self, symbols: Any) -> npt.NDArray[np.uint32]:
+        """Return the ids of many symbols, NO_SYMBOL where one is unknown."""
+        if isinstance(symbols, str):
+            raise TypeError(f"symbols must be a sequence of symbols, not one: symbols={symbols!r}")
+        if isinstance(symbols, (bytes, bytearray, memoryview)):
+            raw = bytes(symbols)
+            if len(raw) % 8:
+                raise ValueError(f"wire bytes must be a multiple of 8: bytes={len(raw)}")
+            symbols = [raw[i : i + 8] for i in range(0, len(raw), 8)]
+        elif isinstance(symbols, np.ndarray):
+            if symbols.ndim != 1:
+                raise ValueError(f"symbols must have one dimension: ndim={symbols.ndim}")
+            if symbols.dtype == np.uint64:
+                symbols = [int(key).to_bytes(8, "little") for key in symbols]
+        return np.array([self.get_id(symbol) for symbol in symbols], np.int64).astype(np.uint32)
+
+    def update_price(self, symbol_id: int, price: float, timestamp: int) -> None:
+        """Store the last price of a symbol."""
+        self.update_prices([symbol_id], [price], None, [timestamp])
+
+    def update_prices(
+        self,
+        ids: Sequence[int] | npt.NDArray[Any],
+        prices: Sequence[float] | npt.NDArray[Any],
+        volumes: Sequence[float] | npt.NDArray[Any] | None = None,
+        timestamps: Sequence[int] | npt.NDArray[Any] | None = None,
+    ) -> None:
+        """Store the last prices of many symbols; all rows are checked before the first is stored."""
+        n = len(ids)
+        for name, values in (("prices", prices), ("volumes", volumes), ("timestamps", timestamps)):
+            if values is not None and len(values) != n:
+                raise ValueError(f"{name} must be as long as the ids: len({name})={len(values)}, ids={n}")
+        for i in range(n):
+            where = f"symbol_id={ids[i]}"
+            self._require(int(ids[i]))
+            if not (isfinite(prices[i]) and prices[i] > 0):
+                raise ValueError(f"price must be positive and finite: price={prices[i]}, {where}")
+            if volumes is not None and not (isfinite(volumes[i]) and volumes[i] >= 0):
+                raise ValueError(f"volume must be finite and not negative: volume={volumes[i]}, {where}")
+            if timestamps is not None and timestamps[i] < 0:
+                raise ValueError(f"timestamp must not be negative: timestamp={timestamps[i]}, {where}")
+        for i in range(n):
+            symbol_id = int(ids[i])
+            self._prices[symbol_id] = float(prices[i])
+            if volumes is not None:
+                self._volumes[symbol_id] = float(volumes[i])
+            if timestamps is not None:
+                self._timestamps[symbol_id] = int(timestamps[i])
+
+    @property
+    def prices(self) -> npt.NDArray[np.float64]:
+        """Last price by id (a copy; the compiled mapper gives a view)."""
+        return np.array(self._prices, np.float64)
+
+    @property
+    def volumes(self) -> npt.NDArray[np.float64]:
+        """Last volume by id (a copy)."""
+        return np.array(self._volumes, np.float64)
+
+    @property
+    def timestamps(self) -> npt.NDArray[np.int64]:
+        """Time of the last price by id (a copy)."""
+        return np.array(self._timestamps, np.int64)
+
+    @property
+    def instruments(self) -> npt.NDArray[np.void]:
+        """Instrument table by id (a copy)."""
+        table = np.zeros(len(self), INSTRUMENT_DTYPE)
+        for row, fields in zip(table, self._instruments, strict=True):
+            for name, value in fields.items():
+                row[name] = value
+            for name in ("tick", "lot"):
+                row[f"{name}_num"], row[f"{name}_den"] = Decimal(repr(fields[f"{name}_size"])).as_integer_ratio()
+        return table
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All symbols by id."""
+        return tuple(self._ids)
+
+    def __len__(self) -> int:
+        return len(self._instruments)
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, (str, bytes)) and self.get_id(key) >= 0
+
+    def set_instrument(self, symbol: str | bytes | int, **fields: Any) -> None:
+        """Change what is known about an instrument."""
+        symbol_id = self._require(symbol)
+        changed = {**self._instruments[symbol_id], **check_instrument(fields)}
+        check_increments(changed)
+        self._instruments[symbol_id] = changed
+
+    def instrument(self, symbol: str | bytes | int) -> dict[str, Any]:
+        """Return what is known about an instrument."""
+        return dict(self._instruments[self._require(symbol)])
+
+    def price_to_ticks(self, symbol_id: int, price: float) -> int:
+        """Convert a price to ticks, in exact fractions; the tolerance is that of the compiled module."""
+        tick_size = self._instruments[self._require(symbol_id)]["tick_size"]
+        where = f"price={price}, tick_size={tick_size}, symbol_id={symbol_id}"
+        if not (isfinite(price) and price > 0):
+            raise ValueError(f"price must be positive and finite: {where}")
+        exact = Fraction(price) / Fraction(Decimal(repr(tick_size)))
+        if exact > MAX_TICKS:
+            raise ValueError(f"price must be within 2**50 ticks: {where}")
+        ticks = int(exact + Fraction(1, 2))
+        if ticks < 1 or abs(exact - ticks) > Fraction(1, 10**6) + exact * Fraction(4.5e-16):
+            raise ValueError(f"price must be a multiple of the tick size: {where}")
+        return ticks
+
+    def ticks_to_price(self, symbol_id: int, ticks: int) -> float:
+        """Convert ticks to the float nearest to the exact price."""
+        tick_size = self._instruments[self._require(symbol_id)]["tick_size"]
+        if not 1 <= ticks <= MAX_TICKS:
+            raise ValueError(f"ticks must be in 1..2**50: ticks={ticks}, symbol_id={symbol_id}")
+        return float(ticks * Fraction(Decimal(repr(tick_size))))
+
+    def prices_to_ticks(self, ids: Any, prices: Any) -> npt.NDArray[np.int64]:
+        """Convert many prices to ticks."""
+        ids = [ids] * len(prices) if isinstance(ids, int) else ids
+        return np.array([self.price_to_ticks(int(i), float(p)) for i, p in zip(ids, prices, strict=True)], np.int64)
+
+    def ticks_to_prices(self, ids: Any, ticks: Any) -> npt.NDArray[np.float64]:
+        """Convert many numbers of ticks to prices."""
+        ids = [ids] * len(ticks) if isinstance(ids, int) else ids
+        return np.array([self.ticks_to_price(int(i), int(k)) for i, k in zip(ids, ticks, strict=True)], np.float64)
+
+    def check(self) -> dict[str, int]:
+        """Raise AssertionError where an invariant does not hold."""
+        assert list(self._ids.values()) == list(range(len(self)))
+        return {"used": len(self)}
