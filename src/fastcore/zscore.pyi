@@ -46,6 +46,7 @@ def zscore_batch(
     lookback: int,
     thresholds: npt.ArrayLike,
 ) -> npt.NDArray[np.int8]: ...
+
 @final
 class RollingZScore:
     def __new__(cls, window: int, ddof: int = 0) -> Self: ...

@@ -152,6 +152,13 @@ cdef int64_t _check_window(object window, object n=None, str name="window") exce
     return value
 
 
+cdef int64_t _check_series(object series, str name) except -1:
+    value = operator.index(series)
+    if not 2 <= value <= 30_000:
+        raise ValueError(f"{name} must be between 2 and 30000: {name}={value}")
+    return value
+
+
 cdef int64_t _check_ddof(object ddof, int64_t window) except -1:
     value = operator.index(ddof)
     if not 0 <= value < window:
@@ -914,7 +921,7 @@ cdef class RollingCorrelation:
     """
 
     def __cinit__(self, series, window):
-        cdef int64_t length = _check_window(window), n = _check_window(series, 30_000, "series")
+        cdef int64_t length = _check_window(window), n = _check_series(series, "series")
         (<correlation_fields_t*> &self._c).avx2 = _avx2
         if correlation_init(&self._c, n, length) != RESULT_OK:
             _no_memory("window * series", length * n)
@@ -1089,7 +1096,7 @@ cdef class OptimizedSignalEngine:
     """
 
     def __cinit__(self, num_symbols=100):
-        cdef int64_t n = _check_window(num_symbols, 30_000, "num_symbols")
+        cdef int64_t n = _check_series(num_symbols, "num_symbols")
         self.correlation = RollingCorrelation(n, 100)
         self._last = np.full(n, NAN)
         self._returns, self._means = np.empty(n), np.empty(n)

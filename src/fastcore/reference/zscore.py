@@ -24,7 +24,7 @@ def _moments(window: Sequence[float], ddof: int) -> tuple[float, float, float]:
     anchor = window[-1]
     deviations = [x - anchor for x in window]
     largest = max(map(abs, deviations))
-    if not all(map(math.isfinite, deviations)):
+    if not all(map(math.isfinite, deviations)) or largest * len(window) == math.inf:
         return math.nan, math.nan, math.nan
     n = len(window)
     center = math.fsum(deviations) / n
@@ -38,6 +38,28 @@ def _moments(window: Sequence[float], ddof: int) -> tuple[float, float, float]:
     return anchor + center, var, max(-bound, min(bound, -center / math.sqrt(var)))
 
 
+def exact_zscore(x: npt.ArrayLike, window: int) -> Doubles:
+    """Return what `rolling_zscore` approximates, rounded once: for tests and benchmarks; `x` is finite.
+
+    A double is an integer times a power of two, so sums and squares are integers, and the quotient and its root are made with
+    50 digits.
+    """
+    fractions = [value.as_integer_ratio() for value in np.asarray(x, np.float64).tolist()]
+    common = max(denominator for _, denominator in fractions)
+    points = [numerator * (common // denominator) for numerator, denominator in fractions]
+    total, squares = 0, 0
+    results = []
+    for i, point in enumerate(points):
+        total += point
+        squares += point * point
+        if i >= window:
+            total -= points[i - window]
+            squares -= points[i - window] ** 2
+        if i >= window - 1:
+            numerator, variance = window * point - total, window * squares - total * total
+            root = math.isqrt((numerator * numerator << 332) // variance) if variance else 0
+            results.append(math.copysign(root / (1 << 166), numerator))
+    return np.array(results)
 
 
 # ---- arguments ----
@@ -59,6 +81,13 @@ def _check_window(window: Any, n: int | None = None, name: str = "window") -> in
             raise ValueError(f"{name} must be at least 2: {name}={value}")
     elif not 2 <= value <= n:
         raise ValueError(f"{name} must be between 2 and the number of points: {name}={value}, n={n}")
+    return value
+
+
+def _check_series(series: Any, name: str) -> int:
+    value = operator.index(series)
+    if not 2 <= value <= 30_000:
+        raise ValueError(f"{name} must be between 2 and 30000: {name}={value}")
     return value
 
 
@@ -263,7 +292,7 @@ class PairZScore:
         """Take one tick in and return the z-score of its spread."""
         if self.log and (price1 <= 0.0 or price2 <= 0.0):
             raise ValueError(f"prices must be positive where logarithms are asked for: price1={price1}, price2={price2}")
-        return self._rolling.update(_spread(price1, price2, self.hedge_ratio, self.log))
+        return self._rolling.update(_spread(float(price1), float(price2), self.hedge_ratio, self.log))
 
     def reset(self) -> None:
         """Forget every tick."""
@@ -319,7 +348,7 @@ class PairSet:
         self.window = _check_window(window)
         self._pairs = _check_pairs(pairs, "pairs")
         n = len(self._pairs)
-        self._thresholds = _check_thresholds(thresholds, n)
+        self._thresholds: list[float] = _check_thresholds(thresholds, n).tolist()
         hedges = _per_pair(hedge_ratios, n, "hedge_ratios")
         for i, hedge in enumerate(hedges):
             if not math.isfinite(hedge):
@@ -383,7 +412,7 @@ def zscore_batch(
 
     signals = [
         _signal(_moments([a - b for a, b in zip(newest(i), newest(j), strict=True)], 0)[2], limit)
-        for (i, j), limit in zip(pairs, limits, strict=True)
+        for (i, j), limit in zip(pairs, limits.tolist(), strict=True)
     ]
     return np.array(signals, np.int8)
 
@@ -396,7 +425,7 @@ class RollingCorrelation:
 
     def __init__(self, series: int, window: int) -> None:
         self.window = _check_window(window)
-        self.series = _check_window(series, 30_000, "series")
+        self.series = _check_series(series, "series")
         self._rows: deque[list[float]] = deque(maxlen=self.window)
         self.count = 0
 
@@ -434,7 +463,7 @@ class RollingCorrelation:
         if self.count < self.window:
             return math.nan
         deviations = []
-        for index in (i, j):
+        for index in sorted((i, j)):
             values = [row[index] for row in self._rows]
             if not all(abs(v) < CORRELATION_LIMIT for v in values):
                 return math.nan
@@ -477,7 +506,7 @@ class OptimizedSignalEngine:
     """Signals from the mean correlation of each symbol's last 100 returns with those of the others."""
 
     def __init__(self, num_symbols: int = 100) -> None:
-        symbols = _check_window(num_symbols, 30_000, "num_symbols")
+        symbols = _check_series(num_symbols, "num_symbols")
         self.correlation = RollingCorrelation(symbols, 100)
         self.prices = np.full(symbols, math.nan)
 
@@ -511,7 +540,7 @@ class OptimizedSignalEngine:
 
         signals, strengths = np.zeros(ids.size, np.int8), np.zeros(ids.size)
         if self.correlation.count >= 100:
-            means = self.correlation.mean_correlations()
+            means = self.correlation.mean_correlations().tolist()
             for k, symbol in enumerate(ids.tolist()):
                 mean = means[symbol]
                 if not math.isnan(mean):
