@@ -301,7 +301,7 @@ class Engine:
         if wanted is None:
             self._pull(w)
             return
-        result = self.limits._judge(
+        result = self.limits.check(
             side,
             wanted,
             self._order_lots,
