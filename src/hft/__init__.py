@@ -1,4 +1,8 @@
-"""Orchestration around the compiled core ``fastcore``."""
+"""Orchestration around the compiled core ``fastcore``.
+
+The names of the replaced engine are importable from here; each is loaded on first use, so that ``import hft`` costs next to
+nothing.
+"""
 
 from importlib import import_module as _import_module
 
@@ -7,19 +11,44 @@ _DISTRIBUTION = "hft-fastcore"
 
 def _check_core() -> None:
     """Refuse to start on another package's ``fastcore``, which pip installs over ours without a word."""
-    import fastcore
+    try:
+        import fastcore
+    except Exception as error:  # a foreign package may fail in any way; ours imports nothing
+        if isinstance(error, ModuleNotFoundError) and error.name == "fastcore":
+            raise ImportError(
+                f"the package 'fastcore', the compiled core of {_DISTRIBUTION}, is not there. "
+                f"Repair: 'pip install --force-reinstall --no-deps {_DISTRIBUTION}'"
+            ) from None
+        raise ImportError(_foreign(None, f"it fails on import with {type(error).__name__}: {error}")) from error
+    if getattr(fastcore, "__distribution__", None) == _DISTRIBUTION:
+        return
+    origin = getattr(fastcore, "__file__", None)
+    if origin is None and (paths := list(getattr(fastcore, "__path__", []))):
+        # Uninstalling the foreign package takes the __init__.py that both share with it.
+        reason = "it has no __init__.py, which is what uninstalling an unrelated 'fastcore' leaves of ours"
+        raise ImportError(_foreign(paths[0] + "/__init__.py", reason))
+    raise ImportError(_foreign(origin, f"an unrelated package of that name shadows or has overwritten it ({origin})"))
 
-    if getattr(fastcore, "__distribution__", None) != _DISTRIBUTION:
-        raise ImportError(
-            f"the package 'fastcore' found at {getattr(fastcore, '__file__', None) or list(fastcore.__path__)} is not the "
-            f"compiled core of {_DISTRIBUTION}: an unrelated distribution named 'fastcore' shadows or has overwritten it. "
-            f"Repair: 'pip uninstall -y fastcore', then 'pip install --force-reinstall --no-deps {_DISTRIBUTION}'"
-        )
+
+def _foreign(origin: str | None, reason: str) -> str:
+    """Say what is wrong, and what to do: that depends on whether ours was overwritten or is only hidden."""
+    from pathlib import Path
+
+    message = f"the package 'fastcore' that Python finds is not the compiled core of {_DISTRIBUTION}: {reason}. "
+    install = f"'pip uninstall -y fastcore', then 'pip install --force-reinstall --no-deps {_DISTRIBUTION}'"
+    if origin is None or Path(origin).resolve().parent.parent == Path(__file__).resolve().parent.parent:
+        return f"{message}Repair: {install}"
+    place = Path(origin)
+    place = place.parent if place.name == "__init__.py" else place
+    return (
+        f"{message}It stands before ours on sys.path. Repair: rename or remove {place}, or take {place.parent} off PYTHONPATH "
+        f"and the working directory; if pip installed it there: {install}"
+    )
 
 
 _check_core()
 
-# Where each public name lives; imported on first use so that `import hft` stays cheap.
+# Where each public name lives.
 _EXPORTS = {
     "LockFreeRingBuffer": "fastcore.ring",
     "SymbolMapper": "fastcore.symbols",
@@ -28,13 +57,29 @@ _EXPORTS = {
     "fast_zscore_calculation": "fastcore.zscore",
     "zscore_batch": "fastcore.zscore",
     "OptimizedSignalEngine": "fastcore.zscore",
-    "AvellanedaMarketMaker": "hft.compat",
-    "Quote": "hft.compat",
-    "Ticker": "hft.compat",
-    "MarketDataStruct": "hft.compat",
-    "AsyncMarketDataProcessor": "hft.compat",
-    "HFTEngine": "hft.compat",
+    "AvellanedaMarketMaker": "hft.market_maker",
+    "Quote": "hft.market_maker",
+    "Ticker": "hft.market_maker",
+    "MarketDataStruct": "hft.engine",
+    "AsyncMarketDataProcessor": "hft.engine",
+    "HFTEngine": "hft.engine",
 }
+
+TYPE_CHECKING = False  # what typing.TYPE_CHECKING is at run time, without importing typing
+if TYPE_CHECKING:
+    from fastcore.histogram import LatencyMonitor as LatencyMonitor
+    from fastcore.ring import LockFreeRingBuffer as LockFreeRingBuffer
+    from fastcore.symbols import SymbolMapper as SymbolMapper
+    from fastcore.tickstore import MemoryMappedDataStore as MemoryMappedDataStore
+    from fastcore.zscore import OptimizedSignalEngine as OptimizedSignalEngine
+    from fastcore.zscore import fast_zscore_calculation as fast_zscore_calculation
+    from fastcore.zscore import zscore_batch as zscore_batch
+    from hft.engine import AsyncMarketDataProcessor as AsyncMarketDataProcessor
+    from hft.engine import HFTEngine as HFTEngine
+    from hft.engine import MarketDataStruct as MarketDataStruct
+    from hft.market_maker import AvellanedaMarketMaker as AvellanedaMarketMaker
+    from hft.market_maker import Quote as Quote
+    from hft.market_maker import Ticker as Ticker
 
 __all__ = sorted(_EXPORTS)
 
@@ -45,3 +90,7 @@ def __getattr__(name: str) -> object:
     value = getattr(_import_module(_EXPORTS[name]), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})
