@@ -133,7 +133,11 @@ def test_capacity_beyond_memory_is_an_error():
         ([("seq", "u8"), ("x", "i4")], ValueError, "multiple of 8 bytes.*itemsize=12"),
         ([("seq", "u8")], ValueError, "multiple of 8 bytes.*itemsize=8"),
         ({"names": ["seq", "x"], "formats": ["u8", "u8"], "offsets": [8, 0], "itemsize": 16}, TypeError, "offset 0"),
-        ({"names": ["seq", "x"], "formats": ["u8", "u8"], "offsets": [0, 4], "itemsize": 16}, TypeError, "overlap seq.*offset=4"),
+        (
+            {"names": ["seq", "x"], "formats": ["u8", "u8"], "offsets": [0, 4], "itemsize": 16},
+            TypeError,
+            "overlap seq.*offset=4",
+        ),
     ],
 )
 def test_dtype_rules(impl, dtype, error, rule):
@@ -633,7 +637,11 @@ def test_named_ring_of_another_layout(impl, name):
 
 @pytest.mark.parametrize("bad", ["", ".x", "-x", "a/b", "a b", "x" * 201, "ä"])
 def test_names_are_checked(impl, bad):
-    for call in (lambda: impl.RingBuffer(8, name=bad), lambda: impl.RingBuffer.attach(bad), lambda: impl.RingBuffer.unlink(bad)):
+    for call in (
+        lambda: impl.RingBuffer(8, name=bad),
+        lambda: impl.RingBuffer.attach(bad),
+        lambda: impl.RingBuffer.unlink(bad),
+    ):
         with pytest.raises(ValueError, match="name must be 1 to 200"):
             call()
     with pytest.raises(TypeError, match="name must be str"):

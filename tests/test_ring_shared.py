@@ -76,9 +76,10 @@ ring.close()
     )
     out = np.zeros(100, EVENT_DTYPE)
     seen = []
+    while len(seen) < 5000:
+        seen += out["price"][: ring.pop_batch(out, timeout=30)].tolist()
     with pytest.raises(RingError, match="closed: published=5000"):
-        while True:
-            seen += out["price"][: ring.pop_batch(out, timeout=30)].tolist()
+        ring.pop(30)
     assert finish(process) == 0
     assert seen == list(range(5000))
 

@@ -44,6 +44,11 @@ def both(*functions):
         raise errors[0]
 
 
+def consume(consumer, batch, results):
+    """A function that reads all with one consumer."""
+    return lambda: results.append(_bench.broadcast_consume(consumer, batch))
+
+
 @pytest.mark.parametrize("capacity", [2, 4096])
 @pytest.mark.parametrize("batch", [1, 64])
 def test_records_stay_in_order_between_threads(capacity, batch):
@@ -147,7 +152,7 @@ def test_every_consumer_sees_every_record(capacity):
         assert _bench.broadcast_produce(ring, count, 16) == count
         ring.close()
 
-    both(produce, *(lambda c=c, b=b: results.append(_bench.broadcast_consume(c, b)) for c, b in zip(consumers, (1, 16, 64))))
+    both(produce, *(consume(c, b, results) for c, b in zip(consumers, (1, 16, 64), strict=True)))
     assert [r[:4] for r in results] == [(count, 0, 0, 0)] * 3
     assert [c.consumed for c in consumers] == [count] * 3
 
@@ -163,7 +168,7 @@ def test_overrun_reads_are_never_torn_and_losses_are_counted(capacity):
         assert _bench.broadcast_produce(ring, count, 8) == count
         ring.close()
 
-    both(produce, *(lambda c=c, b=b: results.append(_bench.broadcast_consume(c, b)) for c, b in zip(consumers, (1, 64))))
+    both(produce, *(consume(c, b, results) for c, b in zip(consumers, (1, 64), strict=True)))
     for read, bad, overruns, lost, _ in results:
         assert bad == 0
         assert read + lost == count

@@ -434,6 +434,7 @@ cdef class RingBuffer(_Handle):
     cdef int _enter(self, object role) except -1
     cdef int _check_consumer(self) except -1
     cdef size_t _pop(self, void* out, size_t count) noexcept
+    cdef size_t _take_batch(self, object out) except? <size_t> -1
     cdef int _drained(self) except -1
     cdef int _block_record(self, int64_t deadline, int strategy) except -1
 

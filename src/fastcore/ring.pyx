@@ -28,7 +28,8 @@ cimport cython
 cimport numpy as cnp
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.ref cimport Py_INCREF, PyObject
+from cpython.float cimport PyFloat_CheckExact
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -73,6 +74,14 @@ _LARGEST_BYTES = 1 << 40
 cdef int64_t SLICE_NS = 20_000_000
 # Batches of at least this many records are copied without the GIL; below, giving it up costs more than the copy.
 cdef size_t NOGIL_RECORDS = 512
+
+
+cdef extern from *:
+    """
+    /* A reference that the caller now owns. */
+    static inline PyObject *fc_owned(void *p) { return (PyObject *)p; }
+    """
+    object owned "fc_owned"(void*)
 
 
 # ---- checks at the boundary
@@ -1010,6 +1019,17 @@ cdef class RingBuffer(_Handle):
                         f"the producer is gone: name={self._name}, pid={holder >> 32}, consumed={load_relaxed(&r.tail)}"
                     )
 
+    cdef size_t _take_batch(self, object out) except? <size_t> -1:
+        cdef cnp.ndarray a
+        cdef size_t done
+        if not self._consumer:
+            self._check_consumer()
+        a = _check_array(out, self._dtype, "out", True)
+        done = self._pop(cnp.PyArray_DATA(a), cnp.PyArray_DIM(a, 0))
+        if done == 0:
+            self._drained()
+        return done
+
     def try_pop(self):
         """Take the oldest record.
 
@@ -1088,25 +1108,21 @@ cdef class RingBuffer(_Handle):
 
         **Thread safety**: one consumer thread; no call may overlap another consumer call.
         """
-        cdef cnp.ndarray a
-        cdef size_t done
-        if not self._consumer:
-            self._check_consumer()
-        a = _check_array(out, self._dtype, "out", True)
-        done = self._pop(cnp.PyArray_DATA(a), cnp.PyArray_DIM(a, 0))
-        if done == 0:
-            self._drained()
-        return done
+        return self._take_batch(out)
 
     def pop_batch(self, out, timeout=None, wait=None):
         """Take at least one record, waiting for it: :meth:`try_pop_batch` with the waiting and errors of :meth:`pop`."""
-        cdef int strategy = self._wait if wait is None else _check_wait(wait)
-        cdef int64_t deadline = _deadline(timeout)
-        while True:
-            done = self.try_pop_batch(out)
-            if done or len(out) == 0:
-                return done
+        cdef size_t done = self._take_batch(out)
+        cdef int strategy
+        cdef int64_t deadline
+        if done or len(out) == 0:
+            return done
+        strategy = self._wait if wait is None else _check_wait(wait)
+        deadline = _deadline(timeout)
+        while done == 0:
             self._block_record(deadline, strategy)
+            done = self._take_batch(out)
+        return done
 
     def try_peek(self, count=1):
         """Look at the oldest records without a copy.
@@ -1682,7 +1698,8 @@ cdef class LockFreeRingBuffer:
     **Thread safety**: one producer thread and one consumer thread. Calls do not release the GIL, so with the GIL any
     number of threads may call; on a free-threaded interpreter give each pair of threads its own ring.
 
-    Values are carried as they are, NaN and infinities included.
+    Slots carry the float objects themselves, so that neither end converts or allocates. Values come out as they went in,
+    NaN and infinities included.
     """
 
     def __cinit__(self, size=8192):
@@ -1700,6 +1717,15 @@ cdef class LockFreeRingBuffer:
         r.slots_offset = RING_HEAD_BYTES
 
     def __dealloc__(self):
+        cdef void** slot
+        if self._ring == NULL:
+            return
+        while True:
+            slot = <void**> ring_try_peek(self._ring)
+            if slot == NULL:
+                break
+            Py_DECREF(<object> slot[1])
+            ring_release(self._ring)
         fc_free(self._ring)
 
     def __reduce__(self):
@@ -1709,22 +1735,27 @@ cdef class LockFreeRingBuffer:
         cdef uint64_t tail = load_acquire(&self._ring.tail)
         return min(load_acquire(&self._ring.head) - tail, self._ring.mask + 1)
 
-    def push(self, double value):
+    def push(self, value):
         """Append a value.
 
         Parameters
         ----------
         value : float
+            Or what converts to it without loss of meaning: int, numpy.float64, anything with ``__float__``.
 
         Returns
         -------
         bool
             False when the ring is full: the value was not taken (counted in ``full``).
         """
-        cdef uint64_t* slot = <uint64_t*> ring_try_claim(self._ring)
+        cdef void** slot
+        if not PyFloat_CheckExact(value):
+            value = <double> value
+        slot = <void**> ring_try_claim(self._ring)
         if slot == NULL:
             return False
-        (<double*> slot)[1] = value
+        Py_INCREF(value)  # the ring's reference, which pop hands on
+        slot[1] = <void*> value
         ring_commit(self._ring)
         return True
 
@@ -1736,13 +1767,13 @@ cdef class LockFreeRingBuffer:
         float or None
             None when the ring is empty.
         """
-        cdef uint64_t* slot = <uint64_t*> ring_try_peek(self._ring)
-        cdef double value
+        cdef void** slot = <void**> ring_try_peek(self._ring)
+        cdef void* value
         if slot == NULL:
             return None
-        value = (<double*> slot)[1]
+        value = slot[1]
         ring_release(self._ring)
-        return value
+        return owned(value)
 
     @property
     def size(self):
