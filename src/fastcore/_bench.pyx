@@ -517,3 +517,57 @@ def risk_loop(_int64 max_order, _int64 max_position, _int64 collar, sides not No
         for i in range(n):
             passed += _risk_check(&limits, <signed char> side[i], price[i], size[i], 0, 0, 0, reference) == 0
     return passed
+# ---- itch, book ----
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from fastcore._types cimport KIND_ADD, RESULT_OK, be16, be32, be48, be64, event_t
+from fastcore.book cimport OrderBook, book_apply, book_change_t
+from fastcore.itch cimport ItchDecoder, itch_decode_at
+
+
+def itch_add_orders(const uint8_t[::1] data not None, uint8_t[::1] out not None):
+    """Decode a stream of nothing but add orders (A) without any check: the floor. Returns the messages."""
+    cdef Py_ssize_t n = data.shape[0] // 38
+    cdef Py_ssize_t i
+    cdef const uint8_t* m
+    cdef event_t* e
+    if out.shape[0] < n * <Py_ssize_t> sizeof(event_t) or n == 0:
+        raise ValueError(f"out must hold 64 bytes for each message: messages={n} bytes={out.shape[0]}")
+    with nogil:
+        for i in range(n):
+            m = &data[0] + 38 * i + 2
+            e = <event_t*> &out[0] + i
+            e.exch_ns = <int64_t> be48(m + 5)
+            e.local_ns = 0
+            e.symbol_id = be16(m + 1)
+            e.kind = KIND_ADD
+            e.side = 1 if m[19] == c'B' else -1
+            e.flags = 0
+            e.price = be32(m + 32)
+            e.size = be32(m + 20)
+            e.order_id = <int64_t> be64(m + 11)
+            e.match_id = 0
+    return n
+
+
+def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const uint8_t[::1] data not None):
+    """Decode a stream and apply every event at once, in one loop. Returns (events, results that were not ok)."""
+    cdef const uint8_t* p = &data[0] if data.shape[0] else NULL
+    cdef size_t length = data.shape[0]
+    cdef size_t at = 0
+    cdef size_t size
+    cdef uint64_t events = 0
+    cdef uint64_t failed = 0
+    cdef event_t e
+    cdef book_change_t change
+    with nogil:
+        while length - at >= 2:
+            size = be16(p + at)
+            if length - at - 2 < size:
+                break
+            if itch_decode_at(decoder._d, p + at + 2, size, at, &e) > 0:
+                events += 1
+                failed += book_apply(book._b, &e, &change) != RESULT_OK
+            at += 2 + size
+    return events, failed

@@ -84,8 +84,11 @@ ctypedef struct orders_t:
     uint32_t books          # books ever opened on this table: the number of the next
     uint32_t growths        # times that a pool had to be enlarged since it was made
 
+cdef enum:
+    SIDE_NEAR = 8
+
 ctypedef struct side_t:
-    int64_t* keys       # price * side, ascending
+    int64_t* keys       # price * side, ascending; SIDE_NEAR keys below any price stand in front of the first
     uint32_t* levels    # number of the level with that key
     uint32_t count
     uint32_t capacity
@@ -107,7 +110,7 @@ ctypedef struct book_change_t:
     int8_t side         # of that order: +1 buy, -1 sell, 0 none
     uint8_t kind        # of the event
     bint top_changed    # the best price or its size, of either side, is another than before
-    int64_t new_price   # replace: the order that takes the place of the old one
+    int64_t new_price   # replace, and only there: the order that takes the place of the old one
     int64_t new_size
     uint64_t new_stamp
 
@@ -171,15 +174,22 @@ cdef inline void orders_erase(orders_t* o, uint32_t slot) noexcept nogil:
 # ---- sides ----
 
 cdef inline uint32_t side_find(const side_t* s, int64_t key) noexcept nogil:
-    """Number of keys below `key`: its place, counted from the worst. Looks near the best first."""
-    cdef uint32_t high = s.count
-    cdef uint32_t low = 0
+    """Number of keys below `key`: its place, counted from the worst.
+
+    The eight best are counted without a branch, because how far from the best an order lands cannot be predicted.
+    """
+    cdef const int64_t* near = s.keys + s.count - SIDE_NEAR
+    cdef uint32_t low
+    cdef uint32_t high
     cdef uint32_t middle
-    cdef uint32_t near = high - 8 if high > 8 else 0
-    while high > near:
-        if s.keys[high - 1] < key:
-            return high
-        high -= 1
+    cdef uint32_t count = (
+        <uint32_t> (near[0] < key) + <uint32_t> (near[1] < key) + <uint32_t> (near[2] < key) + <uint32_t> (near[3] < key)
+        + <uint32_t> (near[4] < key) + <uint32_t> (near[5] < key) + <uint32_t> (near[6] < key) + <uint32_t> (near[7] < key)
+    )
+    if likely(count != 0):
+        return s.count - SIDE_NEAR + count
+    low = 0
+    high = s.count - SIDE_NEAR
     while low < high:
         middle = (low + high) >> 1
         if s.keys[middle] < key:
@@ -187,6 +197,13 @@ cdef inline uint32_t side_find(const side_t* s, int64_t key) noexcept nogil:
         else:
             high = middle
     return low
+
+
+cdef inline int64_t side_size(const book_t* b, const side_t* s, uint32_t place, int64_t key) noexcept nogil:
+    """Lots of the level with this key, whose place would be `place`; 0 where there is none."""
+    if place < s.count and s.keys[place] == key:
+        return b.orders.levels[s.levels[place]].size
+    return 0
 
 
 cdef inline const level_t* side_best(const book_t* b, int side_index) noexcept nogil:
@@ -197,12 +214,13 @@ cdef inline const level_t* side_best(const book_t* b, int side_index) noexcept n
 
 # ---- changes ----
 
-cdef inline uint64_t book_put(book_t* b, uint32_t slot, uint64_t order_id, int8_t side, int64_t price, int64_t size) noexcept nogil:
-    """Append an order whose slot is known; room is certain. Returns its arrival number."""
+cdef inline uint64_t book_put(
+    book_t* b, uint32_t slot, uint32_t place, uint64_t order_id, int8_t side, int64_t price, int64_t size
+) noexcept nogil:
+    """Append an order whose slot and place on its side are known; room is certain. Returns its arrival number."""
     cdef orders_t* o = b.orders
     cdef side_t* s = &b.sides[side < 0]
     cdef int64_t key = price * side
-    cdef uint32_t place = side_find(s, key)
     cdef uint32_t number
     cdef uint32_t level
     cdef uint32_t tail
@@ -319,13 +337,16 @@ cdef inline bint book_has_room(const book_t* b) noexcept nogil:
 
 cdef inline int book_add(book_t* b, uint64_t order_id, int8_t side, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
     cdef uint32_t slot
+    cdef uint32_t place
     cdef int result
     cdef const side_t* s
     if unlikely(side != BUY and side != SELL):
         return RESULT_CORRUPT
     if unlikely(price <= 0):
         return RESULT_BAD_PRICE
-    if unlikely(size <= 0 or size > INT64_MAX - book_level_size(b, side, price)):
+    s = &b.sides[side < 0]
+    place = side_find(s, price * side)
+    if unlikely(size <= 0 or size > INT64_MAX - side_size(b, s, place, price * side)):
         return RESULT_BAD_SIZE
     if unlikely(orders_find(b.orders, order_id, &slot) != 0):
         return RESULT_DUPLICATE_ORDER
@@ -334,12 +355,11 @@ cdef inline int book_add(book_t* b, uint64_t order_id, int8_t side, int64_t pric
         if result != RESULT_OK:
             return result
         orders_find(b.orders, order_id, &slot)
-    out.stamp = book_put(b, slot, order_id, side, price, size)
+    out.stamp = book_put(b, slot, place, order_id, side, price, size)
     out.price = price
     out.size = size
     out.side = side
-    s = &b.sides[side < 0]
-    out.top_changed = s.keys[s.count - 1] == price * side
+    out.top_changed = place == s.count - 1
     return RESULT_OK
 
 
@@ -402,7 +422,7 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
     out.side = side
     book_take(b, slot, number, order.size)
     orders_find(b.orders, new_id, &new_slot)
-    out.new_stamp = book_put(b, new_slot, new_id, side, price, size)
+    out.new_stamp = book_put(b, new_slot, side_find(&b.sides[side < 0], price * side), new_id, side, price, size)
     out.new_price = price
     out.new_size = size
     best = side_best(b, side < 0)
@@ -425,14 +445,6 @@ cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noex
     cdef int result
     cdef uint8_t kind = e.kind
     out.kind = kind
-    out.price = NO_PRICE
-    out.size = 0
-    out.stamp = 0
-    out.side = 0
-    out.top_changed = False
-    out.new_price = NO_PRICE
-    out.new_size = 0
-    out.new_stamp = 0
     if kind == KIND_ADD:
         result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
     elif kind == KIND_DELETE:
@@ -441,14 +453,18 @@ cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noex
         result = book_reduce(b, <uint64_t> e.order_id, e.size, False, out)
     elif kind == KIND_REPLACE:
         result = book_replace(b, <uint64_t> e.order_id, <uint64_t> e.new_order_id, e.price, e.size, out)
-    elif kind == KIND_CLEAR:
-        out.top_changed = b.live != 0
-        book_clear(b)
-        result = RESULT_OK
-    elif kind == KIND_LEVEL or kind == KIND_QUOTE:
-        result = RESULT_UNKNOWN_TYPE
     else:
+        out.price = NO_PRICE
+        out.size = 0
+        out.stamp = 0
+        out.side = 0
+        out.top_changed = False
         result = RESULT_OK
+        if kind == KIND_CLEAR:
+            out.top_changed = b.live != 0
+            book_clear(b)
+        elif kind == KIND_LEVEL or kind == KIND_QUOTE:
+            result = RESULT_UNKNOWN_TYPE
     b.counts[result] += 1
     return result
 
@@ -476,11 +492,7 @@ cdef inline int64_t book_best_ask_size(const book_t* b) noexcept nogil:
 cdef inline int64_t book_level_size(const book_t* b, int8_t side, int64_t price) noexcept nogil:
     """Lots at a price, 0 where nothing rests; side is +1 or -1."""
     cdef const side_t* s = &b.sides[side < 0]
-    cdef int64_t key = price * side
-    cdef uint32_t place = side_find(s, key)
-    if place < s.count and s.keys[place] == key:
-        return b.orders.levels[s.levels[place]].size
-    return 0
+    return side_size(b, s, side_find(s, price * side), price * side)
 
 
 cdef inline uint64_t book_stamp(const book_t* b) noexcept nogil:

@@ -139,25 +139,33 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
     return RESULT_OK
 
 
+cdef void side_free(side_t* s) noexcept nogil:
+    if s.keys != NULL:
+        fc_free(s.keys - SIDE_NEAR)
+    fc_free(s.levels)
+
+
 cdef int side_reserve(side_t* s, uint64_t capacity) noexcept nogil:
     cdef int64_t* keys
     cdef uint32_t* levels
+    cdef int i
     if capacity <= s.capacity:
         return RESULT_OK
     if capacity > <uint64_t> 1 << 30:
         return RESULT_NO_MEMORY
-    keys = <int64_t*> fc_alloc(capacity, sizeof(int64_t))
+    keys = <int64_t*> fc_alloc(capacity + SIDE_NEAR, sizeof(int64_t))
     levels = <uint32_t*> fc_alloc(capacity, sizeof(uint32_t))
     if keys == NULL or levels == NULL:
         fc_free(keys)
         fc_free(levels)
         return RESULT_NO_MEMORY
+    for i in range(SIDE_NEAR):
+        keys[i] = NO_PRICE
     if s.count:
-        memcpy(keys, s.keys, s.count * sizeof(int64_t))
+        memcpy(keys + SIDE_NEAR, s.keys, s.count * sizeof(int64_t))
         memcpy(levels, s.levels, s.count * sizeof(uint32_t))
-    fc_free(s.keys)
-    fc_free(s.levels)
-    s.keys = keys
+    side_free(s)
+    s.keys = keys + SIDE_NEAR
     s.levels = levels
     s.capacity = <uint32_t> capacity
     return RESULT_OK
@@ -182,8 +190,7 @@ cdef void book_free(book_t* b) noexcept nogil:
     if b.orders != NULL:
         book_clear(b)
     for i in range(2):
-        fc_free(b.sides[i].keys)
-        fc_free(b.sides[i].levels)
+        side_free(&b.sides[i])
     memset(b, 0, sizeof(book_t))
 
 
@@ -318,7 +325,11 @@ cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* 
     cdef Py_ssize_t written = 0
     cdef book_change_t change
     cdef event_t* q
+    # Beyond a few thousand orders the slots are not in the nearest cache.
+    cdef bint far = b.orders.mask > 16_384
     for i in range(n):
+        if far and i + 8 < n:
+            orders_prefetch(b.orders, <uint64_t> e[i + 8].order_id)
         if filtered and e[i].symbol_id != only:
             continue
         if book_apply(b, &e[i], &change) == RESULT_OK and quotes != NULL and change.top_changed:

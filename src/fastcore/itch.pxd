@@ -42,9 +42,10 @@ ctypedef struct itch_layout_t:
     uint8_t match
     uint8_t side            # offset of the side letter
     uint8_t side_mask       # 0xFF where there is one
+    uint8_t side_free       # 1 where there is none
     uint8_t printable       # offset of the printable letter
     uint8_t printable_mask
-    uint8_t pad[3]
+    uint8_t pad[2]
 
 ctypedef struct itch_error_t:
     uint64_t offset         # of the length prefix in the stream
@@ -113,7 +114,8 @@ cdef inline int itch_decode_at(
             return 0
         return itch_decode_rare(d, message, offset, out)
     side = d.sides[message[l.side]] & <int8_t> l.side_mask
-    if unlikely(l.side_mask != 0 and side == 0):
+    # One test for all types: whether a type has a side must not become a branch.
+    if unlikely((side | l.side_free) == 0):
         return itch_fail(d, offset, RESULT_CORRUPT, type)
     locate = be16(message + 1)
     out.exch_ns = d.midnight_ns + <int64_t> be48(message + 5)

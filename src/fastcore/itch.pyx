@@ -102,6 +102,7 @@ cdef void set_layout(
     l.match_mask = match_mask if match >= 0 else 0
     l.side = side if side >= 0 else 0
     l.side_mask = 0xFF if side >= 0 else 0
+    l.side_free = side < 0
 
 
 cdef void set_rare(itch_decoder_t* d, char type, uint16_t length, uint8_t kind) noexcept nogil:

@@ -1,0 +1,118 @@
+"""The order-by-order book: every displayed order of a symbol, updated once for each message of the feed.
+
+``apply`` takes decoded events in batches; ``apply with quotes`` also writes a quote for every change at the top;
+``itch bytes to book`` is the whole way from the wire in one compiled loop, as the engine runs it. The synthetic day is the
+one that anybody can make; the AMZN day (233,939 messages, repeated to 10^7) needs FASTCORE_TEST_DATA.
+"""
+
+import gzip
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastcore import _bench
+from fastcore.book import OrderBook, OrderTable
+from fastcore.itch import ItchDecoder
+from fastcore.records import EVENT_DTYPE, KINDS, QUOTE_DTYPE
+from fastcore.reference import book as twin
+from hft.feeds.synthetic import generate, generate_events
+
+from .harness import Bench, main
+
+CHUNK = 4_096
+
+
+def measure(bench: Bench, day: str, raw: bytes, events: Any, repeat: int) -> None:
+    n = len(events)
+    slow = min(n, 1_000 if bench.quick else 10_000)
+    reference = OrderBook()
+    reference.apply(events)
+    expected = reference.state_hash()
+    book = OrderBook()
+    quotes = np.zeros(CHUNK, QUOTE_DTYPE)
+
+    def apply() -> int:
+        book.clear()
+        for start in range(0, n, CHUNK):
+            book.apply(events[start : start + CHUNK])
+        return book.state_hash()
+
+    def apply_quotes() -> int:
+        book.clear()
+        for start in range(0, n, CHUNK):
+            book.apply_into(events[start : start + CHUNK], quotes)
+        return book.state_hash()
+
+    def apply_twin() -> int:
+        b = twin.OrderBook()
+        b.apply(events[:slow])
+        return b.state_hash()
+
+    def from_bytes() -> int:
+        decoder = ItchDecoder()
+        for _ in range(repeat):
+            book.clear()
+            _, failed = _bench.itch_to_book(decoder, book, raw)
+            assert failed == 0
+        return book.state_hash()
+
+    head = OrderBook()
+    head.apply(events[:slow])
+
+    def check(impl: str, result: int) -> None:
+        assert result == (head.state_hash() if impl == "python" else expected), impl
+
+    bench.compare("book", f"apply, {day}", n, {"fastcore": apply, "python": (apply_twin, slow)}, check)
+    bench.compare("book", f"apply with quotes, {day}", n, {"fastcore": apply_quotes}, check)
+    bench.compare("book", f"itch bytes to book, {day}", n * repeat, {"fastcore": from_bytes}, check)
+
+
+def run(bench: Bench) -> None:
+    messages = 100_000 if bench.quick else 1_000_000
+    measure(bench, "synthetic day", generate(messages), generate_events(messages), 1)
+
+    # A deep book: 200,000 live orders in one table, then adds and deletes of random ones.
+    live = 20_000 if bench.quick else 200_000
+    random = np.random.default_rng(1)
+    adds = np.zeros(live, EVENT_DTYPE)
+    adds["kind"], adds["size"] = KINDS["add"], 100
+    adds["order_id"] = np.arange(1, live + 1) * 3
+    adds["side"] = np.where(np.arange(live) % 2, 1, -1)
+    adds["price"] = 1_000_000 + adds["side"] * -100 * random.geometric(0.002, live)
+    deletes = random.permutation(adds)
+    deletes["kind"] = KINDS["delete"]
+    deep = OrderBook(orders=OrderTable(live + 1))
+    deep.apply(adds)
+    mixed = np.stack([deletes, adds[np.argsort(random.random(live))]], axis=1).reshape(-1)
+    mixed["order_id"][1::2] = mixed["order_id"][::2] + 1
+
+    back = mixed.copy()
+    back["order_id"][::2] += 1
+    back["order_id"][1::2] -= 1
+
+    def churn() -> int:
+        a = deep.apply(mixed)
+        b = deep.apply(back)
+        assert set(a) == set(b) == {"ok"}
+        return len(deep)
+
+    bench.compare(
+        "book", f"add and delete among {live:,} live orders", 4 * live, {"fastcore": churn}, lambda impl, r: _same(r, live)
+    )
+
+    folder = os.environ.get("FASTCORE_TEST_DATA")
+    if folder:
+        raw = gzip.decompress((Path(folder) / "itch/AMZN_2012-06-21_L5.itch.gz").read_bytes())
+        out = np.zeros(240_000, EVENT_DTYPE)
+        n, _ = ItchDecoder(strict=True).decode(raw, out, final=True)
+        measure(bench, "AMZN 2012-06-21", raw, out[:n], 1 if bench.quick else 43)
+
+
+def _same(a: object, b: object) -> None:
+    assert a == b
+
+
+if __name__ == "__main__":
+    main(run)
