@@ -91,7 +91,7 @@ class MarketMaker(Section):
     """
 
     risk_aversion_per_usd: Positive = 0.5
-    fill_decay_per_usd: Positive = 20.0
+    fill_decay_per_usd: Positive = 10.0
     horizon_s: Positive = 60.0
     order_shares: Count = 100
     inventory_limit_shares: Count = 1_000
@@ -150,7 +150,18 @@ class Config(Section):
     fees: Fees = Fees()
 
 
-def load(path: Path | None = None, environment: Mapping[str, str] | None = None, **run: Any) -> Config:
+# Suits hft.feeds.synthetic: one cent of spread and little volatility.
+SYNTHETIC: dict[str, dict[str, Any]] = {
+    "market_maker": {"risk_aversion_per_usd": 0.2, "fill_decay_per_usd": 200.0, "horizon_s": 10.0, "min_spread_usd": 0.01}
+}
+
+
+def load(
+    path: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    **run: Any,
+) -> Config:
     """Read a configuration.
 
     Parameters
@@ -159,6 +170,8 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None,
         TOML file.
     environment : mapping, optional
         ``HFT_<SECTION>_<KEY>`` in it override the file; ``os.environ`` by default.
+    defaults : mapping, optional
+        Sections with values that stand in for the defaults of the structs.
     **run
         Keys of the section ``run`` from the command line; None where not given.
 
@@ -171,12 +184,14 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None,
     ConfigError
         With the file or variable, the rule, and the path of the key.
     """
-    sections: dict[str, dict[str, Any]] = {}
+    sections: dict[str, dict[str, Any]] = {name: dict(values) for name, values in (defaults or {}).items()}
     if path is not None:
         try:
             with open(path, "rb") as file:
-                sections = tomllib.load(file)
-            msgspec.convert(sections, Config)
+                written = tomllib.load(file)
+            msgspec.convert(written, Config)
+            for name, values in written.items():
+                sections.setdefault(name, {}).update(values)
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
             raise ConfigError(f"{path}: {error}") from None
     for section, struct in _sections().items():

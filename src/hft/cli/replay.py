@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from hft import report
-from hft.config import Config, load
+from hft.config import SYNTHETIC, Config, load
+from hft.feeds import synthetic
 from hft.feeds.itch import day_of, midnight_ns, open_itch
 from hft.replay import Summary, UnknownSymbolInFile
 from hft.replay import replay as run_replay
@@ -81,15 +82,13 @@ def demo(
     as_json: bool,
 ) -> None:
     """Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes."""
-    from hft.feeds import synthetic
-
-    settings = load(config, strategy=strategy, store=store, sample_every=sample)
+    settings = load(config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample)
     check_plot(plot)
     if not as_json:
         click.echo("Making a synthetic day: no real market, nothing to conclude about profit.", err=True)
+    chunks = list(synthetic.iterate(messages, seed))  # made first: the figures are those of the replay alone
     with progress_bar() as bar:
-        chunks = synthetic.chunks(messages=messages, seed=seed)
-        run(chunks, settings, "synthetic", 0, plot, as_json, bar)
+        run(bar.track(chunks, description="synthetic day"), settings, "synthetic", 0, plot, as_json, bar)
 
 
 def check_plot(path: Path | None) -> None:
