@@ -30,7 +30,9 @@ def main(path, paths=200):
     with TickStore(path, "a") as store:
         results = [trade(quoter, random, store if i == 0 else None) for i in range(paths)]
     profit, inventory = np.transpose(results)
-    print(f"profit {profit.mean():.1f} (published 65.0), its std {profit.std():.1f} (6.6), of inventory {inventory.std():.1f} (2.9)")
+    print(
+        f"profit {profit.mean():.1f} (published 65.0), its std {profit.std():.1f} (6.6), of inventory {inventory.std():.1f} (2.9)"
+    )
     with TickStore(path) as store:
         print(f"{len(store)} ticks stored, highest price {store.records()['price'].max():.2f}")
     return profit, inventory

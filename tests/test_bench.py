@@ -174,3 +174,44 @@ def test_replaced_design_quotes_five_levels_a_side():
     maker.on_order_filled("2", 50_010.0, 1.0, False)
     assert (maker.position, maker.realized) == (1.0, 10.0)
     assert math.isclose(maker.entry_price, 50_000.0)
+
+
+def rows_for_table():
+    def row(name, impl, ns, **more):
+        return {"group": "ring", "name": name, "impl": impl, "ns_per_item": ns, "median_ns_per_item": 2 * ns, **more}
+
+    return [
+        row("two threads, one by one", "fastcore", 5.0),
+        row("two threads, one by one", "c", 4.0),
+        row("two threads, one by one", "queue.Queue", 2000.0),
+    ]
+
+
+def test_table_of_figures_shows_what_was_reached_and_what_is_missing(tmp_path):
+    table = import_module(f"{suite.__name__}.table")
+    report = {"rows": rows_for_table(), "machine": harness.machine()}
+    text, fine = table.render(report)
+    assert not fine
+    line = next(line for line in text.splitlines() if "two threads, one by one" in line)
+    assert "C 1.25x / 1.25x" in line
+    assert "`queue.Queue` 400x / 400x" in line
+    assert "5 / 10" in line
+    assert "**" not in line
+    assert "not measured" in next(line for line in text.splitlines() if "wire key" in line)
+    part = table.Part("C", "cost", 1.2, "ring", "one by one", "c")
+    assert part.show(report["rows"]) == ("C <= 1.2x", "C 1.25x / 1.25x", False)
+
+
+def test_table_replaces_the_figures_of_a_page(tmp_path):
+    table = import_module(f"{suite.__name__}.table")
+    (tmp_path / "r.json").write_text(json.dumps({"rows": rows_for_table(), "machine": harness.machine()}))
+    page = tmp_path / "page.md"
+    page.write_text("head\n<!-- figures -->\nold\n<!-- /figures -->\ntail\n")
+    assert table.main([str(tmp_path / "r.json"), str(page)]) == 1
+    text = page.read_text()
+    assert text.startswith("head\n<!-- figures -->\n| what | asked |")
+    assert text.endswith("<!-- /figures -->\ntail\n")
+    assert "old" not in text
+    page.write_text("no marks\n")
+    assert table.main([str(tmp_path / "r.json"), str(page)]) == 2
+    assert page.read_text() == "no marks\n"
