@@ -534,10 +534,12 @@ def itch_add_orders(const uint8_t[::1] data not None, uint8_t[::1] out not None)
     cdef event_t* e
     if out.shape[0] < n * <Py_ssize_t> sizeof(event_t) or n == 0:
         raise ValueError(f"out must hold 64 bytes for each message: messages={n} bytes={out.shape[0]}")
+    cdef const uint8_t* first = &data[0]
+    cdef event_t* rows = <event_t*> &out[0]
     with nogil:
         for i in range(n):
-            m = &data[0] + 38 * i + 2
-            e = <event_t*> &out[0] + i
+            m = first + 38 * i + 2
+            e = rows + i
             e.exch_ns = <int64_t> be48(m + 5)
             e.local_ns = 0
             e.symbol_id = be16(m + 1)

@@ -506,25 +506,26 @@ cdef class ItchDecoder:
         cdef uint64_t failed = self._d.total_errors
         cdef bint at_end = final
         cdef size_t rest
+        cdef itch_decoder_t* d = self._d
         cdef Py_buffer view
         cdef const uint8_t* bytes_
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         bytes_ = <const uint8_t*> view.buf
         try:
             with nogil:
-                n = itch_decode_batch(self._d, bytes_, view.len, events, capacity, &consumed)
+                n = itch_decode_batch(d, bytes_, view.len, events, capacity, &consumed)
                 rest = view.len - consumed
-                if at_end and rest and not (self._d.strict and self._d.total_errors != failed) and (
+                if at_end and rest and not (d.strict and d.total_errors != failed) and (
                     rest < 2 or rest - 2 < be16(bytes_ + consumed)
                 ):
-                    itch_fail(self._d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
-                    if not self._d.strict:
-                        self._d.position = self._d.position + rest
+                    itch_fail(d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
+                    if not d.strict:
+                        d.position += rest
                         consumed += rest
         finally:
             PyBuffer_Release(&view)
-        if self._d.strict and self._d.total_errors != failed:
-            raise_last(self._d, n)
+        if d.strict and d.total_errors != failed:
+            raise_last(d, n)
         return n, consumed
 
     def set_symbol_id(self, locate, symbol_id):
