@@ -776,6 +776,16 @@ cdef class TickStore:
         s.state = t.RESULT_OK if writable else t.RESULT_CLOSED
         self._open = True
 
+    def _attach_whole_segments(self):
+        # What a writer has added since; what it has published is in segments that were complete before.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef int error
+        if self._mode == "r":
+            while os.fstat(s.fd).st_size >= <int64_t> (_BASE + (s.segments + 1) * (s.table_bytes + s.data_bytes)):
+                error = fc_store_attach(s)
+                if error:
+                    raise OSError(error, os.strerror(error), self._path)
+
     def _extent(self):
         # Blocks and records that lie inside the file; touching more would be SIGBUS.
         cdef whole_t* s = <whole_t*> self._s
@@ -796,8 +806,8 @@ cdef class TickStore:
         cdef uint64_t expected = fc_store_published(s)  # before the commit words: a live writer is never behind it
         cdef uint64_t blocks, readable
         cdef uint64_t synced = fc_store_last_checkpoint(s).count
-        extent = self._extent()
-        blocks, readable, rest = extent
+        self._attach_whole_segments()
+        blocks, readable, rest = self._extent()
         with nogil:
             fc_store_do_scan(s, blocks, readable, &scan)
         cut = rest != 0 or scan.reason == 2 or expected > s.segments * s.segment_records
@@ -1189,23 +1199,18 @@ cdef class TickStore:
         # Published records, all of them mapped.
         cdef whole_t* s = <whole_t*> self._s
         cdef uint64_t n
-        cdef int error
         if not self._open:
             self._check_open()
         n = fc_store_published(s)
         if n > self._frozen:
             return self._frozen
         if unlikely(n > s.segments * s.segment_records):
-            if self._mode == "r":
-                while n > s.segments * s.segment_records:
-                    size = os.fstat(s.fd).st_size
-                    if size < _BASE + (s.segments + 1) * (s.table_bytes + s.data_bytes):
-                        raise CorruptDataError(
-                            f"the published count must lie inside the file: path={self._path}, count={n}, bytes={size}"
-                        )
-                    error = fc_store_attach(s)
-                    if error:
-                        raise OSError(error, os.strerror(error), self._path)
+            self._attach_whole_segments()
+            if n > s.segments * s.segment_records:
+                raise CorruptDataError(
+                    f"the published count must lie inside the file: path={self._path}, count={n}, "
+                    f"bytes={os.fstat(s.fd).st_size}"
+                )
         return n
 
     cdef object _array(self, uint64_t start, uint64_t stop):

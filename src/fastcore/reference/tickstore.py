@@ -351,6 +351,8 @@ class TickStore:
         expected = self._get(CONTROL)
         _, synced, synced_word = self._checkpoint()
         size = max(0, os.fstat(self._fd).st_size - BASE)
+        if self._mode == "r":
+            self._segments = max(1, -(-size // self._segment_bytes))  # a writer may have added some
         whole = min(size // self._segment_bytes, self._segments)
         rest = size - whole * self._segment_bytes if whole < self._segments else 0
         blocks = whole * self._segment_blocks + min(rest // 8, self._segment_blocks)
