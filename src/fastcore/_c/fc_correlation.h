@@ -36,7 +36,9 @@ typedef struct fc_correlation {
     double *anchor;       /* [stride] each */
     double *anchor_fresh;
     double *sum, *sum_fresh;
-    double *in, *out, *in_fresh; /* deviations of the newest and the oldest row */
+    double *in, *out;     /* deviations of the newest and the oldest row */
+    double *in_fresh;     /* [4][stride] deviations of the newest rows that are not yet in the fresh triangle */
+    double *centre;       /* sum times scale */
     double *peak;         /* largest sum of squares since the series was last made anew */
     double *scale;        /* 1 / sqrt(W sum of squares - square of the sum); made by fc_correlation_scales */
     double *total, *pairs; /* sums of correlations and how many; made by fc_correlation_means */
@@ -60,7 +62,7 @@ static inline void fc_correlation_free(fc_correlation_t *c) {
 static inline void fc_correlation_reset(fc_correlation_t *c) {
     size_t n = (size_t)c->stride;
     c->count = c->slot = c->fresh = c->rebuilds = 0;
-    memset(c->memory, 0, (12 * n + 2 * fc_correlation_row(n)) * sizeof(double)); /* all but the history */
+    memset(c->memory, 0, (16 * n + 2 * fc_correlation_row(n)) * sizeof(double)); /* all but the history */
 }
 
 /* FC_OK or FC_NO_MEMORY; series >= 2 and window >= 2 are the caller's to check, as is avx2 to set. */
@@ -70,11 +72,13 @@ static inline int fc_correlation_init(fc_correlation_t *c, int64_t series, int64
     c->memory = NULL;
     if (series > 30000) return FC_NO_MEMORY; /* 2 triangles of 3.6 GB */
     size_t n = (size_t)c->stride, triangle = fc_correlation_row(n);
-    if ((uint64_t)window > (SIZE_MAX / 16 - 2 * triangle) / n - 12) return FC_NO_MEMORY;
-    double *m = c->memory = (double *)fc_alloc(2 * triangle + ((size_t)window + 12) * n, sizeof(double));
+    if ((uint64_t)window > (SIZE_MAX / 16 - 2 * triangle) / n - 16) return FC_NO_MEMORY;
+    double *m = c->memory = (double *)fc_alloc(2 * triangle + ((size_t)window + 16) * n, sizeof(double));
     if (!m) return FC_NO_MEMORY;
-    double **rows[12] = {&c->anchor, &c->anchor_fresh, &c->sum, &c->sum_fresh, &c->in, &c->out, &c->in_fresh, &c->peak, &c->scale, &c->bad, &c->total, &c->pairs};
+    double **rows[12] = {&c->anchor, &c->anchor_fresh, &c->sum,    &c->sum_fresh, &c->in,    &c->out,
+                         &c->peak,   &c->scale,        &c->centre, &c->bad,       &c->total, &c->pairs};
     for (int i = 0; i < 12; i++, m += n) *rows[i] = m;
+    c->in_fresh = m, m += 4 * n;
     c->live = m, m += triangle;
     c->next = m, m += triangle;
     c->history = m;
@@ -82,19 +86,25 @@ static inline int fc_correlation_init(fc_correlation_t *c, int64_t series, int64
     return FC_OK;
 }
 
-/* Both triangles in one pass; columns beyond the diagonal are padding. */
-FC_ROLLING_INLINE void fc_correlation_products(fc_correlation_t *c) {
-    const double *in = c->in, *out = c->out, *fresh = c->in_fresh;
-    size_t n = (size_t)c->series;
-    for (size_t i = 0; i < n; i++) {
-        double *live = c->live + fc_correlation_row(i), *next = c->next + fc_correlation_row(i);
-        double a = in[i], b = out[i], f = fresh[i];
-        size_t m = (i / 4 + 1) * 4;
-        for (size_t j = 0; j < m; j += 4) {
-            for (size_t k = 0; k < 4; k++) {
-                live[j + k] += a * in[j + k] - b * out[j + k];
-                next[j + k] += f * fresh[j + k];
-            }
+/* The live triangle: the newest row in, the oldest out. Columns beyond the diagonal are padding. */
+FC_ROLLING_INLINE void fc_correlation_exchange(fc_correlation_t *c) {
+    const double *in = c->in, *out = c->out;
+    for (size_t i = 0; i < (size_t)c->series; i++) {
+        double *live = c->live + fc_correlation_row(i), a = in[i], b = out[i];
+        for (size_t j = 0; j <= i; j++) live[j] += a * in[j] - b * out[j];
+    }
+}
+
+/* The fresh triangle: four rows at once, because it lies in a farther cache than the live one. */
+FC_ROLLING_INLINE void fc_correlation_gather(fc_correlation_t *c) {
+    size_t n = (size_t)c->stride;
+    const double *x = c->in_fresh;
+    for (size_t i = 0; i < (size_t)c->series; i++) {
+        double *next = c->next + fc_correlation_row(i);
+        for (size_t j = 0; j <= i; j++) {
+            double sum = next[j];
+            for (size_t k = 0; k < 4; k++) sum += x[k * n + i] * x[k * n + j];
+            next[j] = sum;
         }
     }
 }
@@ -115,23 +125,40 @@ FC_ROLLING_INLINE void fc_correlation_replay(const fc_correlation_t *c, size_t i
 }
 
 #ifdef FC_X86
-/* The same in intrinsics: aliasing keeps compilers from doing it. */
-FC_TARGET_AVX2 static inline void fc_correlation_products_avx2(fc_correlation_t *c) {
-    const double *in = c->in, *out = c->out, *fresh = c->in_fresh;
-    size_t n = (size_t)c->series;
-    for (size_t i = 0; i < n; i += 2) { /* two rows of one length share the loads; a row of padding follows an odd last one */
+/* The same with two rows of one length together; a row of padding follows an odd last one. */
+FC_TARGET_AVX2 static inline void fc_correlation_exchange_avx2(fc_correlation_t *c) {
+    const double *in = c->in, *out = c->out;
+    for (size_t i = 0; i < (size_t)c->series; i += 2) {
         size_t m = (i / 4 + 1) * 4;
-        double *live = c->live + fc_correlation_row(i), *next = c->next + fc_correlation_row(i);
-        __m256d a0 = _mm256_set1_pd(in[i]), b0 = _mm256_set1_pd(out[i]), f0 = _mm256_set1_pd(fresh[i]);
-        __m256d a1 = _mm256_set1_pd(in[i + 1]), b1 = _mm256_set1_pd(out[i + 1]), f1 = _mm256_set1_pd(fresh[i + 1]);
+        double *live = c->live + fc_correlation_row(i);
+        __m256d a0 = _mm256_set1_pd(in[i]), b0 = _mm256_set1_pd(out[i]);
+        __m256d a1 = _mm256_set1_pd(in[i + 1]), b1 = _mm256_set1_pd(out[i + 1]);
         for (size_t j = 0; j < m; j += 4) {
-            __m256d x = _mm256_load_pd(in + j), y = _mm256_load_pd(out + j), z = _mm256_load_pd(fresh + j);
+            __m256d x = _mm256_load_pd(in + j), y = _mm256_load_pd(out + j);
             __m256d p0 = _mm256_sub_pd(_mm256_mul_pd(a0, x), _mm256_mul_pd(b0, y));
             __m256d p1 = _mm256_sub_pd(_mm256_mul_pd(a1, x), _mm256_mul_pd(b1, y));
             _mm256_store_pd(live + j, _mm256_add_pd(_mm256_load_pd(live + j), p0));
             _mm256_store_pd(live + m + j, _mm256_add_pd(_mm256_load_pd(live + m + j), p1));
-            _mm256_store_pd(next + j, _mm256_add_pd(_mm256_load_pd(next + j), _mm256_mul_pd(f0, z)));
-            _mm256_store_pd(next + m + j, _mm256_add_pd(_mm256_load_pd(next + m + j), _mm256_mul_pd(f1, z)));
+        }
+    }
+}
+FC_TARGET_AVX2 static inline void fc_correlation_gather_avx2(fc_correlation_t *c) {
+    size_t n = (size_t)c->stride;
+    const double *x0 = c->in_fresh, *x1 = x0 + n, *x2 = x1 + n, *x3 = x2 + n;
+    for (size_t i = 0; i < (size_t)c->series; i += 2) {
+        size_t m = (i / 4 + 1) * 4;
+        double *next = c->next + fc_correlation_row(i);
+        __m256d a0 = _mm256_set1_pd(x0[i]), a1 = _mm256_set1_pd(x1[i]), a2 = _mm256_set1_pd(x2[i]), a3 = _mm256_set1_pd(x3[i]);
+        __m256d b0 = _mm256_set1_pd(x0[i + 1]), b1 = _mm256_set1_pd(x1[i + 1]);
+        __m256d b2 = _mm256_set1_pd(x2[i + 1]), b3 = _mm256_set1_pd(x3[i + 1]);
+        for (size_t j = 0; j < m; j += 4) {
+            __m256d a = _mm256_load_pd(next + j), b = _mm256_load_pd(next + m + j), x = _mm256_load_pd(x0 + j);
+            a = _mm256_add_pd(a, _mm256_mul_pd(a0, x)), b = _mm256_add_pd(b, _mm256_mul_pd(b0, x)), x = _mm256_load_pd(x1 + j);
+            a = _mm256_add_pd(a, _mm256_mul_pd(a1, x)), b = _mm256_add_pd(b, _mm256_mul_pd(b1, x)), x = _mm256_load_pd(x2 + j);
+            a = _mm256_add_pd(a, _mm256_mul_pd(a2, x)), b = _mm256_add_pd(b, _mm256_mul_pd(b2, x)), x = _mm256_load_pd(x3 + j);
+            a = _mm256_add_pd(a, _mm256_mul_pd(a3, x)), b = _mm256_add_pd(b, _mm256_mul_pd(b3, x));
+            _mm256_store_pd(next + j, a);
+            _mm256_store_pd(next + m + j, b);
         }
     }
 }
@@ -184,6 +211,7 @@ static inline void fc_correlation_rebuild(fc_correlation_t *c, size_t i) {
 static inline void fc_correlation_update(fc_correlation_t *c, const double *x) {
     size_t n = (size_t)c->series;
     double *row = c->history + (size_t)c->slot * (size_t)c->stride;
+    double *in_fresh = c->in_fresh + (size_t)(c->fresh & 3) * (size_t)c->stride;
     int full = c->count >= c->window;
     for (size_t i = 0; i < n; i++) {
         double v = fabs(x[i]) < FC_CORRELATION_LIMIT ? x[i] : (double)NAN, w = full ? row[i] : (double)NAN;
@@ -192,21 +220,29 @@ static inline void fc_correlation_update(fc_correlation_t *c, const double *x) {
         if (FC_UNLIKELY(c->fresh == 0)) c->anchor_fresh[i] = counts ? v : c->anchor[i];
         double d = counts ? v - c->anchor[i] : 0.0, e = counts ? v - c->anchor_fresh[i] : 0.0;
         double o = counted ? w - c->anchor[i] : 0.0;
-        c->in[i] = d, c->in_fresh[i] = e, c->out[i] = o;
+        c->in[i] = d, in_fresh[i] = e, c->out[i] = o;
         c->sum[i] += d - o;
         c->sum_fresh[i] += e;
         c->bad[i] += (double)(!counts) - (double)(full && !counted);
         row[i] = v;
     }
-#ifdef FC_X86
-    if (c->avx2)
-        fc_correlation_products_avx2(c);
-    else
-#endif
-        fc_correlation_products(c);
     c->count++;
     c->slot = c->slot + 1 == c->window ? 0 : c->slot + 1;
-    if (++c->fresh == c->window) {
+    c->fresh++;
+    int complete = c->fresh == c->window, flush = complete || (c->fresh & 3) == 0;
+    if (flush && (c->fresh & 3)) /* fewer than four: the others count nothing */
+        memset(c->in_fresh + (size_t)(c->fresh & 3) * (size_t)c->stride, 0, (size_t)(4 - (c->fresh & 3)) * (size_t)c->stride * sizeof(double));
+#ifdef FC_X86
+    if (c->avx2) {
+        fc_correlation_exchange_avx2(c);
+        if (flush) fc_correlation_gather_avx2(c);
+    } else
+#endif
+    {
+        fc_correlation_exchange(c);
+        if (flush) fc_correlation_gather(c);
+    }
+    if (complete) {
         double *swap = c->live;
         c->live = c->next, c->next = swap;
         swap = c->anchor, c->anchor = c->anchor_fresh, c->anchor_fresh = swap;
@@ -233,42 +269,44 @@ static inline double fc_correlation_moment(const fc_correlation_t *c, size_t i) 
     return v > 0.0 ? v : 0.0;
 }
 
-/* Make scale[i] = 1 / sqrt(moment): NaN where a series has no variance. */
+/* Make scale[i] = 1 / sqrt(moment), NaN where a series has no variance, and centre[i] = sum[i] scale[i]. */
 static inline void fc_correlation_scales(fc_correlation_t *c) {
     for (size_t i = 0; i < (size_t)c->series; i++) {
         double v = fc_correlation_moment(c, i);
         c->scale[i] = v > 0.0 ? 1.0 / sqrt(v) : (double)NAN;
+        c->centre[i] = c->sum[i] * c->scale[i];
     }
 }
 
-FC_ROLLING_INLINE double fc_correlation_value(double window, double product, double si, double sj, double scale_i, double scale_j) {
-    double r = (window * product - si * sj) * scale_i * scale_j;
+/* Correlation of series i and j < i from their sum of products. */
+FC_ROLLING_INLINE double fc_correlation_value(double window, double product, double scale_i, double scale_j, double centre_i, double centre_j) {
+    double r = product * (window * scale_i) * scale_j - centre_i * centre_j;
     r = 1.0 < r ? 1.0 : r; /* keeps NaN */
     return -1.0 > r ? -1.0 : r;
 }
 
 /* Correlation of two series over the newest window; NaN where it does not exist. */
 static inline double fc_correlation_get(const fc_correlation_t *c, int64_t i, int64_t j) {
-    double vi = fc_correlation_moment(c, (size_t)i), vj = fc_correlation_moment(c, (size_t)j);
-    if (!(vi > 0.0 && vj > 0.0)) return (double)NAN;
-    if (i == j) return 1.0;
     size_t low = (size_t)(i < j ? i : j), high = (size_t)(i < j ? j : i);
-    return fc_correlation_value((double)c->window, c->live[fc_correlation_row(high) + low], c->sum[high], c->sum[low], 1.0 / sqrt(high == (size_t)i ? vi : vj),
-                                1.0 / sqrt(high == (size_t)i ? vj : vi));
+    double v = fc_correlation_moment(c, low), w = fc_correlation_moment(c, high);
+    if (!(v > 0.0 && w > 0.0)) return (double)NAN;
+    if (i == j) return 1.0;
+    v = 1.0 / sqrt(v), w = 1.0 / sqrt(w);
+    return fc_correlation_value((double)c->window, c->live[fc_correlation_row(high) + low], w, v, c->sum[high] * w, c->sum[low] * v);
 }
 
 /* Rows of the lower triangle of correlations in blocks of four columns; the last block of a row reaches beyond the diagonal. */
 FC_ROLLING_INLINE void fc_correlation_block(const fc_correlation_t *c, size_t i, size_t j, double r[4]) {
     const double *row = c->live + fc_correlation_row(i) + j;
     for (size_t k = 0; k < 4; k++)
-        r[k] = fc_correlation_value((double)c->window, row[k], c->sum[i], c->sum[j + k], c->scale[i], c->scale[j + k]);
+        r[k] = fc_correlation_value((double)c->window, row[k], c->scale[i], c->scale[j + k], c->centre[i], c->centre[j + k]);
 }
 
 #ifdef FC_X86
-FC_ROLLING_AVX2 __m256d fc_correlation_block_avx2(const fc_correlation_t *c, size_t i, size_t j, __m256d window) {
-    __m256d r = _mm256_mul_pd(window, _mm256_load_pd(c->live + fc_correlation_row(i) + j));
-    r = _mm256_sub_pd(r, _mm256_mul_pd(_mm256_set1_pd(c->sum[i]), _mm256_load_pd(c->sum + j)));
-    r = _mm256_mul_pd(_mm256_mul_pd(r, _mm256_set1_pd(c->scale[i])), _mm256_load_pd(c->scale + j));
+/* Four columns of a row of which `scale` is the window times the scale, and `centre` the centre. */
+FC_ROLLING_AVX2 __m256d fc_correlation_block_avx2(const double *row, __m256d scale, __m256d centre, const double *scales, const double *centres) {
+    __m256d r = _mm256_mul_pd(_mm256_mul_pd(_mm256_load_pd(row), scale), _mm256_load_pd(scales));
+    r = _mm256_sub_pd(r, _mm256_mul_pd(centre, _mm256_load_pd(centres)));
     r = _mm256_min_pd(_mm256_set1_pd(1.0), r); /* the second operand where either is NaN */
     return _mm256_max_pd(_mm256_set1_pd(-1.0), r);
 }
@@ -276,12 +314,22 @@ FC_ROLLING_AVX2 __m256d fc_correlation_block_avx2(const fc_correlation_t *c, siz
 /* Blocks of four rows and columns below the diagonal, each stored as it is and transposed. */
 FC_TARGET_AVX2 static inline void fc_correlation_blocks_avx2(const fc_correlation_t *c, double *out) {
     size_t n = (size_t)c->series;
-    const __m256d window = _mm256_set1_pd((double)c->window);
+    const double window = (double)c->window, *scales = c->scale, *centres = c->centre;
     for (size_t i = 4; i + 4 <= n; i += 4) {
-        for (size_t j = 0; j < i; j += 4) {
-            __m256d a = fc_correlation_block_avx2(c, i, j, window), b = fc_correlation_block_avx2(c, i + 1, j, window);
-            __m256d d = fc_correlation_block_avx2(c, i + 2, j, window), e = fc_correlation_block_avx2(c, i + 3, j, window);
-            double *low = out + i * n + j, *high = out + j * n + i;
+        const double *r0 = c->live + fc_correlation_row(i), *r1 = r0 + i + 4, *r2 = r1 + i + 4, *r3 = r2 + i + 4;
+        const __m256d s0 = _mm256_set1_pd(window * scales[i]), s1 = _mm256_set1_pd(window * scales[i + 1]);
+        const __m256d s2 = _mm256_set1_pd(window * scales[i + 2]), s3 = _mm256_set1_pd(window * scales[i + 3]);
+        const __m256d c0 = _mm256_set1_pd(centres[i]), c1 = _mm256_set1_pd(centres[i + 1]);
+        const __m256d c2 = _mm256_set1_pd(centres[i + 2]), c3 = _mm256_set1_pd(centres[i + 3]);
+        double *low = out + i * n, *high = out + i;
+        for (size_t j = 0; j < i; j += 4, low += 4, high += 4 * n) {
+            __m256d a = fc_correlation_block_avx2(r0 + j, s0, c0, scales + j, centres + j);
+            __m256d b = fc_correlation_block_avx2(r1 + j, s1, c1, scales + j, centres + j);
+            __m256d d = fc_correlation_block_avx2(r2 + j, s2, c2, scales + j, centres + j);
+            __m256d e = fc_correlation_block_avx2(r3 + j, s3, c3, scales + j, centres + j);
+            /* The columns reach into lines that the next rows need; no hardware prefetcher sees that. */
+            FC_PREFETCH_WRITE(high + 8), FC_PREFETCH_WRITE(high + n + 8);
+            FC_PREFETCH_WRITE(high + 2 * n + 8), FC_PREFETCH_WRITE(high + 3 * n + 8);
             _mm256_storeu_pd(low, a), _mm256_storeu_pd(low + n, b);
             _mm256_storeu_pd(low + 2 * n, d), _mm256_storeu_pd(low + 3 * n, e);
             __m256d p = _mm256_unpacklo_pd(a, b), q = _mm256_unpackhi_pd(a, b);
@@ -297,10 +345,11 @@ FC_TARGET_AVX2 static inline void fc_correlation_blocks_avx2(const fc_correlatio
 /* See fc_correlation_means: total[j] and pairs[j] take the column's part, row[4] and count[4] the lanes of the row's. */
 FC_TARGET_AVX2 static inline void fc_correlation_means_row_avx2(const fc_correlation_t *c, size_t i, size_t end, double *total, double *pairs,
                                                                 double row[4], double count[4]) {
-    const __m256d window = _mm256_set1_pd((double)c->window), one = _mm256_set1_pd(1.0);
+    const double *live = c->live + fc_correlation_row(i);
+    const __m256d scale = _mm256_set1_pd((double)c->window * c->scale[i]), centre = _mm256_set1_pd(c->centre[i]), one = _mm256_set1_pd(1.0);
     __m256d row_total = _mm256_setzero_pd(), row_pairs = row_total;
     for (size_t j = 0; j < end; j += 4) {
-        __m256d r = fc_correlation_block_avx2(c, i, j, window), exists = _mm256_cmp_pd(r, r, _CMP_ORD_Q);
+        __m256d r = fc_correlation_block_avx2(live + j, scale, centre, c->scale + j, c->centre + j), exists = _mm256_cmp_pd(r, r, _CMP_ORD_Q);
         r = _mm256_and_pd(exists, r);
         exists = _mm256_and_pd(exists, one);
         row_total = _mm256_add_pd(row_total, r);
@@ -327,9 +376,9 @@ static inline void fc_correlation_matrix(fc_correlation_t *c, double *out) {
 #endif
     for (size_t i = 0; i < n; i++) {
         const double *row = c->live + fc_correlation_row(i);
-        double s = c->sum[i], scale = c->scale[i];
+        double scale = c->scale[i], centre = c->centre[i];
         for (size_t j = i < blocks ? i & ~(size_t)3 : 0; j < i; j++)
-            out[i * n + j] = out[j * n + i] = fc_correlation_value(w, row[j], s, c->sum[j], scale, c->scale[j]);
+            out[i * n + j] = out[j * n + i] = fc_correlation_value(w, row[j], scale, c->scale[j], centre, c->centre[j]);
         out[i * n + i] = scale == scale ? 1.0 : (double)NAN;
     }
 }
@@ -361,7 +410,7 @@ static inline void fc_correlation_means(fc_correlation_t *c, double *out) {
             }
         }
         for (size_t j = end; j < i; j++) {
-            double r = fc_correlation_value((double)c->window, c->live[fc_correlation_row(i) + j], c->sum[i], c->sum[j], c->scale[i], c->scale[j]);
+            double r = fc_correlation_value((double)c->window, c->live[fc_correlation_row(i) + j], c->scale[i], c->scale[j], c->centre[i], c->centre[j]);
             if (r == r) row[0] += r, count[0] += 1.0, total[j] += r, pairs[j] += 1.0;
         }
         total[i] += (row[0] + row[1]) + (row[2] + row[3]);

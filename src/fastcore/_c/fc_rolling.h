@@ -438,4 +438,22 @@ FC_ROLLING_INLINE double fc_rolling_update(fc_rolling_t *r, double x) {
     return fc_rolling_get(FC_ROLLING_ZSCORE, r);
 }
 
+/* The textbook loop, for comparison in the benchmarks only: it drifts, and an outlier stays in its sums. */
+static inline void fc_rolling_sliding(const double *x, double *out, size_t window, size_t count) {
+    double length = (double)window, anchor = x[0], s = 0.0, q = 0.0;
+    for (size_t i = 0; i + 1 < window; i++) {
+        double d = x[i] - anchor;
+        s += d;
+        q += d * d;
+    }
+    for (size_t i = 0; i < count; i++) {
+        double d = x[i + window - 1] - anchor, old = x[i] - anchor;
+        s += d;
+        q += d * d;
+        out[i] = (length * d - s) / sqrt(length * q - s * s);
+        s -= old;
+        q -= old * old;
+    }
+}
+
 #endif

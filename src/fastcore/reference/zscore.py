@@ -20,7 +20,7 @@ CORRELATION_LIMIT = 1e100
 
 
 def _moments(window: Sequence[float], ddof: int) -> tuple[float, float, float]:
-    # Mean, variance and z-score of the last point; the deviations are about a point of the window, so that a constant one is exact.
+    # Mean, variance and z-score of the last point. Deviations are about a point of the window, so that a constant one is exact.
     anchor = window[-1]
     deviations = [x - anchor for x in window]
     largest = max(map(abs, deviations))
