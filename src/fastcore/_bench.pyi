@@ -1,6 +1,11 @@
 from typing import Any, final
 
 def build() -> str: ...
+from numpy import int64
+from numpy.typing import NDArray
+
+from fastcore.ring import BroadcastConsumer, BroadcastRing, RingBuffer
+
 @final
 class Empty:
     def none(self) -> None: ...
@@ -9,11 +14,6 @@ class Empty:
     def int_float_int(self, a: int, b: float, c: int) -> None: ...
     def int_int_float_float(self, a: int, b: int, c: float, d: float) -> bool: ...
     def four_floats(self, a: float, b: float, c: float, d: float) -> None: ...
-
-# ring
-from fastcore.ring import BroadcastConsumer, BroadcastRing, RingBuffer
-from numpy import int64
-from numpy.typing import NDArray
 
 def ring_produce(ring: RingBuffer, count: int, batch: int = 1, first: int = 0) -> None: ...
 def ring_consume(ring: RingBuffer, count: int, batch: int = 1, first: int = 0) -> tuple[int, int]: ...

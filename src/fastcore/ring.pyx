@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Rings between threads and processes: one producer, one consumer or several, no lock, records moved whole.
 
 Every slot holds one fixed-size record, whose first eight bytes ``seq`` are its publication number (1, 2, 3, ...). The
