@@ -28,7 +28,7 @@ cimport numpy as cnp
 import numpy as np
 
 from libc.float cimport DBL_MAX
-from libc.math cimport INFINITY, NAN, fabs, isfinite, log, log1p, pow, sqrt
+from libc.math cimport INFINITY, NAN, exp, fabs, isfinite, log, log1p, pow, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
@@ -349,12 +349,12 @@ cdef double infinite_bound(double gamma, max_inventory, sigma, omega) except -1.
     if sigma is None or not sigma > 0.0:
         raise ValueError(f"sigma must be positive where omega is given: sigma={sigma}, omega={omega}")
     bound = 2.0 * checked("omega", omega) / (gamma * sigma) ** 2
-    if not natural <= bound < INFINITY:
+    if not natural * (1.0 - 1e-12) <= bound < INFINITY:
         raise ValueError(
             f"omega must be at least gamma^2 sigma^2 (max_inventory + 1)^2 / 2: omega={omega}, gamma={gamma}, "
             f"sigma={sigma}, max_inventory={max_inventory}"
         )
-    return bound
+    return bound if bound > natural else natural
 
 
 def solve_depths(
@@ -550,7 +550,7 @@ cdef class Quoter:
     def __init__(self, model="avellaneda_stoikov", **parameters):
         cdef quoter_t q
         cdef dict p = resolved(model, parameters)
-        cdef double base, exponent, slope, d, xi, gamma = p["gamma"]
+        cdef double base, exponent, slope, d, xi, A, k, adverse, gamma = p["gamma"]
         q.model = QUOTER_LINEAR
         q.half0 = q.half1 = q.skew0 = q.skew1 = q.offset = 0.0
         q.base = q.sigma_half = q.sigma_skew = q.variance_half = q.variance_skew = q.drift_gain = 0.0
@@ -582,14 +582,12 @@ cdef class Quoter:
         elif model == "glft" or model == "general":
             d = 1.0 if model == "glft" else p["order_size"]
             xi = gamma if model == "glft" else p["xi"]
-            base, exponent = fill_terms(xi * d, p["k"])
+            A, k = p["A"], p["k"]
+            base, exponent = fill_terms(xi * d, k)
             # R e^(k adverse / 4): adverse selection lowers the intensity by e^(-k adverse / 2).
-            slope = finite(
-                "the skew",
-                sqrt(gamma / (2.0 * p["A"] * d * p["k"])) * np.exp(0.5 * exponent + 0.25 * p["k"] * p["adverse_selection"]),
-                p,
-            )
-            q.base = finite("the half spread", base, p) + 0.5 * p["adverse_selection"]
+            adverse = p["adverse_selection"]
+            slope = finite("the skew", sqrt(gamma / (2.0 * A * d * k)) * exp(0.5 * exponent + 0.25 * k * adverse), p)
+            q.base = finite("the half spread", base, p) + 0.5 * adverse
             q.sigma_half = 0.5 * d * slope
             q.sigma_skew = slope
             if p["drift"] != 0.0:

@@ -107,7 +107,7 @@ cdef inline int64_t instrument_ticks(const instrument_t* m, double price) noexce
     cdef double x = price * m.tick_den / m.tick_num
     cdef int64_t ticks
     cdef double off
-    if not (x > 0.5 and x <= 1125899906842624.0):
+    if not (x >= 0.5 and x < 1125899906842624.5):
         return NO_PRICE
     ticks = <int64_t> (x + 0.5)
     off = x - <double> ticks

@@ -865,11 +865,12 @@ cdef class SymbolMapper:
         return ticks
 
     cdef int _refuse_price(self, int64_t symbol_id, double price) except -1:
-        cdef double tick = self._s.instruments[symbol_id].tick_size
+        cdef const instrument_t* m = &self._s.instruments[symbol_id]
+        cdef double tick = m.tick_size
         where = f"price={price}, tick_size={tick}, symbol_id={symbol_id}"
         if not (price > 0.0 and price <= DBL_MAX):
             raise ValueError(f"price must be positive and finite: {where}")
-        if price / tick > <double> MAX_TICKS:
+        if price * m.tick_den / m.tick_num >= <double> MAX_TICKS + 0.5:
             raise ValueError(f"price must be within 2**50 ticks: {where}")
         raise ValueError(f"price must be a multiple of the tick size: {where}")
 

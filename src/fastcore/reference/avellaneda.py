@@ -104,12 +104,12 @@ def infinite_bound(gamma: float, max_inventory: int, sigma: float | None, omega:
     if sigma is None or not sigma > 0:
         raise ValueError(f"sigma must be positive where omega is given: sigma={sigma}, omega={omega}")
     bound = float(2 * check_number("omega", omega) / (gamma * sigma) ** 2)
-    if not natural <= bound < inf:
+    if not natural * (1 - 1e-12) <= bound < inf:
         raise ValueError(
             f"omega must be at least gamma^2 sigma^2 (max_inventory + 1)^2 / 2: omega={omega}, gamma={gamma}, "
             f"sigma={sigma}, max_inventory={max_inventory}"
         )
-    return bound
+    return max(bound, natural)
 
 
 def log_of(x: float) -> float:
@@ -167,10 +167,8 @@ def solve_depths(
         times = [horizon] if rows is None else [horizon * i / (rows - 1) for i in range(rows)]
     result = np.full((len(times), len(q), 2), inf)
     for depths, time in zip(result, times, strict=True):
-        if time == inf:
-            v = np.abs(vectors[:, 0])
-        else:
-            v = vectors @ (np.exp(-(values_m - values_m[0]) * time) * weights)
+        # The long run leaves the eigenvector of the smallest eigenvalue, which has one sign.
+        v = np.abs(vectors[:, 0]) if time == inf else vectors @ (np.exp(-(values_m - values_m[0]) * time) * weights)
         depths[:-1, 0] = np.log(v[:-1] / v[1:]) / k + base
         depths[1:, 1] = np.log(v[1:] / v[:-1]) / k + base
     return result if rows is not None else result[0]
@@ -313,7 +311,7 @@ class Quoter:
         increment = self._p["increment_ticks"] if x >= self._p["low_below_ticks"] - 1e-6 else self._p["low_increment_ticks"]
         if not 0 < x <= 2**53 or (x + 1e-6) / increment < 1:
             return NO_PRICE
-        return int((x + 1e-6) / increment) * int(increment)
+        return floor((x + 1e-6) / increment) * int(increment)
 
     def _ceil(self, x: float) -> int:
         increment = self._p["increment_ticks"] if x > self._p["low_below_ticks"] + 1e-6 else self._p["low_increment_ticks"]

@@ -296,7 +296,7 @@ class SymbolMapper:
         if not (isfinite(price) and price > 0):
             raise ValueError(f"price must be positive and finite: {where}")
         exact = Fraction(price) / Fraction(Decimal(repr(tick_size)))
-        if exact > MAX_TICKS:
+        if exact >= MAX_TICKS + Fraction(1, 2):
             raise ValueError(f"price must be within 2**50 ticks: {where}")
         ticks = int(exact + Fraction(1, 2))
         if ticks < 1 or abs(exact - ticks) > Fraction(1, 10**6) + exact * Fraction(4.5e-16):
