@@ -3,7 +3,7 @@
 import gzip
 import random
 import struct
-from datetime import date
+from datetime import date, datetime, time, timedelta
 
 import numpy as np
 import pytest
@@ -154,6 +154,20 @@ def test_day_in_a_file_name(name, day):
 def test_midnight_follows_the_time_zone_of_the_exchange():
     assert midnight_ns(date(2020, 1, 30)) == 1_580_360_400_000_000_000
     assert midnight_ns(date(2012, 6, 21)) == 1_340_251_200_000_000_000
+    with pytest.raises(ValueError, match="day must not be before 2007: day=2006-12-31"):
+        midnight_ns(date(2006, 12, 31))
+
+
+def test_midnight_equals_the_time_zone_database():
+    zoneinfo = pytest.importorskip("zoneinfo")
+    try:
+        zone = zoneinfo.ZoneInfo("America/New_York")
+    except zoneinfo.ZoneInfoNotFoundError:
+        pytest.skip("no time zone database here")
+    day = date(2007, 1, 1)
+    while day.year < 2031:
+        assert midnight_ns(day) == datetime.combine(day, time(), zone).timestamp() * 10**9, day
+        day += timedelta(days=1)
 
 
 def test_recorded_day_through_the_feed(data_dir):

@@ -179,24 +179,23 @@ cdef inline uint32_t side_find(const side_t* s, int64_t key) noexcept nogil:
     The eight best are counted without a branch, because how far from the best an order lands cannot be predicted.
     """
     cdef const int64_t* near = s.keys + s.count - SIDE_NEAR
-    cdef uint32_t low
-    cdef uint32_t high
-    cdef uint32_t middle
+    cdef const int64_t* first
+    cdef uint32_t left
+    cdef uint32_t half
     cdef uint32_t count = (
         <uint32_t> (near[0] < key) + <uint32_t> (near[1] < key) + <uint32_t> (near[2] < key) + <uint32_t> (near[3] < key)
         + <uint32_t> (near[4] < key) + <uint32_t> (near[5] < key) + <uint32_t> (near[6] < key) + <uint32_t> (near[7] < key)
     )
     if likely(count != 0):
         return s.count - SIDE_NEAR + count
-    low = 0
-    high = s.count - SIDE_NEAR
-    while low < high:
-        middle = (low + high) >> 1
-        if s.keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    # Binary search without a branch on the comparison, over the keys before those eight.
+    first = s.keys
+    left = s.count - SIDE_NEAR
+    while left > 1:
+        half = left >> 1
+        first += half if first[half - 1] < key else 0
+        left -= half
+    return <uint32_t> (first - s.keys) + (left == 1 and first[0] < key)
 
 
 cdef inline int64_t side_size(const book_t* b, const side_t* s, uint32_t place, int64_t key) noexcept nogil:

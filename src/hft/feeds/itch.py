@@ -11,7 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, time
+from datetime import date, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,14 +50,31 @@ def day_of(path: str | os.PathLike[str]) -> date | None:
 
 
 def midnight_ns(day: date) -> int:
-    """Return midnight of a day at the exchange (New York), ns since the UNIX epoch."""
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+    """Return midnight of a day at the exchange (New York), ns since the UNIX epoch.
 
-    try:
-        zone = ZoneInfo("America/New_York")
-    except ZoneInfoNotFoundError as error:
-        raise RuntimeError("the time zone America/New_York must be known here: pip install tzdata") from error
-    return round(datetime.combine(day, time(), zone).timestamp()) * 1_000_000_000
+    Parameters
+    ----------
+    day : date
+        2007 or later: before, daylight saving time had other dates (and this protocol was not there).
+
+    Raises
+    ------
+    ValueError
+        If the day is earlier.
+    """
+    if day.year < 2007:
+        raise ValueError(f"day must not be before 2007: day={day}")
+    # Energy Policy Act of 2005: from the second Sunday of March to the first of November, at 02:00 each.
+    starts = _sunday(day.year, 3, 8)
+    ends = _sunday(day.year, 11, 1)
+    offset_hours = 4 if starts < day <= ends else 5
+    return ((day - date(1970, 1, 1)).days * 24 + offset_hours) * 3_600_000_000_000
+
+
+def _sunday(year: int, month: int, first_day: int) -> date:
+    """The first Sunday on or after a day."""
+    day = date(year, month, first_day)
+    return day + timedelta(days=6 - day.weekday())
 
 
 def open_itch(
@@ -194,7 +211,7 @@ def read_events(
         As in `open_itch`.
     decoder : ItchDecoder, optional
         Keeps counts, errors and symbols for you. By default a new one with midnight (New York) of the day in the file
-        name, or 0 where the name has none.
+        name, or 0 where the name has none since 2007.
     chunk_events : int, default 65536
         Largest number of events in an array.
     chunk_bytes, progress
@@ -218,7 +235,7 @@ def read_events(
         raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
     if decoder is None:
         day = day_of(path)
-        decoder = ItchDecoder(0 if day is None else midnight_ns(day))
+        decoder = ItchDecoder(0 if day is None or day.year < 2007 else midnight_ns(day))
     chunks = open_itch(path, chunk_bytes=chunk_bytes, progress=progress)
     return _events(chunks, decoder, chunk_events, reuse)
 
