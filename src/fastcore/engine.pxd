@@ -10,7 +10,7 @@ which the bytes arrive changes nothing but time.
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.avellaneda cimport EwmaVolatility, Quoter, ewma_t, quoter_t
-from fastcore.book cimport OrderTable, book_t, orders_t
+from fastcore.book cimport OrderTable, book_change_t, book_t, orders_t
 from fastcore.exchange cimport Venue, venue_t
 from fastcore.histogram cimport histogram_t
 from fastcore.itch cimport ItchDecoder, itch_decoder_t
@@ -100,6 +100,7 @@ ctypedef struct engine_t:
     uint64_t risk_ticks     # of the sampled event, spent inside the strategy stage
     uint64_t venue_ticks
     bint timing             # the current event is sampled
+    book_change_t change    # what the last event did to its book
     # Counters
     int64_t events          # taken from the ring
     int64_t book_errors     # events that a book refused

@@ -285,7 +285,6 @@ cdef int engine_rare(engine_t* g, const event_t* e) noexcept nogil:
 
 cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
     cdef book_t* b
-    cdef book_change_t c
     cdef uint64_t start = 0, now = 0, then
     cdef int status = RUN_DONE, result
     if unlikely(e.kind == KIND_SYSTEM or e.kind == KIND_LISTING or e.kind == KIND_STATUS):
@@ -298,7 +297,7 @@ cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
         b = engine_open_book(g, e.symbol_id)
         if b == NULL:
             return RUN_MEMORY
-    result = book_apply(b, e, &c)
+    result = book_apply(b, e, &g.change)
     if g.timing:
         now = clock_ticks()
         histogram_record(g.stages[STAGE_BOOK], clock_ticks_to_ns(now - start))
@@ -309,10 +308,10 @@ cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
             g.first_error_seq = e.seq
         g.book_errors += 1
     elif b == g.book:
-        status = engine_chosen(g, e, &c, &now)
+        status = engine_chosen(g, e, &g.change, &now)
     if g.timing:
         then = clock_ticks()
-        if b == g.book and g.venue_ticks:
+        if g.venue_ticks and g.quoter != NULL:
             histogram_record(g.stages[STAGE_VENUE], clock_ticks_to_ns(g.venue_ticks))
         histogram_record(g.stages[STAGE_TOTAL], clock_ticks_to_ns(then - start + g.timed_decode))
     return status
