@@ -19,9 +19,10 @@ import numpy as np
 from fastcore.histogram import LatencyMonitor
 from fastcore.ring import LockFreeRingBuffer
 from fastcore.symbols import SymbolMapper
-from fastcore.tickstore import MemoryMappedDataStore
+from fastcore.records import TICK_DTYPE
+from fastcore.tickstore import MemoryMappedDataStore, TickStore
 from fastcore.zscore import RollingZScore, fast_zscore_calculation, rolling_zscore
-from hft import compat
+from hft import AvellanedaMarketMaker, HFTEngine, Ticker
 
 from . import replaced
 from .harness import Bench, calls, main
@@ -99,7 +100,7 @@ def structures(bench: Bench, place: Path) -> None:
     )
 
     # Appending: each round appends to a store that is large enough for all rounds, already mapped, as in a session.
-    records = 300 * n
+    records = 210 * n
     old_store = replaced.MemoryMappedDataStore(place / "old", records)
     new_store = MemoryMappedDataStore(str(place / "new"), records)
     tick = (1_700_000_000_000_000_000, 42, 101.5, 300.0)
@@ -187,13 +188,18 @@ def system(bench: Bench, place: Path) -> None:
     batches = [stream[i : i + size] for i in range(0, count, size)]
     rounds = 220  # stores hold every round: warm-up, and up to 200 measured
 
-    theirs = replaced.HFTEngine(SYMBOLS, place / "old-system", count * rounds)
-    ours = compat.HFTEngine(SYMBOLS, str(place / "new-system"), count * rounds)
+    theirs = replaced.HFTEngine(SYMBOLS, place / "old-system", 2 * count * rounds)
+    ours = HFTEngine(SYMBOLS)
+    store = TickStore(place / "new-system", "a", segment_records=2 * count * rounds)
 
     async def ours_run() -> int:
+        # The work of theirs: prices, signals, pools, latencies, and every tick in the store.
+        done = 0
         for batch in batches:
-            await ours.process_market_data(batch)
-        return count
+            rows = np.array(batch, TICK_DTYPE)
+            await ours.process_market_data(rows)
+            done += store.append_many(rows)
+        return done
 
     loop = asyncio.new_event_loop()
     try:
@@ -218,15 +224,19 @@ def system(bench: Bench, place: Path) -> None:
             },
             equal(count),
         )
+        assert store.records(0, count).tolist() == stream
+        assert [theirs.store.read_tick(i) for i in range(count)] == stream
+        assert np.array_equal(theirs.mapper.prices, ours.symbol_mapper.prices[: len(SYMBOLS)])
     finally:
         loop.close()
-    theirs.store.close()
+        store.close()
+        theirs.store.close()
 
 
 def quoting(bench: Bench) -> None:
     n = 200 if bench.quick else 2_000
-    theirs, ours = replaced.AvellanedaMarketMaker(), compat.AvellanedaMarketMaker()
-    old_ticker, new_ticker = replaced.Ticker(50_000.0, 49_995.0, 50_005.0), compat.Ticker(50_000.0, 49_995.0, 50_005.0)
+    theirs, ours = replaced.AvellanedaMarketMaker(), AvellanedaMarketMaker()
+    old_ticker, new_ticker = replaced.Ticker(50_000.0, 49_995.0, 50_005.0), Ticker(50_000.0, 49_995.0, 50_005.0)
     for maker in (theirs, ours):
         for i in range(100):
             maker.update_market_data(50_000.0 + i % 7, 1.0, True)
@@ -264,8 +274,10 @@ if sys.argv[1] == "replaced":
     spec.loader.exec_module(module)
     engine = module.HFTEngine(symbols, place / "a")
 else:
-    from hft.compat import HFTEngine
-    engine = HFTEngine(symbols, str(place / "b"))
+    from hft import HFTEngine
+    from fastcore.tickstore import MemoryMappedDataStore
+    engine = HFTEngine(symbols)
+    store = MemoryMappedDataStore(str(place / "b"))
 asyncio.run(engine.process_market_data([(i, i % 100, 100.0 + i, 1.0) for i in range(10_000)]))
 print(used() - before)
 """
