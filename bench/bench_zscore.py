@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -203,9 +204,9 @@ def batch(bench: Bench) -> None:
                 # The middle, so that short pieces meet the fat print too.
                 m = min(n, most)
                 part = x[(n - m) // 2 : (n - m) // 2 + m].copy()
-                impls[impl] = (lambda function=function, part=part: function(part, WINDOW), m)
+                impls[impl] = (partial(function, part, WINDOW), m)
             out = np.empty(n - WINDOW + 1)
-            impls["fastcore out="] = (lambda x=x, out=out: zscore.rolling_zscore(x, WINDOW, out=out), n)
+            impls["fastcore out="] = (partial(zscore.rolling_zscore, x, WINDOW, out=out), n)
 
             def check(impl: str, result: Any, case: str = case, n: int = n, x: Doubles = x) -> float | None:
                 values = len(np.asarray(result)) if impl in ("pandas", "bottleneck", "polars") else len(result) + WINDOW - 1
@@ -234,7 +235,7 @@ def streaming(bench: Bench) -> None:
     def check(impl: str, result: Any) -> float | None:
         if impl != "fastcore":
             return None
-        error = abs(result - float(expected.sum()))
+        error = abs(float(result) - float(expected.sum()))
         assert error <= 1e-10, error
         return error
 

@@ -701,6 +701,11 @@ def twin_run():
         results.append(many.zscores.copy())
         c.update(row)
         results += [c.matrix().ravel(), c.mean_correlations()]
+    ring = rng.normal(size=(9, 40))
+    for lookback in (2, 3, 4, 7, 39, 40):
+        results.append(
+            zscore.zscore_batch(ring, rng.integers(0, 80, 9), rng.integers(0, 9, (50, 2)), lookback, 0.5).astype(float)
+        )
     return np.concatenate(results)
 
 
@@ -742,12 +747,29 @@ def test_environment_chooses_the_twin(disabled):
 def test_threads_with_their_own_objects_do_not_disturb_each_other():
     x = walk(5000)
     y = x[::-1].copy()
-    expected = zscore.rolling_zscore(x, 100), zscore.pair_zscore(x, y, 50), zscore.RollingZScore(60).update_many(x)
+    rows = x.reshape(-1, 5)
+
+    def everything():
+        many, c = zscore.PairSet([[0, 1], [2, 3]], 30), zscore.RollingCorrelation(5, 30)
+        c.update_many(rows)
+        for row in rows[:100]:
+            many.update(row)
+        return [
+            zscore.rolling_zscore(x, 100),
+            zscore.rolling_zscore(x, 700),
+            zscore.pair_zscore(x, y, 50),
+            zscore.RollingZScore(60).update_many(x),
+            zscore.zscore_batch(x.reshape(5, -1), 3, [[0, 1], [3, 2]], 50, 0.1),
+            many.zscores.copy(),
+            c.matrix(),
+        ]
+
+    expected = everything()
     wrong = []
 
     def work():
         for _ in range(20):
-            got = zscore.rolling_zscore(x, 100), zscore.pair_zscore(x, y, 50), zscore.RollingZScore(60).update_many(x)
+            got = everything()
             if not all(np.array_equal(a, b, equal_nan=True) for a, b in zip(got, expected, strict=True)):
                 wrong.append(got)
 

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Rolling mean, variance, z-score and correlation: batch over arrays, and streaming one tick at a time.
 
 Definitions
@@ -82,8 +83,8 @@ cdef extern from "fc_pairs.h" nogil:
     void pairset_reset "fc_pairset_reset"(pairset_fields_t* p)
     void pairset_free "fc_pairset_free"(pairset_fields_t* p)
     int8_t pair_signal "fc_pair_signal"(
-        const double* a, const double* b, size_t size, size_t i, size_t j, size_t lookback, double threshold,
-        const rolling_shape_t* shape, double* work, double* zscore
+        int avx2, const double* a, const double* b, size_t size, size_t i, size_t j, size_t lookback, double threshold,
+        const rolling_shape_t* shape, double* work
     )
 
 
@@ -521,8 +522,9 @@ cdef class RollingZScore:
         cdef cnp.ndarray result = _output(out, n, values)
         cdef double* p = _data(values)
         cdef double* q = _data(result)
-        for i in range(n):
-            q[i] = rolling_update(&self._r, p[i])
+        with nogil:
+            for i in range(n):
+                q[i] = rolling_update(&self._r, p[i])
         return result
 
     def reset(self):
@@ -874,15 +876,15 @@ def zscore_batch(price_ring, write_idx, pair_idx, lookback, thresholds):
     cdef cnp.ndarray result = np.empty(pairs, np.int8)
     cdef int8_t* signals = <int8_t*> cnp.PyArray_DATA(result)
     cdef const double* data = _data(ring)
-    cdef double z
+    cdef bint avx2 = _avx2
     cdef double* work = <double*> malloc(length * sizeof(double))
     if work == NULL:
         _no_memory("lookback", length)
     with nogil:
         for i in range(pairs):
             signals[i] = pair_signal(
-                data + rows[i, 0] * size, data + rows[i, 1] * size, size, heads[rows[i, 0]], heads[rows[i, 1]], length,
-                bounds[i], &shape, work, &z
+                avx2, data + rows[i, 0] * size, data + rows[i, 1] * size, size, heads[rows[i, 0]], heads[rows[i, 1]],
+                length, bounds[i], &shape, work
             )
     free(work)
     return result
@@ -969,8 +971,10 @@ cdef class RollingCorrelation:
         cdef int64_t n = self._c.series
         if cnp.PyArray_DIM(values, 1) != n:
             raise ValueError(f"x must hold one column per series: columns={cnp.PyArray_DIM(values, 1)}, series={n}")
-        for i in range(rows):
-            correlation_update(&self._c, _data(values) + i * n)
+        cdef const double* p = _data(values)
+        with nogil:
+            for i in range(rows):
+                correlation_update(&self._c, p + i * n)
 
     def matrix(self, out=None):
         """Return the correlation matrix of the newest window.

@@ -189,11 +189,33 @@ static inline int fc_pairset_update(fc_pairset_t *p, const double *prices, int64
     return FC_OK;
 }
 
-/* Signal of one pair from two rings of `size` prices, whose newest prices lie before the slots `i` and `j`.
+/* Sums over n spreads about an anchor in four lanes, so that an addition need not wait for the one before it. */
+static inline void fc_pair_sums(const double *x, size_t n, double anchor, double s[4], double q[4]) {
+    for (size_t t = 0; t + 4 <= n; t += 4) {
+        for (int k = 0; k < 4; k++) {
+            double d = x[t + k] - anchor;
+            s[k] += d;
+            q[k] += d * d;
+        }
+    }
+}
+#ifdef FC_X86
+FC_TARGET_AVX2 static inline void fc_pair_sums_avx2(const double *x, size_t n, double anchor, double s[4], double q[4]) {
+    fc_rolling_sums_t a;
+    a.anchor = _mm256_set1_pd(anchor);
+    a.s = a.q = _mm256_setzero_pd();
+    for (size_t t = 0; t + 4 <= n; t += 4) fc_rolling_add_avx2(&a, _mm256_loadu_pd(x + t));
+    _mm256_storeu_pd(s, a.s);
+    _mm256_storeu_pd(q, a.q);
+}
+#endif
+
+/* Signal of one pair from two rings of `size` prices, whose newest prices lie before the slots `i` and `j`, both below size.
    work holds `lookback` doubles. */
-static inline int8_t fc_pair_signal(const double *a, const double *b, size_t size, size_t i, size_t j, size_t lookback,
-                                    double threshold, const fc_rolling_shape_t *c, double *work, double *zscore) {
-    i = (i + size - lookback) % size, j = (j + size - lookback) % size;
+static inline int8_t fc_pair_signal(int avx2, const double *a, const double *b, size_t size, size_t i, size_t j, size_t lookback,
+                                    double threshold, const fc_rolling_shape_t *c, double *work) {
+    i = i >= lookback ? i - lookback : i + size - lookback;
+    j = j >= lookback ? j - lookback : j + size - lookback;
     for (size_t t = 0; t < lookback;) { /* pieces without a wrap */
         size_t piece = lookback - t;
         if (piece > size - i) piece = size - i;
@@ -203,24 +225,21 @@ static inline int8_t fc_pair_signal(const double *a, const double *b, size_t siz
         if (i == size) i = 0;
         if (j == size) j = 0;
     }
-    /* Four running sums, so that an addition need not wait for the one before it. */
     double anchor = work[lookback - 1], s[4] = {0.0, 0.0, 0.0, 0.0}, q[4] = {0.0, 0.0, 0.0, 0.0};
-    size_t t = 0;
-    for (; t + 4 <= lookback; t += 4) {
-        for (int k = 0; k < 4; k++) {
-            double d = work[t + k] - anchor;
-            s[k] += d;
-            q[k] += d * d;
-        }
-    }
-    for (; t < lookback; t++) {
+#ifdef FC_X86
+    if (avx2)
+        fc_pair_sums_avx2(work, lookback, anchor, s, q);
+    else
+#endif
+        fc_pair_sums(work, lookback, anchor, s, q);
+    (void)avx2;
+    for (size_t t = lookback & ~(size_t)3; t < lookback; t++) {
         double d = work[t] - anchor;
         s[0] += d;
         q[0] += d * d;
     }
     /* anchor - anchor: 0, or NaN where the newest spread is not finite */
     double z = fc_rolling_value(FC_ROLLING_ZSCORE, anchor, anchor - anchor, (s[0] + s[1]) + (s[2] + s[3]), (q[0] + q[1]) + (q[2] + q[3]), c);
-    *zscore = z;
     return (int8_t)((z > threshold) - (z < -threshold));
 }
 

@@ -384,6 +384,8 @@ static inline int fc_rolling_init(fc_rolling_t *r, int64_t window, int64_t ddof)
     r->half = window / 2;
     r->offset = 1 - window % 2;
     r->shape = fc_rolling_shape(window, ddof);
+    r->memory = NULL;
+    if ((uint64_t)r->half > (uint64_t)SIZE_MAX / 64) return FC_NO_MEMORY;
     r->memory = (double *)fc_alloc(6 * (size_t)r->half + 4, sizeof(double));
     if (!r->memory) return FC_NO_MEMORY;
     fc_rolling_reset(r);
