@@ -517,6 +517,48 @@ def risk_loop(_int64 max_order, _int64 max_position, _int64 collar, sides not No
         for i in range(n):
             passed += _risk_check(&limits, <signed char> side[i], price[i], size[i], 0, 0, 0, reference) == 0
     return passed
+
+
+# ---- exchange
+
+from libc.stdint cimport int64_t as _venue_int64
+from fastcore._types cimport (
+    KIND_ADD as _KIND_ADD, KIND_CANCEL as _KIND_CANCEL, KIND_EXECUTE as _KIND_EXECUTE, event_t as _venue_event_t,
+)
+from fastcore.book cimport OrderBook as _VenueBook, book_change_t as _venue_change_t
+from fastcore.exchange cimport (
+    Venue as _Venue, venue_apply as _venue_apply, venue_cancel as _venue_cancel, venue_submit as _venue_submit,
+)
+
+
+def venue_apply_loop(_Venue venue not None, _venue_int64 bid, _venue_int64 ask, Py_ssize_t n):
+    """Tell a venue of n adds, cancels and executions at two prices, of orders that are ahead of all own ones."""
+    cdef _venue_event_t e
+    cdef _venue_change_t c
+    cdef Py_ssize_t i
+    e.exch_ns = e.seq = e.price = e.size = e.match_id = 0
+    c.new_price = c.new_size = c.new_stamp = c.stamp = 0
+    c.size = 1
+    c.top_changed = False
+    with nogil:
+        for i in range(n):
+            c.side = 1 if i & 1 else -1
+            c.price = bid if i & 1 else ask
+            c.kind = _KIND_ADD if i & 2 else _KIND_CANCEL if i & 4 else _KIND_EXECUTE
+            _venue_apply(&venue._v, &e, &c)
+    return venue._v.report_count
+
+
+def venue_order_loop(_Venue venue not None, _VenueBook book not None, _venue_int64 price, Py_ssize_t n):
+    """Submit and cancel n orders; return the lots that rest afterwards."""
+    cdef _venue_int64 order_id = 0
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(n):
+            _venue_submit(&venue._v, book._b, 1, price, 100, &order_id)
+            _venue_cancel(&venue._v, order_id)
+            venue._v.report_count = 0
+    return venue._v.open_lots[0]
 # ---- itch, book ----
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t

@@ -16,7 +16,7 @@ from .replay import Summary
 
 def table(summary: Summary) -> Table:
     """Return the table that ``hft replay`` prints."""
-    out = Table(title=title(summary), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    out = Table(title=title(summary), title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0))
     out.add_column(style="bold")
     out.add_column(justify="right")
     types = " ".join(f"{kind}{count:,}" for kind, count in sorted(summary.messages_by_type.items(), key=lambda item: -item[1]))
@@ -45,7 +45,7 @@ def table(summary: Summary) -> Table:
 
 def latency_table(summary: Summary) -> Table:
     """Return the table of latencies by stage."""
-    out = Table(title="Latency, ns", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    out = Table(title="Latency, ns", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     out.add_column("stage", style="bold")
     for name in ("p50", "p99", "p99.9", "max"):
         out.add_column(name, justify="right")

@@ -1,0 +1,85 @@
+"""The whole loop, wire bytes to profit: what a replay costs per message, measured inside the loop.
+
+The day is synthetic; with FASTCORE_TEST_DATA the recorded AMZN day is a row too. Orders and fills are verified against
+the plain-Python twin on the first part.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import hft.replay
+from hft.config import SYNTHETIC, Config, load
+from hft.feeds.synthetic import generate
+
+from .harness import Bench, main
+
+
+def first_messages(data: bytes, count: int) -> bytes:
+    at = 0
+    for _ in range(count):
+        if at == len(data):
+            break
+        at += 2 + int.from_bytes(data[at : at + 2], "big")
+    return data[:at]
+
+
+def twin_of(config: Config, symbol: str) -> Any:
+    """The engine of a configuration, in plain Python."""
+    from fastcore.reference import avellaneda, engine, risk
+
+    ours = hft.replay.build_engine(config, symbol)
+    maker = config.market_maker
+    quoter = volatility = None
+    if ours.quoter is not None:
+        quoter = avellaneda.Quoter(ours.quoter.model, **ours.quoter.parameters)
+        volatility = avellaneda.EwmaVolatility(
+            half_life=maker.volatility_half_life_s / maker.volatility_interval_s,
+            interval_ns=round(maker.volatility_interval_s * 1e9),
+            variance=maker.volatility_usd_per_sqrt_s**2 * maker.volatility_interval_s,
+        )
+    limits = risk.RiskLimits(ours.limits.max_order_lots, ours.limits.max_position_lots, ours.limits.collar_ticks)
+    return engine.Engine(
+        symbol, quoter=quoter, volatility=volatility, limits=limits, order_lots=maker.order_shares, time_left=maker.horizon_s
+    )
+
+
+def measure(bench: Bench, name: str, data: bytes, symbol: str, config: Config) -> None:
+    head = first_messages(data, 2_000 if bench.quick else 10_000)
+    twin, ours = twin_of(config, symbol), hft.replay.build_engine(config, symbol)
+    start = time.perf_counter_ns()
+    twin.feed(head)
+    elapsed = time.perf_counter_ns() - start
+    ours.feed(head)
+    assert ours.reports().tobytes() == twin.reports().tobytes(), "the twin gives other orders"
+    times = []
+    for _ in range(3 if bench.quick else 15):
+        engine = hft.replay.build_engine(config, symbol)
+        engine.feed(data)
+        times.append(engine.loop_ns / engine.messages)
+    bench.add("engine", name, "fastcore", min(times), statistics.median(times), engine.messages)
+    bench.add("engine", name, "python", elapsed / twin.messages, elapsed / twin.messages, twin.messages)
+
+
+def run(bench: Bench) -> None:
+    data = generate(20_000 if bench.quick else 400_000, 1)
+    maker = load(environment={}, defaults=SYNTHETIC)
+    books = load(environment={}, defaults=SYNTHETIC, strategy="none")
+    measure(bench, "synthetic day, books only", data, "SYNTH", books)
+    measure(bench, "synthetic day, market maker", data, "SYNTH", maker)
+    measure(bench, "synthetic day, every message timed", data, "SYNTH", load(environment={}, defaults=SYNTHETIC, sample_every=1))
+    directory = os.environ.get("FASTCORE_TEST_DATA")
+    if directory:
+        with gzip.open(Path(directory) / "itch" / "AMZN_2012-06-21_L5.itch.gz") as file:
+            recorded = file.read()
+        measure(bench, "AMZN day, market maker", recorded, "AMZN", load(environment={}))
+        measure(bench, "AMZN day, books only", recorded, "AMZN", load(environment={}, strategy="none"))
+
+
+if __name__ == "__main__":
+    main(run)

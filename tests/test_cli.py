@@ -1,0 +1,316 @@
+"""The command line: tables, JSON, exit codes, configuration and its precedence, interruption."""
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from hft.cli import main
+from hft.config import Config, ConfigError, load
+from hft.feeds.synthetic import generate
+from test_engine import Day, quoted_book, random_day
+
+KEYS = {"events", "messages_by_type", "orders", "fills", "position", "pnl", "events_per_s", "latency_ns", "peak_rss_bytes"}
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory):
+    path = tmp_path_factory.mktemp("itch") / "synthetic.itch"
+    path.write_bytes(generate(5_000, 3))
+    return path
+
+
+def hft(*arguments, env=None):
+    return CliRunner().invoke(main, [str(a) for a in arguments], env=env)
+
+
+def command(*arguments):
+    return [sys.executable, "-c", "from hft.cli import main; main()", *map(str, arguments)]
+
+
+def test_replay_prints_one_json_object_with_the_promised_keys(day):
+    done = hft("replay", day, "--json")
+    assert done.exit_code == 0
+    out = json.loads(done.stdout)
+    assert KEYS <= set(out)
+    assert out["events"] == 5_000 == sum(out["messages_by_type"].values())
+    assert out["data"] == "recorded"
+    assert out["orders"] > 0
+    assert out["peak_rss_bytes"] > 10**6
+    assert {"decode", "book", "venue", "strategy", "total"} <= set(out["latency_ns"])
+    for stage in out["latency_ns"].values():
+        assert set(stage) == {"p50", "p99", "p999", "max"}
+        assert stage["p50"] <= stage["p99"] <= stage["p999"] <= stage["max"] * 1.001 + 1
+
+
+def test_replay_prints_a_table(day):
+    done = hft("replay", day)
+    assert done.exit_code == 0
+    for text in ("recorded data", "events", "5,000", "profit and loss", "Latency, ns", "p99.9", "strategy"):
+        assert text in done.stdout
+    assert done.stderr == ""
+
+
+def test_gzip_and_standard_input_give_the_same(day, tmp_path):
+    packed = tmp_path / "day.itch.gz"
+    packed.write_bytes(gzip.compress(day.read_bytes()))
+    results = [json.loads(hft("replay", path, "--json").stdout) for path in (day, packed)]
+    done = subprocess.run(command("replay", "-", "--json"), input=day.read_bytes(), capture_output=True, check=True)
+    results.append(json.loads(done.stdout))
+    assert done.stderr == b"", "silent in a pipe"
+    for name in ("events", "orders", "fills", "position", "pnl", "messages_by_type"):
+        assert results[0][name] == results[1][name] == results[2][name], name
+
+
+def test_strategy_none_runs_the_books_only(day):
+    out = json.loads(hft("replay", day, "--strategy", "none", "--json").stdout)
+    assert (out["orders"], out["fills"], out["position"], out["pnl"]) == (0, 0, 0, 0.0)
+    assert "strategy" not in out["latency_ns"]
+
+
+def test_store_receives_the_executions(day, tmp_path):
+    from fastcore.tickstore import TickStore
+
+    path = tmp_path / "ticks"
+    out = json.loads(hft("replay", day, "--store", path, "--json").stdout)
+    assert out["ticks_stored"] > 0
+    with TickStore(path) as store:
+        assert len(store) == out["ticks_stored"]
+    again = json.loads(hft("replay", day, "--store", path, "--json").stdout)
+    assert again["ticks_stored"] == out["ticks_stored"]
+    with TickStore(path) as store:
+        assert len(store) == 2 * out["ticks_stored"]
+
+
+def test_sample_chooses_what_is_timed(day):
+    assert json.loads(hft("replay", day, "--sample", 0, "--json").stdout)["latency_ns"] == {}
+    assert json.loads(hft("replay", day, "--sample", 1, "--json").stdout)["latency_ns"]["decode"]["max"] > 0
+
+
+@pytest.mark.parametrize("suffix", ["html", "svg"])
+def test_plot_draws_a_picture(day, tmp_path, suffix):
+    path = tmp_path / f"run.{suffix}"
+    assert hft("replay", day, "--plot", path).exit_code == 0
+    text = path.read_text()
+    assert "<svg" in text
+    assert text.count("<polyline") == 3
+
+
+def test_plot_as_png(day, tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "run.png"
+    assert hft("replay", day, "--plot", path).exit_code == 0
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_plot_of_another_kind_is_a_usage_error_before_the_run(day, tmp_path):
+    done = hft("replay", day, "--plot", tmp_path / "run.doc")
+    assert done.exit_code == 2
+    assert "plot must end in" in done.stderr
+
+
+def test_demo_says_that_its_data_are_synthetic():
+    done = hft("demo", "--messages", 20_000)
+    assert done.exit_code == 0
+    assert "synthetic data" in done.stdout
+    out = json.loads(hft("demo", "--messages", 20_000, "--seed", 2, "--json").stdout)
+    assert out["data"] == "synthetic"
+    assert out["events"] == 20_000
+    assert out["fills"] > 0
+
+
+def test_demo_is_the_same_for_the_same_seed():
+    first, second, other = (json.loads(hft("demo", "--messages", 5_000, "--seed", s, "--json").stdout) for s in (4, 4, 5))
+    assert (first["orders"], first["pnl"]) == (second["orders"], second["pnl"])
+    assert first["messages_by_type"] != other["messages_by_type"]
+
+
+# ---- exit codes
+
+
+def test_usage_errors_exit_2(day, tmp_path):
+    assert hft("replay").exit_code == 2
+    assert hft("replay", tmp_path / "missing.itch").exit_code == 2
+    assert hft("replay", day, "--strategy", "luck").exit_code == 2
+    assert hft("nonsense").exit_code == 2
+    done = hft("replay", day, "--symbol", "NOPE")
+    assert done.exit_code == 2
+    assert "symbol=NOPE" in done.stderr
+
+
+def test_file_with_several_symbols_asks_for_one(tmp_path):
+    path = tmp_path / "two.itch"
+    path.write_bytes(random_day(1, 300))
+    done = hft("replay", path)
+    assert done.exit_code == 2
+    assert "AAA, BBB" in done.stderr
+    assert hft("replay", path, "--symbol", "BBB").exit_code == 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "unknown type", "bad length", "gzip"])
+def test_corrupt_data_exit_4_with_what_was_done_so_far(day, tmp_path, damage):
+    data = day.read_bytes()
+    bad = {
+        "truncated": data[:-3],
+        "unknown type": data + b"\x00\x01z",
+        "bad length": data + b"\x00\x02AA",
+        "gzip": gzip.compress(data)[:-1000],
+    }[damage]
+    path = tmp_path / "bad.itch"
+    path.write_bytes(bad)
+    done = hft("replay", path, "--json")
+    assert done.exit_code == 4
+    assert json.loads(done.stdout)["events"] > 1_000
+    assert "offset=" in done.stderr
+
+
+def test_skip_malformed_goes_on(tmp_path, day):
+    path = tmp_path / "bad.itch"
+    path.write_bytes(b"\x00\x01z" + day.read_bytes())
+    done = hft("replay", path, "--symbol", "SYNTH", "--json", env={"HFT_RUN_SKIP_MALFORMED": "true"})
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["malformed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[run]\nsimbol = 'X'", "`$.run`"),
+        ("[nonsense]\na = 1", "nonsense"),
+        ("[limits]\nmax_order_shares = 0", "`$.limits.max_order_shares`"),
+        ("[limits]\nmax_order_shares = 'many'", "`$.limits.max_order_shares`"),
+        ("[market_maker]\nhorizon_s = nan", "`$.market_maker"),
+        ("[market_maker]\nrisk_aversion_per_usd = -1.0", "`$.market_maker.risk_aversion_per_usd`"),
+        ("[fees]\nmaker_usd_per_share = 0.00005", "whole multiple"),
+        ("not toml", "line 1"),
+    ],
+)
+def test_bad_configuration_exit_3_with_the_path_of_the_key(day, tmp_path, text, says):
+    path = tmp_path / "hft.toml"
+    path.write_text(text)
+    done = hft("replay", day, "--config", path)
+    assert done.exit_code == 3
+    assert says in done.stderr
+
+
+def test_bad_environment_exit_3(day):
+    done = hft("replay", day, env={"HFT_LIMITS_MAX_ORDER_SHARES": "lots"})
+    assert done.exit_code == 3
+    assert "HFT_LIMITS_MAX_ORDER_SHARES" in done.stderr
+
+
+def test_loss_limit_exit_5_with_the_result(tmp_path):
+    stream = quoted_book(Day(("SYNTH",))).add(3, -1, 990_000, 500).delete(1).add(4, 1, 900_000, 10)
+    path = tmp_path / "loss.itch"
+    path.write_bytes(bytes(stream.data))
+    config = tmp_path / "hft.toml"
+    config.write_text("[limits]\nmax_loss_usd = 0.5\nprice_collar_usd = 100.0\n[market_maker]\nvolatility_half_life_s = 0")
+    done = hft("replay", path, "--config", config, "--json")
+    assert done.exit_code == 5
+    out = json.loads(done.stdout)
+    assert out["stopped"]
+    assert out["pnl"] < -0.5
+
+
+def test_ctrl_c_exit_130_with_what_was_done_so_far():
+    # A day that takes long: the pipe is never closed before the signal, and the signal comes while it is replayed.
+    code = """
+import os, signal, sys
+from hft.feeds import synthetic
+real = synthetic.iterate
+def slow(messages, seed):
+    chunks = list(real(messages, seed, chunk_events=1000))
+    class Chunks(list):
+        def __iter__(self):
+            for i, chunk in enumerate(chunks):
+                if i == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                yield chunk
+    return Chunks(chunks)
+synthetic.iterate = slow
+import hft.cli.replay
+hft.cli.replay.list = lambda chunks: chunks
+from hft.cli import main
+main(["demo", "--messages", "20000", "--json"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130, done.stderr
+    out = json.loads(done.stdout)
+    assert out["interrupted"]
+    assert 2_000 <= out["events"] < 20_000
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends SIGINT")
+def test_ctrl_c_from_outside_exit_130(tmp_path):
+    path = tmp_path / "long.itch"
+    path.write_bytes(generate(100_000, 1))
+    # Replays the same file over and over through the engine's own loop: only a signal ends it.
+    code = """
+import sys, itertools
+import hft.cli.replay as cli
+real = cli.open_itch
+def endless(path, progress):
+    head = list(real(path))
+    print("running", file=sys.stderr, flush=True)
+    yield from itertools.chain(head, itertools.cycle([bytes(head[0][:14])]))
+cli.open_itch = endless
+from hft.cli import main
+main(["replay", sys.argv[1], "--symbol", "SYNTH", "--json"])
+"""
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr.readline().strip() == "running"
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=30)
+    assert process.returncode == 130, errors
+    assert json.loads(out)["events"] > 100_000
+
+
+# ---- configuration
+
+
+def test_precedence_command_line_environment_file_default(tmp_path):
+    path = tmp_path / "hft.toml"
+    path.write_text("[run]\nsymbol = 'FILE'\nsample_every = 5\n[limits]\nmax_order_shares = 7")
+    assert load(environment={}).run.symbol is None
+    assert load(path, {}).run.symbol == "FILE"
+    assert load(path, {"HFT_RUN_SYMBOL": "ENV", "HFT_LIMITS_MAX_ORDER_SHARES": "8"}).run.symbol == "ENV"
+    config = load(path, {"HFT_RUN_SYMBOL": "ENV", "HFT_LIMITS_MAX_ORDER_SHARES": "8"}, symbol="LINE")
+    assert (config.run.symbol, config.run.sample_every, config.limits.max_order_shares) == ("LINE", 5, 8)
+
+
+def test_environment_of_the_options(day):
+    assert "synthetic" not in hft("replay", day, env={"HFT_REPLAY_STRATEGY": "none"}).stdout
+    assert json.loads(hft("replay", day, "--json", env={"HFT_REPLAY_STRATEGY": "none"}).stdout)["strategy"] == "none"
+
+
+def test_configuration_is_frozen():
+    with pytest.raises(AttributeError):
+        Config().run.symbol = "X"  # type: ignore[misc]
+
+
+def test_unreadable_configuration_says_where(tmp_path):
+    with pytest.raises(ConfigError, match="missing.toml"):
+        load(tmp_path / "missing.toml")
+
+
+def test_no_color_is_respected(day):
+    done = subprocess.run(
+        command("replay", day), capture_output=True, env={**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "1"}, check=True
+    )
+    assert not re.search(rb"\x1b\[[0-9;]*(3[0-8]|9[0-7])m", done.stdout)
+
+
+def test_help_lists_the_commands():
+    pytest.importorskip("hft.cli.bench")
+    done = hft("--help")
+    assert done.exit_code == 0
+    for name in ("replay", "demo", "bench"):
+        assert name in done.stdout
