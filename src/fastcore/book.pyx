@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Order-by-order (L3) order book.
 
 Every displayed order is held with its place in the queue of its price level. A book is driven by events

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """NASDAQ TotalView-ITCH 5.0: wire messages to 64-byte events and back.
 
 A stream is a sequence of messages, each behind a 2-byte big-endian length. All numbers are big-endian; prices are

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """A seeded, order-driven synthetic market.
 
 Each symbol has a latent value (a random walk that is drawn back to its start). Limit orders arrive on both sides at
