@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from fastcore.histogram import LatencyMonitor
+from fastcore.records import TICK_DTYPE
 from fastcore.ring import LockFreeRingBuffer
 from fastcore.symbols import SymbolMapper
-from fastcore.records import TICK_DTYPE
 from fastcore.tickstore import MemoryMappedDataStore, TickStore
 from fastcore.zscore import RollingZScore, fast_zscore_calculation, rolling_zscore
 from hft import AvellanedaMarketMaker, HFTEngine, Ticker
@@ -235,26 +235,36 @@ def system(bench: Bench, place: Path) -> None:
 
 def quoting(bench: Bench) -> None:
     n = 200 if bench.quick else 2_000
-    theirs, ours = replaced.AvellanedaMarketMaker(), AvellanedaMarketMaker()
-    old_ticker, new_ticker = replaced.Ticker(50_000.0, 49_995.0, 50_005.0), Ticker(50_000.0, 49_995.0, 50_005.0)
-    for maker in (theirs, ours):
+    makers = {"replaced": replaced.AvellanedaMarketMaker(), "fastcore": AvellanedaMarketMaker()}
+    # The mid moves by 0.4% from quote to quote, so that each call makes new quotes: five levels a side.
+    tickers = {
+        "replaced": [replaced.Ticker(mid, mid - 5, mid + 5) for mid in (50_000.0, 50_200.0)],
+        "fastcore": [Ticker(mid, mid - 5, mid + 5) for mid in (50_000.0, 50_200.0)],
+    }
+    for impl, maker in makers.items():
+        assert maker.set_tick_size(1.0)
+        maker.set_instrument("BTC-PERPETUAL")
         for i in range(100):
             maker.update_market_data(50_000.0 + i % 7, 1.0, True)
-
-    update = "update(50_000.0, 1.0, True)"
-    quote = "quote(t, {})"
-    for name, expression in (("market data", update), ("quotes", quote), ("quote cycle", f"{update}; {quote}")):
+        for ticker in tickers[impl] * 2:
+            bids, asks = maker.generate_quotes(ticker, {})
+            levels = [q.price for q in bids[::-1]] + [ticker.best_bid_price, ticker.best_ask_price] + [q.price for q in asks]
+            assert len(bids) == len(asks) == 5, impl
+            assert levels == sorted(levels), (impl, levels)
+    update, quote = "update(50_000.0, 1.0, True)", "quote(t, {})"
+    again = quote.replace("t,", "u,")
+    for name, expression in (
+        ("market data", f"{update}; {update}"),
+        ("quotes", f"{quote}; {again}"),
+        ("quote cycle", f"{update}; {quote}; {update}; {again}"),
+    ):
         impls = {}
-        for impl, maker, ticker in (("replaced", theirs, old_ticker), ("fastcore", ours, new_ticker)):
-            impls[impl] = calls(expression, n, update=maker.update_market_data, quote=maker.generate_quotes, t=ticker)
-        bench.compare(GROUP, name, n, impls)
-    fill = "f('1', 50_000.0, 1.0, True); f('2', 50_001.0, 1.0, False)"
-    bench.compare(
-        GROUP,
-        "fill",
-        2 * n,
-        {"replaced": calls(fill, n, f=theirs.on_order_filled), "fastcore": calls(fill, n, f=ours.on_order_filled)},
-    )
+        for impl, maker in makers.items():
+            t, u = tickers[impl]
+            impls[impl] = calls(expression, n, update=maker.update_market_data, quote=maker.generate_quotes, t=t, u=u)
+        bench.compare(GROUP, name, 2 * n, impls)
+    fill = "f('1', 50_000.0, 0.1, True); f('2', 50_001.0, 0.1, False)"
+    bench.compare(GROUP, "fill", 2 * n, {impl: calls(fill, n, f=maker.on_order_filled) for impl, maker in makers.items()})
 
 
 MEMORY = """

@@ -312,6 +312,14 @@ class AvellanedaMarketMaker:
         self.realized = 0.0
         self.last_mid = 0.0
 
+    def set_tick_size(self, tick_size: float) -> bool:
+        self.tick_size = tick_size
+        return True
+
+    def set_instrument(self, instrument: str) -> bool:
+        self.instrument = instrument
+        return True
+
     def update_market_data(self, price: float, volume: float = 0.0, is_buy: bool | None = None) -> bool:
         self.prices.append(price)
         if volume > 0:
