@@ -108,21 +108,24 @@ FIGURES: list[tuple[str, list[Part]]] = [
             Part("pop: empty call", "cost", 1.5, "ring", r"^LockFreeRingBuffer\.pop from Python$", "empty call"),
         ],
     ),
-    ("`SymbolMapper.update_price` from Python", [Part("empty call", "cost", 1.5, "symbols", "update_price", "empty call")]),
+    (
+        "`SymbolMapper.update_price` from Python",
+        [Part("empty call", "cost", 1.5, "symbols", "^update_price from Python$", "empty call")],
+    ),
     (
         "`LatencyMonitor.record_latency` from Python",
         [Part("empty call", "cost", 1.5, "histogram", r"^LatencyMonitor\.record_latency$", "empty call")],
     ),
-    ("tick append from Python", [Part("empty call", "cost", 1.5, "tickstore", "append.*from Python", "empty call")]),
-    ("`quote` from Python", [Part("empty call", "cost", 1.5, "avellaneda", "quote.*from Python", "empty call")]),
-    ("wire key to id, 10,000 symbols, compiled loop", [Part("", "ns", 8, "symbols", "wire key.*10,000")]),
-    ("str to id from Python", [Part("`dict`", "cost", 1.3, "symbols", "str.*from Python", "dict|python dict|python")]),
+    ("tick append from Python", [Part("empty call", "cost", 1.5, "tickstore", "^append one from Python$", "empty call")]),
+    ("`quote` from Python", [Part("empty call", "cost", 1.5, "avellaneda", "^quote from Python$", "empty call")]),
+    ("wire key to id, 10,000 symbols, compiled loop", [Part("", "ns", 8, "symbols", "^wire key -> id, 10,000 symbols$")]),
+    ("str to id from Python", [Part("`dict`", "cost", 1.3, "symbols", "^str -> id from Python", "python dict")]),
     (
         "rolling z-score, window 100, n = 1e4 and 1e6",
         [
             Part("bottleneck", "times", 2, "zscore", ROLLING, "bottleneck"),
             Part("pandas", "times", 15, "zscore", ROLLING, "pandas"),
-            Part("naive Numba", "times", 50, "zscore", ROLLING, "numba naive|numba"),
+            Part("naive Numba", "times", 50, "zscore", ROLLING, "numba"),
             Part("pure Python", "times", 2000, "zscore", ROLLING, "python"),
         ],
     ),
@@ -139,18 +142,18 @@ FIGURES: list[tuple[str, list[Part]]] = [
         "correlation of 100 series, window 1,000, per tick",
         [Part("`numpy.corrcoef`", "times", 50, "zscore", "^correlation of 100 series", "numpy")],
     ),
-    ("quote, scalar from Python", [Part("Numba", "times", 8, "avellaneda", "quote.*from Python", "numba.*")]),
-    ("quotes of 1,000 symbols", [Part("NumPy", "times", 15, "avellaneda", "1,000 symbols", "numpy")]),
+    ("quote, scalar from Python", [Part("Numba", "times", 8, "avellaneda", "^quote from Python$", "numba")]),
+    ("quotes of 1,000 symbols", [Part("NumPy", "times", 15, "avellaneda", "^quotes of 1,000 symbols", "numpy")]),
     (
         "tick append from Python, against stores",
         [
-            Part("replaced design", "times", 5, "tickstore", "append.*from Python", "replaced.*|python struct.*|struct.*"),
-            Part("LMDB put", "times", 10, "tickstore", "append.*from Python", "lmdb.*"),
+            Part("replaced design", "times", 5, "tickstore", "^append one from Python$", "python mmap struct"),
+            Part("LMDB put", "times", 10, "tickstore", "^append one from Python$", "lmdb put"),
         ],
     ),
-    ("tick append, batches of 4,096", [Part("Arrow IPC", "times", 5, "tickstore", "4,096", "arrow.*|pyarrow.*")]),
-    ("scan of one field", [Part("NumPy in memory", "times", 0.8, "tickstore", "scan", "numpy.*")]),
-    ("replay of the AMZN day with the market maker", [Part("a message", "ns", 150, "engine", "AMZN")]),
+    ("tick append, batches of 4,096", [Part("Arrow IPC", "times", 5, "tickstore", "^append batches of 4,096$", "arrow ipc")]),
+    ("scan of one field", [Part("NumPy in memory", "times", 0.8, "tickstore", "^scan of one field$", "numpy in memory")]),
+    ("replay of the AMZN day with the market maker", [Part("a message", "ns", 150, "engine", "^AMZN day, market maker$")]),
 ]
 
 
