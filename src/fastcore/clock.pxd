@@ -5,6 +5,8 @@ A stage is timed as ``clock_ticks_to_ns(clock_ticks() - start)``; absolute times
 
 from libc.stdint cimport int64_t, uint64_t
 
+from fastcore._types cimport load_relaxed
+
 
 cdef extern from "fc_clock.h" nogil:
     int64_t fc_monotonic_ns()
@@ -15,7 +17,7 @@ cdef extern from "fc_clock.h" nogil:
 
 
 ctypedef struct clock_state_t:
-    uint64_t multiplier     # ns per tick * 2^32, at most 2^32
+    uint64_t multiplier     # ns per tick * 2^32, at most 2^32; relaxed, so that a calibration never tears it
     bint use_tsc            # ticks are those of the time-stamp counter, else ns of the monotonic clock
     double error            # largest relative error of the calibration; 0 where ticks are ns
 
@@ -40,4 +42,4 @@ cdef inline uint64_t clock_ticks() noexcept nogil:
 
 cdef inline int64_t clock_ticks_to_ns(uint64_t tick_difference) noexcept nogil:
     """Nanoseconds of a difference of ticks; one that ran backwards (two cores, some ticks apart) is negative."""
-    return fc_scale32(<int64_t> tick_difference, clock_state.multiplier)
+    return fc_scale32(<int64_t> tick_difference, load_relaxed(&clock_state.multiplier))

@@ -19,6 +19,7 @@ from libc.math cimport ceil
 from libc.stdint cimport int64_t, uint64_t
 
 from fastcore._integers cimport as_int64
+from fastcore._types cimport store_relaxed
 
 
 cdef extern from "fc_cpu.h" nogil:
@@ -57,8 +58,13 @@ cdef anchor_t _anchor() noexcept nogil:
     return best
 
 
-cdef bint _measure(int64_t interval_ns) noexcept nogil:
-    # Sets the state from a spin over the interval; False leaves it alone because the counter is unusable.
+ctypedef struct rate_t:
+    uint64_t multiplier     # as in clock_state_t
+    double error
+
+
+cdef bint _measure(int64_t interval_ns, rate_t* out) noexcept nogil:
+    # The rate from a spin over the interval; False where the counter is unusable.
     cdef anchor_t start = _anchor(), end
     cdef double rate, error
     while fc_monotonic_ns() - start.monotonic_ns < interval_ns:
@@ -72,9 +78,15 @@ cdef bint _measure(int64_t interval_ns) noexcept nogil:
     # Below 1 GHz the multiplier does not fit, and the counter is no finer than the clock.
     if rate > 1.0 or rate < 0.01 or error > 0.01:
         return False
-    clock_state.multiplier = <uint64_t> (rate * 4294967296.0 + 0.5)
-    clock_state.error = error + 1.0 / <double> clock_state.multiplier
+    out.multiplier = <uint64_t> (rate * 4294967296.0 + 0.5)
+    out.error = error + 1.0 / <double> out.multiplier
     return True
+
+
+cdef void _publish(const rate_t* rate) noexcept:
+    # With the GIL.
+    store_relaxed(&clock_state.multiplier, rate.multiplier)
+    clock_state.error = rate.error
 
 
 cdef bint _trusted():
@@ -89,12 +101,12 @@ cdef bint _trusted():
         return True     # not Linux, or no such file: CPUID has the last word
 
 
-cdef void _start():
-    clock_state.multiplier = <uint64_t> 1 << 32
-    clock_state.error = 0.0
-    clock_state.use_tsc = False
-    if _trusted():
-        clock_state.use_tsc = _measure(1_000_000)
+cdef int _start() except -1:
+    cdef rate_t rate
+    rate.multiplier, rate.error = <uint64_t> 1 << 32, 0.0
+    clock_state.use_tsc = _trusted() and _measure(1_000_000, &rate)
+    _publish(&rate)
+    return 0
 
 _start()
 
@@ -167,7 +179,7 @@ def ticks_to_ns(difference):
 
     Notes
     -----
-    **Thread safety**: any thread; `calibrate` in another thread changes the rate between two calls.
+    **Thread safety**: any thread; `calibrate` in another one changes the rate between two calls.
     """
     return clock_ticks_to_ns(<uint64_t> as_int64(difference))
 
@@ -239,9 +251,11 @@ def calibrate(double seconds=0.05):
 
     Notes
     -----
-    **Thread safety**: call it from one thread while no other converts; the GIL is released meanwhile.
+    **Thread safety**: any thread, one at a time; another that converts meanwhile uses the old rate or the new one. The GIL is
+    released.
     """
     cdef bint done
+    cdef rate_t rate
     cdef int64_t interval_ns
     if not 0.001 <= seconds <= 60.0:    # false for NaN too
         raise ValueError(f"seconds must be in [0.001, 60]: seconds={seconds}")
@@ -249,10 +263,11 @@ def calibrate(double seconds=0.05):
         return 0.0
     interval_ns = <int64_t> ceil(seconds * 1e9)
     with nogil:
-        done = _measure(interval_ns)
+        done = _measure(interval_ns, &rate)
     if not done:
         raise RuntimeError(f"the time-stamp counter must run at a steady rate of 1 GHz or more: seconds={seconds}")
-    return clock_state.error
+    _publish(&rate)
+    return rate.error
 
 
 def _scale32(int64_t difference, uint64_t multiplier, bint portable=False):

@@ -90,6 +90,10 @@ def _integers(values: Any, name: str) -> NDArray[np.int64]:
 
 def _columns(data: Sequence[Tick] | NDArray[np.void]) -> _Columns:
     """Turn a list of tuples, or an array of ticks, into one array per field."""
+    timestamps: Any
+    ids: Any
+    prices: Any
+    volumes: Any
     if isinstance(data, np.ndarray):
         if data.dtype != TICK_DTYPE or data.ndim != 1:
             raise TypeError(f"an array of ticks must be one-dimensional, of TICK_DTYPE: dtype={data.dtype} shape={data.shape}")
