@@ -427,7 +427,8 @@ cdef class _Handle:
     def close(self):
         """Refuse further records; the consumer reads what is there and then gets :class:`~fastcore.errors.RingError`.
 
-        Either side may close. Closing twice is allowed.
+        Either side may close, usually the producer. Closing twice is allowed. A push or commit that overlaps a close from the
+        other side may still be accepted: a consumer that closes reads on until the error, and ``len`` tells what is left.
 
         **Thread safety**: any thread, any process.
         """
@@ -877,7 +878,14 @@ cdef class RingBuffer(_Handle):
     (its pid with its start time is gone) can be taken over: the new producer continues after the last published
     record, the new consumer at the first record whose release was not published. After ``fork`` attach anew in the child.
 
-    Processes in different pid namespaces look dead to each other.
+    Processes in different pid namespaces look dead to each other. Leaving a ``with`` block closes the ring and detaches.
+
+    Examples
+    --------
+    >>> ring = RingBuffer(1024)
+    >>> rows = np.zeros(64, EVENT_DTYPE)
+    >>> ring.push_batch(rows), ring.pop_batch(rows)
+    (64, 64)
     """
 
     def __cinit__(self, capacity=None, dtype=None, *, name=None, role=None, wait="yield"):
