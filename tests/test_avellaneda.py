@@ -438,18 +438,23 @@ def test_new_volatilities_in_a_set(impl):
     assert batch.bids.tolist() == bids.tolist()
 
 
-def test_bad_batches_leave_the_last_quotes(impl):
+def test_bad_batches_leave_nothing_to_trade_on(impl):
     n = 9
     batch = impl.QuoterSet([impl.Quoter("avellaneda_stoikov", **AS)] * n)
     good, flat = np.full(n, 100.0), np.zeros(n)
-    batch.quote(good, flat, 1.0)
-    before = batch.bids.tolist(), batch.asks.tolist()
     for row in (0, 5, 8):
         for bad, rule in ((nan, "mid"), (inf, "mid"), (0.0, "mid"), (-1.0, "mid"), (nan, "inv"), (inf, "inv"), (-1.0, "time"), (nan, "time")):
             mids, inventories, times = good.copy(), flat.copy(), flat.copy()
             {"mid": mids, "inv": inventories, "time": times}[rule][row] = bad
+            batch.quote(good, flat, 1.0)
             with pytest.raises(ValueError, match=rf"{rule}[a-z_]* must be .*\[{row}\]={bad}"):
                 batch.quote(mids, inventories, times)
+            batch.round()
+            assert np.isnan(batch.bids).all()
+            assert np.isnan(batch.asks).all()
+            assert (batch.bid_ticks == twin.NO_PRICE).all()
+    batch.quote(good, flat, 1.0)
+    before = batch.bids.tolist(), batch.asks.tolist()
     for time_left in (nan, -1.0, inf):
         with pytest.raises(ValueError, match="time_left must be finite and not negative"):
             batch.quote(good, flat, time_left)

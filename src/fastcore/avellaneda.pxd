@@ -176,6 +176,7 @@ cdef class QuoterSet:
 
     cdef int _load(self, Py_ssize_t i) except -1
     cdef const double* _column(self, int j)
+    cdef int _complain(self, Py_ssize_t i, double mid, double inventory, double time_left) except -1
     cdef _view(self, array)
 
 

@@ -56,10 +56,8 @@ cdef extern from "fc_quotes.h" nogil:
         double* ask
 
     bint cpu_has_avx2 "fc_cpu_has_avx2"()
-    void quotes_base "fc_quotes_base"(const quotes_t*)
-    void quotes_avx2 "fc_quotes_avx2"(const quotes_t*)
-    ptrdiff_t check_base "fc_quotes_check_base"(const quotes_t*)
-    ptrdiff_t check_avx2 "fc_quotes_check_avx2"(const quotes_t*)
+    ptrdiff_t quotes_base "fc_quotes_base"(const quotes_t*)
+    ptrdiff_t quotes_avx2 "fc_quotes_avx2"(const quotes_t*)
 
 
 cdef bint HAS_AVX2 = cpu_has_avx2()
@@ -515,7 +513,8 @@ cdef class Quoter:
     adverse_selection : float
         glft, general, exact: move of the mid against us at a fill.
     max_inventory : int
-        avellaneda_stoikov_infinite, exact: largest inventory, in units (exact: in orders).
+        avellaneda_stoikov_infinite, exact: largest inventory, in units (exact: in orders); no bid at +max_inventory, no
+        ask at -max_inventory.
     omega : float, optional
         avellaneda_stoikov_infinite: the discount parameter; the natural one where not given.
     horizon : float, optional
@@ -877,7 +876,8 @@ cdef class QuoterSet:
         Raises
         ------
         ValueError
-            If a value or a shape is not valid; the last quotes stay as they were.
+            If a value or a shape is not valid. After a bad value every quote is NaN, which rounds to no price: neither half of
+            a batch nor the one before it is left to trade on.
         """
         cdef quotes_t b
         cdef double t
@@ -902,19 +902,19 @@ cdef class QuoterSet:
             if not (t >= 0.0 and t <= DBL_MAX):
                 raise ValueError(f"time_left must be finite and not negative: time_left={t}")
             b.time_left, b.time_step = &t, 0
-        bad = check_avx2(&b) if USE_AVX2 else check_base(&b)
-        if bad < n:
+        bad = quotes_avx2(&b) if USE_AVX2 else quotes_base(&b)
+        if unlikely(bad < n):
             self._complain(bad, b.mid[bad], b.inventory[bad], b.time_left[bad * b.time_step])
-        if USE_AVX2:
-            quotes_avx2(&b)
-        else:
-            quotes_base(&b)
+        if not self._curved:
+            return
         for i in self._curved:
             quoter_quote(&self._q[i], b.mid[i], b.inventory[i], b.time_left[i * b.time_step], &one)
             b.bid[i] = one.bid
             b.ask[i] = one.ask
 
-    def _complain(self, i, mid, inventory, time_left):
+    cdef int _complain(self, Py_ssize_t i, double mid, double inventory, double time_left) except -1:
+        self._bids[:] = NAN
+        self._asks[:] = NAN
         if not 0.0 < mid <= DBL_MAX:
             raise ValueError(f"mids must be positive and finite: mids[{i}]={mid}")
         if not fabs(inventory) <= DBL_MAX:

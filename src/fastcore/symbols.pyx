@@ -384,12 +384,17 @@ cdef class SymbolMapper:
         """
         cdef PyObject* found
         cdef uint32_t symbol_id
+        cdef uint64_t key
         if PyUnicode_CheckExact(symbol):
             found = PyDict_GetItemWithError(self._ids, symbol)
             if found != NULL:
                 return <object> found
         elif PyBytes_CheckExact(symbol) and PyBytes_GET_SIZE(symbol) <= 8:
-            symbol_id = symbols_find_key(self._s, padded_key(PyBytes_AS_STRING(symbol), PyBytes_GET_SIZE(symbol)))
+            if PyBytes_GET_SIZE(symbol) == 8:
+                key = spaced(t.key8(<const uint8_t*> PyBytes_AS_STRING(symbol)))
+            else:
+                key = padded_key(PyBytes_AS_STRING(symbol), PyBytes_GET_SIZE(symbol))
+            symbol_id = symbols_find_key(self._s, key)
             return -1 if symbol_id == NO_SYMBOL else <int64_t> symbol_id
         return self._find(symbol)
 

@@ -22,12 +22,14 @@ typedef struct fc_quotes {
     double *bid, *ask;
 } fc_quotes_t;
 
-static inline void fc_quotes_from(const fc_quotes_t *b, ptrdiff_t i) {
+/* Quote the rows from i on; return the first that is not valid (mid positive, all finite, time not negative), or n. */
+static inline ptrdiff_t fc_quotes_from(const fc_quotes_t *b, ptrdiff_t i) {
     for (; i < b->n; i++) {
-        double t = b->time_left[i * b->time_step], inventory = b->inventory[i];
+        double t = b->time_left[i * b->time_step], inventory = b->inventory[i], mid = b->mid[i];
+        if (!(mid > 0.0 && mid <= DBL_MAX && fabs(inventory) <= DBL_MAX && t >= 0.0 && t <= DBL_MAX)) break;
         double skew = (b->skew0 ? b->skew0[i] : 0.0) + (b->skew1 ? b->skew1[i] * t : 0.0);
         double half = b->half0[i] + (b->halved && b->skew1 ? 0.5 * b->skew1[i] * t : b->half1 ? b->half1[i] * t : 0.0);
-        double reservation = (b->offset ? b->mid[i] + b->offset[i] : b->mid[i]) - inventory * skew;
+        double reservation = (b->offset ? mid + b->offset[i] : mid) - inventory * skew;
         double bid = reservation - half, ask = reservation + half;
         if (b->limit) {
             if (inventory >= b->limit[i]) bid = -(double)INFINITY;
@@ -36,36 +38,33 @@ static inline void fc_quotes_from(const fc_quotes_t *b, ptrdiff_t i) {
         b->bid[i] = bid;
         b->ask[i] = ask;
     }
-}
-
-/* Index of the first row from i that is not valid (mid positive, all finite, time not negative), or n. */
-static inline ptrdiff_t fc_quotes_check_from(const fc_quotes_t *b, ptrdiff_t i) {
-    for (; i < b->n; i++) {
-        double m = b->mid[i], t = b->time_left[i * b->time_step];
-        if (!(m > 0.0 && m <= DBL_MAX && fabs(b->inventory[i]) <= DBL_MAX && t >= 0.0 && t <= DBL_MAX)) break;
-    }
     return i;
 }
 
-static inline void fc_quotes_base(const fc_quotes_t *b) { fc_quotes_from(b, 0); }
-static inline ptrdiff_t fc_quotes_check_base(const fc_quotes_t *b) { return fc_quotes_check_from(b, 0); }
+static inline ptrdiff_t fc_quotes_base(const fc_quotes_t *b) { return fc_quotes_from(b, 0); }
 
 #if defined(FC_X86)
-/* Locals, because an unaligned vector store may alias the struct in the eyes of the compiler. */
-FC_TARGET_AVX2 static inline void fc_quotes_avx2(const fc_quotes_t *b) {
+/* Locals, because an unaligned vector store may alias the struct in the eyes of the compiler. Rows are not tested one by
+   one: a price that is not finite shows in x - x, and only then does the scalar twin look for the row. */
+FC_TARGET_AVX2 static inline ptrdiff_t fc_quotes_avx2(const fc_quotes_t *b) {
     const __m256d infinite = _mm256_set1_pd((double)INFINITY), sign = _mm256_set1_pd(-0.0), zero = _mm256_setzero_pd();
     const double *const mid = b->mid, *const held = b->inventory, *const time_left = b->time_step ? b->time_left : NULL;
-    const double *const half0 = b->half0, *const half1 = b->halved ? NULL : b->half1, *const skew0 = b->skew0, *const skew1 = b->skew1;
-    const double *const offset = b->offset, *const limits = b->limit;
+    const double *const half0 = b->half0, *const half1 = b->halved ? NULL : b->half1, *const skew0 = b->skew0;
+    const double *const skew1 = b->skew1, *const offset = b->offset, *const limits = b->limit;
     double *const bids = b->bid, *const asks = b->ask;
     const ptrdiff_t n = b->n;
     const int halved = b->halved && skew1;
-    __m256d t = _mm256_set1_pd(n ? b->time_left[0] : 0.0);
+    __m256d t = _mm256_set1_pd(n ? b->time_left[0] : 0.0), lowest = infinite, earliest = zero, doubt = zero;
     ptrdiff_t i = 0;
     for (; i + 4 <= n; i += 4) {
         __m256d inventory = _mm256_loadu_pd(held + i), middle = _mm256_loadu_pd(mid + i);
         __m256d skew = skew0 ? _mm256_loadu_pd(skew0 + i) : zero, half = _mm256_loadu_pd(half0 + i);
-        if (time_left) t = _mm256_loadu_pd(time_left + i);
+        lowest = _mm256_min_pd(middle, lowest);
+        if (time_left) {
+            t = _mm256_loadu_pd(time_left + i);
+            earliest = _mm256_min_pd(t, earliest);
+            doubt = _mm256_add_pd(doubt, _mm256_sub_pd(t, t));
+        }
         if (skew1) {
             __m256d slope = _mm256_loadu_pd(skew1 + i);
             skew = _mm256_add_pd(skew, _mm256_mul_pd(slope, t));
@@ -75,6 +74,7 @@ FC_TARGET_AVX2 static inline void fc_quotes_avx2(const fc_quotes_t *b) {
         if (offset) middle = _mm256_add_pd(middle, _mm256_loadu_pd(offset + i));
         __m256d reservation = _mm256_sub_pd(middle, _mm256_mul_pd(inventory, skew));
         __m256d bid = _mm256_sub_pd(reservation, half), ask = _mm256_add_pd(reservation, half);
+        doubt = _mm256_add_pd(doubt, _mm256_sub_pd(reservation, reservation));
         if (limits) {
             __m256d limit = _mm256_loadu_pd(limits + i);
             bid = _mm256_blendv_pd(bid, _mm256_xor_pd(infinite, sign), _mm256_cmp_pd(inventory, limit, _CMP_GE_OQ));
@@ -83,27 +83,12 @@ FC_TARGET_AVX2 static inline void fc_quotes_avx2(const fc_quotes_t *b) {
         _mm256_storeu_pd(bids + i, bid);
         _mm256_storeu_pd(asks + i, ask);
     }
-    fc_quotes_from(b, i);
-}
-
-FC_TARGET_AVX2 static inline ptrdiff_t fc_quotes_check_avx2(const fc_quotes_t *b) {
-    const __m256d zero = _mm256_setzero_pd(), largest = _mm256_set1_pd(DBL_MAX), sign = _mm256_set1_pd(-0.0);
-    ptrdiff_t i = 0;
-    for (; i + 4 <= b->n; i += 4) {
-        __m256d m = _mm256_loadu_pd(b->mid + i), inventory = _mm256_andnot_pd(sign, _mm256_loadu_pd(b->inventory + i));
-        __m256d ok = _mm256_and_pd(_mm256_cmp_pd(m, zero, _CMP_GT_OQ), _mm256_cmp_pd(m, largest, _CMP_LE_OQ));
-        ok = _mm256_and_pd(ok, _mm256_cmp_pd(inventory, largest, _CMP_LE_OQ));
-        if (b->time_step) {
-            __m256d t = _mm256_loadu_pd(b->time_left + i);
-            ok = _mm256_and_pd(ok, _mm256_and_pd(_mm256_cmp_pd(t, zero, _CMP_GE_OQ), _mm256_cmp_pd(t, largest, _CMP_LE_OQ)));
-        }
-        if (_mm256_movemask_pd(ok) != 15) break;
-    }
-    return fc_quotes_check_from(b, i);
+    __m256d fine = _mm256_and_pd(_mm256_cmp_pd(lowest, zero, _CMP_GT_OQ), _mm256_cmp_pd(earliest, zero, _CMP_GE_OQ));
+    fine = _mm256_and_pd(fine, _mm256_cmp_pd(doubt, zero, _CMP_EQ_OQ));
+    return fc_quotes_from(b, _mm256_movemask_pd(fine) == 15 ? i : 0);
 }
 #else
 #define fc_quotes_avx2 fc_quotes_base
-#define fc_quotes_check_avx2 fc_quotes_check_base
 #endif
 
 #endif

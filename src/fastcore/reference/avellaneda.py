@@ -308,16 +308,16 @@ class Quoter:
         return spread / 2 + skew, spread / 2 - skew
 
     def _floor(self, x: float) -> int:
-        increment = self._p["increment_ticks"] if x >= self._p["low_below_ticks"] - 1e-6 else self._p["low_increment_ticks"]
+        increment: int = self._p["increment_ticks"] if x >= self._p["low_below_ticks"] - 1e-6 else self._p["low_increment_ticks"]
         if not 0 < x <= 2**53 or (x + 1e-6) / increment < 1:
             return NO_PRICE
-        return floor((x + 1e-6) / increment) * int(increment)
+        return floor((x + 1e-6) / increment) * increment
 
     def _ceil(self, x: float) -> int:
-        increment = self._p["increment_ticks"] if x > self._p["low_below_ticks"] + 1e-6 else self._p["low_increment_ticks"]
+        increment: int = self._p["increment_ticks"] if x > self._p["low_below_ticks"] + 1e-6 else self._p["low_increment_ticks"]
         if not 0 < x <= 2**53:
             return NO_PRICE
-        return max(1, ceil((x - 1e-6) / increment)) * int(increment)
+        return max(1, ceil((x - 1e-6) / increment)) * increment
 
     def _rounded(self) -> tuple[int, int]:
         bid, ask = self.bid / self._p["tick_size"], self.ask / self._p["tick_size"]
@@ -391,13 +391,19 @@ class QuoterSet:
         for name, values in (("mids", mids), ("inventories", inventories), ("time_left", times)):
             if np.shape(values) != (len(self),):
                 raise ValueError(f"{name} must have one value per quoter: shape={np.shape(values)}, quoters={len(self)}")
+        if not 0 <= times[0] < inf and not isinstance(time_left, np.ndarray):
+            raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
         for i in range(len(self)):
+            problem = None
             if not (isfinite(mids[i]) and mids[i] > 0):
-                raise ValueError(f"mids must be positive and finite: mids[{i}]={mids[i]}")
-            if not isfinite(inventories[i]):
-                raise ValueError(f"inventories must be finite: inventories[{i}]={inventories[i]}")
-            if not (isfinite(times[i]) and times[i] >= 0):
-                raise ValueError(f"time_left must be finite and not negative: time_left[{i}]={times[i]}")
+                problem = f"mids must be positive and finite: mids[{i}]={mids[i]}"
+            elif not isfinite(inventories[i]):
+                problem = f"inventories must be finite: inventories[{i}]={inventories[i]}"
+            elif not (isfinite(times[i]) and times[i] >= 0):
+                problem = f"time_left must be finite and not negative: time_left[{i}]={times[i]}"
+            if problem:
+                self.bids[:] = self.asks[:] = nan
+                raise ValueError(problem)
         for i, quoter in enumerate(self._quoters):
             quoter.quote(float(mids[i]), float(inventories[i]), float(times[i]))
             self.bids[i], self.asks[i] = quoter.bid, quoter.ask
