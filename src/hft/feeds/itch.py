@@ -9,6 +9,7 @@ import contextlib
 import mmap
 import os
 import re
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
@@ -99,7 +100,7 @@ def open_itch(
     Raises
     ------
     ValueError
-        If chunk_bytes is too small.
+        If chunk_bytes is too small, or if the path is a pipe or a device.
     CorruptDataError
         After everything that is whole has been delivered: the file ends inside a message, the gzip stream is cut off or
         fails its checksum, or something follows it that is not gzip.
@@ -113,7 +114,10 @@ def open_itch(
 
 def _chunks(path: Path, chunk_bytes: int, progress: Progress) -> Iterator[memoryview]:
     with open(path, "rb") as file:
-        total = os.fstat(file.fileno()).st_size
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError(f"path must be a regular file: path={path}")
+        total = status.st_size
         magic = file.read(2)
         file.seek(0)
         if magic == _GZIP_MAGIC:
