@@ -109,7 +109,7 @@ cdef class Histogram:
 
     Notes
     -----
-    Memory is fixed: 264 KiB for the default, about 3.3 MiB for 4 digits and 26 MiB for 5.
+    Memory is fixed: 264 KiB for the default, 3.6 MiB for 4 digits and 26 MiB for 5.
 
     **Thread safety**: one thread records. Another may read at the same time and sees each bucket old or new.
     """
