@@ -727,7 +727,7 @@ def test_simd_twins_give_the_same_bits():
     assert same_bits(fast[finite], slow[finite])
 
 
-@pytest.mark.parametrize("disabled", ["avx2", "sse4.2,avx2", "avx512f", ""])
+@pytest.mark.parametrize("disabled", ["avx2", "sse4.2, avx2", "avx512f", ""])
 def test_environment_chooses_the_twin(disabled):
     code = "from fastcore import zscore; print(zscore._simd())"
     env = {**os.environ, "FASTCORE_DISABLE_CPU_FEATURES": disabled}
@@ -740,7 +740,7 @@ def test_environment_chooses_the_twin(disabled):
         best = "scalar"
     finally:
         zscore._simd(before)
-    assert found == ("scalar" if "avx2" in disabled.split(",") else best)
+    assert found == ("scalar" if "avx2" in disabled.replace(" ", "").split(",") else best)
 
 
 @pytest.mark.threads

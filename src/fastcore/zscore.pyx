@@ -32,7 +32,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from fastcore._types cimport RESULT_OK, likely
+from fastcore._types cimport RESULT_NO_MEMORY, RESULT_OK, likely
 
 cnp.import_array()
 
@@ -97,7 +97,8 @@ cdef extern from "fc_correlation.h" nogil:
 
 
 # Chosen once at import; every call reads it.
-cdef bint _avx2 = fc_cpu_has_avx2() and "avx2" not in os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").split(",")
+_disabled = os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").replace(" ", "").split(",")
+cdef bint _avx2 = fc_cpu_has_avx2() and "avx2" not in _disabled
 
 
 def _simd(name=None):
@@ -338,7 +339,7 @@ cdef int _pair_batch(
     cdef double* work = <double*> malloc(((chunk if chunk < count else count) + window) * sizeof(double))
     cdef int code = RESULT_OK
     if work == NULL:
-        return 10
+        return RESULT_NO_MEMORY
     while done < count and code == RESULT_OK:
         size = count - done if count - done < chunk else chunk
         for i in range(have, size + window - 1):
