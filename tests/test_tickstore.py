@@ -498,14 +498,13 @@ def test_the_lock_ends_with_the_writer_and_not_with_its_children(impl, path):
     if pid == 0:
         store = impl.TickStore(path, "a")
         store.append(1, 1, 1.0, 1.0)
-        child = os.fork()  # keeps every descriptor that it inherits
-        if child == 0:
-            time.sleep(60)
-            os._exit(0)
-        os.write(write, struct.pack("=I", child))
-        os.kill(os.getpid(), 9)
-    os.waitpid(pid, 0)
+        if os.fork() == 0:  # keeps every descriptor that it inherits
+            os.write(write, struct.pack("=I", os.getpid()))
+        time.sleep(60)
+        os._exit(0)
     child = struct.unpack("=I", os.read(read, 4))[0]
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
     try:
         with impl.TickStore(path, "a") as store:
             assert store.count == 1

@@ -137,18 +137,24 @@ def half_written(path, count):
 
 
 def test_kill_at_random_moments_loses_no_acknowledged_record(path):
-    wrong, torn_off = run_kills(path, KILLS, 1, ("slow", "one", "slow", "many"))
+    wrong, torn_off = [], 0
+    for part in range(5):
+        name = f"{path}-{part}"
+        found, torn = run_kills(name, KILLS // 5, part, ("slow", "one", "slow", "many"))
+        wrong += found
+        torn_off += torn
+        with tickstore.TickStore(name) as store:
+            assert store.records().tobytes() == rows(0, store.count).tobytes()
+            assert store.info()["epoch"] > KILLS // 5
+        os.unlink(name)
     assert wrong == []
     # The kills hit writers inside a record, or this test proves nothing.
     assert torn_off >= KILLS // 20
-    with tickstore.TickStore(path) as store:
-        assert store.records().tobytes() == rows(0, store.count).tobytes()
-        assert store.info()["epoch"] > KILLS
 
 
 def test_the_check_notices_a_writer_that_publishes_before_it_writes(path):
     wrong, _ = run_kills(path, 10, 2, ("slow",), publish_first=True)
-    assert any("torn record" in text for text in wrong), wrong
+    assert any("torn record" in text or "does not match" in text for text in wrong), wrong
 
 
 def test_recovery_notices_a_writer_that_publishes_before_it_writes(path):

@@ -93,8 +93,8 @@ cdef extern from "fc_store.h" nogil:
     uint64_t* fc_store_word(const whole_t* s, uint64_t block)
     void fc_store_open_block(whole_t* s)
     uint64_t fc_store_published(const whole_t* s)
-    size_t fc_store_append_batch(whole_t* s, const void* records, size_t n, bint ticks)
-    size_t fc_ticks_check(const tick_t* ticks, size_t n)
+    size_t fc_store_append_batch(whole_t* s, const void* records, size_t n, bint clear_padding)
+    size_t fc_ticks_check(const tick_t* ticks, size_t n, bint* padding)
 
 
 cdef extern from "fc_store_os.h" nogil:
@@ -1107,6 +1107,7 @@ cdef class TickStore:
         cdef cnp.ndarray array
         cdef const void* data
         cdef size_t n, bad
+        cdef bint padding = False
         cdef whole_t* s = <whole_t*> self._s
         if not isinstance(records, np.ndarray):
             raise TypeError(f"records must be an ndarray: type={type(records).__name__}")
@@ -1122,9 +1123,10 @@ cdef class TickStore:
             if <uintptr_t> data % 8:
                 array = array.copy()
                 data = cnp.PyArray_DATA(array)
-            if check:
-                bad = fc_ticks_check(<const tick_t*> data, n)
-                if bad < n:
+            bad = fc_ticks_check(<const tick_t*> data, n, &padding)
+            if bad < n:
+                padding = True
+                if check:
                     row = (<const tick_t*> data)[bad]
                     try:
                         self._invalid(<int64_t> row.timestamp_ns, row.symbol_id, row.price, row.volume)
@@ -1132,7 +1134,7 @@ cdef class TickStore:
                         raise ValueError(f"{error} at index={bad}") from None
         if n > <size_t> store_room(self._s):
             self._grow(n)
-        fc_store_append_batch(s, data, n, self._ticks)
+        fc_store_append_batch(s, data, n, padding)
         if s.state:
             self._refused(<int> s.state)
         if unlikely(s.hungry or self._commit):

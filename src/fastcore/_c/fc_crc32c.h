@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fc_cpu.h"
+#include "fc_platform.h"
 
 #define FC_CRC32C_LONG 1360u /* three lanes of this and 16 bytes are a block of 4 KiB */
 #define FC_CRC32C_SHORT 256u

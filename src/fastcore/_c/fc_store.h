@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "fc_atomic.h"
+#include "fc_cpu.h"
 #include "fc_platform.h"
 #include "fc_records.h"
 
@@ -36,6 +37,7 @@
 #define FC_STORE_BASE 65536u  /* where segment 0 starts */
 #define FC_STORE_ALIGN 65536u /* unit of every part of a segment */
 #define FC_STORE_BLOCK_BYTES 4096u
+#define FC_STORE_STREAM_BYTES 65536u /* batches from this size on use streaming stores */
 
 typedef struct fc_store_header {
     char magic[8];            /* "FCSTORE\0" */
@@ -191,44 +193,76 @@ static inline int fc_store_append_record(fc_store_t *s, const void *record) {
     return FC_OK;
 }
 
-/* First tick of an array that breaks a rule (finite price, finite volume >= 0, symbol), or n. */
-static inline size_t fc_ticks_check(const fc_tick_t *ticks, size_t n) {
+/* First tick of an array that breaks a rule (time below 2^63, finite price, finite volume >= 0, a symbol), or n.
+   *padding is set to 1 where a tick of those before carries padding that is not 0. */
+static inline size_t fc_ticks_check(const fc_tick_t *ticks, size_t n, int *padding) {
     const double most = 1.7976931348623157e308;
-    for (size_t i = 0; i < n; i++) {
-        const fc_tick_t *t = &ticks[i];
-        int good = (t->price >= -most) & (t->price <= most) & (t->volume >= 0.0) & (t->volume <= most) &
-                   (t->symbol_id != FC_NO_SYMBOL) & ((int64_t)t->timestamp_ns >= 0);
-        if (FC_UNLIKELY(!good)) return i;
+    uint32_t pads = 0;
+    size_t i = 0;
+    while (i < n) {
+        size_t end = n - i >= 16 ? i + 16 : n;
+        /* On the high words: the top bit of `odd` stays 0 where all is well. (A volume of -0.0 sets it and passes the exact test.) */
+        uint32_t odd = 0;
+        for (size_t k = i; k < end; k++) {
+            uint64_t price, volume;
+            memcpy(&price, &ticks[k].price, sizeof price);
+            memcpy(&volume, &ticks[k].volume, sizeof volume);
+            uint32_t p = (uint32_t)(price >> 32), v = (uint32_t)(volume >> 32), symbol = ticks[k].symbol_id;
+            odd |= (p & 0x7FFFFFFFu) + 0x00100000u; /* exponent all ones */
+            odd |= v | (v + 0x00100000u);
+            odd |= symbol & (~symbol - 1); /* FC_NO_SYMBOL */
+            odd |= (uint32_t)(ticks[k].timestamp_ns >> 32);
+            pads |= ticks[k].pad;
+        }
+        if (FC_UNLIKELY(odd >> 31))
+            for (size_t k = i; k < end; k++) {
+                const fc_tick_t *t = &ticks[k];
+                int good = t->price >= -most && t->price <= most && t->volume >= 0.0 && t->volume <= most &&
+                           t->symbol_id != FC_NO_SYMBOL && (int64_t)t->timestamp_ns >= 0;
+                if (FC_UNLIKELY(!good)) return k;
+            }
+        i = end;
     }
+    *padding = pads != 0;
     return n;
 }
 
+/* Copy past the caches: nothing is read from where the bytes go. Both sizes and places in multiples of 16; fences at the end, because
+   streaming stores are not ordered by the release store that publishes. */
+static inline void fc_store_stream(unsigned char *to, const unsigned char *from, size_t bytes) {
+#ifdef FC_X86
+    for (size_t i = 0; i < bytes; i += 16)
+        _mm_stream_si128((__m128i *)(void *)(to + i), _mm_loadu_si128((const __m128i *)(const void *)(from + i)));
+    _mm_sfence();
+#else
+    memcpy(to, from, bytes);
+#endif
+}
+
 /* Append an array of records, block by block: the bytes, their checksum, then one commit word for all of them. Returns how many
-   found room. */
-static inline size_t fc_store_append_batch(fc_store_t *s, const void *records, size_t n, int ticks) {
+   found room. `clear_padding`: the padding of ticks must be made 0. */
+static inline size_t fc_store_append_batch(fc_store_t *s, const void *records, size_t n, int clear_padding) {
     const unsigned char *from = (const unsigned char *)records;
     size_t size = s->record_size, done = 0;
+    int stream = n * size >= FC_STORE_STREAM_BYTES && ((uintptr_t)s->cursor | size) % 16 == 0;
+    fc_tick_t clean[FC_STORE_BLOCK_BYTES / sizeof(fc_tick_t)];
     while (done < n) {
         uint64_t limit = fc_load_acquire(&s->limit);
         if (FC_UNLIKELY(s->count >= limit)) break;
         size_t m = s->block_records - s->in_block;
         if (m > n - done) m = n - done;
         if (m > limit - s->count) m = (size_t)(limit - s->count);
-        if (ticks) {
-            /* By fields: the padding of a tick is always 0, whatever the caller's array holds there. */
-            const fc_tick_t *in = (const fc_tick_t *)from;
-            fc_tick_t *out = (fc_tick_t *)s->cursor;
-            for (size_t i = 0; i < m; i++) {
-                out[i].timestamp_ns = in[i].timestamp_ns;
-                out[i].symbol_id = in[i].symbol_id;
-                out[i].pad = 0;
-                out[i].price = in[i].price;
-                out[i].volume = in[i].volume;
-            }
-        } else {
-            memcpy(s->cursor, from, m * size);
+        const unsigned char *bytes = from;
+        if (FC_UNLIKELY(clear_padding)) {
+            memcpy(clean, from, m * size);
+            for (size_t i = 0; i < m; i++) clean[i].pad = 0;
+            bytes = (const unsigned char *)clean;
         }
-        s->crc = s->checksum(s->crc, s->cursor, m * size);
+        if (stream)
+            fc_store_stream(s->cursor, bytes, m * size);
+        else
+            memcpy(s->cursor, bytes, m * size);
+        s->crc = s->checksum(s->crc, bytes, m * size); /* of the source, which is in the cache */
         s->in_block += (uint32_t)m;
         s->cursor += m * size;
         s->count += m;
