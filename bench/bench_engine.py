@@ -72,7 +72,9 @@ def run(bench: Bench) -> None:
     books = load(environment={}, defaults=SYNTHETIC, strategy="none")
     measure(bench, "synthetic day, books only", data, "SYNTH", books)
     measure(bench, "synthetic day, market maker", data, "SYNTH", maker)
-    measure(bench, "synthetic day, every message timed", data, "SYNTH", load(environment={}, defaults=SYNTHETIC, sample_every=1))
+    measure(
+        bench, "synthetic day, every message timed", data, "SYNTH", load(environment={}, defaults=SYNTHETIC, sample_every=1)
+    )
     directory = os.environ.get("FASTCORE_TEST_DATA")
     if directory:
         with gzip.open(Path(directory) / "itch" / "AMZN_2012-06-21_L5.itch.gz") as file:

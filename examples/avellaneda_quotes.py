@@ -28,7 +28,8 @@ def main() -> None:
     quoter.quote(100.02, inventory=300, time_left=60.0, volatility=volatility.volatility)
     print(f"volatility {volatility.volatility:.4f} USD per root second, reservation price {quoter.reservation:.4f}")
     bid, ask = quoter.bid_ticks, quoter.ask_ticks
-    assert bid is not None and ask is not None
+    assert bid is not None
+    assert ask is not None
     print(f"bid {bid / 10_000:.2f}, ask {ask / 10_000:.2f}: long 300 shares, so both are lower")
 
     # The same bid in a book where 500 shares wait before it.
@@ -45,7 +46,8 @@ def main() -> None:
     reports = venue.take_reports()
     fills = reports[reports["kind"] == KINDS["fill"]]
     print(f"filled {fills['size'].sum()} of 100: what was executed behind us would have been ours")
-    assert fills["size"].tolist() == [80] and SELL == -1
+    assert fills["size"].tolist() == [80]
+    assert SELL == -1
 
 
 if __name__ == "__main__":

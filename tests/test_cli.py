@@ -11,11 +11,11 @@ import time
 
 import pytest
 from click.testing import CliRunner
+from test_engine import Day, quoted_book, random_day
 
 from hft.cli import main
 from hft.config import Config, ConfigError, load
 from hft.feeds.synthetic import generate
-from test_engine import Day, quoted_book, random_day
 
 KEYS = {"events", "messages_by_type", "orders", "fills", "position", "pnl", "events_per_s", "latency_ns", "peak_rss_bytes"}
 
@@ -264,7 +264,9 @@ cli.open_itch = endless
 from hft.cli import main
 main(["replay", sys.argv[1], "--symbol", "SYNTH", "--json"])
 """
-    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr.readline().strip() == "running"
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
@@ -297,7 +299,7 @@ def test_configuration_is_frozen():
 
 
 def test_unreadable_configuration_says_where(tmp_path):
-    with pytest.raises(ConfigError, match="missing.toml"):
+    with pytest.raises(ConfigError, match=r"missing\.toml"):
         load(tmp_path / "missing.toml")
 
 

@@ -246,7 +246,8 @@ def test_inventory_limit_closes_the_side(impl):
 
 
 @pytest.mark.parametrize(
-    ("limits", "code"), [((99, 1000, 10**6), LIMIT_SIZE), ((100, 99, 10**6), LIMIT_POSITION), ((100, 1000, 10), LIMIT_COLLAR), (None, 19)]
+    ("limits", "code"),
+    [((99, 1000, 10**6), LIMIT_SIZE), ((100, 99, 10**6), LIMIT_POSITION), ((100, 1000, 10), LIMIT_COLLAR), (None, 19)],
 )
 def test_refused_order_is_reported_once_with_its_reason(impl, limits, code):
     engine = make(impl, volatility=False, limits=limits)

@@ -2,11 +2,11 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_engine import make, random_day
 
 from fastcore import engine as compiled
 from fastcore.records import BUY, KINDS
 from fastcore.reference import engine as reference
-from test_engine import make, random_day
 
 DAYS = st.builds(random_day, st.integers(0, 10**6), st.integers(50, 400))
 
@@ -39,8 +39,8 @@ def test_engine_matches_reference(data, options):
     assert ours.reports().tobytes() == theirs.reports().tobytes()
     assert ours.curve().tobytes() == theirs.curve().tobytes()
     for name in (
-        "events", "book_errors", "quotes", "orders_sent", "risk_rejects", "fills", "traded_lots", "mid_ticks", "profit", "stopped",
-        "symbols", "messages", "listed", "last_ns",
+        "events", "book_errors", "quotes", "orders_sent", "risk_rejects", "fills", "traded_lots", "mid_ticks", "profit",
+        "stopped", "symbols", "messages", "listed", "last_ns",
     ):  # fmt: skip
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.quote() == theirs.quote()

@@ -10,7 +10,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("avellaneda_quotes.py", "queue ahead of our order: 500"), ("replay.py", "SYNTH (synthetic): 50,000 events")]
+    ("name", "says"),
+    [("avellaneda_quotes.py", "queue ahead of our order: 500"), ("replay.py", "SYNTH (synthetic): 50,000 events")],
 )
 def test_example_runs(name, says):
     if not EXAMPLES.is_dir():

@@ -250,7 +250,9 @@ def test_replace_with_more_or_elsewhere_goes_to_the_back(market, price, size, qu
     assert market.venue.orders() == [(2, BUY, price, size, queue)]
 
 
-@pytest.mark.parametrize(("price", "size", "code"), [(0, 1, BAD_PRICE), (-5, 1, BAD_PRICE), (2**61, 1, BAD_PRICE), (5, 0, BAD_SIZE)])
+@pytest.mark.parametrize(
+    ("price", "size", "code"), [(0, 1, BAD_PRICE), (-5, 1, BAD_PRICE), (2**61, 1, BAD_PRICE), (5, 0, BAD_SIZE)]
+)
 def test_order_outside_the_range_is_rejected_and_the_old_one_stays(market, price, size, code):
     market.submit(BUY, 100, 10)
     assert market.submit(BUY, price, size) == code
@@ -369,7 +371,7 @@ def test_fill_times_equal_a_matching_engine_that_holds_the_order(impl, seed, own
         if step == insert_at:
             best = recorded.best(own_side)
             own_price = (best if best is not None else 100 - own_side * 3) - own_side * own_offset
-            if own_price <= 0 or (b := recorded.best(-own_side)) is not None and own_side * (own_price - b) >= 0:
+            if own_price <= 0 or ((b := recorded.best(-own_side)) is not None and own_side * (own_price - b) >= 0):
                 return  # would trade on entry: another test
             market.submit(own_side, own_price, own_size)
             market.reports()

@@ -4,11 +4,11 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_exchange import Market
 
 from fastcore import exchange as compiled
 from fastcore.records import BUY, SELL
 from fastcore.reference import exchange as reference
-from test_exchange import Market
 
 ACTIONS = st.lists(
     st.tuples(
@@ -70,7 +70,7 @@ def test_exchange_matches_reference(actions):
 @settings(max_examples=150)
 @given(ACTIONS)
 def test_venue_conserves_quantity(actions):
-    market, trace = drive(compiled, actions)
+    _market, trace = drive(compiled, actions)
     left = {}
     for reports, orders, _, _ in trace:
         for kind, _, _, size, order_id, _ in reports:
@@ -113,5 +113,3 @@ def test_queue_ahead_never_grows(actions):
 def test_market_without_own_orders_gives_no_reports(actions):
     _, trace = drive(compiled, [a for a in actions if a[0] not in ("submit", "pull", "move")])
     assert all(not reports for reports, _, _, _ in trace)
-
-

@@ -54,6 +54,10 @@ def risk_loop(
 
 from fastcore.book import OrderBook
 from fastcore.exchange import Venue
+# exchange
+from fastcore.book import OrderBook
+from fastcore.exchange import Venue
+
 def venue_apply_loop(venue: Venue, bid: int, ask: int, n: int) -> int: ...
 def venue_order_loop(venue: Venue, book: OrderBook, price: int, n: int) -> int: ...
 def itch_add_orders(data: Any, out: Any) -> int: ...

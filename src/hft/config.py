@@ -35,7 +35,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 raise ValueError(f"{name} must be finite: {name}={value}")
 
 
-class Run(Section):
+class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is run.
 
     Attributes
@@ -65,7 +65,7 @@ class Run(Section):
     skip_malformed: bool = False
 
 
-class MarketMaker(Section):
+class MarketMaker(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Avellaneda-Stoikov quotes with a rolling horizon.
 
     Attributes
@@ -101,7 +101,7 @@ class MarketMaker(Section):
     volatility_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
 
 
-class Limits(Section):
+class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pre-trade limits, and the loss that stops a run.
 
     Attributes
@@ -121,7 +121,7 @@ class Limits(Section):
     max_loss_usd: NotNegative | None = None
 
 
-class Fees(Section):
+class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Fees per share, whole multiples of 0.0001 USD; a rebate is negative.
 
     Attributes
@@ -141,7 +141,7 @@ class Fees(Section):
                 raise ValueError(f"{name} must be a whole multiple of {1 / TICKS_PER_USD} USD: {name}={getattr(self, name)}")
 
 
-class Config(Section):
+class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All sections of a configuration file: ``[run]``, ``[market_maker]``, ``[limits]``, ``[fees]``."""
 
     run: Run = Run()

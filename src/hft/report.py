@@ -1,6 +1,7 @@
 """Reports of a run for people: a table, and a picture of profit, position and price over time."""
 
 import html
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,13 +17,19 @@ from .replay import Summary
 
 def table(summary: Summary) -> Table:
     """Return the table that ``hft replay`` prints."""
-    out = Table(title=title(summary), title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0))
+    out = Table(
+        title=title(summary), title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0)
+    )
     out.add_column(style="bold")
     out.add_column(justify="right")
     types = " ".join(f"{kind}{count:,}" for kind, count in sorted(summary.messages_by_type.items(), key=lambda item: -item[1]))
     out.add_row("events", f"{summary.events:,}")
     out.add_row("messages by type", types)
-    for name, count in (("skipped", summary.skipped), ("malformed", summary.malformed), ("refused by a book", summary.book_errors)):
+    for name, count in (
+        ("skipped", summary.skipped),
+        ("malformed", summary.malformed),
+        ("refused by a book", summary.book_errors),
+    ):
         if count:
             out.add_row(name, f"{count:,}")
     out.add_row("symbols", f"{summary.symbols:,}")
@@ -88,7 +95,9 @@ def check_plot(path: Path) -> None:
     if suffix not in (".html", ".svg", ".png", ".pdf"):
         raise ValueError(f"plot must end in .html, .svg, .png or .pdf: plot={path}")
     if suffix in (".png", ".pdf") and find_spec("matplotlib") is None:
-        raise ValueError(f"{suffix} pictures need matplotlib (pip install 'hft-fastcore[plot]'), .html and .svg do not: plot={path}")
+        raise ValueError(
+            f"{suffix} pictures need matplotlib (pip install 'hft-fastcore[plot]'), .html and .svg do not: plot={path}"
+        )
 
 
 def plot(summary: Summary, path: Path) -> None:
@@ -119,10 +128,8 @@ def plot(summary: Summary, path: Path) -> None:
 
 
 def _draw(summary: Summary, path: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    import_module("matplotlib").use("Agg")
+    pyplot = import_module("matplotlib.pyplot")
 
     data = series(summary)
     figure, rows = pyplot.subplots(3, 1, sharex=True, figsize=(10, 8), layout="constrained")
@@ -168,4 +175,3 @@ def svg(summary: Summary, width: int = 900, height: int = 220) -> str:
             for value, at, anchor in ((x[0], left, "start"), (x[-1], width - right, "end")):
                 parts.append(f'<text x="{at}" y="{y0 + height + 18}" text-anchor="{anchor}">{value:.2f} h</text>')
     return "\n".join([*parts, "</svg>\n"])
-

@@ -261,7 +261,8 @@ class Engine:
 
     def _think(self) -> None:
         """Quote again, and act where the rounded quotes have changed."""
-        assert self._book is not None and self.quoter is not None
+        assert self._book is not None
+        assert self.quoter is not None
         self._dirty = False
         bid = ask = None
         best_bid, best_ask = self._book.best_bid, self._book.best_ask

@@ -206,7 +206,9 @@ class Venue:
     def _reachable(self, book: OrderBook, side: int, price: int) -> list[tuple[int, int]]:
         """(price, size) of the displayed levels that an order of `side` at `price` trades with, best first."""
         rows = book.depth()[0 if side == SELL else 1]
-        return [(p, size) for p, size in zip(rows["price"].tolist(), rows["size"].tolist(), strict=True) if side * (price - p) >= 0]
+        return [
+            (p, size) for p, size in zip(rows["price"].tolist(), rows["size"].tolist(), strict=True) if side * (price - p) >= 0
+        ]
 
     def _rest(self, order: _Order) -> None:
         queue = self._orders[order.side]

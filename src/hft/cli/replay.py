@@ -1,7 +1,6 @@
 """``hft replay`` and ``hft demo``: a day of ITCH messages through the compiled engine."""
 
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
@@ -28,7 +27,9 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--strategy", type=click.Choice(["avellaneda", "none"]), help="Market maker, or books only."),
         click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TOML file."),
-        click.option("--store", type=click.Path(dir_okay=False), help="Append the executions of the symbol to this tick store."),
+        click.option(
+            "--store", type=click.Path(dir_okay=False), help="Append the executions of the symbol to this tick store."
+        ),
         click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
         click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .html, .svg, .png or .pdf."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
@@ -56,10 +57,10 @@ def replay(
     check_plot(plot)
     with ExitStack() as stack:
         if file == "-":
-            copy = stack.enter_context(tempfile.NamedTemporaryFile(suffix=".itch"))
-            shutil.copyfileobj(click.get_binary_stream("stdin"), copy)
-            copy.flush()
-            file = copy.name
+            file = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin")
+            with open(file, "wb") as copy:
+                while block := sys.stdin.buffer.read(1 << 20):
+                    copy.write(block)
         day = settings.run.date or day_of(file)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task(Path(file).name, total=None)
