@@ -247,7 +247,13 @@ def _multiprocessing(kind: str, count: int, batch: int) -> float:
     child = context.Process(target=_put_all, args=(end, send, RECORD * batch, count // batch))
     child.start()
     get = getattr(receive_end, receive)
-    get()
+    # A child that cannot start (spawn runs the main module again) must not leave us waiting for ever.
+    if kind == "Queue":
+        receive_end.get(timeout=60)
+    elif receive_end.poll(60):
+        get()
+    else:
+        raise TimeoutError("the child sent nothing in time: seconds=60")
     start = time.perf_counter_ns()
     for _ in range(count // batch - 1):
         message = get()
