@@ -86,9 +86,7 @@ def run(bench: Bench) -> None:
     rng = np.random.default_rng(1)
     gammas, sigmas, decays = rng.uniform(0.05, 0.2, n), rng.uniform(1, 3, n), rng.uniform(1, 2, n)
     many, held = rng.uniform(50, 150, n), rng.integers(-10, 11, n) * 1.0
-    quoters = [
-        Quoter("avellaneda_stoikov", gamma=g, sigma=s, k=k) for g, s, k in zip(gammas, sigmas, decays, strict=True)
-    ]
+    quoters = [Quoter("avellaneda_stoikov", gamma=g, sigma=s, k=k) for g, s, k in zip(gammas, sigmas, decays, strict=True)]
     batch = QuoterSet(quoters)
     bids, asks = numpy_quote(many, held, left, gammas, sigmas, decays)
     variances, halves = gammas * sigmas**2, np.log(1 + gammas / decays) / gammas

@@ -33,7 +33,8 @@ def over(expression: str, symbols: list[Any], **scope: Any) -> Callable[[], None
     """Evaluate `expression` once for every symbol `s`, twenty at a time, so that the loop costs next to nothing."""
     slots = [f"s{i}" for i in range(20)]
     body = "\n        ".join(expression.replace("(s)", f"({s})").replace("[s]", f"[{s}]") for s in slots)
-    code = f"def run({', '.join(f'{n}={n}' for n in scope)}, chunks=chunks):\n    for {', '.join(slots)} in chunks:\n        {body}\n"
+    arguments = "".join(f"{name}={name}, " for name in scope)
+    code = f"def run({arguments}chunks=chunks):\n    for {', '.join(slots)} in chunks:\n        {body}\n"
     full: dict[str, Any] = {**scope, "chunks": [tuple(symbols[i : i + 20]) for i in range(0, len(symbols), 20)]}
     exec(code, full)
     run: Callable[[], None] = full["run"]

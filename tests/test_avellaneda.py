@@ -179,7 +179,9 @@ def test_general_form_golden_values(impl):
 
 
 def test_simplified_is_the_rule_of_the_replaced_engine(impl):
-    q = impl.Quoter("simplified", gamma=0.8, sigma=3.0, limit=10.0, horizon=4.0, spread_factor=1.5, min_spread_ticks=5, tick_size=0.5)
+    q = impl.Quoter(
+        "simplified", gamma=0.8, sigma=3.0, limit=10.0, horizon=4.0, spread_factor=1.5, min_spread_ticks=5, tick_size=0.5
+    )
     m = 2.5
     for inventory in (0.0, 4.0, -7.0):
         q.quote(100.0, inventory, 77.0)
@@ -211,7 +213,7 @@ def test_exact_quoter_reads_the_table(impl):
     assert (q.ask, q.bid_ticks is None) == (inf, False)
     q.quote(1000.0, 10, 0.0)
     assert q.bid == -inf
-    with pytest.raises(ValueError, match="volatility cannot change to this in the model exact: volatility=0.5"):
+    with pytest.raises(ValueError, match=r"volatility cannot change to this in the model exact: volatility=0\.5"):
         q.quote(1000.0, 0, 0, 0.5)
 
 
@@ -224,7 +226,11 @@ def test_exact_approaches_its_closed_form(impl):
 
 
 def test_volatility_changes_without_a_new_quoter(impl):
-    for model, parameters in (("avellaneda_stoikov", AS), ("glft", {**EXAMPLE, "drift": 0.01}), ("general", {**EXAMPLE, "xi": 0.02})):
+    for model, parameters in (
+        ("avellaneda_stoikov", AS),
+        ("glft", {**EXAMPLE, "drift": 0.01}),
+        ("general", {**EXAMPLE, "xi": 0.02}),
+    ):
         changed = impl.Quoter(model, **parameters)
         fresh = impl.Quoter(model, **{**parameters, "sigma": 0.7})
         changed.quote(100.0, 2, 0.5, 0.7)
@@ -421,7 +427,11 @@ def test_a_set_gives_the_bits_of_its_quoters(impl, n):
 
 
 def test_new_volatilities_in_a_set(impl):
-    quoters = [impl.Quoter("avellaneda_stoikov", **AS), impl.Quoter("glft", **EXAMPLE), impl.Quoter("exact", max_inventory=5, **EXAMPLE)]
+    quoters = [
+        impl.Quoter("avellaneda_stoikov", **AS),
+        impl.Quoter("glft", **EXAMPLE),
+        impl.Quoter("exact", max_inventory=5, **EXAMPLE),
+    ]
     batch = impl.QuoterSet(quoters)
     batch.set_volatilities(np.array([3.0, 0.5, 0.3]))
     for q, sigma in zip(quoters[:2], (3.0, 0.5), strict=True):
@@ -443,7 +453,16 @@ def test_bad_batches_leave_nothing_to_trade_on(impl):
     batch = impl.QuoterSet([impl.Quoter("avellaneda_stoikov", **AS)] * n)
     good, flat = np.full(n, 100.0), np.zeros(n)
     for row in (0, 5, 8):
-        for bad, rule in ((nan, "mid"), (inf, "mid"), (0.0, "mid"), (-1.0, "mid"), (nan, "inv"), (inf, "inv"), (-1.0, "time"), (nan, "time")):
+        for bad, rule in (
+            (nan, "mid"),
+            (inf, "mid"),
+            (0.0, "mid"),
+            (-1.0, "mid"),
+            (nan, "inv"),
+            (inf, "inv"),
+            (-1.0, "time"),
+            (nan, "time"),
+        ):
             mids, inventories, times = good.copy(), flat.copy(), flat.copy()
             {"mid": mids, "inv": inventories, "time": times}[rule][row] = bad
             batch.quote(good, flat, 1.0)
@@ -484,7 +503,13 @@ def digest():
     out = []
     for n in (1, 2, 3, 4, 5, 8, 1000):
         quoters = (mixed(compiled) * (n // 7 + 1))[:n]
-        for kind in (quoters, [mixed(compiled)[0]] * n, [mixed(compiled)[1]] * n, [mixed(compiled)[2]] * n, [mixed(compiled)[6]] * n):
+        for kind in (
+            quoters,
+            [mixed(compiled)[0]] * n,
+            [mixed(compiled)[1]] * n,
+            [mixed(compiled)[2]] * n,
+            [mixed(compiled)[6]] * n,
+        ):
             batch = compiled.QuoterSet(kind)
             for time_left in (rng.uniform(0, 2, n), 0.7):
                 batch.quote(rng.uniform(1, 1000, n), rng.normal(0, 20, n), time_left)

@@ -196,5 +196,15 @@ def test_quote_and_ticker_fields():
     quote = Quote(1.0, 2.0, "X", "buy", 3.0)
     assert (quote.price, quote.amount, quote.instrument, quote.side, quote.timestamp) == (1.0, 2.0, "X", "buy", 3.0)
     ticker = Ticker(1.0, 0.5, 1.5, 1.1, 10.0, 0.0001, 100.0, 200.0, 11.0)
-    names = ("mark_price", "best_bid_price", "best_ask_price", "index", "mark_ts", "funding_rate", "volume", "open_interest", "timestamp")
+    names = (
+        "mark_price",
+        "best_bid_price",
+        "best_ask_price",
+        "index",
+        "mark_ts",
+        "funding_rate",
+        "volume",
+        "open_interest",
+        "timestamp",
+    )
     assert [getattr(ticker, name) for name in names] == [1.0, 0.5, 1.5, 1.1, 10.0, 0.0001, 100.0, 200.0, 11.0]

@@ -47,7 +47,9 @@ def test_padding_of_venues_and_of_numpy_is_ignored(mapper, name):
         assert form in mapper
 
 
-@pytest.mark.parametrize("symbol", ["aapl", "AAP", "AAPLX", "", b"", b"\0" * 8, " AAPL", b"\xff", "BTCUSDT-PER", b"BTCUSDT-PERPX", "\x00"])
+@pytest.mark.parametrize(
+    "symbol", ["aapl", "AAP", "AAPLX", "", b"", b"\0" * 8, " AAPL", b"\xff", "BTCUSDT-PER", b"BTCUSDT-PERPX", "\x00"]
+)
 def test_unknown_symbols_are_minus_one(mapper, symbol):
     assert mapper.get_id(symbol) == -1
     assert symbol not in mapper
@@ -181,9 +183,7 @@ def test_bad_prices_change_nothing(mapper, symbol_id, price, timestamp, error, r
     with pytest.raises(error, match=rule):
         mapper.update_price(symbol_id, price, timestamp)
     with pytest.raises(error, match=rule):
-        mapper.update_prices(
-            np.array([1, symbol_id, 2]), np.array([2.0, price, 3.0]), np.ones(3), np.array([1, timestamp, 1])
-        )
+        mapper.update_prices(np.array([1, symbol_id, 2]), np.array([2.0, price, 3.0]), np.ones(3), np.array([1, timestamp, 1]))
     assert state(mapper) == before
 
 

@@ -27,6 +27,7 @@ def solve_depths(
     adverse_selection: float = 0.0,
     terminal_penalty: float = 0.0,
 ) -> npt.NDArray[np.float64]: ...
+
 @final
 class Quoter:
     def __init__(self, model: str = "avellaneda_stoikov", **parameters: Any) -> None: ...

@@ -781,7 +781,8 @@ cdef cnp.ndarray column(values, str name, Py_ssize_t n):
     else:
         array = np.ascontiguousarray(values, np.float64)
     if array.ndim != 1 or array.shape[0] != n:
-        raise ValueError(f"{name} must have one value per quoter: shape={tuple(values.shape) if hasattr(values, 'shape') else len(values)}, quoters={n}")
+        shape = tuple(values.shape) if hasattr(values, "shape") else (len(values),)
+        raise ValueError(f"{name} must have one value per quoter: shape={shape}, quoters={n}")
     return array
 
 

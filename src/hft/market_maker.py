@@ -249,7 +249,10 @@ class AvellanedaMarketMaker:
             volatility = None
         self._quoter.quote(mid, self.position, conditions.get("time_left", 1.0), volatility)
         bids, asks, sizes = self._quoter.ladder(LEVELS, LEVEL_TICKS, LEVEL_MULTIPLIERS, self.base_size)
-        self._quotes = (self._side(bids.tolist(), sizes.tolist(), "buy", now), self._side(asks.tolist(), sizes.tolist(), "sell", now))
+        self._quotes = (
+            self._side(bids.tolist(), sizes.tolist(), "buy", now),
+            self._side(asks.tolist(), sizes.tolist(), "sell", now),
+        )
         self._quoted_at, self._quoted_mid = now, mid
         self.quote_count += len(self._quotes[0]) + len(self._quotes[1])
         return self._quotes
@@ -291,7 +294,9 @@ class AvellanedaMarketMaker:
             If price or size is not valid; nothing is changed then.
         """
         if not (isfinite(price) and price > 0 and isfinite(size) and size > 0):
-            raise ValueError(f"a fill needs a positive, finite price and size: order_id={order_id!r}, price={price}, size={size}")
+            raise ValueError(
+                f"a fill needs a positive, finite price and size: order_id={order_id!r}, price={price}, size={size}"
+            )
         change = size if is_buy else -size
         before = self.position
         after = before + change

@@ -308,7 +308,9 @@ class Quoter:
         return spread / 2 + skew, spread / 2 - skew
 
     def _floor(self, x: float) -> int:
-        increment: int = self._p["increment_ticks"] if x >= self._p["low_below_ticks"] - 1e-6 else self._p["low_increment_ticks"]
+        increment: int = (
+            self._p["increment_ticks"] if x >= self._p["low_below_ticks"] - 1e-6 else self._p["low_increment_ticks"]
+        )
         if not 0 < x <= 2**53 or (x + 1e-6) / increment < 1:
             return NO_PRICE
         return floor((x + 1e-6) / increment) * increment
