@@ -450,6 +450,27 @@ def test_latencies_are_sampled_by_stage():
     assert never.reports().tobytes() == engine.reports().tobytes()
 
 
+@pytest.mark.threads
+def test_engines_in_threads_do_not_disturb_each_other():
+    from concurrent.futures import ThreadPoolExecutor
+
+    from fastcore import engine as compiled
+
+    data = random_day(6, 3000)
+
+    def run(chunk):
+        engine = make(compiled, sample_every=2)
+        rest = b""
+        for at in range(0, len(data), chunk):
+            rest += data[at : at + chunk]
+            rest = rest[engine.feed(rest) :]
+        return engine.reports().tobytes()
+
+    alone = run(10**9)
+    with ThreadPoolExecutor(4) as pool:
+        assert all(other == alone for other in pool.map(run, [100, 1000, 5000, 10**9] * 5))
+
+
 def test_amzn_day_gives_the_orders_of_the_twin(data_dir):
     """By default the first part of the day; FASTCORE_TEST_FULL=1 compares all of it (half a minute)."""
     import gzip

@@ -34,7 +34,7 @@ class Engine:
         maker_fee_ticks: int = 0,
         taker_fee_ticks: int = 0,
         midnight_ns: int = 0,
-        sample_every: int = 128,
+        sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
         orders: int = 65536,

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """The engine: a day of ITCH bytes through book, market maker, limits and simulated venue in one compiled loop.
 
 Own orders and their outcomes are the *reports* of the engine: 64-byte events with the flag ``own`` as in
@@ -425,7 +426,7 @@ cdef class Engine:
         Fee of a fill in ticks per lot, when our order waited and when it took; a rebate is negative.
     midnight_ns : int, default 0
         Midnight of the day, ns since the UNIX epoch.
-    sample_every : int, default 128
+    sample_every : int, default 256
         Latencies of one message in so many: 1 every message, 0 none.
     curve_interval_ns : int, default 1_000_000_000
         One point of `curve` per interval of exchange time.
@@ -461,7 +462,7 @@ cdef class Engine:
     def __cinit__(
         self, str symbol not None, *, Quoter quoter=None, EwmaVolatility volatility=None, RiskLimits limits=None, order_lots=100,
         double time_left=1.0, TickStore store=None, double ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0,
-        taker_fee_ticks=0, midnight_ns=0, sample_every=128, curve_interval_ns=1_000_000_000, skip_malformed=False, orders=65536,
+        taker_fee_ticks=0, midnight_ns=0, sample_every=256, curve_interval_ns=1_000_000_000, skip_malformed=False, orders=65536,
         reports=65536,
     ):
         cdef engine_t* g = &self._g

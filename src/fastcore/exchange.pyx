@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Simulated venue on order-by-order data: own orders in their exact place in the queue.
 
 The rules are in ``exchange.pxd``; the plain-Python twin, ``fastcore.reference.exchange``, is written to be read.

@@ -60,7 +60,7 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     strategy: Literal["avellaneda", "none"] = "avellaneda"
     store: str | None = None
     date: datetime.date | None = None
-    sample_every: Annotated[int, Meta(ge=0, le=2**40)] = 128
+    sample_every: Annotated[int, Meta(ge=0, le=2**40)] = 256
     curve_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
     skip_malformed: bool = False
 
