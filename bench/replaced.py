@@ -401,7 +401,7 @@ SYSTEM = (
     Claim('quote ("theoretical limit")', "50-100 us", "quotes", "us"),
     Claim('market data ("theoretical limit")', "10-20 us", "market data", "us"),
     Claim('fill ("theoretical limit")', "20-30 us", "fill", "us"),
-    Claim("memory of the engine beyond Python with NumPy", "60 MB (whole process)", "memory", "MB"),
+    Claim("memory of the engine beyond Python with NumPy, without mapped files", "60 MB (whole process)", "memory", "MB"),
 )
 
 
