@@ -42,7 +42,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
 from fastcore cimport _types as t
-from fastcore._types cimport fc_alloc, fc_free, load_acquire, store_release, tick_t, unlikely
+from fastcore._types cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_release, tick_t, unlikely
 
 from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE
@@ -419,6 +419,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
+cdef uint64_t _room(const whole_t* s) noexcept nogil:
+    # As store_room, for any thread of the writer.
+    cdef uint64_t limit = load_acquire(&s.limit), count = fc_store_published(s)
+    return limit - count if limit > count else 0
+
+
 cdef _disown(TickStore store):
     fc_store_refuse(<whole_t*> store._s, t.RESULT_CLOSED)
     if store._lock_fd is not None:
@@ -791,9 +797,9 @@ cdef class TickStore:
         cdef whole_t* s = <whole_t*> self._s
         size = os.fstat(s.fd).st_size - _BASE
         segment_bytes = s.table_bytes + s.data_bytes
-        whole = min(max(size, 0) // segment_bytes, s.segments)
+        whole = min(max(size, 0) // segment_bytes, load_acquire(&s.segments))
         blocks, records = whole * s.segment_blocks, whole * s.segment_records
-        rest = size - whole * segment_bytes if whole < s.segments else 0
+        rest = size - whole * segment_bytes if whole < load_acquire(&s.segments) else 0
         if rest > 0:
             blocks += min(rest // 8, s.segment_blocks)
             records += max(0, rest - <int64_t> s.table_bytes) // s.record_size
@@ -810,7 +816,7 @@ cdef class TickStore:
         blocks, readable, rest = self._extent()
         with nogil:
             fc_store_do_scan(s, blocks, readable, &scan)
-        cut = rest != 0 or scan.reason == 2 or expected > s.segments * s.segment_records
+        cut = rest != 0 or scan.reason == 2 or expected > load_acquire(&s.segments) * s.segment_records
         clean = scan.bad_block == <uint64_t> -1 and expected <= scan.valid and not (synced > scan.valid)
         if clean:
             return scan, StoreReport(scan.valid, scan.valid * s.record_size), False
@@ -954,7 +960,7 @@ cdef class TickStore:
             keeper.stop()
         failure = None
         if self._lock_fd is not None:
-            if s.state == t.RESULT_OK:
+            if load_acquire(&s.state) == t.RESULT_OK:
                 try:
                     self._sync()
                 except StoreError as error:
@@ -992,7 +998,7 @@ cdef class TickStore:
         # Make room for so many records, or raise with nothing accepted.
         cdef int code
         cdef whole_t* s = <whole_t*> self._s
-        if s.state:
+        if load_acquire(&s.state):
             self._refused(<int> s.state)
         while <uint64_t> store_room(self._s) < records:
             with nogil:
@@ -1074,7 +1080,7 @@ cdef class TickStore:
         tick.volume = volume
         if unlikely(not self._ticks or store_append(self._s, &tick) != t.RESULT_OK):
             self._append_slowly(&tick)
-        if unlikely(self._s.hungry or self._commit):
+        if unlikely(load_relaxed(&self._s.hungry) or self._commit):
             self._after_append()
 
     def append_many(self, records):
@@ -1135,9 +1141,9 @@ cdef class TickStore:
         if n > <size_t> store_room(self._s):
             self._grow(n)
         fc_store_append_batch(s, data, n, padding)
-        if s.state:
+        if load_acquire(&s.state):
             self._refused(<int> s.state)
-        if unlikely(s.hungry or self._commit):
+        if unlikely(load_relaxed(&s.hungry) or self._commit):
             self._after_append()
         return n
 
@@ -1169,9 +1175,9 @@ cdef class TickStore:
         # What the thread does; a failure is not lost: the writer meets the full disk itself, and a failed sync refuses appends.
         cdef whole_t* s = <whole_t*> self._s
         cdef bint hungry
-        if not self._open or s.state:
+        if not self._open or load_acquire(&s.state):
             return
-        hungry = self._grow_ahead and store_room(self._s) < <int64_t> (s.segment_records // 2)
+        hungry = self._grow_ahead and _room(s) < s.segment_records // 2
         with nogil:
             if hungry:
                 fc_store_do_grow(self._s)
@@ -1206,9 +1212,9 @@ cdef class TickStore:
         n = fc_store_published(s)
         if n > self._frozen:
             return self._frozen
-        if unlikely(n > s.segments * s.segment_records):
+        if unlikely(n > load_acquire(&s.segments) * s.segment_records):
             self._attach_whole_segments()
-            if n > s.segments * s.segment_records:
+            if n > load_acquire(&s.segments) * s.segment_records:
                 raise CorruptDataError(
                     f"the published count must lie inside the file: path={self._path}, count={n}, "
                     f"bytes={os.fstat(s.fd).st_size}"
@@ -1265,7 +1271,7 @@ cdef class TickStore:
     @property
     def room(self):
         """Records that can be appended before the store must grow (int)."""
-        return store_room(self._s)
+        return _room(<whole_t*> self._s) if self._open and self._mode != "r" else 0
 
     def records(self, start=0, stop=None):
         """Return records as a read-only array on the mapped file, without a copy.
@@ -1485,7 +1491,7 @@ cdef class TickStore:
             "dtype": self._dtype,
             "time_field": self._time_field,
             "segment_records": s.segment_records,
-            "segments": s.segments,
+            "segments": load_acquire(&s.segments),
             "block_records": s.block_records,
             "file_bytes": os.fstat(s.fd).st_size,
             "created_ns": self._header["created_ns"],

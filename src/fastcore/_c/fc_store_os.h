@@ -160,7 +160,7 @@ static inline int fc_store_attach(fc_store_t *s) {
     if (!(s->table = fc_map_file(NULL, s->fd, offset, s->table_bytes, s->writable, &s->error))) return s->error;
     if (!(s->data = fc_map_file(NULL, s->fd, offset + s->table_bytes, s->data_bytes, s->writable, &s->error))) return s->error;
 #endif
-    s->segments += 1;
+    fc_store_release(&s->segments, s->segments + 1); /* the other threads of the writer read it */
     return 0;
 }
 
@@ -223,8 +223,11 @@ static inline int fc_store_do_sync(fc_store_t *s) {
         if (!error) {
             fc_store_checkpoint_t *slot = &s->control->checkpoint[(s->syncs + 1) & 1];
             fc_store_checkpoint_t next = {.number = s->syncs + 1, .count = count, .word = word};
-            next.crc = fc_store_checkpoint_crc(s, &next);
-            *slot = next;
+            /* A reader may look at the slot meanwhile: word by word, and what it sees half written fails its checksum. */
+            fc_store_relaxed(&slot->number, next.number);
+            fc_store_relaxed(&slot->count, next.count);
+            fc_store_relaxed(&slot->word, next.word);
+            fc_store_release(&slot->crc, fc_store_checkpoint_crc(s, &next));
             error = fc_sync_pages((unsigned char *)s->control, sizeof *s->control, s->fd);
         }
         if (error) {
@@ -246,7 +249,11 @@ static inline int fc_store_do_sync(fc_store_t *s) {
 static inline fc_store_checkpoint_t fc_store_last_checkpoint(const fc_store_t *s) {
     fc_store_checkpoint_t best = {0};
     for (int i = 0; i < 2; i++) {
-        fc_store_checkpoint_t c = s->control->checkpoint[i];
+        const fc_store_checkpoint_t *slot = &s->control->checkpoint[i];
+        fc_store_checkpoint_t c = {.crc = fc_load_acquire(&slot->crc)};
+        c.number = fc_load_relaxed(&slot->number);
+        c.count = fc_load_relaxed(&slot->count);
+        c.word = fc_load_relaxed(&slot->word);
         if (c.number > best.number && c.crc == fc_store_checkpoint_crc(s, &c)) best = c;
     }
     return best;
