@@ -81,14 +81,14 @@ def extension(name, suffix=".pyx"):
     )
 
 
-setup(
-    ext_modules=cythonize(
-        [extension(name) for name in MODULES if os.path.exists(f"src/fastcore/{name}.pyx")] + [extension(UTILITY, ".c")],
+extensions = [extension(name) for name in MODULES] + [extension(UTILITY, ".c")]
+if not {"egg_info", "dist_info", "sdist"} & set(sys.argv):  # those ask for names only
+    extensions = cythonize(
+        extensions,
         compiler_directives=DIRECTIVES,
         shared_utility_qualified_name=f"fastcore.{UTILITY}",
         include_path=["src"],
         nthreads=0 if sys.platform == "win32" else os.cpu_count() or 0,
         force=FORCE,
-    ),
-    cmdclass={"build_ext": BuildExtensions},
-)
+    )
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildExtensions})
