@@ -7,30 +7,20 @@ Switches (environment):
 
 import os
 import sys
+from glob import glob
+from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 # One extension per concept, from the ground up: a module imports only modules above it.
 MODULES = (
-    "records",
-    "clock",
-    "histogram",
-    "ring",
-    "symbols",
-    "zscore",
-    "avellaneda",
-    "tickstore",
-    "book",
-    "itch",
-    "synthetic",
-    "portfolio",
-    "risk",
-    "exchange",
-    "engine",
-    "_bench",
+    *("records", "clock", "histogram", "ring", "symbols", "zscore", "avellaneda", "tickstore"),
+    *("book", "itch", "synthetic", "portfolio", "risk", "exchange", "engine", "_bench"),
 )
+UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 
 DEBUG = os.environ.get("FASTCORE_DEBUG", "0") == "1"
 SANITIZE = os.environ.get("FASTCORE_SANITIZE", "")
@@ -62,6 +52,22 @@ if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
     LINK += [f"-fsanitize={SANITIZE}"]
 
+MACROS.append(("FC_BUILD_FLAGS", '"' + " ".join(FLAGS) + '"'))
+
+STAMP, SWITCHES = Path("build/switches.txt"), f"{sys.version} {FLAGS} {MACROS}"
+FORCE = STAMP.exists() and STAMP.read_text() != SWITCHES  # nothing of a build with other switches may be reused
+
+
+class BuildExtensions(build_ext):
+    def build_extensions(self):
+        self.force = self.force or FORCE
+        # An interpreter outside the system prefix links with its own library path, which must not travel in a wheel.
+        if hasattr(self.compiler, "linker_so"):
+            self.compiler.linker_so = [word for word in self.compiler.linker_so if "-rpath" not in word]
+        super().build_extensions()
+        STAMP.parent.mkdir(exist_ok=True)
+        STAMP.write_text(SWITCHES)
+
 
 def extension(name, suffix=".pyx"):
     return Extension(
@@ -71,16 +77,18 @@ def extension(name, suffix=".pyx"):
         define_macros=MACROS,
         extra_compile_args=FLAGS,
         extra_link_args=LINK,
+        depends=sorted(glob("src/fastcore/_c/*.h")),
     )
 
 
-UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
-setup(
-    ext_modules=cythonize(
-        [extension(name) for name in MODULES if os.path.exists(f"src/fastcore/{name}.pyx")] + [extension(UTILITY, ".c")],
+extensions = [extension(name) for name in MODULES] + [extension(UTILITY, ".c")]
+if not {"egg_info", "dist_info", "sdist"} & set(sys.argv):  # those ask for names only
+    extensions = cythonize(
+        extensions,
         compiler_directives=DIRECTIVES,
         shared_utility_qualified_name=f"fastcore.{UTILITY}",
         include_path=["src"],
         nthreads=0 if sys.platform == "win32" else os.cpu_count() or 0,
-    ),
-)
+        force=FORCE,
+    )
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildExtensions})

@@ -7,11 +7,13 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -51,6 +53,7 @@ class Bench:
     quick: bool = False
     on_row: Callable[[dict[str, Any]], None] = lambda row: None
     rows: list[dict[str, Any]] = field(default_factory=list)
+    facts: list[dict[str, Any]] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
 
     def optional(self, name: str) -> ModuleType | None:
@@ -109,9 +112,10 @@ class Bench:
                 gc.enable()
         added = {}
         for impl, (_, n) in cases.items():
-            added[impl] = self.add(
-                group, name, impl, min(times[impl]) / n, statistics.median(times[impl]) / n, n, errors[impl]
-            )
+            ns = sorted(times[impl])
+            added[impl] = self.add(group, name, impl, ns[0] / n, statistics.median(ns) / n, n, errors[impl])
+            added[impl]["p99_ns_per_item"] = ns[(len(ns) * 99 - 1) // 100] / n
+            added[impl]["rounds"] = len(ns)
         return added
 
     def add(
@@ -138,9 +142,13 @@ class Bench:
         self.on_row(row)
         return row
 
+    def fact(self, group: str, name: str, impl: str, value: float, unit: str) -> None:
+        """Keep a measured figure that is no time per item: bytes, a count, a time of start."""
+        self.facts.append({"group": group, "name": name, "impl": impl, "value": value, "unit": unit})
+
     def report(self) -> dict[str, Any]:
         """Return what ``hft bench --json`` writes."""
-        return {"machine": machine(), "missing": self.missing, "rows": self.rows}
+        return {"machine": machine(), "missing": self.missing, "rows": self.rows, "facts": self.facts}
 
 
 def machine() -> dict[str, Any]:
@@ -154,16 +162,33 @@ def machine() -> dict[str, Any]:
     import numpy
 
     import fastcore
+    from fastcore import _bench
 
     return {
         "cpu": cpu,
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
-        "compiler": platform.python_compiler(),
         "numpy": numpy.__version__,
         "hft-fastcore": fastcore.__version__,
+        "commit": _commit(),
+        "build": _bench.build(),
     }
+
+
+def _commit() -> str | None:
+    """Name the commit of the checkout that the suite runs from; None for an installed package."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
 
 
 def main(run: Callable[[Bench], None]) -> None:

@@ -1,5 +1,6 @@
 from typing import Any, final
 
+def build() -> str: ...
 from numpy import int64
 from numpy.typing import NDArray
 
@@ -58,6 +59,8 @@ def risk_loop(
     reference: int,
 ) -> int: ...
 
+from fastcore.book import OrderBook
+from fastcore.exchange import Venue
 # exchange
 from fastcore.book import OrderBook
 from fastcore.exchange import Venue

@@ -5,6 +5,27 @@ Not part of the public interface.
 
 cimport cython
 
+cdef extern from *:
+    """
+    #ifndef FC_BUILD_FLAGS
+    #define FC_BUILD_FLAGS ""
+    #endif
+    #if defined(_MSC_VER)
+    #define FC_COMPILER "MSVC"
+    #elif defined(__clang__)
+    #define FC_COMPILER "clang " __clang_version__
+    #else
+    #define FC_COMPILER "gcc " __VERSION__
+    #endif
+    """
+    const char* FC_COMPILER
+    const char* FC_BUILD_FLAGS
+
+
+def build():
+    """Return the compiler and the flags that built the core."""
+    return f"{FC_COMPILER.decode()} {FC_BUILD_FLAGS.decode()}"
+
 
 @cython.final
 cdef class Empty:

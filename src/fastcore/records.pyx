@@ -1,6 +1,6 @@
 """The 64-byte event and the 32-byte tick as NumPy dtypes, with their kinds, sides, flags and sentinels.
 
-Layout (``fc_records.h`` asserts it at compile time, ``tests/test_layout.py`` against NumPy)::
+Layout (``fc_records.h`` asserts it at compile time, ``tests/test_records.py`` against NumPy)::
 
     0        8         16         24          28     29     30      32                              64
     | seq u8 | exch_ns | local_ns | symbol_id | kind | side | flags | payload: 4 x int64, by kind   |

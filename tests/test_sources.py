@@ -1,0 +1,210 @@
+"""The sources keep their own rules: files that belong together exist, nogil functions say how they fail, no hints."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src" / "fastcore"
+
+pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="no sources here: only the installed package is tested")
+
+MODULES = sorted(p.stem for p in SOURCE.glob("*.pyx"))
+PRIVATE = {"_bench"}  # loops for benchmarks only: no twin, no test, no benchmark of its own
+CYTHON = sorted(SOURCE.glob("*.pyx")) + sorted(SOURCE.glob("*.pxd"))
+HEADERS = sorted((SOURCE / "_c").glob("*.h"))
+
+# Module names of the unrelated distribution `fastcore`: where both are installed, the later one would overwrite ours.
+FOREIGN = set(
+    "aio all ansi apisurface basics dispatch docments docscrape editskill foundation funccall imghdr imports meta nb_imports "
+    "nbio net parallel py2pyi script shutil style test tools transform utils xdg xml xtras".split()
+)
+
+
+def code_of(path):
+    """Return the text with strings and comments blanked, so that rules look at code alone; line numbers stay."""
+    text = path.read_text(encoding="utf-8")
+    pattern = r'"""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|#[^\n]*'
+    if path.suffix == ".h":
+        pattern = r'/\*[\s\S]*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"'
+    return re.sub(pattern, lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+
+
+def hits(pattern, path):
+    """Return ``file:line: text`` of every match."""
+    code = code_of(path)
+    return [
+        f"{path.relative_to(ROOT)}:{code.count(chr(10), 0, m.start()) + 1}: {m.group().strip()}"
+        for m in re.finditer(pattern, code, re.MULTILINE)
+    ]
+
+
+def setup_value(name):
+    """Return a literal assigned in setup.py."""
+    for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            return [e.value for e in ast.walk(node.value) if isinstance(e, ast.Constant)]
+    raise AssertionError(name)
+
+
+def test_setup_lists_every_module_and_stays_short():
+    assert sorted(setup_value("MODULES")) == MODULES
+    assert len((ROOT / "setup.py").read_text(encoding="utf-8").splitlines()) < 100
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_has_contract_stub_twin_tests_and_benchmark(name):
+    wanted = [SOURCE / f"{name}.pxd", SOURCE / f"{name}.pyi"]
+    if name not in PRIVATE:
+        wanted += [SOURCE / "reference" / f"{name}.py", ROOT / "tests" / f"test_{name}.py"]
+        if name != "records":  # layouts and constants: nothing to time
+            wanted += [ROOT / "bench" / f"bench_{name}.py", ROOT / "tests" / f"test_{name}_properties.py"]
+    assert [str(p.relative_to(ROOT)) for p in wanted if not p.is_file()] == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module_documents_itself(name):
+    text = (SOURCE / f"{name}.pyx").read_text(encoding="utf-8")
+    head = re.sub(r"^(#[^\n]*\n|\s)*", "", text)
+    assert head.startswith(('"""', 'r"""'))
+
+
+def test_no_module_name_of_the_foreign_fastcore():
+    ours = {p.stem for p in [*SOURCE.glob("*.py"), *SOURCE.glob("*.pyx")]} | {p.name for p in SOURCE.iterdir() if p.is_dir()}
+    assert ours & FOREIGN == set()
+
+
+def silent_nogil(code):
+    """Return the heads of functions that say nogil and neither noexcept nor except: that costs about 100 ns a call."""
+    wrong = []
+    for match in re.finditer(r"^[ \t]*cp?def\b(?![ \t]+(?:extern|class|struct|enum|union))[^\n(]*\(", code, re.MULTILINE):
+        depth, end = 1, match.end()
+        while depth and end < len(code):
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        tail = code[end : code.find("\n", end)]
+        if re.search(r"\bnogil\b", tail) and not re.search(r"\b(?:noexcept|except)\b", tail):
+            wrong.append(code[match.start() : end].strip() + tail)
+    return wrong
+
+
+@pytest.mark.parametrize("path", CYTHON, ids=lambda p: p.name)
+def test_nogil_functions_say_how_they_fail(path):
+    assert silent_nogil(code_of(path)) == []
+
+
+def test_rule_about_nogil_bites():
+    assert silent_nogil("cdef int f(int[:] a,\n    g(int)) nogil:\n    pass\n") != []
+    assert silent_nogil("cdef inline int f(int a) noexcept nogil:\n    pass\ncdef int g() except -1 nogil:\n") == []
+
+
+@pytest.mark.parametrize("path", CYTHON, ids=lambda p: p.name)
+def test_integer_types_have_fixed_width(path):
+    # `long` is 32 bits on Windows; `long long` is for C interfaces that say so.
+    assert hits(r"(?<!\.)\b(?:unsigned\s+)?long\b(?!\s+(?:long|double))(?<!long long)", path) == []
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.pyx")), ids=lambda p: p.name)
+def test_directives_live_in_setup(path):
+    # A directive in a file overrides the build and would make the debug build a fake.
+    directives = re.findall(r"^#\s*cython:\s*(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [d for d in directives if d.replace(" ", "") != "freethreading_compatible=True"] == []
+    assert hits(r"@(?:cython\.)?(?:boundscheck|wraparound|cdivision|initializedcheck|nonecheck|binding)\b[^\n]*", path) == []
+    assert hits(r"^\s*include\s[^\n]*", path) == []
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.pyx")), ids=lambda p: p.name)
+def test_classes_are_final(path):
+    code = code_of(path).splitlines()
+    wrong = [
+        f"{path.name}:{i + 1}: {line.strip()}"
+        for i, line in enumerate(code)
+        if re.match(r"cdef class (?!_)", line) and not any("cython.final" in previous for previous in code[max(0, i - 3) : i])
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", HEADERS, ids=lambda p: p.name)
+def test_header_functions_are_static_with_our_prefix(path):
+    # Column 0, a return type, a name, an argument list and a body or a line end: a function definition.
+    pattern = r"^(?!typedef|struct|enum|union|#|static_assert|_Static_assert|extern)[A-Za-z_][\w \t*]*?\b(\w+)\([^;{}]*\)\s*\{"
+    code = code_of(path)
+    wrong = []
+    for match in re.finditer(pattern, code, re.MULTILINE):
+        text = match.group().strip()
+        # FC_ macros in front of a function spell out `static inline` and an attribute.
+        if not re.search(r"\bstatic\b|^FC_\w+", text) or not match.group(1).startswith("fc_"):
+            wrong.append(text)
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", [*CYTHON, *HEADERS], ids=lambda p: p.name)
+def test_no_unfinished_or_switched_off_code(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(r"\b(?:TODO|FIXME|XXX|HACK)\b[^\n]*", text) == []
+    assert "\t" not in text
+    assert [i + 1 for i, line in enumerate(text.splitlines()) if line != line.rstrip()] == []
+
+
+@pytest.mark.parametrize("path", HEADERS, ids=lambda p: p.name)
+def test_no_inline_assembly_outside_the_portability_headers(path):
+    if path.name not in {"fc_atomic.h", "fc_cpu.h", "fc_platform.h"} and not path.name.startswith("fc_bench"):
+        assert hits(r"\b__asm__\b|\basm\s*\(", path) == []
+    assert hits(r"\btarget_clones\b|-march=native|\bifunc\b", path) == []
+
+
+def test_fastcore_imports_numpy_and_the_standard_library_only():
+    allowed = set(sys.stdlib_module_names) | {"numpy", "fastcore", "cython", "cpython", "libc", "posix"}
+    wrong = []
+    for path in [*SOURCE.rglob("*.py"), *CYTHON]:
+        for match in re.finditer(r"^[ \t]*(?:from\s+([\w.]+)\s+c?import|c?import\s+([\w.]+))", code_of(path), re.MULTILINE):
+            name = (match.group(1) or match.group(2)).split(".")[0]
+            if name and name not in allowed:
+                wrong.append(f"{path.relative_to(ROOT)}: {name}")
+    assert wrong == []
+
+
+def test_twins_do_not_import_compiled_modules():
+    wrong = []
+    for path in sorted((SOURCE / "reference").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            else:
+                continue
+            wrong += [f"{path.name}: {n}" for n in names if n.startswith("fastcore") and n != "fastcore.errors"
+                      and not n.startswith("fastcore.reference")]  # fmt: skip
+    assert wrong == []
+
+
+@pytest.mark.slow
+def test_cython_reports_no_performance_hint(tmp_path):
+    pytest.importorskip("Cython")
+    for name in ("fastcore",):
+        target = tmp_path / name
+        target.mkdir()
+        for path in SOURCE.iterdir():
+            if path.suffix in {".pyx", ".pxd", ".py"}:
+                (target / path.name).write_bytes(path.read_bytes())
+    script = (
+        "import sys, glob\n"
+        "from Cython.Compiler import Options\n"
+        "from Cython.Build import cythonize\n"
+        "cythonize(sorted(glob.glob('fastcore/*.pyx')), compiler_directives={'language_level': 3, 'cdivision': True,"
+        " 'wraparound': False, 'boundscheck': False, 'auto_pickle': False, 'binding': False}, force=True, quiet=True,"
+        " show_all_warnings=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}
+    )
+    log = done.stdout + done.stderr
+    assert done.returncode == 0, log
+    assert [line for line in log.splitlines() if "performance hint" in line.lower()] == []
+    assert [line for line in log.splitlines() if line.lower().startswith("warning:")] == []

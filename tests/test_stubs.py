@@ -1,0 +1,54 @@
+"""The stubs say what the compiled modules hold: ``mypy.stubtest`` compares every name and signature."""
+
+import importlib.machinery
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastcore
+
+pytest.importorskip("mypy")
+
+# What Cython adds to every module and class, and no stub declares.
+ALLOWED = r"""
+.*\.__reduce_cython__
+.*\.__setstate_cython__
+.*\.__test__
+.*\.__pyx_capi__
+.*\.__pyx_.*
+"""
+
+
+@pytest.mark.slow
+def test_stubs_equal_the_compiled_modules(tmp_path):
+    allowlist = tmp_path / "allow.txt"
+    allowlist.write_text(ALLOWED)
+    names = [
+        f"fastcore.{m.name}"
+        for path in fastcore.__path__
+        for m in pkgutil.iter_modules([path])
+        if (Path(path) / f"{m.name}.pyi").is_file()
+    ]
+    assert names
+    place = str(Path(fastcore.__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", *names, "--allowlist", str(allowlist), "--ignore-unused-allowlist"],
+        cwd=tmp_path,
+        # A package installed in site-packages is found by itself; mypy refuses it on MYPYPATH.
+        env={**os.environ, "PYTHONPATH": place, **({} if "site-packages" in place else {"MYPYPATH": place})},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_compiled_module_has_a_stub():
+    suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+    for path in map(Path, fastcore.__path__):
+        for file in path.iterdir():
+            if file.name.endswith(suffixes) and not file.name.startswith("_cyutility."):
+                assert (path / f"{file.name.split('.')[0]}.pyi").is_file(), file.name
