@@ -4,6 +4,58 @@ Not part of the public interface.
 """
 
 cimport cython
+cimport numpy as cnp
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastcore._types cimport (
+    be16,
+    be32,
+    be48,
+    be64,
+    BUY,
+    cpu_pause,
+    event_t,
+    KIND_ADD,
+    KIND_CANCEL,
+    KIND_EXECUTE,
+    RESULT_OK,
+    store_release,
+    tick_t,
+)
+from fastcore.avellaneda cimport quote_t, Quoter, quoter_quote
+from fastcore.book cimport book_apply, book_change_t, OrderBook
+from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
+from fastcore.exchange cimport Venue, venue_apply, venue_cancel, venue_submit
+from fastcore.histogram cimport Histogram, histogram_record
+from fastcore.itch cimport itch_decode_at, ItchDecoder
+from fastcore.portfolio cimport position_fill, position_t, position_unrealised
+from fastcore.ring cimport (
+    broadcast_skip,
+    broadcast_try_pop_batch,
+    broadcast_try_push_batch,
+    BroadcastConsumer,
+    BroadcastRing,
+    cursor_t,
+    ring_closed,
+    ring_commit,
+    ring_commit_batch,
+    ring_release,
+    ring_release_batch,
+    ring_t,
+    ring_try_claim,
+    ring_try_claim_batch,
+    ring_try_peek,
+    ring_try_peek_batch,
+    RingBuffer,
+)
+from fastcore.risk cimport limits_t, risk_check
+from fastcore.symbols cimport SymbolMapper, symbols_find_key
+from fastcore.tickstore cimport store_append, store_append_record, store_claim, store_commit, store_grow, store_t, TickStore
+from fastcore.zscore cimport correlation_update, rolling_update, RollingCorrelation, RollingZScore
+
+cnp.import_array()
+
 
 cdef extern from *:
     """
@@ -50,9 +102,7 @@ cdef class Empty:
         return None
 
 
-# ---- zscore ----
-
-from fastcore.zscore cimport RollingCorrelation, RollingZScore, correlation_update, rolling_update
+# ---- zscore
 
 
 cdef extern from "fc_rolling.h" nogil:
@@ -82,13 +132,9 @@ def correlation_stream(RollingCorrelation c not None, const double[:, ::1] x not
     with nogil:
         for i in range(x.shape[0]):
             correlation_update(&c._c, &x[i, 0])
-# ---- itch, book ----
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from fastcore._types cimport KIND_ADD, RESULT_OK, be16, be32, be48, be64, event_t
-from fastcore.book cimport OrderBook, book_apply, book_change_t
-from fastcore.itch cimport ItchDecoder, itch_decode_at
+# ---- itch, book
 
 
 def itch_add_orders(const uint8_t[::1] data not None, uint8_t[::1] out not None):
@@ -138,12 +184,9 @@ def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const ui
                 failed += book_apply(book._b, &e, &change) != RESULT_OK
             at += 2 + size
     return events, failed
+
+
 # ---- ring: both ends of a ring as compiled loops without the GIL, and the same in plain C
-
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-
-from fastcore cimport _types as ring_types
-from fastcore cimport ring as rings
 
 
 cdef extern from "fc_shm.h" nogil:
@@ -159,17 +202,17 @@ cdef extern from "fc_bench_ring.h" nogil:
 cdef inline void ring_spin(uint32_t* spins) noexcept nogil:
     spins[0] += 1
     if spins[0] & 0xff:
-        ring_types.cpu_pause()
+        cpu_pause()
     else:
         ring_yield()  # tests and continuous integration share cores
 
 
-cdef inline void ring_fill(ring_types.event_t* e, uint64_t i) noexcept nogil:
+cdef inline void ring_fill(event_t* e, uint64_t i) noexcept nogil:
     e.exch_ns = i
     e.local_ns = 0
     e.symbol_id = 7
-    e.kind = ring_types.KIND_ADD
-    e.side = ring_types.BUY
+    e.kind = KIND_ADD
+    e.side = BUY
     e.flags = 0
     e.price = i
     e.size = 100
@@ -177,52 +220,52 @@ cdef inline void ring_fill(ring_types.event_t* e, uint64_t i) noexcept nogil:
     e.match_id = 2
 
 
-cdef void ring_produce_one(rings.ring_t* r, uint64_t first, uint64_t count) noexcept nogil:
+cdef void ring_produce_one(ring_t* r, uint64_t first, uint64_t count) noexcept nogil:
     cdef uint64_t i = first
     cdef uint32_t spins = 0
     cdef void* slot
     while i < first + count:
-        slot = rings.ring_try_claim(r)
+        slot = ring_try_claim(r)
         if slot == NULL:
-            if rings.ring_closed(r):
+            if ring_closed(r):
                 return
             ring_spin(&spins)
             continue
-        ring_fill(<ring_types.event_t*> slot, i)
-        rings.ring_commit(r)
+        ring_fill(<event_t*> slot, i)
+        ring_commit(r)
         i += 1
 
 
-cdef void ring_produce_batch(rings.ring_t* r, uint64_t first, uint64_t count, size_t batch) noexcept nogil:
+cdef void ring_produce_batch(ring_t* r, uint64_t first, uint64_t count, size_t batch) noexcept nogil:
     cdef uint64_t i = first
     cdef uint64_t left
     cdef uint32_t spins = 0
     cdef size_t got, k
-    cdef ring_types.event_t* slot
+    cdef event_t* slot
     while i < first + count:
         left = first + count - i
-        slot = <ring_types.event_t*> rings.ring_try_claim_batch(r, batch if batch < left else left, &got)
+        slot = <event_t*> ring_try_claim_batch(r, batch if batch < left else left, &got)
         if slot == NULL:
-            if rings.ring_closed(r):
+            if ring_closed(r):
                 return
             ring_spin(&spins)
             continue
         for k in range(got):
             ring_fill(slot + k, i + k)
-        rings.ring_commit_batch(r, got)
+        ring_commit_batch(r, got)
         i += got
 
 
-cdef uint64_t ring_consume_one(rings.ring_t* r, uint64_t first, uint64_t count, int64_t* elapsed) noexcept nogil:
+cdef uint64_t ring_consume_one(ring_t* r, uint64_t first, uint64_t count, int64_t* elapsed) noexcept nogil:
     cdef uint64_t i = first
     cdef uint64_t errors = 0
     cdef int64_t start = 0
     cdef uint32_t spins = 0
-    cdef ring_types.event_t* e
+    cdef event_t* e
     while i < first + count:
-        e = <ring_types.event_t*> rings.ring_try_peek(r)
+        e = <event_t*> ring_try_peek(r)
         if e == NULL:
-            if rings.ring_closed(r) and rings.ring_try_peek(r) == NULL:
+            if ring_closed(r) and ring_try_peek(r) == NULL:
                 errors += first + count - i
                 break
             ring_spin(&spins)
@@ -230,23 +273,23 @@ cdef uint64_t ring_consume_one(rings.ring_t* r, uint64_t first, uint64_t count, 
         if i == first:
             start = ring_now_ns()
         errors += e.price != <int64_t> i or e.exch_ns != <int64_t> i
-        rings.ring_release(r)
+        ring_release(r)
         i += 1
     elapsed[0] = ring_now_ns() - start
     return errors
 
 
-cdef uint64_t ring_consume_batch(rings.ring_t* r, uint64_t first, uint64_t count, size_t batch, int64_t* elapsed) noexcept nogil:
+cdef uint64_t ring_consume_batch(ring_t* r, uint64_t first, uint64_t count, size_t batch, int64_t* elapsed) noexcept nogil:
     cdef uint64_t i = first
     cdef uint64_t errors = 0
     cdef int64_t start = 0
     cdef uint32_t spins = 0
     cdef size_t got, k
-    cdef ring_types.event_t* e
+    cdef event_t* e
     while i < first + count:
-        e = <ring_types.event_t*> rings.ring_try_peek_batch(r, batch, &got)
+        e = <event_t*> ring_try_peek_batch(r, batch, &got)
         if e == NULL:
-            if rings.ring_closed(r) and rings.ring_try_peek(r) == NULL:
+            if ring_closed(r) and ring_try_peek(r) == NULL:
                 errors += first + count - i
                 break
             ring_spin(&spins)
@@ -255,13 +298,13 @@ cdef uint64_t ring_consume_batch(rings.ring_t* r, uint64_t first, uint64_t count
             start = ring_now_ns()
         for k in range(got):
             errors += e[k].price != <int64_t> (i + k) or e[k].exch_ns != <int64_t> (i + k)
-        rings.ring_release_batch(r, got)
+        ring_release_batch(r, got)
         i += got
     elapsed[0] = ring_now_ns() - start
     return errors
 
 
-def ring_produce(rings.RingBuffer ring not None, uint64_t count, size_t batch=1, uint64_t first=0):
+def ring_produce(RingBuffer ring not None, uint64_t count, size_t batch=1, uint64_t first=0):
     """Publish `count` events numbered from `first`, in batches, spinning; return when all are published or the ring closes."""
     if not ring._producer or ring._ring.size != 64:
         raise ValueError(f"ring must be the producer of events: size={ring._ring.size}")
@@ -272,7 +315,7 @@ def ring_produce(rings.RingBuffer ring not None, uint64_t count, size_t batch=1,
             ring_produce_batch(ring._ring, first, count, batch)
 
 
-def ring_consume(rings.RingBuffer ring not None, uint64_t count, size_t batch=1, uint64_t first=0):
+def ring_consume(RingBuffer ring not None, uint64_t count, size_t batch=1, uint64_t first=0):
     """Take `count` events and check their order; return (ns from the first to the last, events out of order or missing)."""
     cdef int64_t elapsed = 0
     cdef uint64_t errors
@@ -295,26 +338,26 @@ def ring_c(uint64_t count, int batch=1):
     return None if elapsed < 0 else (elapsed, errors)
 
 
-cdef inline void ring_send(rings.ring_t* r, uint64_t i) noexcept nogil:
+cdef inline void ring_send(ring_t* r, uint64_t i) noexcept nogil:
     cdef void* slot
     cdef uint32_t spins = 0
     while True:
-        slot = rings.ring_try_claim(r)
+        slot = ring_try_claim(r)
         if slot != NULL:
             break
         ring_spin(&spins)
-    ring_fill(<ring_types.event_t*> slot, i)
-    rings.ring_commit(r)
+    ring_fill(<event_t*> slot, i)
+    ring_commit(r)
 
 
-cdef inline void ring_receive(rings.ring_t* r) noexcept nogil:
+cdef inline void ring_receive(ring_t* r) noexcept nogil:
     cdef uint32_t spins = 0
-    while rings.ring_try_peek(r) == NULL:
+    while ring_try_peek(r) == NULL:
         ring_spin(&spins)
-    rings.ring_release(r)
+    ring_release(r)
 
 
-def ring_echo(rings.RingBuffer there not None, rings.RingBuffer back not None, uint64_t count):
+def ring_echo(RingBuffer there not None, RingBuffer back not None, uint64_t count):
     """Send every event of `there` back."""
     cdef uint64_t i
     with nogil:
@@ -323,7 +366,7 @@ def ring_echo(rings.RingBuffer there not None, rings.RingBuffer back not None, u
             ring_send(back._ring, i)
 
 
-def ring_trip(rings.RingBuffer there not None, rings.RingBuffer back not None, int64_t[::1] out not None):
+def ring_trip(RingBuffer there not None, RingBuffer back not None, int64_t[::1] out not None):
     """Measure round trips, ns each, into `out`, while another thread runs `ring_echo`."""
     cdef Py_ssize_t i
     cdef int64_t start
@@ -345,15 +388,15 @@ def ring_trip_c(int64_t[::1] out not None):
     return code == 0
 
 
-cdef inline bint ring_whole(const ring_types.event_t* e) noexcept nogil:
+cdef inline bint ring_whole(const event_t* e) noexcept nogil:
     # An event as ring_fill made it and `seq` counted it: every word of the payload says the same number.
     return e.seq == <uint64_t> e.price + 1 and e.exch_ns == e.price and e.size == e.price and e.order_id == e.price
 
 
-def broadcast_produce(rings.BroadcastRing ring not None, uint64_t count, size_t batch=1):
+def broadcast_produce(BroadcastRing ring not None, uint64_t count, size_t batch=1):
     """Publish `count` events, every word of which says the same number; spin while a slow consumer is waited for."""
-    cdef ring_types.event_t events[64]
-    cdef rings.ring_t* r = ring._ring
+    cdef event_t events[64]
+    cdef ring_t* r = ring._ring
     cdef uint64_t i = 0
     cdef uint64_t first = r.head
     cdef uint32_t spins = 0
@@ -368,9 +411,9 @@ def broadcast_produce(rings.BroadcastRing ring not None, uint64_t count, size_t 
                 events[k].size = events[k].order_id = first + i + k
             done = 0
             while done < n:
-                done += rings.broadcast_try_push_batch(r, &events[done], n - done)
+                done += broadcast_try_push_batch(r, &events[done], n - done)
                 if done < n:
-                    if rings.ring_closed(r):
+                    if ring_closed(r):
                         break
                     ring_spin(&spins)
             if done < n:
@@ -379,14 +422,14 @@ def broadcast_produce(rings.BroadcastRing ring not None, uint64_t count, size_t 
     return i
 
 
-def broadcast_consume(rings.BroadcastConsumer consumer not None, size_t batch=1):
+def broadcast_consume(BroadcastConsumer consumer not None, size_t batch=1):
     """Take events until the ring is closed and read, going on after overruns.
 
     Returns (events, torn or disordered ones, overruns, lost, ns from the first to the last).
     """
-    cdef ring_types.event_t events[64]
-    cdef rings.ring_t* r = consumer._ring
-    cdef rings.cursor_t* c = consumer._cursor
+    cdef event_t events[64]
+    cdef ring_t* r = consumer._ring
+    cdef cursor_t* c = consumer._cursor
     cdef uint64_t count = 0
     cdef uint64_t bad = 0
     cdef uint64_t overruns = 0
@@ -399,11 +442,11 @@ def broadcast_consume(rings.BroadcastConsumer consumer not None, size_t batch=1)
         raise ValueError(f"ring must hold events and batch be 1 to 64: size={r.size}, batch={batch}")
     with nogil:
         while True:
-            closed = rings.ring_closed(r)
-            n = rings.broadcast_try_pop_batch(r, c, events, batch, &overrun)
+            closed = ring_closed(r)
+            n = broadcast_try_pop_batch(r, c, events, batch, &overrun)
             if n == 0 and overrun:
                 overruns += 1
-                rings.broadcast_skip(r, c, (r.mask + 1) >> 1)
+                broadcast_skip(r, c, (r.mask + 1) >> 1)
                 expected = c.position + 1
                 continue
             if n == 0:
@@ -418,49 +461,45 @@ def broadcast_consume(rings.BroadcastConsumer consumer not None, size_t batch=1)
                 expected += 1
             count += n
     return count, bad, overruns, c.lost, ring_now_ns() - start
+
+
 # ---- tickstore
-
-from libc.stdint cimport uint32_t as store_u32, uint64_t as store_u64
-from libc.string cimport memcpy as store_memcpy
-
-from fastcore._types cimport RESULT_OK as STORE_OK, cpu_pause as store_pause, store_release as store_publish, tick_t as store_tick_t
-from fastcore.tickstore cimport TickStore, store_append, store_append_record, store_claim, store_commit, store_grow, store_t
 
 
 cdef extern from "fc_store.h" nogil:
-    ctypedef store_u32 (*store_checksum_t "fc_store_checksum_t")(store_u32, const void*, size_t) noexcept nogil
+    ctypedef uint32_t (*store_checksum_t "fc_store_checksum_t")(uint32_t, const void*, size_t) noexcept nogil
 
     ctypedef struct open_store_t "fc_store_t":
         unsigned char* cursor
-        store_u64* word
-        store_u64 count
-        store_u64* published
+        uint64_t* word
+        uint64_t count
+        uint64_t* published
         store_checksum_t checksum
-        store_u32 crc, in_block, block_records
+        uint32_t crc, in_block, block_records
 
-    store_u64 fc_store_commit_word(store_u64 records, store_u32 crc)
+    uint64_t fc_store_commit_word(uint64_t records, uint32_t crc)
     void fc_store_open_block(open_store_t* s)
 
 
-cdef inline void store_number(store_u64 i, store_tick_t* tick) noexcept nogil:
+cdef inline void store_number(uint64_t i, tick_t* tick) noexcept nogil:
     # Tick number i: every field tells the number, so that a torn one shows.
     tick.timestamp_ns = i
-    tick.symbol_id = <store_u32> (i & 0x7FFFFFFF)
+    tick.symbol_id = <uint32_t> (i & 0x7FFFFFFF)
     tick.pad = 0
     tick.price = <double> i * 0.5
     tick.volume = <double> i
 
 
-def store_append_loop(TickStore store, store_u64 first, store_u64 n):
+def store_append_loop(TickStore store, uint64_t first, uint64_t n):
     """Append ticks number first..first+n-1 one by one, growing as needed; returns how many were accepted."""
-    cdef store_u64 i
-    cdef store_tick_t tick
+    cdef uint64_t i
+    cdef tick_t tick
     cdef store_t* s = store._s
     with nogil:
         for i in range(n):
             store_number(first + i, &tick)
-            if store_append(s, &tick) != STORE_OK:
-                if store_grow(s) != STORE_OK or store_append(s, &tick) != STORE_OK:
+            if store_append(s, &tick) != RESULT_OK:
+                if store_grow(s) != RESULT_OK or store_append(s, &tick) != RESULT_OK:
                     break
         else:
             i = n
@@ -469,30 +508,30 @@ def store_append_loop(TickStore store, store_u64 first, store_u64 n):
 
 def store_append_bytes(TickStore store, const unsigned char[::1] record not None):
     """Append one record of any size; returns the result code."""
-    if <store_u32> record.shape[0] != store._s.record_size:
+    if <uint32_t> record.shape[0] != store._s.record_size:
         raise ValueError(f"a record has record_size bytes: bytes={record.shape[0]}, record_size={store._s.record_size}")
     return store_append_record(store._s, &record[0])
 
 
-def store_crash_writer(TickStore store, store_u64[::1] acknowledged not None, store_u64 n, int pause, bint publish_first):
+def store_crash_writer(TickStore store, uint64_t[::1] acknowledged not None, uint64_t n, int pause, bint publish_first):
     """Append ticks slowly, half by half, and tell ``acknowledged[0]`` how many are in: made to be killed.
 
     With `publish_first` the count is published before the bytes are written: the defect that the crash test must notice.
     """
-    cdef store_u64 i
+    cdef uint64_t i
     cdef int k
-    cdef store_tick_t tick
+    cdef tick_t tick
     cdef char* place
     cdef char* source = <char*> &tick
     cdef store_t* s = store._s
     cdef open_store_t* o = <open_store_t*> s
-    cdef store_u64* told = &acknowledged[0]
+    cdef uint64_t* told = &acknowledged[0]
     with nogil:
         for i in range(s.count, s.count + n):
             store_number(i, &tick)
             place = <char*> store_claim(s)
             if place == NULL:
-                if store_grow(s) != STORE_OK:
+                if store_grow(s) != RESULT_OK:
                     break
                 place = <char*> store_claim(s)
             if publish_first:
@@ -500,17 +539,17 @@ def store_crash_writer(TickStore store, store_u64[::1] acknowledged not None, st
                 o.in_block += 1
                 o.cursor += 32
                 o.count += 1
-                store_publish(o.word, fc_store_commit_word(o.in_block, o.crc))
-                store_publish(o.published, o.count)
+                store_release(o.word, fc_store_commit_word(o.in_block, o.crc))
+                store_release(o.published, o.count)
                 if o.in_block == o.block_records:
                     fc_store_open_block(o)
-            store_memcpy(place, source, 16)
+            memcpy(place, source, 16)
             for k in range(pause):
-                store_pause()
-            store_memcpy(place + 16, source + 16, 16)
+                cpu_pause()
+            memcpy(place + 16, source + 16, 16)
             if not publish_first:
                 store_commit(s, 32)
-            store_publish(told, i + 1)
+            store_release(told, i + 1)
 
 
 @cython.final
@@ -519,110 +558,86 @@ cdef class StoreNothing:
 
     def append_many(self, records):
         return 0
-# Clock, histogram, portfolio and risk in compiled loops.
 
-cimport numpy as _timing_np
 
-from libc.stdint cimport int64_t as _int64, uint64_t as _uint64
-from libc.string cimport memset as _memset
-
-from fastcore.clock cimport (
-    clock_monotonic_ns as _clock_monotonic_ns,
-    clock_ticks as _clock_ticks,
-    clock_ticks_to_ns as _clock_ticks_to_ns,
-    clock_wall_ns as _clock_wall_ns,
-)
-from fastcore.histogram cimport Histogram as _Histogram, histogram_record as _histogram_record
-from fastcore.portfolio cimport position_fill as _position_fill, position_t as _position_t, position_unrealised as _position_unrealised
-from fastcore.risk cimport limits_t as _limits_t, risk_check as _risk_check
-
-_timing_np.import_array()
+# ---- clock, histogram, portfolio, risk
 
 
 def clock_loop(str which, long long n):
     """Read a clock `n` times: "ticks", "ticks_to_ns", "monotonic_ns" or "wall_ns"; return the last reading."""
-    cdef _uint64 last = 0, start
+    cdef uint64_t last = 0, start
     cdef long long i
     if which == "ticks":
         for i in range(n):
-            last = _clock_ticks()
+            last = clock_ticks()
     elif which == "ticks_to_ns":
-        start = _clock_ticks()
+        start = clock_ticks()
         for i in range(n):
-            last = <_uint64> _clock_ticks_to_ns(_clock_ticks() - start)
+            last = <uint64_t> clock_ticks_to_ns(clock_ticks() - start)
     elif which == "monotonic_ns":
         for i in range(n):
-            last = <_uint64> _clock_monotonic_ns()
+            last = <uint64_t> clock_monotonic_ns()
     elif which == "wall_ns":
         for i in range(n):
-            last = <_uint64> _clock_wall_ns()
+            last = <uint64_t> clock_wall_ns()
     else:
         raise ValueError(f"which must name a clock: which={which!r}")
     return last
 
 
-def histogram_loop(_Histogram histogram, values not None, bint timed=False):
+def histogram_loop(Histogram histogram, values not None, bint timed=False):
     """Record every value of an int64 array; `timed` records the time between two counter reads instead."""
-    cdef _int64* data = <_int64*> _timing_np.PyArray_DATA(values)
-    cdef Py_ssize_t i, n = _timing_np.PyArray_DIM(values, 0)
-    cdef _uint64 start
+    cdef int64_t* data = <int64_t*> cnp.PyArray_DATA(values)
+    cdef Py_ssize_t i, n = cnp.PyArray_DIM(values, 0)
+    cdef uint64_t start
     with nogil:
         if timed:
             for i in range(n):
-                start = _clock_ticks()
-                _histogram_record(histogram._h, _clock_ticks_to_ns(_clock_ticks() - start))
+                start = clock_ticks()
+                histogram_record(histogram._h, clock_ticks_to_ns(clock_ticks() - start))
         else:
             for i in range(n):
-                _histogram_record(histogram._h, data[i])
+                histogram_record(histogram._h, data[i])
 
 
 def position_loop(sides not None, prices not None, sizes not None):
     """Account fills from three int64 arrays; return the realised plus unrealised profit at the last price."""
-    cdef _int64* side = <_int64*> _timing_np.PyArray_DATA(sides)
-    cdef _int64* price = <_int64*> _timing_np.PyArray_DATA(prices)
-    cdef _int64* size = <_int64*> _timing_np.PyArray_DATA(sizes)
-    cdef Py_ssize_t i, n = _timing_np.PyArray_DIM(sides, 0)
-    cdef _position_t p
+    cdef int64_t* side = <int64_t*> cnp.PyArray_DATA(sides)
+    cdef int64_t* price = <int64_t*> cnp.PyArray_DATA(prices)
+    cdef int64_t* size = <int64_t*> cnp.PyArray_DATA(sizes)
+    cdef Py_ssize_t i, n = cnp.PyArray_DIM(sides, 0)
+    cdef position_t p
     cdef int refused = 0
-    _memset(&p, 0, sizeof(p))
+    memset(&p, 0, sizeof(p))
     with nogil:
         for i in range(n):
-            refused |= _position_fill(&p, <signed char> side[i], price[i], size[i])
+            refused |= position_fill(&p, <signed char> side[i], price[i], size[i])
     if refused or n == 0:
         raise ValueError(f"every fill must be accounted: n={n} refused={refused}")
-    return p.cash + p.cost + _position_unrealised(&p, price[n - 1])
+    return p.cash + p.cost + position_unrealised(&p, price[n - 1])
 
 
-def risk_loop(_int64 max_order, _int64 max_position, _int64 collar, sides not None, prices not None, sizes not None, _int64 reference):
+def risk_loop(int64_t max_order, int64_t max_position, int64_t collar, sides not None, prices not None, sizes not None, int64_t reference):
     """Judge orders from three int64 arrays; return how many passed."""
-    cdef _int64* side = <_int64*> _timing_np.PyArray_DATA(sides)
-    cdef _int64* price = <_int64*> _timing_np.PyArray_DATA(prices)
-    cdef _int64* size = <_int64*> _timing_np.PyArray_DATA(sizes)
-    cdef Py_ssize_t i, n = _timing_np.PyArray_DIM(sides, 0), passed = 0
-    cdef _limits_t limits
+    cdef int64_t* side = <int64_t*> cnp.PyArray_DATA(sides)
+    cdef int64_t* price = <int64_t*> cnp.PyArray_DATA(prices)
+    cdef int64_t* size = <int64_t*> cnp.PyArray_DATA(sizes)
+    cdef Py_ssize_t i, n = cnp.PyArray_DIM(sides, 0), passed = 0
+    cdef limits_t limits
     limits.max_order_lots, limits.max_position_lots, limits.collar_ticks = max_order, max_position, collar
     with nogil:
         for i in range(n):
-            passed += _risk_check(&limits, <signed char> side[i], price[i], size[i], 0, 0, 0, reference) == 0
+            passed += risk_check(&limits, <signed char> side[i], price[i], size[i], 0, 0, 0, reference) == 0
     return passed
 
 
 # ---- exchange
 
-from libc.stdint cimport int64_t as _venue_int64
-from fastcore._types cimport (
-    KIND_ADD as _KIND_ADD, KIND_CANCEL as _KIND_CANCEL, KIND_EXECUTE as _KIND_EXECUTE, event_t as _venue_event_t,
-)
-from fastcore.book cimport OrderBook as _VenueBook, book_change_t as _venue_change_t
-from fastcore.exchange cimport (
-    Venue as _Venue, venue_apply as _venue_apply, venue_cancel as _venue_cancel, venue_submit as _venue_submit,
-)
 
-
-def venue_apply_loop(_Venue venue not None, _venue_int64 bid, _venue_int64 ask, Py_ssize_t n):
+def venue_apply_loop(Venue venue not None, int64_t bid, int64_t ask, Py_ssize_t n):
     """Tell a venue of n adds, cancels and executions at two prices, of orders that are ahead of all own ones."""
-    cdef _venue_event_t e
-    cdef _venue_change_t c
+    cdef event_t e
+    cdef book_change_t c
     cdef Py_ssize_t i
     e.exch_ns = e.seq = e.price = e.size = e.match_id = 0
     c.new_price = c.new_size = c.new_stamp = c.stamp = 0
@@ -632,145 +647,55 @@ def venue_apply_loop(_Venue venue not None, _venue_int64 bid, _venue_int64 ask, 
         for i in range(n):
             c.side = 1 if i & 1 else -1
             c.price = bid if i & 1 else ask
-            c.kind = _KIND_ADD if i & 2 else _KIND_CANCEL if i & 4 else _KIND_EXECUTE
-            _venue_apply(&venue._v, &e, &c)
+            c.kind = KIND_ADD if i & 2 else KIND_CANCEL if i & 4 else KIND_EXECUTE
+            venue_apply(&venue._v, &e, &c)
     return venue._v.report_count
 
 
-def venue_order_loop(_Venue venue not None, _VenueBook book not None, _venue_int64 price, Py_ssize_t n):
+def venue_order_loop(Venue venue not None, OrderBook book not None, int64_t price, Py_ssize_t n):
     """Submit and cancel n orders; return the lots that rest afterwards."""
-    cdef _venue_int64 order_id = 0
+    cdef int64_t order_id = 0
     cdef Py_ssize_t i
     with nogil:
         for i in range(n):
-            _venue_submit(&venue._v, book._b, 1, price, 100, &order_id)
-            _venue_cancel(&venue._v, order_id)
+            venue_submit(&venue._v, book._b, 1, price, 100, &order_id)
+            venue_cancel(&venue._v, order_id)
             venue._v.report_count = 0
     return venue._v.open_lots[0]
-# ---- itch, book ----
-
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-
-from fastcore._types cimport KIND_ADD, RESULT_OK, be16, be32, be48, be64, event_t
-from fastcore.book cimport OrderBook, book_apply, book_change_t
-from fastcore.itch cimport ItchDecoder, itch_decode_at
 
 
-def itch_add_orders(const uint8_t[::1] data not None, uint8_t[::1] out not None):
-    """Decode a stream of nothing but add orders (A) without any check: the floor. Returns the messages."""
-    cdef Py_ssize_t n = data.shape[0] // 38
-    cdef Py_ssize_t i
-    cdef const uint8_t* m
-    cdef event_t* e
-    if out.shape[0] < n * <Py_ssize_t> sizeof(event_t) or n == 0:
-        raise ValueError(f"out must hold 64 bytes for each message: messages={n} bytes={out.shape[0]}")
-    cdef const uint8_t* first = &data[0]
-    cdef event_t* rows = <event_t*> &out[0]
-    with nogil:
-        for i in range(n):
-            m = first + 38 * i + 2
-            e = rows + i
-            e.exch_ns = <int64_t> be48(m + 5)
-            e.local_ns = 0
-            e.symbol_id = be16(m + 1)
-            e.kind = KIND_ADD
-            e.side = 1 if m[19] == c'B' else -1
-            e.flags = 0
-            e.price = be32(m + 32)
-            e.size = be32(m + 20)
-            e.order_id = <int64_t> be64(m + 11)
-            e.match_id = 0
-    return n
-
-
-def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const uint8_t[::1] data not None):
-    """Decode a stream and apply every event at once, in one loop. Returns (events, results that were not ok)."""
-    cdef const uint8_t* p = &data[0] if data.shape[0] else NULL
-    cdef size_t length = data.shape[0]
-    cdef size_t at = 0
-    cdef size_t size
-    cdef uint64_t events = 0
-    cdef uint64_t failed = 0
-    cdef event_t e
-    cdef book_change_t change
-    with nogil:
-        while length - at >= 2:
-            size = be16(p + at)
-            if length - at - 2 < size:
-                break
-            if itch_decode_at(decoder._d, p + at + 2, size, at, &e) > 0:
-                events += 1
-                failed += book_apply(book._b, &e, &change) != RESULT_OK
-            at += 2 + size
-    return events, failed
-# ---- zscore ----
-
-from fastcore.zscore cimport RollingCorrelation, RollingZScore, correlation_update, rolling_update
-
-
-cdef extern from "fc_rolling.h" nogil:
-    void rolling_sliding "fc_rolling_sliding"(const double* x, double* out, size_t window, size_t count)
-
-
-def zscore_stream(RollingZScore r not None, const double[::1] x not None):
-    """Update a streaming z-score with every value of `x` from a compiled loop; return the sum of the last ten."""
-    cdef Py_ssize_t i, n = x.shape[0]
-    cdef double total = 0.0, z
-    with nogil:
-        for i in range(n):
-            z = rolling_update(&r._r, x[i])
-            if i >= n - 10:
-                total += z
-    return total
-
-
-def zscore_sliding(const double[::1] x not None, size_t window, double[::1] out not None):
-    """Write the z-scores of the textbook loop in C: sums about the first point, one added and one taken off, for the floor."""
-    rolling_sliding(&x[0], &out[0], window, <size_t> x.shape[0] - window + 1)
-
-
-def correlation_stream(RollingCorrelation c not None, const double[:, ::1] x not None):
-    """Update a rolling correlation with every row of `x` from a compiled loop."""
-    cdef Py_ssize_t i
-    with nogil:
-        for i in range(x.shape[0]):
-            correlation_update(&c._c, &x[i, 0])
-# symbols and avellaneda: lookups and quotes in a compiled loop, and their floors in C.
-from libc.stdint cimport uint32_t as _u32, uint64_t as _u64
-
-from fastcore.avellaneda cimport Quoter as _Quoter, quote_t as _quote_t, quoter_quote as _quoter_quote
-from fastcore.symbols cimport SymbolMapper as _SymbolMapper, symbols_find_key as _symbols_find_key
+# ---- symbols, avellaneda
 
 
 cdef extern from "fc_floor_quotes.h" nogil:
     double fc_floor_quotes(const double*, ptrdiff_t, double, double, double, double)
     double fc_floor_quotes_log(const double*, ptrdiff_t, double, double, double, double, double)
-    _u64 fc_floor_index(const _u32*, const _u32*, ptrdiff_t)
+    uint64_t fc_floor_index(const uint32_t*, const uint32_t*, ptrdiff_t)
 
 
-def find_keys(_SymbolMapper mapper not None, const _u64[::1] keys not None):
+def find_keys(SymbolMapper mapper not None, const uint64_t[::1] keys not None):
     """Sum of the ids of wire keys."""
-    cdef _u64 total = 0
+    cdef uint64_t total = 0
     cdef Py_ssize_t i
     with nogil:
         for i in range(keys.shape[0]):
-            total += _symbols_find_key(mapper._s, keys[i])
+            total += symbols_find_key(mapper._s, keys[i])
     return total
 
 
-def floor_index(const _u32[::1] ids not None, const _u32[::1] at not None):
+def floor_index(const uint32_t[::1] ids not None, const uint32_t[::1] at not None):
     """Sum of ids by direct index."""
     return fc_floor_index(&ids[0], &at[0], at.shape[0])
 
 
-def quote_loop(_Quoter quoter not None, const double[::1] mids not None, double inventory, double time_left):
+def quote_loop(Quoter quoter not None, const double[::1] mids not None, double inventory, double time_left):
     """Quote every mid; return a sum of bids and half the asks."""
-    cdef _quote_t out
+    cdef quote_t out
     cdef double total = 0.0
     cdef Py_ssize_t i
     with nogil:
         for i in range(mids.shape[0]):
-            _quoter_quote(&quoter._q, mids[i], inventory, time_left, &out)
+            quoter_quote(&quoter._q, mids[i], inventory, time_left, &out)
             total += out.bid + out.ask * 0.5
             time_left -= 1e-9
     return total
