@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.engine import Engine
+from fastcore.itch import ItchDecoder
+from fastcore.records import EVENT_DTYPE
 from fastcore.risk import RiskLimits
 from fastcore.tickstore import TickStore
 
@@ -91,15 +93,14 @@ class Summary:
 
 
 def listed_symbols(data: memoryview | bytes) -> list[str]:
-    """Return the symbols that the whole messages of `data` list (type R), in order."""
-    found: dict[str, None] = {}
-    at = 0
-    while at + 2 <= len(data):
-        length = int.from_bytes(data[at : at + 2], "big")
-        if data[at + 2 : at + 3] == b"R" and length == 39 and at + 2 + length <= len(data):
-            found[bytes(data[at + 13 : at + 21]).decode("latin-1").rstrip()] = None
-        at += 2 + length
-    return list(found)
+    """Return the symbols that the whole messages of `data` list (type R), by stock locate."""
+    decoder, events, at = ItchDecoder(), np.empty(8192, EVENT_DTYPE), 0
+    while at < len(data):
+        _, used = decoder.decode(memoryview(data)[at:], events)
+        if not used:
+            break
+        at += used
+    return list(decoder.symbols.values())
 
 
 def choose_symbol(head: memoryview | bytes) -> str:

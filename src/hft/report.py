@@ -1,6 +1,5 @@
 """Reports of a run for people: a table, and a picture of profit, position and price over time."""
 
-import html
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -91,13 +90,10 @@ PANELS = (("profit", "profit, USD"), ("position", "position, shares"), ("mid", "
 
 def check_plot(path: Path) -> None:
     """Raise ValueError unless `plot` can write such a file here."""
-    suffix = path.suffix.lower()
-    if suffix not in (".html", ".svg", ".png", ".pdf"):
-        raise ValueError(f"plot must end in .html, .svg, .png or .pdf: plot={path}")
-    if suffix in (".png", ".pdf") and find_spec("matplotlib") is None:
-        raise ValueError(
-            f"{suffix} pictures need matplotlib (pip install 'hft-fastcore[plot]'), .html and .svg do not: plot={path}"
-        )
+    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
+        raise ValueError(f"plot must end in .svg, .png or .pdf: plot={path}")
+    if find_spec("matplotlib") is None:
+        raise ValueError(f"pictures need matplotlib (pip install 'hft-fastcore[plot]'): plot={path}")
 
 
 def plot(summary: Summary, path: Path) -> None:
@@ -107,27 +103,14 @@ def plot(summary: Summary, path: Path) -> None:
     ----------
     summary : Summary
     path : Path
-        ``.html`` or ``.svg`` need nothing; ``.png`` and ``.pdf`` need matplotlib (extra ``plot``).
+        ``.svg``, ``.png`` or ``.pdf``.
 
     Raises
     ------
     ValueError
-        If the suffix is another one, or matplotlib is missing.
+        If the suffix is another one, or matplotlib (extra ``plot``) is missing.
     """
     check_plot(path)
-    if path.suffix.lower() in (".png", ".pdf"):
-        _draw(summary, path)
-        return
-    picture = svg(summary)
-    if path.suffix.lower() == ".html":
-        picture = (
-            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(title(summary))}</title>'
-            f"<body>{picture}</body></html>\n"
-        )
-    path.write_text(picture, encoding="utf-8")
-
-
-def _draw(summary: Summary, path: Path) -> None:
     import_module("matplotlib").use("Agg")
     pyplot = import_module("matplotlib.pyplot")
 
@@ -141,37 +124,3 @@ def _draw(summary: Summary, path: Path) -> None:
     rows[2].set_xlabel("hour of the day")
     figure.savefig(path)
     pyplot.close(figure)
-
-
-def svg(summary: Summary, width: int = 900, height: int = 220) -> str:
-    """Return the picture as scalable vector graphics."""
-    data = series(summary)
-    left, right, top, gap = 90, 20, 40, 40
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top + 3 * (height + gap)}" '
-        'font-family="sans-serif" font-size="13">',
-        f'<text x="{left}" y="24" font-size="16">{html.escape(title(summary))}</text>',
-    ]
-    hours = data["hours"]
-    for n, (name, label) in enumerate(PANELS):
-        y0 = top + n * (height + gap)
-        parts.append(f'<rect x="{left}" y="{y0}" width="{width - left - right}" height="{height}" fill="none" stroke="#ccc"/>')
-        parts.append(f'<text x="{left + 6}" y="{y0 + 16}">{label}</text>')
-        values = data[name]
-        known = np.isfinite(values)
-        if known.sum() < 2:
-            continue
-        x, y = hours[known], values[known]
-        low, high = float(y.min()), float(y.max())
-        span = high - low or 1.0
-        px = left + (x - x[0]) / (float(x[-1] - x[0]) or 1.0) * (width - left - right)
-        py = y0 + height - (y - low) / span * height
-        keep = np.unique(np.linspace(0, len(px) - 1, min(len(px), 4000)).astype(int))
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(px[keep], py[keep], strict=True))
-        parts.append(f'<polyline points="{points}" fill="none" stroke="#1f6fb4" stroke-width="1"/>')
-        for value, at in ((high, y0 + 10), (low, y0 + height)):
-            parts.append(f'<text x="{left - 6}" y="{at}" text-anchor="end">{value:,.2f}</text>')
-        if n == 2:
-            for value, at, anchor in ((x[0], left, "start"), (x[-1], width - right, "end")):
-                parts.append(f'<text x="{at}" y="{y0 + height + 18}" text-anchor="{anchor}">{value:.2f} h</text>')
-    return "\n".join([*parts, "</svg>\n"])

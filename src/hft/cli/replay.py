@@ -31,7 +31,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--store", type=click.Path(dir_okay=False), help="Append the executions of the symbol to this tick store."
         ),
         click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
-        click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .html, .svg, .png or .pdf."),
+        click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .svg, .png or .pdf (needs matplotlib)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
     )[::-1]:
         command = option(command)
