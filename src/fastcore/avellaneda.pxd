@@ -172,10 +172,13 @@ cdef class QuoterSet:
     cdef bint _used[6]          # columns that are not trivial
     cdef bint _halved           # half1 is skew1 / 2 in every row
     cdef object _bids, _asks, _bid_ticks, _ask_ticks
+    cdef double* _columns       # of _constants, _bids, _asks
+    cdef double* _bid
+    cdef double* _ask
     cdef list _curved           # positions of the quoters that are not linear
 
     cdef int _load(self, Py_ssize_t i) except -1
-    cdef const double* _column(self, int j)
+    cdef const double* _column(self, int j) noexcept
     cdef int _complain(self, Py_ssize_t i, double mid, double inventory, double time_left) except -1
     cdef _view(self, array)
 

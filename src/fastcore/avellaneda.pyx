@@ -825,6 +825,7 @@ cdef class QuoterSet:
         # Columns begin on cache lines, an odd number of lines apart, so that no two streams share a cache set.
         self._stride = ((self._n + 15) // 16 * 2 + 1) * 8
         self._constants = aligned(6 * self._stride, np.float64)
+        self._columns = <double*> cnp.PyArray_DATA(self._constants)
         for i in range(6):
             self._used[i] = False
         self._halved = True
@@ -836,6 +837,7 @@ cdef class QuoterSet:
             self._load(i)
         self._bids = aligned(self._n, np.float64)
         self._asks = aligned(self._n, np.float64)
+        self._bid, self._ask = <double*> cnp.PyArray_DATA(self._bids), <double*> cnp.PyArray_DATA(self._asks)
         self._bid_ticks = aligned(self._n, np.int64)
         self._ask_ticks = aligned(self._n, np.int64)
         self._bids[:] = self._asks[:] = NAN
@@ -848,7 +850,7 @@ cdef class QuoterSet:
         free(self._q)
 
     cdef int _load(self, Py_ssize_t i) except -1:
-        cdef double* c = <double*> cnp.PyArray_DATA(self._constants)
+        cdef double* c = self._columns
         cdef const quoter_t* q = &self._q[i]
         cdef int j
         cdef double[6] values = [q.half0, q.half1, q.skew0, q.skew1, q.offset, q.inventory_limit]
@@ -859,8 +861,8 @@ cdef class QuoterSet:
         self._halved = self._halved and values[1] == 0.5 * values[3]
         return 0
 
-    cdef const double* _column(self, int j):
-        return <const double*> cnp.PyArray_DATA(self._constants) + j * self._stride if self._used[j] else NULL
+    cdef inline const double* _column(self, int j) noexcept:
+        return self._columns + j * self._stride if self._used[j] else NULL
 
     def quote(self, mids, inventories, time_left=0.0):
         """Quote every instrument; the results are `bids` and `asks`.
@@ -888,13 +890,12 @@ cdef class QuoterSet:
         cdef cnp.ndarray w
         cdef quote_t one
         b.n = n
-        b.half0 = <const double*> cnp.PyArray_DATA(self._constants)
+        b.half0 = self._columns
         b.half1, b.skew0, b.skew1 = self._column(1), self._column(2), self._column(3)
         b.offset, b.limit, b.halved = self._column(4), self._column(5), self._halved
         b.mid = <const double*> cnp.PyArray_DATA(m)
         b.inventory = <const double*> cnp.PyArray_DATA(v)
-        b.bid = <double*> cnp.PyArray_DATA(self._bids)
-        b.ask = <double*> cnp.PyArray_DATA(self._asks)
+        b.bid, b.ask = self._bid, self._ask
         if cnp.PyArray_Check(time_left):
             w = column(time_left, "time_left", n)
             b.time_left, b.time_step = <const double*> cnp.PyArray_DATA(w), 1
@@ -906,8 +907,6 @@ cdef class QuoterSet:
         bad = quotes_avx2(&b) if USE_AVX2 else quotes_base(&b)
         if unlikely(bad < n):
             self._complain(bad, b.mid[bad], b.inventory[bad], b.time_left[bad * b.time_step])
-        if not self._curved:
-            return
         for i in self._curved:
             quoter_quote(&self._q[i], b.mid[i], b.inventory[i], b.time_left[i * b.time_step], &one)
             b.bid[i] = one.bid
