@@ -377,8 +377,18 @@ def test_forked_child_takes_nothing_with_it(name):
 # ---- races: every legal outcome, and no other
 
 
-def test_one_of_many_racing_creators_wins(name):
-    for _ in range(30):
+@pytest.fixture
+def busy_threads():
+    """Let threads change places as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_one_of_many_racing_creators_wins(name, busy_threads):
+    # A ring that is being made must not look like a dead one, which the next creator may remove.
+    for _ in range(200):
         made, refused = [], []
         barrier = threading.Barrier(4)
 

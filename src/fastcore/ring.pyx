@@ -335,6 +335,9 @@ cdef class _Handle:
         r.size = self._dtype.itemsize
         r.slots_offset = RING_HEAD_BYTES + consumers * sizeof(cursor_t)
         r.creator = self._identity
+        # Held before the name is there: without a living holder another creator takes the ring for a dead one and removes it.
+        r.producer = self._identity if self._producer else 0
+        r.consumer = self._identity if self._consumer else 0
         store_release(&r.magic, RING_MAGIC)
 
     cdef int _attach(self, object kinds, object name, object dtype, object capacity) except -1:
@@ -895,6 +898,7 @@ cdef class RingBuffer(_Handle):
             raise TypeError("capacity is required: capacity=None")
         self._wait = _check_wait(wait)
         role = _check_role(role, "both" if name is None else "producer")
+        self._producer, self._consumer = role != "consumer", role != "producer"
         self._create(RING_SINGLE, capacity, dtype, 0, name)
         self._enter(role)
 
@@ -946,7 +950,7 @@ cdef class RingBuffer(_Handle):
     cdef int _enter(self, object role) except -1:
         cdef ring_t* r = self._ring
         if role != "consumer":
-            if self._mapping != NULL:
+            if self._mapping != NULL and not self._producer:
                 self._take(&r.producer, "producer")
             self._producer = True
             # A producer that died between its two stores has published one record more than it counted.
@@ -954,7 +958,7 @@ cdef class RingBuffer(_Handle):
                 store_relaxed(&r.head, r.head + 1)
             r.seen = load_acquire(&r.tail)
         if role != "producer":
-            if self._mapping != NULL:
+            if self._mapping != NULL and not self._consumer:
                 self._take(&r.consumer, "consumer")
             self._consumer = True
         return 0
@@ -1253,6 +1257,7 @@ cdef class BroadcastRing(_Handle):
         most = operator.index(consumers)
         if not 1 <= most <= 1024:
             raise ValueError(f"consumers must be 1 to 1024: consumers={consumers}")
+        self._producer = True
         self._create(RING_OVERRUN if overrun else RING_BROADCAST, capacity, dtype, most, name)
         self._enter_producer()
 
@@ -1302,7 +1307,7 @@ cdef class BroadcastRing(_Handle):
 
     cdef int _enter_producer(self) except -1:
         cdef ring_t* r = self._ring
-        if self._mapping != NULL:
+        if self._mapping != NULL and not self._producer:
             self._take(&r.producer, "producer")
         self._producer = True
         while load_acquire(ring_slot(r, r.head)) == r.head + 1:

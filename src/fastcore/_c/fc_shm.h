@@ -29,6 +29,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -239,7 +240,14 @@ static inline int fc_shm_unlink(const char *name) {
 static inline void fc_shm_unlink_own(const fc_shm_t *m) {
     struct stat status;
 #if defined(__linux__)
-    if (!stat(m->path, &status) && (uint64_t)status.st_ino == m->inode) unlink(m->path);
+    /* Under a lock on the memory itself: another remover between our look and our unlink could already have removed it,
+       and the name could mean a new ring. */
+    int held = open(m->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (held < 0) return;
+    if (!fstat(held, &status) && (uint64_t)status.st_ino == m->inode && !flock(held, LOCK_EX)) {
+        if (!stat(m->path, &status) && (uint64_t)status.st_ino == m->inode) unlink(m->path);
+    }
+    close(held);
 #else
     int fd = shm_open(m->path, O_RDONLY, 0);
     if (fd < 0) return;
