@@ -8,7 +8,6 @@ NumPy that keeps every constant.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,17 +35,6 @@ def numpy_quote(mid: Any, inventory: Any, time_left: Any, gamma: Any, sigma: Any
     reservation = mid - inventory * risk
     half = 0.5 * (risk + (2 / gamma) * np.log(1 + gamma / k))
     return reservation - half, reservation + half
-
-
-def repeated(function: Callable[[], Any], times: int) -> Callable[[], Any]:
-    """Call a function several times; return its last result."""
-
-    def many() -> Any:
-        for _ in range(times - 1):
-            function()
-        return function()
-
-    return many
 
 
 def run(bench: Bench) -> None:
@@ -144,12 +132,11 @@ def run(bench: Bench) -> None:
         assert error < 1e-12, impl
         return error
 
-    # Twenty calls a round: alternating single calls would measure the caches that the other rows have emptied.
     bench.compare(
         "avellaneda",
         f"quotes of 1,000 symbols ({simd()})",
-        20 * n,
-        {impl: repeated(case, 20) for impl, case in cases.items()},
+        n,
+        cases,
         check_many,
     )
     bench.compare("avellaneda", "rounding of 1,000 quotes", n, {"fastcore": batch.round})

@@ -106,8 +106,9 @@ def run(bench: Bench) -> None:
         "str -> id from Python, 10,000 symbols",
         COUNT,
         {
-            "fastcore": over("m.get_id(s)", order, m=mapper),
+            "fastcore": over("m[s]", order, m=mapper),
             "python dict": over("d[s]", order, d=old.ids),
+            "fastcore get_id": over("m.get_id(s)", order, m=mapper),
             "python method": over("m.get_id(s)", order, m=old),
         },
     )

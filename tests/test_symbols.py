@@ -43,7 +43,7 @@ def test_padding_of_venues_and_of_numpy_is_ignored(mapper, name):
     expected = NAMES.index(name)
     raw = name.encode()
     for form in (name, name + "  ", raw, raw.ljust(8), raw.ljust(20), raw.ljust(8, b"\0"), np.str_(name), np.bytes_(raw)):
-        assert mapper.get_id(form) == expected, form
+        assert mapper.get_id(form) == mapper[form] == expected, form
         assert form in mapper
 
 
@@ -53,11 +53,15 @@ def test_padding_of_venues_and_of_numpy_is_ignored(mapper, name):
 def test_unknown_symbols_are_minus_one(mapper, symbol):
     assert mapper.get_id(symbol) == -1
     assert symbol not in mapper
+    with pytest.raises(KeyError, match="symbol must be known: symbol="):
+        mapper[symbol]
 
 
 def test_a_symbol_is_text_or_bytes(mapper):
     with pytest.raises(TypeError, match="symbol must be str or bytes: type=int"):
         mapper.get_id(5)
+    with pytest.raises(TypeError, match="symbol must be str or bytes: type=int"):
+        mapper[5]
     with pytest.raises(TypeError, match="symbol must be str or bytes: type=NoneType"):
         mapper.add(None)
     assert 5 not in mapper

@@ -398,6 +398,26 @@ cdef class SymbolMapper:
             return -1 if symbol_id == NO_SYMBOL else <int64_t> symbol_id
         return self._find(symbol)
 
+    def __getitem__(self, symbol):
+        """Return the id of a symbol, as ``mapper[symbol]``: `get_id` without the price of a method call.
+
+        Raises
+        ------
+        UnknownSymbolError
+            A KeyError, if the symbol is unknown.
+        TypeError
+            If `symbol` is neither str nor bytes.
+        """
+        cdef PyObject* found
+        if PyUnicode_CheckExact(symbol):
+            found = PyDict_GetItemWithError(self._ids, symbol)
+            if found != NULL:
+                return <object> found
+        symbol_id = self.get_id(symbol)
+        if symbol_id == -1:
+            raise UnknownSymbolError(f"symbol must be known: symbol={symbol!r}")
+        return symbol_id
+
     cdef object _find(self, symbol):
         # Padded text, long bytes, subclasses.
         cdef object stripped
@@ -415,10 +435,7 @@ cdef class SymbolMapper:
         # Id of a symbol or of an id, for the slow paths.
         cdef int64_t symbol_id
         if isinstance(symbol, (str, bytes)):
-            symbol_id = self.get_id(symbol)
-            if symbol_id < 0:
-                raise UnknownSymbolError(f"symbol must be known: symbol={symbol!r}")
-            return symbol_id
+            return self[symbol]
         symbol_id = symbol
         if not 0 <= symbol_id < <int64_t> load_acquire(&self._s.count):
             self._refuse_id(symbol_id)

@@ -140,12 +140,16 @@ class SymbolMapper:
         except ValueError:
             return -1
 
+    def __getitem__(self, symbol: str | bytes, /) -> int:
+        """Return the id of a symbol, or raise UnknownSymbolError."""
+        symbol_id = self.get_id(symbol)
+        if symbol_id < 0:
+            raise UnknownSymbolError(f"symbol must be known: symbol={symbol!r}")
+        return symbol_id
+
     def _require(self, symbol: str | bytes | int) -> int:
         if isinstance(symbol, (str, bytes)):
-            symbol_id = self.get_id(symbol)
-            if symbol_id < 0:
-                raise UnknownSymbolError(f"symbol must be known: symbol={symbol!r}")
-            return symbol_id
+            return self[symbol]
         if not 0 <= symbol < len(self):
             raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol}")
         return int(symbol)
