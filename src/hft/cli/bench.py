@@ -140,6 +140,8 @@ def bench(names: tuple[str, ...], json_path: str | None, quick: bool, plot_path:
     to_stdout = json_path == "-"
     log = Console(stderr=True)
     out = Console(stderr=to_stdout)
+    if not out.is_terminal:
+        out.width = 120  # a file or a pipe has no width of its own
     failures: dict[str, str] = {}
     with Progress(
         TextColumn("{task.description:<34}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=log
