@@ -1,13 +1,49 @@
 """Arguments that must be whole numbers: Cython's own conversion would cut the fraction off a float without a word."""
 
-from cpython.long cimport PyLong_CheckExact
-from libc.stdint cimport int64_t
+from libc.stdint cimport int8_t, int64_t, uint64_t
 
 
 cdef extern from "Python.h":
+    long long PyLong_AsLongLong(object) noexcept
+    unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
+    bint PyIndex_Check(object)
     object PyNumber_Index(object)
+    bint PyErr_ExceptionMatches(object)
+    void PyErr_Clear()
+    void* PyErr_Occurred()
+
+
+cdef inline int refuse_integer(object value, str bounds) except -1:
+    # An error is set: the same again, with the rule and the value.
+    cdef bint large = PyErr_ExceptionMatches(OverflowError)
+    PyErr_Clear()
+    if large:
+        raise OverflowError(f"a whole number must be in {bounds}: value={value}")
+    raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer: value={value!r}")
 
 
 cdef inline int64_t as_int64(object value) except? -1:
     """An int or NumPy integer as int64; TypeError for anything else, OverflowError beyond 64 bits."""
-    return <int64_t> value if PyLong_CheckExact(value) else <int64_t> PyNumber_Index(value)
+    cdef int64_t result = PyLong_AsLongLong(value)
+    if result == -1 and PyErr_Occurred() != NULL:
+        refuse_integer(value, "-2**63..2**63-1")
+    return result
+
+
+cdef inline uint64_t as_uint64(object value) except? 0xFFFFFFFFFFFFFFFF:
+    """An int or NumPy integer as uint64; TypeError for anything else, OverflowError beyond 64 bits or below 0."""
+    cdef uint64_t result
+    if not PyIndex_Check(value):
+        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer: value={value!r}")
+    result = PyLong_AsUnsignedLongLong(PyNumber_Index(value))
+    if result == <uint64_t> -1 and PyErr_Occurred() != NULL:
+        refuse_integer(value, "0..2**64-1")
+    return result
+
+
+cdef inline int8_t as_side(object value) except? -128:
+    """+1, -1 or 0 as they are; ValueError for another number."""
+    cdef int64_t side = as_int64(value)
+    if not -1 <= side <= 1:
+        raise ValueError(f"side must be 1 (buy), -1 (sell) or 0 (none): side={value}")
+    return <int8_t> side

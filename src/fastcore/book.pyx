@@ -16,6 +16,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
+from fastcore._integers cimport as_int64, as_side, as_uint64
 from fastcore._types cimport (
     KIND_COUNT,
     NO_SIDE,
@@ -436,7 +437,7 @@ cdef class OrderTable:
 
 
 cdef object apply_one(
-    book_t* b, uint8_t kind, object order_id, int side, object price, object size, object new_order_id
+    book_t* b, uint8_t kind, object order_id, object side, object price, object size, object new_order_id
 ):
     # Build one event from Python numbers, apply it, raise what its result stands for.
     cdef event_t e
@@ -445,14 +446,12 @@ cdef object apply_one(
     memset(&e, 0, sizeof(e))
     e.kind = kind
     e.symbol_id = b.symbol_id
-    if not -128 <= side <= 127:
-        raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
-    e.side = <int8_t> side
-    e.order_id = <int64_t> <uint64_t> order_id
-    e.price = price
-    e.size = size
+    e.side = as_side(side)
+    e.order_id = <int64_t> as_uint64(order_id)
+    e.price = as_int64(price)
+    e.size = as_int64(size)
     if kind == KIND_REPLACE:
-        e.new_order_id = <int64_t> <uint64_t> new_order_id
+        e.new_order_id = <int64_t> as_uint64(new_order_id)
     result = book_apply(b, &e, &change)
     if result != RESULT_OK:
         raise_result(result, f"order_id={order_id} side={side} price={price} size={size} new_order_id={new_order_id}")

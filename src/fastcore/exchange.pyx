@@ -26,6 +26,7 @@ cimport numpy as cnp
 from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
+from fastcore._integers cimport as_int64, as_side
 from fastcore._types cimport (
     BUY, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_PULLED, KIND_REJECT,
     KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
@@ -340,9 +341,9 @@ cdef class Venue:
         int
             Result code: 0 accepted; else the order was rejected, and the report carries the same code.
         """
-        cdef int64_t order_id = 0
+        cdef int64_t order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
         self._room()
-        return venue_submit(&self._v, book._b, side, price_ticks, size_lots, &order_id)
+        return venue_submit(&self._v, book._b, as_side(side), price, size, &order_id)
 
     def cancel(self, order_id):
         """Take an order out: `pulled` with what was left, or `reject` for an order that does not rest.
@@ -358,7 +359,7 @@ cdef class Venue:
             Result code.
         """
         self._room()
-        return venue_cancel(&self._v, order_id)
+        return venue_cancel(&self._v, as_int64(order_id))
 
     def replace(self, OrderBook book not None, order_id, price_ticks, size_lots):
         """Replace an order: `pulled` for the old number and `ack` for a new one.
@@ -380,9 +381,9 @@ cdef class Venue:
         int
             Result code.
         """
-        cdef int64_t new_order_id = 0
+        cdef int64_t new_order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
         self._room()
-        return venue_replace(&self._v, book._b, order_id, price_ticks, size_lots, &new_order_id)
+        return venue_replace(&self._v, book._b, as_int64(order_id), price, size, &new_order_id)
 
     def apply(
         self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0
@@ -406,17 +407,17 @@ cdef class Venue:
         if not 0 <= kind < KIND_COUNT:
             raise ValueError(f"kind must be one of 0..{KIND_COUNT - 1}: kind={kind}")
         e.seq = seq
-        e.exch_ns = exch_ns
-        e.price = price
-        e.size = size
-        e.match_id = match_id
+        e.exch_ns = as_int64(exch_ns)
+        e.price = as_int64(price)
+        e.size = as_int64(size)
+        e.match_id = as_int64(match_id)
         c.kind = kind
-        c.side = side
-        c.price = price
-        c.size = size
+        c.side = as_side(side)
+        c.price = as_int64(price)
+        c.size = as_int64(size)
         c.stamp = stamp
-        c.new_price = new_price
-        c.new_size = new_size
+        c.new_price = as_int64(new_price)
+        c.new_size = as_int64(new_size)
         self._room()
         venue_apply(&self._v, &e, &c)
 

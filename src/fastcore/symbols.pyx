@@ -24,6 +24,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastcore cimport _types as t
+from fastcore._integers cimport as_int64
 from fastcore._types cimport NO_PRICE, NO_SYMBOL, load_acquire, store_release, unlikely
 
 from fastcore.errors import UnknownSymbolError
@@ -574,7 +575,7 @@ cdef class SymbolMapper:
         cdef uint32_t symbol_id = symbols_find_locate(self._s, <uint16_t> locate)
         return -1 if symbol_id == NO_SYMBOL else <int64_t> symbol_id
 
-    def symbol_of(self, long long symbol_id):
+    def symbol_of(self, symbol_id):
         """Return the symbol of an id, without padding.
 
         Raises
@@ -582,9 +583,10 @@ cdef class SymbolMapper:
         UnknownSymbolError
             If no symbol has the id.
         """
-        if not 0 <= symbol_id < len(self._names):
-            self._refuse_id(symbol_id)
-        return self._names[symbol_id]
+        cdef int64_t i = as_int64(symbol_id)
+        if not 0 <= i < len(self._names):
+            self._refuse_id(i)
+        return self._names[i]
 
     def ids_of(self, symbols):
         """Return the ids of many symbols.
@@ -644,7 +646,7 @@ cdef class SymbolMapper:
             find_batch(self._s, data, size, stride, n, ids)
         return out
 
-    def update_price(self, long long symbol_id, double price, long long timestamp):
+    def update_price(self, symbol_id, double price, timestamp):
         """Store the last price of a symbol.
 
         Parameters
@@ -667,12 +669,11 @@ cdef class SymbolMapper:
         **Thread safety**: one writer per symbol.
         """
         cdef symbols_t* s = self._s
-        if unlikely(
-            <uint64_t> symbol_id >= load_acquire(&s.count) or not (price > 0.0 and price <= DBL_MAX) or timestamp < 0
-        ):
-            self._refuse(symbol_id, price, 0.0, timestamp)
-        s.prices[symbol_id] = price
-        s.timestamps[symbol_id] = timestamp
+        cdef int64_t i = as_int64(symbol_id), time_ns = as_int64(timestamp)
+        if unlikely(<uint64_t> i >= load_acquire(&s.count) or not (price > 0.0 and price <= DBL_MAX) or time_ns < 0):
+            self._refuse(i, price, 0.0, time_ns)
+        s.prices[i] = price
+        s.timestamps[i] = time_ns
 
     cdef int _refuse(self, int64_t symbol_id, double price, double volume, int64_t timestamp) except -1:
         if not 0 <= symbol_id < <int64_t> load_acquire(&self._s.count):
@@ -861,7 +862,7 @@ cdef class SymbolMapper:
             "low_below_ticks": m.low_below_ticks,
         }
 
-    def price_to_ticks(self, long long symbol_id, double price):
+    def price_to_ticks(self, symbol_id, double price):
         """Convert a price to ticks, exactly.
 
         Parameters
@@ -879,11 +880,12 @@ cdef class SymbolMapper:
         ------
         UnknownSymbolError, ValueError
         """
-        if <uint64_t> symbol_id >= load_acquire(&self._s.count):
-            self._refuse_id(symbol_id)
-        cdef int64_t ticks = instrument_ticks(&self._s.instruments[symbol_id], price)
+        cdef int64_t ticks, i = as_int64(symbol_id)
+        if <uint64_t> i >= load_acquire(&self._s.count):
+            self._refuse_id(i)
+        ticks = instrument_ticks(&self._s.instruments[i], price)
         if ticks == NO_PRICE:
-            self._refuse_price(symbol_id, price)
+            self._refuse_price(i, price)
         return ticks
 
     cdef int _refuse_price(self, int64_t symbol_id, double price) except -1:
@@ -896,7 +898,7 @@ cdef class SymbolMapper:
             raise ValueError(f"price must be within 2**50 ticks: {where}")
         raise ValueError(f"price must be a multiple of the tick size: {where}")
 
-    def ticks_to_price(self, long long symbol_id, long long ticks):
+    def ticks_to_price(self, symbol_id, ticks):
         """Convert ticks to the price: the float nearest to the exact decimal, as if it had been typed.
 
         Parameters
@@ -913,11 +915,12 @@ cdef class SymbolMapper:
         ------
         UnknownSymbolError, ValueError
         """
-        if <uint64_t> symbol_id >= load_acquire(&self._s.count):
-            self._refuse_id(symbol_id)
-        if not 1 <= ticks <= MAX_TICKS:
-            raise ValueError(f"ticks must be in 1..2**50: ticks={ticks}, symbol_id={symbol_id}")
-        return instrument_price(&self._s.instruments[symbol_id], ticks)
+        cdef int64_t i = as_int64(symbol_id), n = as_int64(ticks)
+        if <uint64_t> i >= load_acquire(&self._s.count):
+            self._refuse_id(i)
+        if not 1 <= n <= MAX_TICKS:
+            raise ValueError(f"ticks must be in 1..2**50: ticks={n}, symbol_id={i}")
+        return instrument_price(&self._s.instruments[i], n)
 
     def prices_to_ticks(self, ids, prices):
         """Convert many prices to ticks, exactly; as `price_to_ticks`.
