@@ -65,6 +65,8 @@ cdef extern from "fc_crc32c.h" nogil:
     ctypedef uint32_t (*crc32c_t "fc_crc32c_t")(uint32_t, const void*, size_t) noexcept
     void fc_crc32c_init()
     crc32c_t fc_crc32c_select(bint allow_sse42)
+    ctypedef uint32_t (*stream_t "fc_crc32c_stream_t")(uint32_t, void*, const void*, size_t) noexcept
+    stream_t fc_crc32c_stream_select(bint allow_sse42)
 
 
 cdef extern from "fc_store.h" nogil:
@@ -82,6 +84,8 @@ cdef extern from "fc_store.h" nogil:
         uint64_t* published
         crc32c_t checksum
         uint32_t crc, in_block, block_records, record_size
+        stream_t stream
+        uint64_t crc_instruction
         uint64_t hungry, state, segments, salt, segment_records, segment_blocks, table_bytes, data_bytes, most_segments
         uint64_t synced, syncs
         control_t* control
@@ -94,7 +98,8 @@ cdef extern from "fc_store.h" nogil:
     void fc_store_open_block(whole_t* s)
     uint64_t fc_store_published(const whole_t* s)
     size_t fc_store_append_batch(whole_t* s, const void* records, size_t n, bint clear_padding)
-    size_t fc_ticks_check(const tick_t* ticks, size_t n, bint* padding)
+    ctypedef size_t (*ticks_check_t "fc_ticks_check_t")(const tick_t* ticks, size_t n, bint* padding) noexcept
+    ticks_check_t fc_ticks_check_select(bint allow_sse42)
 
 
 cdef extern from "fc_store_os.h" nogil:
@@ -159,6 +164,8 @@ cdef crc32c_t _portable = fc_crc32c_select(False)
 cdef crc32c_t _checksum = _portable
 if not {"sse4.2", "sse42"} & set(os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").lower().split(",")):
     _checksum = fc_crc32c_select(True)
+cdef stream_t _stream = fc_crc32c_stream_select(_checksum != _portable)
+cdef ticks_check_t _ticks_check = fc_ticks_check_select(_checksum != _portable)
 CRC32C_IMPLEMENTATION = "scalar" if _checksum == _portable else "sse4.2"
 
 
@@ -738,6 +745,8 @@ cdef class TickStore:
         s.segment_blocks = s.segment_records // s.block_records
         s.table_bytes, s.data_bytes = _parts(header["segment_records"], stored.itemsize)
         s.checksum = _checksum
+        s.stream = _stream
+        s.crc_instruction = _checksum != _portable
         s.writable = writable
         size = os.fstat(s.fd).st_size
         if size < _BASE:
@@ -1129,7 +1138,7 @@ cdef class TickStore:
             if <uintptr_t> data % 8:
                 array = array.copy()
                 data = cnp.PyArray_DATA(array)
-            bad = fc_ticks_check(<const tick_t*> data, n, &padding)
+            bad = _ticks_check(<const tick_t*> data, n, &padding)
             if bad < n:
                 padding = True
                 if check:

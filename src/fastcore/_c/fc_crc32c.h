@@ -10,7 +10,7 @@
 #include "fc_cpu.h"
 #include "fc_platform.h"
 
-#define FC_CRC32C_LONG 1360u /* three lanes of this and 16 bytes are a block of 4 KiB */
+#define FC_CRC32C_LONG 1344u /* three lanes of this and 64 bytes are a block of 4 KiB; whole lines, for the streaming twin */
 #define FC_CRC32C_SHORT 256u
 
 static uint32_t fc_crc32c_table[8][256];      /* slicing by eight */
@@ -101,6 +101,38 @@ FC_TARGET_SSE42 static uint32_t fc_crc32c_sse42(uint32_t crc, const void *data, 
     for (; n; p++, n--) r = _mm_crc32_u8((uint32_t)r, *p);
     return (uint32_t)r;
 }
+
+/* The lanes as above while the same bytes are copied past the caches, front to back and line by line: streaming stores want whole
+   lines, and the checksum runs while the memory takes them. */
+FC_TARGET_SSE42 static inline uint32_t fc_crc32c_stream_lanes(uint32_t crc, unsigned char *to, const unsigned char *p, size_t lane,
+                                                              uint32_t table[4][256]) {
+    uint64_t a = crc, b = 0, c = 0;
+    const unsigned char *from = p;
+    for (size_t i = 0; i < lane; i += 64, to += 192, from += 192) {
+        for (size_t k = i; k < i + 64; k += 8) {
+            a = fc_crc32c_word(a, p + k);
+            b = fc_crc32c_word(b, p + lane + k);
+            c = fc_crc32c_word(c, p + 2 * lane + k);
+        }
+        for (size_t k = 0; k < 192; k += 16)
+            _mm_stream_si128((__m128i *)(void *)(to + k), _mm_loadu_si128((const __m128i *)(const void *)(from + k)));
+    }
+    return fc_crc32c_shift(table, fc_crc32c_shift(table, (uint32_t)a) ^ (uint32_t)b) ^ (uint32_t)c;
+}
+
+FC_TARGET_SSE42 static uint32_t fc_crc32c_stream_sse42(uint32_t crc, void *to, const void *from, size_t n) {
+    unsigned char *q = (unsigned char *)to;
+    const unsigned char *p = (const unsigned char *)from;
+    for (size_t step = 3 * FC_CRC32C_LONG; n >= step; p += step, q += step, n -= step)
+        crc = fc_crc32c_stream_lanes(crc, q, p, FC_CRC32C_LONG, fc_crc32c_after_long);
+    for (size_t step = 3 * FC_CRC32C_SHORT; n >= step; p += step, q += step, n -= step)
+        crc = fc_crc32c_stream_lanes(crc, q, p, FC_CRC32C_SHORT, fc_crc32c_after_short);
+    for (; n; p += 16, q += 16, n -= 16) {
+        crc = (uint32_t)fc_crc32c_word(fc_crc32c_word(crc, p), p + 8);
+        _mm_stream_si128((__m128i *)(void *)q, _mm_loadu_si128((const __m128i *)(const void *)p));
+    }
+    return crc;
+}
 #endif
 
 /* An out-of-line scalar twin: the function pointer of a store needs an address. */
@@ -114,6 +146,23 @@ static inline fc_crc32c_t fc_crc32c_select(int allow_sse42) {
 #endif
     (void)allow_sse42;
     return fc_crc32c_portable;
+}
+
+/* Copy n bytes (n and `to` in multiples of 16) and return the register over them. The stores may be streaming ones: fence before
+   the bytes are published (fc_stream_fence). */
+typedef uint32_t (*fc_crc32c_stream_t)(uint32_t, void *, const void *, size_t);
+
+static uint32_t fc_crc32c_stream_portable(uint32_t crc, void *to, const void *from, size_t n) {
+    memcpy(to, from, n);
+    return fc_crc32c_scalar(crc, from, n);
+}
+
+static inline fc_crc32c_stream_t fc_crc32c_stream_select(int allow_sse42) {
+#ifdef FC_X86
+    if (allow_sse42 && fc_cpu_has_sse42()) return fc_crc32c_stream_sse42;
+#endif
+    (void)allow_sse42;
+    return fc_crc32c_stream_portable;
 }
 
 #endif
