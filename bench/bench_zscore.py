@@ -315,7 +315,7 @@ def correlation(bench: Bench) -> None:
     assert error <= 1e-12, error
     ticks = 16
     rows = x[:ticks].copy()
-    windows = [x[len(x) - 1_000 - k : len(x) - k].copy() for k in reversed(range(ticks))]
+    windows = [x[len(x) - 1_000 - k : len(x) - k] for k in reversed(range(ticks))]
 
     def run_ticks() -> Any:
         for row in rows:
