@@ -269,10 +269,32 @@ static inline double fc_correlation_moment(const fc_correlation_t *c, size_t i) 
     return v > 0.0 ? v : 0.0;
 }
 
+#ifdef FC_X86
+/* scale holds the moments; NaN where they are not positive. */
+FC_TARGET_AVX2 static inline void fc_correlation_scales_avx2(fc_correlation_t *c) {
+    const __m256d one = _mm256_set1_pd(1.0), none = _mm256_set1_pd((double)NAN), zero = _mm256_setzero_pd();
+    for (size_t i = 0; i < (size_t)c->stride; i += 4) {
+        __m256d v = _mm256_load_pd(c->scale + i), scale = _mm256_div_pd(one, _mm256_sqrt_pd(v));
+        scale = _mm256_blendv_pd(none, scale, _mm256_cmp_pd(v, zero, _CMP_GT_OQ));
+        _mm256_store_pd(c->scale + i, scale);
+        _mm256_store_pd(c->centre + i, _mm256_mul_pd(_mm256_load_pd(c->sum + i), scale));
+    }
+}
+#endif
+
 /* Make scale[i] = 1 / sqrt(moment), NaN where a series has no variance, and centre[i] = sum[i] scale[i]. */
 static inline void fc_correlation_scales(fc_correlation_t *c) {
-    for (size_t i = 0; i < (size_t)c->series; i++) {
-        double v = fc_correlation_moment(c, i);
+    size_t n = (size_t)c->series;
+    for (size_t i = 0; i < n; i++) c->scale[i] = fc_correlation_moment(c, i);
+#ifdef FC_X86
+    if (c->avx2) {
+        for (size_t i = n; i < (size_t)c->stride; i++) c->scale[i] = 0.0;
+        fc_correlation_scales_avx2(c);
+        return;
+    }
+#endif
+    for (size_t i = 0; i < n; i++) {
+        double v = c->scale[i];
         c->scale[i] = v > 0.0 ? 1.0 / sqrt(v) : (double)NAN;
         c->centre[i] = c->sum[i] * c->scale[i];
     }
@@ -311,34 +333,46 @@ FC_ROLLING_AVX2 __m256d fc_correlation_block_avx2(const double *row, __m256d sca
     return _mm256_max_pd(_mm256_set1_pd(-1.0), r);
 }
 
-/* Blocks of four rows and columns below the diagonal, each stored as it is and transposed. */
+/* r[4] is a block of four rows and columns; t[4] becomes its transpose. */
+FC_ROLLING_AVX2 void fc_correlation_transpose_avx2(const __m256d r[4], __m256d t[4]) {
+    __m256d a = _mm256_unpacklo_pd(r[0], r[1]), b = _mm256_unpackhi_pd(r[0], r[1]);
+    __m256d d = _mm256_unpacklo_pd(r[2], r[3]), e = _mm256_unpackhi_pd(r[2], r[3]);
+    t[0] = _mm256_permute2f128_pd(a, d, 0x20), t[1] = _mm256_permute2f128_pd(b, e, 0x20);
+    t[2] = _mm256_permute2f128_pd(a, d, 0x31), t[3] = _mm256_permute2f128_pd(b, e, 0x31);
+}
+
+/* Blocks of four rows and columns: below the diagonal each is stored as it is and transposed, on the diagonal it is mirrored. */
 FC_TARGET_AVX2 static inline void fc_correlation_blocks_avx2(const fc_correlation_t *c, double *out) {
     size_t n = (size_t)c->series;
     const double window = (double)c->window, *scales = c->scale, *centres = c->centre;
-    for (size_t i = 4; i + 4 <= n; i += 4) {
-        const double *r0 = c->live + fc_correlation_row(i), *r1 = r0 + i + 4, *r2 = r1 + i + 4, *r3 = r2 + i + 4;
-        const __m256d s0 = _mm256_set1_pd(window * scales[i]), s1 = _mm256_set1_pd(window * scales[i + 1]);
-        const __m256d s2 = _mm256_set1_pd(window * scales[i + 2]), s3 = _mm256_set1_pd(window * scales[i + 3]);
-        const __m256d c0 = _mm256_set1_pd(centres[i]), c1 = _mm256_set1_pd(centres[i + 1]);
-        const __m256d c2 = _mm256_set1_pd(centres[i + 2]), c3 = _mm256_set1_pd(centres[i + 3]);
+    for (size_t i = 0; i + 4 <= n; i += 4) {
+        const double *rows = c->live + fc_correlation_row(i);
+        __m256d scale[4], centre[4], r[4], t[4];
+        for (size_t k = 0; k < 4; k++) {
+            scale[k] = _mm256_set1_pd(window * scales[i + k]);
+            centre[k] = _mm256_set1_pd(centres[i + k]);
+        }
         double *low = out + i * n, *high = out + i;
         for (size_t j = 0; j < i; j += 4, low += 4, high += 4 * n) {
-            __m256d a = fc_correlation_block_avx2(r0 + j, s0, c0, scales + j, centres + j);
-            __m256d b = fc_correlation_block_avx2(r1 + j, s1, c1, scales + j, centres + j);
-            __m256d d = fc_correlation_block_avx2(r2 + j, s2, c2, scales + j, centres + j);
-            __m256d e = fc_correlation_block_avx2(r3 + j, s3, c3, scales + j, centres + j);
+            for (size_t k = 0; k < 4; k++)
+                r[k] = fc_correlation_block_avx2(rows + k * (i + 4) + j, scale[k], centre[k], scales + j, centres + j);
             /* The columns reach into lines that the next rows need; no hardware prefetcher sees that. */
-            FC_PREFETCH_WRITE(high + 8), FC_PREFETCH_WRITE(high + n + 8);
-            FC_PREFETCH_WRITE(high + 2 * n + 8), FC_PREFETCH_WRITE(high + 3 * n + 8);
-            _mm256_storeu_pd(low, a), _mm256_storeu_pd(low + n, b);
-            _mm256_storeu_pd(low + 2 * n, d), _mm256_storeu_pd(low + 3 * n, e);
-            __m256d p = _mm256_unpacklo_pd(a, b), q = _mm256_unpackhi_pd(a, b);
-            __m256d r = _mm256_unpacklo_pd(d, e), s = _mm256_unpackhi_pd(d, e);
-            _mm256_storeu_pd(high, _mm256_permute2f128_pd(p, r, 0x20));
-            _mm256_storeu_pd(high + n, _mm256_permute2f128_pd(q, s, 0x20));
-            _mm256_storeu_pd(high + 2 * n, _mm256_permute2f128_pd(p, r, 0x31));
-            _mm256_storeu_pd(high + 3 * n, _mm256_permute2f128_pd(q, s, 0x31));
+            for (size_t k = 0; k < 4; k++) FC_PREFETCH_WRITE(high + k * n + 8);
+            fc_correlation_transpose_avx2(r, t);
+            for (size_t k = 0; k < 4; k++) {
+                _mm256_storeu_pd(low + k * n, r[k]);
+                _mm256_storeu_pd(high + k * n, t[k]);
+            }
         }
+        for (size_t k = 0; k < 4; k++) /* beyond the diagonal is padding, which is replaced */
+            r[k] = fc_correlation_block_avx2(rows + k * (i + 4) + i, scale[k], centre[k], scales + i, centres + i);
+        fc_correlation_transpose_avx2(r, t);
+        __m256d own = _mm256_load_pd(scales + i), one = _mm256_set1_pd(1.0);
+        one = _mm256_blendv_pd(own, one, _mm256_cmp_pd(own, own, _CMP_ORD_Q)); /* NaN stays */
+        _mm256_storeu_pd(low, _mm256_blend_pd(t[0], one, 1));
+        _mm256_storeu_pd(low + n, _mm256_blend_pd(_mm256_blend_pd(r[1], t[1], 12), one, 2));
+        _mm256_storeu_pd(low + 2 * n, _mm256_blend_pd(_mm256_blend_pd(r[2], t[2], 8), one, 4));
+        _mm256_storeu_pd(low + 3 * n, _mm256_blend_pd(r[3], one, 8));
     }
 }
 
@@ -367,17 +401,17 @@ static inline void fc_correlation_matrix(fc_correlation_t *c, double *out) {
     size_t n = (size_t)c->series;
     double w = (double)c->window;
     fc_correlation_scales(c);
-    size_t blocks = 0; /* rows of which the columns before their own block of four are done */
+    size_t i = 0;
 #ifdef FC_X86
     if (c->avx2) {
         fc_correlation_blocks_avx2(c, out);
-        blocks = n & ~(size_t)3;
+        i = n & ~(size_t)3;
     }
 #endif
-    for (size_t i = 0; i < n; i++) {
+    for (; i < n; i++) {
         const double *row = c->live + fc_correlation_row(i);
         double scale = c->scale[i], centre = c->centre[i];
-        for (size_t j = i < blocks ? i & ~(size_t)3 : 0; j < i; j++)
+        for (size_t j = 0; j < i; j++)
             out[i * n + j] = out[j * n + i] = fc_correlation_value(w, row[j], scale, c->scale[j], centre, c->centre[j]);
         out[i * n + i] = scale == scale ? 1.0 : (double)NAN;
     }

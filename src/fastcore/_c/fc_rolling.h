@@ -224,13 +224,16 @@ FC_ROLLING_AVX2 void fc_rolling_suffixes(const fc_rolling_lanes_t *p, size_t win
     if (t) fc_rolling_suffix1(p, &a, work);
 }
 
-/* The prefixes and results of `now`; beside them, hidden behind the division and the square root, the suffixes of `next`. */
+/* The prefixes and results of `now`; beside them, hidden behind the division and the square root, the suffixes of `next`.
+   A step reads one cache line's worth and writes as much: it fetches one line each of the group that starts `ahead` points on. */
 FC_ROLLING_AVX2 void fc_rolling_prefixes(int op, int fused, const fc_rolling_lanes_t *now, const fc_rolling_lanes_t *next,
-                                         size_t window, const fc_rolling_shape_t *c, const double *work, double *work_next) {
+                                         size_t ahead, size_t window, const fc_rolling_shape_t *c, const double *work, double *work_next) {
     fc_rolling_sums_t a = fc_rolling_start(now, window), b = fc_rolling_start(fused ? next : now, window);
     size_t t = 0;
     for (; t + 2 <= window; t += 2) {
         __m256d x0, x1;
+        FC_PREFETCH(now->x0 + ahead + 4 * t);
+        FC_PREFETCH_WRITE(now->o0 + ahead + 4 * t);
         fc_rolling_load2(now, window - 1 + t, &x0, &x1);
         if (fused) fc_rolling_suffix2(next, &b, window - 1 - t, work_next);
         x0 = fc_rolling_prefix(op, &a, x0, work + 8 * t, c);
@@ -275,16 +278,17 @@ FC_ROLLING_AVX2 void fc_rolling_run_avx2(int op, const double *x, double *out, s
         for (size_t g = 1; g < groups; g++) {
             /* The last group overlaps the one before it, and writes the same values again. */
             next = fc_rolling_group(x, out, g + 1 < groups ? 4 * g : full - 4, window);
-            fc_rolling_prefixes(op, 1, &now, &next, window, c, work, work_next);
+            /* `next` is being read already. At the end there is nothing more to fetch, and lines that are there cost nothing. */
+            fc_rolling_prefixes(op, 1, &now, &next, g + 2 < groups ? 8 * window : 0, window, c, work, work_next);
             double *swap = work;
             work = work_next, work_next = swap, now = next;
         }
-        fc_rolling_prefixes(op, 0, &now, &now, window, c, work, work_next);
+        fc_rolling_prefixes(op, 0, &now, &now, 0, window, c, work, work_next);
     } else {
         for (size_t g = 0; g < groups; g++) {
             now = fc_rolling_group(x, out, g + 1 < groups ? 4 * g : full - 4, window);
             fc_rolling_suffixes(&now, window, work);
-            fc_rolling_prefixes(op, 0, &now, &now, window, c, work, work);
+            fc_rolling_prefixes(op, 0, &now, &now, 0, window, c, work, work);
         }
     }
     if (count > full * window)
