@@ -61,6 +61,9 @@ cdef extern from "fc_ring.h" nogil:
     const uint32_t RING_VERSION "FC_RING_VERSION"
     const uint32_t RING_BYTE_ORDER "FC_RING_BYTE_ORDER"
     const size_t RING_HEAD_BYTES "FC_RING_HEAD_BYTES"
+    const uint64_t RING_AHEAD "FC_RING_AHEAD"
+
+    void ring_own "fc_ring_own"(const void* line)
 
     void record_put "fc_record_put"(void* slot, const void* record, size_t size)
     void record_get "fc_record_get"(void* record, const void* slot, size_t size)
@@ -90,6 +93,10 @@ cdef inline void* ring_try_claim(ring_t* r) noexcept nogil:
             return NULL
     if unlikely(load_relaxed(&r.closed) != 0):
         return NULL
+    # The consumer's core still holds the free slots. Without asking early the stores of each record wait for its line, and
+    # only as many records are under way as the store buffer holds. Never the line of a record that is not consumed.
+    if head - r.seen + RING_AHEAD <= r.mask:
+        ring_own(ring_slot(r, head + RING_AHEAD))
     return ring_slot(r, head)
 
 

@@ -26,6 +26,9 @@
 /* Set in `seq` while an overrun ring's producer rewrites the slot. */
 #define FC_RING_WRITING (UINT64_C(1) << 63)
 
+/* Records ahead of the claim whose lines the producer asks for. */
+#define FC_RING_AHEAD 8
+
 enum fc_ring_kind { FC_RING_SINGLE = 1, FC_RING_BROADCAST = 2, FC_RING_OVERRUN = 3 };
 
 typedef struct fc_ring {
@@ -78,6 +81,18 @@ static_assert(offsetof(fc_ring_t, head) == 128, "layout");
 static_assert(offsetof(fc_ring_t, tail) == 256, "layout");
 static_assert(offsetof(fc_ring_t, creator) == 384, "layout");
 static_assert(sizeof(fc_cursor_t) == 128, "layout");
+
+/* Fetch the line at `p`, to be written. The instruction by name: for plain x86-64 compilers turn a prefetch for writing
+   into one for reading, after which the line has to be asked for again. Older processors take it as a no-op. */
+static inline void fc_ring_own(const void *p) {
+#if defined(_MSC_VER) && defined(_M_X64)
+    _m_prefetchw(p);
+#elif !defined(_MSC_VER) && (defined(__x86_64__) || defined(__i386__))
+    __asm__ __volatile__("prefetchw %0" : : "m"(*(const unsigned char *)p));
+#else
+    FC_PREFETCH_WRITE(p);
+#endif
+}
 
 #if defined(__SANITIZE_THREAD__)
 #define FC_RING_TSAN 1
