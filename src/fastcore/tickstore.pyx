@@ -42,6 +42,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
 from fastcore cimport _types as t
+from fastcore._integers cimport as_int64
 from fastcore._types cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_release, tick_t, unlikely
 
 from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
@@ -575,6 +576,32 @@ class _TimeIndex:
         return first, last
 
 
+cdef int refuse_tick(int64_t timestamp_ns, int64_t symbol_id, double price, double volume) except -1:
+    # Name the rule that a tick breaks.
+    if timestamp_ns < 0:
+        raise ValueError(f"timestamp_ns must not be negative: timestamp_ns={timestamp_ns}")
+    if not 0 <= symbol_id < t.NO_SYMBOL:
+        raise ValueError(f"symbol_id must be from 0 to {t.NO_SYMBOL - 1}: symbol_id={symbol_id}")
+    if not -INFINITY < price < INFINITY:
+        raise ValueError(f"price must be finite: price={price}")
+    raise ValueError(f"volume must be finite and not negative: volume={volume}")
+
+
+cdef inline int make_tick(tick_t* tick, object timestamp_ns, object symbol_id, double price, double volume) except -1:
+    # Check the fields of a tick and put them together.
+    cdef int64_t time_ns = as_int64(timestamp_ns), symbol = as_int64(symbol_id)
+    if unlikely(
+        time_ns < 0 or <uint64_t> symbol >= t.NO_SYMBOL or not -INFINITY < price < INFINITY or not 0.0 <= volume < INFINITY
+    ):
+        refuse_tick(time_ns, symbol, price, volume)
+    tick.timestamp_ns = <uint64_t> time_ns
+    tick.symbol_id = <uint32_t> symbol
+    tick.pad = 0
+    tick.price = price
+    tick.volume = volume
+    return 0
+
+
 @cython.final
 cdef class TickStore:
     """Open an append-only store of fixed-size records.
@@ -1022,16 +1049,6 @@ cdef class TickStore:
         if code:
             self._refused(code)
 
-    def _invalid(self, long long timestamp_ns, long long symbol_id, double price, double volume):
-        # Name the rule that a tick breaks.
-        if timestamp_ns < 0:
-            raise ValueError(f"timestamp_ns must not be negative: timestamp_ns={timestamp_ns}")
-        if not 0 <= symbol_id < t.NO_SYMBOL:
-            raise ValueError(f"symbol_id must be from 0 to {t.NO_SYMBOL - 1}: symbol_id={symbol_id}")
-        if not -INFINITY < price < INFINITY:
-            raise ValueError(f"price must be finite: price={price}")
-        raise ValueError(f"volume must be finite and not negative: volume={volume}")
-
     cdef _append_slowly(self, const tick_t* tick):
         if not self._ticks:
             raise TypeError(f"append takes ticks, use append_many for other records: dtype={self._dtype}")
@@ -1047,7 +1064,7 @@ cdef class TickStore:
             self.prepare_ahead()
             self._keeper.wake()
 
-    def append(self, long long timestamp_ns, long long symbol_id, double price, double volume):
+    def append(self, timestamp_ns, symbol_id, double price, double volume):
         """Append one tick.
 
         Parameters
@@ -1075,18 +1092,7 @@ cdef class TickStore:
         **Thread safety**: one thread appends.
         """
         cdef tick_t tick
-        if unlikely(
-            timestamp_ns < 0
-            or <unsigned long long> symbol_id >= t.NO_SYMBOL
-            or not -INFINITY < price < INFINITY
-            or not 0.0 <= volume < INFINITY
-        ):
-            self._invalid(timestamp_ns, symbol_id, price, volume)
-        tick.timestamp_ns = <uint64_t> timestamp_ns
-        tick.symbol_id = <uint32_t> symbol_id
-        tick.pad = 0
-        tick.price = price
-        tick.volume = volume
+        make_tick(&tick, timestamp_ns, symbol_id, price, volume)
         if unlikely(not self._ticks or store_append(self._s, &tick) != t.RESULT_OK):
             self._append_slowly(&tick)
         if unlikely(load_relaxed(&self._s.hungry) or self._commit):
@@ -1144,7 +1150,7 @@ cdef class TickStore:
                 if check:
                     row = (<const tick_t*> data)[bad]
                     try:
-                        self._invalid(<int64_t> row.timestamp_ns, row.symbol_id, row.price, row.volume)
+                        refuse_tick(<int64_t> row.timestamp_ns, row.symbol_id, row.price, row.volume)
                     except ValueError as error:
                         raise ValueError(f"{error} at index={bad}") from None
         if n > <size_t> store_room(self._s):
@@ -1303,7 +1309,7 @@ cdef class TickStore:
         first, last, _ = slice(start, stop).indices(n)
         return self._array(first, max(first, last))
 
-    def read_tick(self, long long index):
+    def read_tick(self, index):
         """Return one tick as ``(timestamp_ns, symbol_id, price, volume)``.
 
         Raises
@@ -1316,9 +1322,10 @@ cdef class TickStore:
         cdef const tick_t* tick
         if not self._ticks:
             raise TypeError(f"read_tick reads ticks: dtype={self._dtype}")
-        if index < 0 or <uint64_t> index >= self._count():
-            raise IndexError(f"index must be from 0 to count-1: index={index}, count={self._count()}")
-        tick = <const tick_t*> (<whole_t*> self._s).data + index
+        cdef int64_t i = as_int64(index)
+        if i < 0 or <uint64_t> i >= self._count():
+            raise IndexError(f"index must be from 0 to count-1: index={i}, count={self._count()}")
+        tick = <const tick_t*> (<whole_t*> self._s).data + i
         return tick.timestamp_ns, tick.symbol_id, tick.price, tick.volume
 
     def _times(self, uint64_t n):
@@ -1627,34 +1634,24 @@ cdef class MemoryMappedDataStore:
             self._store.close()
             raise
 
-    def write_tick(self, long long timestamp, long long symbol_id, double price, double volume):
+    def write_tick(self, timestamp, symbol_id, double price, double volume):
         """Append a tick; False when ``max_records`` are stored. Raises as `TickStore.append`."""
         cdef TickStore store = self._store
         cdef tick_t tick
-        if unlikely(
-            timestamp < 0
-            or <unsigned long long> symbol_id >= t.NO_SYMBOL
-            or not -INFINITY < price < INFINITY
-            or not 0.0 <= volume < INFINITY
-        ):
-            store._invalid(timestamp, symbol_id, price, volume)
+        make_tick(&tick, timestamp, symbol_id, price, volume)
         if unlikely(store._s.count >= self._most):
             store._check_open()
             return False
-        tick.timestamp_ns = <uint64_t> timestamp
-        tick.symbol_id = <uint32_t> symbol_id
-        tick.pad = 0
-        tick.price = price
-        tick.volume = volume
         if unlikely(store_append(store._s, &tick) != t.RESULT_OK):
             store._append_slowly(&tick)
         return True
 
-    def read_tick(self, long long index):
+    def read_tick(self, index):
         """Return tick `index` as ``(timestamp, symbol_id, price, volume)``, or None where there is none."""
-        if index < 0 or <uint64_t> index >= self._store._count():
+        cdef int64_t i = as_int64(index)
+        if i < 0 or <uint64_t> i >= self._store._count():
             return None
-        return self._store.read_tick(index)
+        return self._store.read_tick(i)
 
     @property
     def record_count(self):

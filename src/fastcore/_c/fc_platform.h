@@ -12,11 +12,13 @@
 #include <malloc.h>
 #define FC_LIKELY(x) (x)
 #define FC_UNLIKELY(x) (x)
+#define FC_ALWAYS_INLINE static __forceinline
 #define FC_PREFETCH(p) ((void)(p))
 #define FC_PREFETCH_WRITE(p) ((void)(p))
 #else
 #define FC_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FC_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define FC_ALWAYS_INLINE static inline __attribute__((always_inline))
 #define FC_PREFETCH(p) __builtin_prefetch((p), 0, 3)
 #define FC_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #endif

@@ -47,7 +47,7 @@ static inline ptrdiff_t fc_quotes_base(const fc_quotes_t *b) { return fc_quotes_
 /* Columns as parameters: one that the caller gives as a literal NULL is compiled out. Locals, because an unaligned vector
    store may alias the struct in the eyes of the compiler. Rows are not tested one by one: a price that is not finite
    leaves bits in x - x, and only then does the scalar twin look for the row. */
-FC_TARGET_AVX2 static inline __attribute__((always_inline)) ptrdiff_t fc_quotes_rows(
+FC_ALWAYS_INLINE FC_TARGET_AVX2 ptrdiff_t fc_quotes_rows(
     const fc_quotes_t *b, const double *time_left, const double *half1, const double *skew0, const double *skew1,
     const double *offset, const double *limits, int halved) {
     const __m256d infinite = _mm256_set1_pd((double)INFINITY), sign = _mm256_set1_pd(-0.0), zero = _mm256_setzero_pd();
