@@ -21,6 +21,12 @@ static inline int fc_cpu_has_sse42(void) {
     fc_cpuid(1, 0, r);
     return (int)(r[2] >> 20 & 1);
 }
+/* One step of CRC32C, where fc_cpu_has_sse42. In assembler, because a function that needs SSE4.2 cannot be inlined where
+   SSE4.2 is not the baseline. */
+static inline uint64_t fc_cpu_crc32c(uint64_t crc, uint64_t word) {
+    __asm__("crc32q %1, %0" : "+r"(crc) : "r"(word));
+    return crc;
+}
 static inline int fc_cpu_has_avx2(void) {
     uint32_t r[4], lo, hi;
     fc_cpuid(1, 0, r);

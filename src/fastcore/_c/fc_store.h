@@ -179,14 +179,13 @@ static inline int fc_store_append_tick(fc_store_t *s, const fc_tick_t *tick) {
     if (FC_UNLIKELY(!place)) return fc_store_refusal(s);
 #ifdef FC_X86
     if (FC_LIKELY(s->crc_instruction)) {
-        /* From registers: reading back eight bytes that were stored as twice four waits until the stores are done. In assembler,
-           because a function that needs SSE4.2 cannot be inlined where it is not the baseline. */
+        /* From registers: reading back eight bytes that were stored as twice four waits until the stores are done. */
         uint64_t crc = s->crc, word[4] = {tick->timestamp_ns, tick->symbol_id, 0, 0};
         memcpy(&word[2], &tick->price, 8);
         memcpy(&word[3], &tick->volume, 8);
         for (int i = 0; i < 4; i++) {
             memcpy((unsigned char *)place + 8 * i, &word[i], 8);
-            __asm__("crc32q %1, %0" : "+r"(crc) : "r"(word[i]));
+            crc = fc_cpu_crc32c(crc, word[i]);
         }
         fc_store_publish(s, sizeof *tick, (uint32_t)crc);
         return FC_OK;
