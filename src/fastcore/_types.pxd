@@ -98,7 +98,7 @@ cdef extern from "fc_platform.h" nogil:
     bint likely "FC_LIKELY"(bint)
     bint unlikely "FC_UNLIKELY"(bint)
     void prefetch "FC_PREFETCH"(const void*)
-    void prefetch_write "FC_PREFETCH_WRITE"(const void*)
+    void prefetch_write "fc_prefetch_write"(const void*)
     void fc_assert(bint)
     void* fc_alloc(size_t count, size_t size)
     void fc_free(void*)

@@ -16,6 +16,7 @@ from fastcore._types cimport (
     fetch_add,
     load_acquire,
     load_relaxed,
+    prefetch_write,
     store_relaxed,
     store_release,
     unlikely,
@@ -63,7 +64,6 @@ cdef extern from "fc_ring.h" nogil:
     const size_t RING_HEAD_BYTES "FC_RING_HEAD_BYTES"
     const uint64_t RING_AHEAD "FC_RING_AHEAD"
 
-    void ring_own "fc_ring_own"(const void* line)
 
     void record_put "fc_record_put"(void* slot, const void* record, size_t size)
     void record_get "fc_record_get"(void* record, const void* slot, size_t size)
@@ -96,7 +96,7 @@ cdef inline void* ring_try_claim(ring_t* r) noexcept nogil:
     # The consumer's core still holds the free slots. Without asking early the stores of each record wait for its line, and
     # only as many records are under way as the store buffer holds. Never the line of a record that is not consumed.
     if head - r.seen + RING_AHEAD <= r.mask:
-        ring_own(ring_slot(r, head + RING_AHEAD))
+        prefetch_write(ring_slot(r, head + RING_AHEAD))
     return ring_slot(r, head)
 
 

@@ -357,7 +357,7 @@ FC_TARGET_AVX2 static inline void fc_correlation_blocks_avx2(const fc_correlatio
             for (size_t k = 0; k < 4; k++)
                 r[k] = fc_correlation_block_avx2(rows + k * (i + 4) + j, scale[k], centre[k], scales + j, centres + j);
             /* The columns reach into lines that the next rows need; no hardware prefetcher sees that. */
-            for (size_t k = 0; k < 4; k++) FC_PREFETCH_WRITE(high + k * n + 8);
+            for (size_t k = 0; k < 4; k++) fc_prefetch_write(high + k * n + 8);
             fc_correlation_transpose_avx2(r, t);
             for (size_t k = 0; k < 4; k++) {
                 _mm256_storeu_pd(low + k * n, r[k]);

@@ -14,14 +14,26 @@
 #define FC_UNLIKELY(x) (x)
 #define FC_ALWAYS_INLINE static __forceinline
 #define FC_PREFETCH(p) ((void)(p))
-#define FC_PREFETCH_WRITE(p) ((void)(p))
 #else
 #define FC_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FC_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define FC_ALWAYS_INLINE static inline __attribute__((always_inline))
 #define FC_PREFETCH(p) __builtin_prefetch((p), 0, 3)
-#define FC_PREFETCH_WRITE(p) __builtin_prefetch((p), 1, 3)
 #endif
+
+/* Fetch the line at `p`, to be written. The instruction by name: for plain x86-64 compilers turn a prefetch for writing
+   into one for reading, after which the line has to be asked for again. Older processors take it as a no-op. */
+static inline void fc_prefetch_write(const void *p) {
+#if defined(_MSC_VER) && defined(_M_X64)
+    _m_prefetchw(p);
+#elif defined(__x86_64__) && !defined(_MSC_VER)
+    __asm__ __volatile__("prefetchw %0" : : "m"(*(const unsigned char *)p));
+#elif !defined(_MSC_VER)
+    __builtin_prefetch(p, 1, 3);
+#else
+    (void)p;
+#endif
+}
 
 #define FC_CACHE_LINE 64
 

@@ -82,18 +82,6 @@ static_assert(offsetof(fc_ring_t, tail) == 256, "layout");
 static_assert(offsetof(fc_ring_t, creator) == 384, "layout");
 static_assert(sizeof(fc_cursor_t) == 128, "layout");
 
-/* Fetch the line at `p`, to be written. The instruction by name: for plain x86-64 compilers turn a prefetch for writing
-   into one for reading, after which the line has to be asked for again. Older processors take it as a no-op. */
-static inline void fc_ring_own(const void *p) {
-#if defined(_MSC_VER) && defined(_M_X64)
-    _m_prefetchw(p);
-#elif !defined(_MSC_VER) && (defined(__x86_64__) || defined(__i386__))
-    __asm__ __volatile__("prefetchw %0" : : "m"(*(const unsigned char *)p));
-#else
-    FC_PREFETCH_WRITE(p);
-#endif
-}
-
 #if defined(__SANITIZE_THREAD__)
 #define FC_RING_TSAN 1
 #elif defined(__has_feature)

@@ -233,7 +233,7 @@ FC_ROLLING_AVX2 void fc_rolling_prefixes(int op, int fused, const fc_rolling_lan
     for (; t + 2 <= window; t += 2) {
         __m256d x0, x1;
         FC_PREFETCH(now->x0 + ahead + 4 * t);
-        FC_PREFETCH_WRITE(now->o0 + ahead + 4 * t);
+        fc_prefetch_write(now->o0 + ahead + 4 * t);
         fc_rolling_load2(now, window - 1 + t, &x0, &x1);
         if (fused) fc_rolling_suffix2(next, &b, window - 1 - t, work_next);
         x0 = fc_rolling_prefix(op, &a, x0, work + 8 * t, c);
