@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import queue
 import statistics
 import subprocess
@@ -32,6 +33,7 @@ from .harness import Bench, calls, main
 
 CAPACITY = 4096
 RECORD = bytes(64)
+_CORES = os.sched_getaffinity(0) if sys.platform == "linux" else set[int]()
 
 
 def _add(bench: Bench, name: str, impl: str, items: int, times: list[float], max_error: float | None = None) -> None:
@@ -339,16 +341,31 @@ def _floats(bench: Bench) -> None:
             _add(bench, f"LockFreeRingBuffer.{call} from Python", impl, n, times[f"{call} {impl}"])
 
 
+def _stay(core: int | None) -> None:
+    """Keep the calling thread on one core of the process, or (None) let it move again; nothing where the system has no such call."""
+    if sys.platform == "linux":
+        allowed = sorted(_CORES)
+        os.sched_setaffinity(0, allowed if core is None else [allowed[core % len(allowed)]])
+
+
+def _echo(there: RingBuffer, back: RingBuffer, count: int) -> None:
+    _stay(1)
+    _bench.ring_echo(there, back, count)
+
+
 def _round_trip(bench: Bench) -> None:
+    # Two spinning Python threads that the scheduler leaves on one core would measure its time slices: 11 us a trip.
     count = 2_000 if bench.quick else 50_000
     best: dict[str, list[np.ndarray[Any, Any]]] = {"fastcore": [], "c": []}
     for _ in range(3):
         there, back = RingBuffer(64), RingBuffer(64)
         out = np.zeros(count, np.int64)
-        echo = threading.Thread(target=_bench.ring_echo, args=(there, back, count))
+        echo = threading.Thread(target=_echo, args=(there, back, count))
+        _stay(0)
         echo.start()
         _bench.ring_trip(there, back, out)
         echo.join()
+        _stay(None)
         best["fastcore"].append(out)
         floor = np.zeros(count, np.int64)
         if _bench.ring_trip_c(floor):
