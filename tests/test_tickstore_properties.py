@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -123,6 +123,8 @@ def opened(module, path, mode, salvage):
 
 @pytest.mark.parametrize("module", [tickstore, twin], ids=["compiled", "reference"])
 @given(edits=edits, cut=st.one_of(st.none(), st.integers(0, END + 1000)), salvage=st.booleans(), synced=st.booleans())
+@example(edits=[(4096, b"\0")], cut=153_472, salvage=False, synced=False)  # a smaller count, cut behind the last record
+@example(edits=[(4096, b"\0")], cut=151_552, salvage=False, synced=False)  # the same, cut before it
 @settings(max_examples=150)
 def test_tickstore_damage_never_invents_a_record(folder, image, module, edits, cut, salvage, synced):
     rows, clean, unsynced = image

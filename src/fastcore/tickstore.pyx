@@ -576,6 +576,13 @@ class _TimeIndex:
         return first, last
 
 
+def _visible(report, records, record_size):
+    """The report as it is for a reader, who sees published records only."""
+    return report._replace(
+        records=records, valid_bytes=records * record_size, dropped_records=report.records + report.dropped_records - records
+    )
+
+
 cdef int refuse_tick(int64_t timestamp_ns, int64_t symbol_id, double price, double volume) except -1:
     # Name the rule that a tick breaks.
     if timestamp_ns < 0:
@@ -780,9 +787,6 @@ cdef class TickStore:
             raise CorruptDataError(f"a store has at least {_BASE} bytes: path={self._path}, bytes={size}")
         segment_bytes = s.table_bytes + s.data_bytes
         segments = max(1, -(-(size - _BASE) // segment_bytes))
-        if writable and size < _BASE + segments * segment_bytes:
-            # Cut inside a segment: what is missing comes back as zeros, which the commit words do not vouch for.
-            pass
         most = max(_RESERVE_BYTES, 4 * segments * s.data_bytes) // s.data_bytes if CAN_GROW else 1
         most = max(most, segments + 1) if CAN_GROW else 1
         if not CAN_GROW and segments > 1:
@@ -892,6 +896,7 @@ cdef class TickStore:
         if report.reason:
             if self._mode == "r":
                 self._frozen = scan.valid
+                report = _visible(report, min(scan.valid, fc_store_published(s)), s.record_size)
             else:
                 report = self._repair(scan, report)
             self._recovery = report
@@ -939,6 +944,10 @@ cdef class TickStore:
         # Point the writer behind the last valid record.
         cdef whole_t* s = <whole_t*> self._s
         cdef uint64_t page, all_ = s.segments * s.data_bytes
+        # A file may be cut behind its last record: what is missing comes back as zeros, or writing there were SIGBUS.
+        cdef int error = fc_allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
+        if error:
+            raise OSError(error, os.strerror(error), self._path)
         checkpoint = fc_store_last_checkpoint(s)
         s.syncs = checkpoint.number
         s.synced = min(checkpoint.count, scan.valid)

@@ -413,9 +413,16 @@ class TickStore:
             self._recovery = report
             if self._mode == "r":
                 self._frozen = valid
+                visible = min(valid, self._get(CONTROL))  # a reader sees published records only
+                self._recovery = report._replace(
+                    records=visible,
+                    valid_bytes=visible * self._size,
+                    dropped_records=report.records + report.dropped_records - visible,
+                )
             else:
                 self._recovery = self._repair(valid, word, report)
         if self._mode != "r":
+            _allocate(self._fd, 0, BASE + self._segments * self._segment_bytes)  # it may be cut behind its last record
             self._count = valid
             self._put(CONTROL, valid)
             in_block = valid % self._block
@@ -592,7 +599,8 @@ class TickStore:
         count: int = self._get(CONTROL)
         if self._frozen is not None:
             return min(count, self._frozen)
-        if BASE + -(-count // self._segment) * self._segment_bytes > os.fstat(self._fd).st_size:
+        segments = -(-(os.fstat(self._fd).st_size - BASE) // self._segment_bytes)  # opening has vouched for what is in them
+        if count > segments * self._segment:
             raise CorruptDataError(f"the published count must lie inside the file: path={self._path}, count={count}")
         return count
 
