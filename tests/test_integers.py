@@ -45,7 +45,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 def test_a_fraction_is_refused(parts, call):
-    with pytest.raises(TypeError, match=r"'float' object cannot be interpreted as an integer: value=0\.5"):
+    with pytest.raises(TypeError, match=r"'float' object cannot be interpreted as an integer"):
         CALLS[call](parts, 0.5)
 
 

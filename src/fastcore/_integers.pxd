@@ -4,39 +4,32 @@ from libc.stdint cimport int8_t, int64_t, uint64_t
 
 
 cdef extern from "Python.h":
-    long long PyLong_AsLongLong(object) noexcept
+    long long PyLong_AsLongLongAndOverflow(object, int*) noexcept
     unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
-    bint PyIndex_Check(object)
     object PyNumber_Index(object)
-    bint PyErr_ExceptionMatches(object)
     void PyErr_Clear()
     void* PyErr_Occurred()
 
 
 cdef inline int refuse_integer(object value, str bounds) except -1:
-    # An error is set: the same again, with the rule and the value.
-    cdef bint large = PyErr_ExceptionMatches(OverflowError)
-    PyErr_Clear()
-    if large:
-        raise OverflowError(f"a whole number must be in {bounds}: value={value}")
-    raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer: value={value!r}")
+    raise OverflowError(f"a whole number must be in {bounds}: value={value}")
 
 
 cdef inline int64_t as_int64(object value) except? -1:
     """An int or NumPy integer as int64; TypeError for anything else, OverflowError beyond 64 bits."""
-    cdef int64_t result = PyLong_AsLongLong(value)
-    if result == -1 and PyErr_Occurred() != NULL:
+    cdef int overflow = 0
+    cdef int64_t result = PyLong_AsLongLongAndOverflow(value, &overflow)
+    if overflow:
         refuse_integer(value, "-2**63..2**63-1")
-    return result
+    return result  # a TypeError of the conversion is set and goes on to the caller
 
 
 cdef inline uint64_t as_uint64(object value) except? 0xFFFFFFFFFFFFFFFF:
     """An int or NumPy integer as uint64; TypeError for anything else, OverflowError beyond 64 bits or below 0."""
-    cdef uint64_t result
-    if not PyIndex_Check(value):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer: value={value!r}")
-    result = PyLong_AsUnsignedLongLong(PyNumber_Index(value))
+    cdef object number = PyNumber_Index(value)
+    cdef uint64_t result = PyLong_AsUnsignedLongLong(number)
     if result == <uint64_t> -1 and PyErr_Occurred() != NULL:
+        PyErr_Clear()
         refuse_integer(value, "0..2**64-1")
     return result
 
