@@ -12,7 +12,7 @@ def trade(quoter, random, store=None, steps=200, sigma=2.0, k=1.5, arrivals=140.
     """Trade one path; return the profit and the inventory at the end."""
     mid, inventory, cash, dt = 100.0, 0, 0.0, 1.0 / steps
     for step in range(steps):
-        quoter.quote(mid, inventory, 1.0 - step * dt)  # 30 ns; the results are attributes
+        quoter.quote(mid, inventory, 1.0 - step * dt)  # the results are attributes
         bid, ask = quoter.bid, quoter.ask
         if random.random() < arrivals * np.exp(-k * (mid - bid)) * dt:
             inventory, cash = inventory + 1, cash - bid

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NoReturn, TypeVar
@@ -307,14 +308,14 @@ class _Producing:
         self._claimed = 0
 
 
-class _Consuming:
+class _Consuming(ABC):
     """The consumer's calls; `_at` finds the memory and the cursor or says why not."""
 
     _peeked = 0
     _wait = "yield"
 
-    def _at(self) -> tuple[_Memory, _Cursor]:
-        raise NotImplementedError
+    @abstractmethod
+    def _at(self) -> tuple[_Memory, _Cursor]: ...
 
     def _drained(self, memory: _Memory, cursor: _Cursor) -> None:
         if memory.closed and cursor.position == memory.head:
