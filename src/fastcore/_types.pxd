@@ -58,6 +58,11 @@ cdef extern from "fc_records.h" nogil:
         KIND_SYSTEM "FC_KIND_SYSTEM"
         KIND_LISTING "FC_KIND_LISTING"
         KIND_CROSS "FC_KIND_CROSS"
+        KIND_BREAK "FC_KIND_BREAK"
+        KIND_IMBALANCE "FC_KIND_IMBALANCE"
+        KIND_NOTICE "FC_KIND_NOTICE"
+        KIND_GAP "FC_KIND_GAP"
+        KIND_BAR "FC_KIND_BAR"
         KIND_COUNT "FC_KIND_COUNT"
 
     cdef enum:
@@ -92,6 +97,8 @@ cdef extern from "fc_records.h" nogil:
         RESULT_LIMIT_COLLAR "FC_LIMIT_COLLAR"
         RESULT_NO_REFERENCE "FC_NO_REFERENCE"
         RESULT_STORE_FAILED "FC_STORE_FAILED"
+        RESULT_GAP "FC_GAP"
+        RESULT_CHECKSUM "FC_CHECKSUM"
 
 
 cdef extern from "fc_platform.h" nogil:

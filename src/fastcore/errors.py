@@ -51,6 +51,10 @@ class BookError(FastcoreError):
     """An order book operation refers to an unknown or duplicate order."""
 
 
+class SequenceGapError(FastcoreError):
+    """Messages of a feed are missing: what was built from it is stale until the next snapshot."""
+
+
 class RiskError(FastcoreError):
     """A pre-trade limit refused an order."""
 
@@ -80,6 +84,8 @@ RESULTS: dict[int, tuple[str, type[Exception]]] = {
     21: ("price collar", RiskError),
     22: ("no reference price", RiskError),
     23: ("store failed", StoreError),
+    24: ("sequence gap", SequenceGapError),
+    25: ("checksum", CorruptDataError),
 }
 
 

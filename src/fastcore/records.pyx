@@ -84,6 +84,11 @@ KINDS = {
     "system": t.KIND_SYSTEM,
     "listing": t.KIND_LISTING,
     "cross": t.KIND_CROSS,
+    "break": t.KIND_BREAK,
+    "imbalance": t.KIND_IMBALANCE,
+    "notice": t.KIND_NOTICE,
+    "gap": t.KIND_GAP,
+    "bar": t.KIND_BAR,
 }
 FLAGS = {
     "continued": t.FLAG_CONTINUED,

@@ -1,7 +1,8 @@
 /* The event and the tick: layouts, kinds, sides, flags, sentinels, result codes.
 
    offset  size  field (event, one cache line)
-   0       8     seq        publication number: the commit word, written last with release order
+   0       8     seq        publication number: the commit word, written last with release order; before publication
+                            the number that the venue gave (packet sequence, update id), 0 where it gives none
    8       8     exch_ns    exchange time, ns since the UNIX epoch
    16      8     local_ns   receive time, ns since the UNIX epoch; 0 where there is none
    24      4     symbol_id
@@ -95,7 +96,12 @@ enum fc_kind {
     FC_KIND_SYSTEM = 18,  /* payload[0]: session event code */
     FC_KIND_LISTING = 19, /* payload[0]: eight bytes of symbol, payload[1]: round lot */
     FC_KIND_CROSS = 20,   /* price, size, payload[2]: cross type, match_id */
-    FC_KIND_COUNT = 21
+    FC_KIND_BREAK = 21,   /* match_id: a trade that is undone */
+    FC_KIND_IMBALANCE = 22, /* of an auction: see itch.pyx; continued */
+    FC_KIND_NOTICE = 23,  /* payload[0]: letter of an administrative message, the rest by letter: see itch.pyx; may be continued */
+    FC_KIND_GAP = 24,     /* payload[0]: first missing sequence number, payload[1]: how many, or -1 where the feed cannot say */
+    FC_KIND_BAR = 25,     /* open, high, low, close; continued by a second one: volume, count of trades or -1, interval_ns, 0 */
+    FC_KIND_COUNT = 26
 };
 
 enum fc_flag {
@@ -131,7 +137,9 @@ enum fc_result {
     FC_LIMIT_POSITION = 20,
     FC_LIMIT_COLLAR = 21,
     FC_NO_REFERENCE = 22,
-    FC_STORE_FAILED = 23
+    FC_STORE_FAILED = 23,
+    FC_GAP = 24,         /* sequence numbers are missing: the book needs a snapshot */
+    FC_CHECKSUM = 25     /* a checksum of the venue does not agree */
 };
 
 #endif

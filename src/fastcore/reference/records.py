@@ -15,7 +15,7 @@ KINDS = {
     name: number
     for number, name in enumerate(
         "none quote trade add execute cancel delete replace level clear status timer order ack fill reject pull pulled "
-        "system listing cross".split()
+        "system listing cross break imbalance notice gap bar".split()
     )
 }
 FLAGS = {name: 1 << bit for bit, name in enumerate("continued hidden not_printable snapshot own".split())}

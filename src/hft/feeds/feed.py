@@ -1,0 +1,119 @@
+"""What every feed is: an iterator of event arrays that knows its instruments, its counts and its errors.
+
+A feed module has one subclass of `Feed`; ``hft.feeds.open_feed`` chooses it. Python runs once for each array of events,
+never for each event.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Events", "Feed", "Instrument", "Progress"]
+
+Events = npt.NDArray[np.void]
+Progress = Callable[[int, int], None]  # bytes (or rows) done, and in all
+
+
+class Instrument(NamedTuple):
+    """What the integers of an event mean for one symbol.
+
+    Attributes
+    ----------
+    symbol : str
+    tick_size : float
+        Price of one tick in the quote currency: the smallest step that the feed can express.
+    lot_size : float
+        Units of the instrument in one lot.
+    """
+
+    symbol: str
+    tick_size: float
+    lot_size: float
+
+
+class Feed(Iterator[Events]):
+    """One source of market data as arrays of events (``fastcore.records.EVENT_DTYPE``).
+
+    Parameters
+    ----------
+    path : path
+        What is read.
+
+    Attributes
+    ----------
+    format : str
+        Name under which ``open_feed`` knows the format.
+    book : {"orders", "levels", "quotes", "none"}
+        What the events build: a book by order, a book by level, the best prices alone, or none (prints and bars).
+    path : Path
+    instruments : dict of int to Instrument
+        By `symbol_id`; an entry is there before the first event of its symbol is yielded.
+    messages : dict of str to int
+        Well-formed messages by type so far.
+    errors : dict of str to int
+        What was malformed and skipped, by rule.
+    error_log : list of (int, str)
+        The first 64 of them: offset (bytes, or row) in the uncompressed source, and what was wrong.
+    gaps : int
+        Sequence gaps so far; each is an event of kind ``gap`` too.
+
+    Notes
+    -----
+    Arrays are yielded in the order of the source. The last event of an array never has the flag ``continued``: a message
+    is never split between two arrays.
+
+    **Thread safety**: one thread at a time.
+    """
+
+    format: ClassVar[str]
+    book: Literal["orders", "levels", "quotes", "none"] = "none"
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.instruments: dict[int, Instrument] = {}
+        self.messages: dict[str, int] = {}
+        self.errors: dict[str, int] = {}
+        self.error_log: list[tuple[int, str]] = []
+        self.gaps = 0
+        self._source: Iterator[Events] | None = None
+
+    def _arrays(self) -> Iterator[Events]:
+        """Yield the arrays; the one method that a subclass must have."""
+        raise NotImplementedError
+
+    def __next__(self) -> Events:
+        if self._source is None:
+            self._source = self._arrays()
+        return next(self._source)
+
+    def close(self) -> None:
+        """Release the file; the feed ends."""
+        source, self._source = self._source, iter(())
+        if source is not None and hasattr(source, "close"):
+            source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @classmethod
+    def recognise(cls, head: bytes, path: Path) -> bool:
+        """Say whether a file is of this format.
+
+        Parameters
+        ----------
+        head : bytes
+            Its first bytes, up to 64 KiB, uncompressed where it is gzip or Zstandard.
+        path : Path
+            Its name, for formats without a magic number; of a ZIP archive or a directory the contents may be looked at.
+        """
+        raise NotImplementedError
