@@ -40,6 +40,7 @@ cdef enum:
     RUN_STORE       # the store refused a tick
     RUN_STOPPED     # the loss limit: own orders are out, nothing more is done
     RUN_SYMBOL      # a symbol id beyond ENGINE_LOCATES
+    RUN_ACCOUNT     # a fill does not fit into the accounts
 
 cdef enum:
     ENGINE_LOCATES = 65536
@@ -73,6 +74,7 @@ ctypedef struct engine_t:
     bint dirty              # the quotes must be thought over
     bint inside             # the event before said that this one carries more of its message
     bint stopped
+    bint overflowed         # a fill did not fit into the accounts
     # Parts of the chosen symbol
     venue_t* venue
     position_t* position

@@ -32,7 +32,7 @@ from libc.string cimport memcpy, memset
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._types cimport (
-    BUY, FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_EXECUTE, KIND_FILL, KIND_IMBALANCE, KIND_LISTING,
+    BUY, FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_IMBALANCE, KIND_LISTING,
     KIND_NOTICE, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t,
     fc_alloc, fc_free, floor_div, key8, likely, tick_t, unlikely,
 )
@@ -98,10 +98,11 @@ cdef void engine_settle(engine_t* g, int64_t mark) noexcept nogil:
     for i in range(mark, g.venue.report_count):
         r = &g.venue.reports[i]
         if r.kind == KIND_FILL:
-            position_fill_fee(
+            if unlikely(position_fill_fee(
                 g.position, r.side, r.price, r.size,
                 r.size * (g.taker_fee if r.match_id == VENUE_TOOK else g.maker_fee),
-            )
+            ) != RESULT_OK):
+                g.overflowed = True
             g.fills += 1
             g.dirty = g.working[0].retry = g.working[1].retry = True
     # One own order a side: when none rests, it is gone.
@@ -163,7 +164,7 @@ cdef inline void engine_think(engine_t* g) noexcept nogil:
     cdef int64_t bid = NO_PRICE, ask = NO_PRICE, profit
     cdef quote_t quote
     g.dirty = False
-    if likely(g.trading and g.session and best_bid != NO_PRICE and best_ask != NO_PRICE and best_bid < best_ask):
+    if likely(g.trading and g.session and not g.book.stale and best_bid != NO_PRICE and best_ask != NO_PRICE and best_bid < best_ask):
         if g.max_loss >= 0:
             profit = engine_profit(g)
             if unlikely(profit != NO_PRICE and profit < -g.max_loss):
@@ -214,6 +215,8 @@ cdef inline int engine_chosen(engine_t* g, const event_t* e, const book_change_t
                 then = clock_ticks()
                 histogram_record(g.stages[STAGE_STORE], clock_ticks_to_ns(then - now[0]))
                 now[0] = then
+    if unlikely(c.kind == KIND_GAP):
+        g.dirty = True  # what the book shows is stale: nothing is quoted on it
     if c.top_changed:
         g.dirty = True
         best_bid = book_best_bid(g.book)
@@ -225,7 +228,7 @@ cdef inline int engine_chosen(engine_t* g, const event_t* e, const book_change_t
                 ewma_update(g.volatility, <double> (best_bid + best_ask) / (2.0 * g.ticks_per_price), e.exch_ns)
                 if g.volatility.count != count:
                     quoter_set_volatility(g.quoter, ewma_volatility(g.volatility))
-    if g.dirty and g.quoter != NULL:
+    if g.dirty and g.quoter != NULL and likely(not e.flags & FLAG_CONTINUED):
         g.risk_ticks = 0
         count = g.venue_ticks
         engine_think(g)
@@ -239,7 +242,9 @@ cdef inline int engine_chosen(engine_t* g, const event_t* e, const book_change_t
             now[0] = then
     if unlikely(e.exch_ns >= g.curve_next_ns):
         engine_mark(g, e.exch_ns)
-    return RUN_STOPPED if unlikely(g.stopped) else RUN_DONE
+    if unlikely(g.stopped or g.overflowed):
+        return RUN_ACCOUNT if g.overflowed else RUN_STOPPED
+    return RUN_DONE
 
 
 cdef void engine_mark(engine_t* g, int64_t exch_ns) noexcept nogil:
@@ -261,6 +266,7 @@ cdef book_t* engine_open_book(engine_t* g, uint32_t locate) noexcept nogil:
     if b == NULL or book_init(b, g.orders, locate, 64) != RESULT_OK:
         fc_free(b)
         return NULL
+    b.by_level = g.venue.by_level
     g.books[locate] = b
     return b
 
@@ -492,6 +498,8 @@ cdef class Engine:
         One point of `curve` per interval of exchange time.
     skip_malformed : bool, default False
         Count malformed messages and go on, instead of raising.
+    by_level : bool, default False
+        The feed gives levels or best prices, not orders: books by level, and places in queues that are estimates.
     orders : int, default 65536
         Recorded orders that have room from the start; the table grows.
     reports : int, default 65536
@@ -522,8 +530,8 @@ cdef class Engine:
     def __cinit__(
         self, str symbol not None, *, symbol_id=None, Quoter quoter=None, EwmaVolatility volatility=None, RiskLimits limits=None, order_lots=100,
         double time_left=1.0, TickStore store=None, double ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0,
-        taker_fee_ticks=0, midnight_ns=0, sample_every=256, curve_interval_ns=1_000_000_000, skip_malformed=False, orders=65536,
-        reports=65536,
+        taker_fee_ticks=0, midnight_ns=0, sample_every=256, curve_interval_ns=1_000_000_000, skip_malformed=False,
+        bint by_level=False, orders=65536, reports=65536,
     ):
         cdef engine_t* g = &self._g
         cdef int i
@@ -547,7 +555,7 @@ cdef class Engine:
         self.symbol = symbol
         self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
         self.orders = OrderTable(orders)
-        self.venue = Venue(1)
+        self.venue = Venue(1, by_level=by_level)
         self.position = Position()
         self.quoter = quoter
         self.volatility = volatility
@@ -646,6 +654,8 @@ cdef class Engine:
             its length prefix in the stream.
         StoreError
             If the store could not take a tick.
+        OverflowError
+            If a fill does not fit into the accounts, which count ticks * lots in 64 bits.
         MemoryError
             If a table could not grow.
         """
@@ -688,7 +698,7 @@ cdef class Engine:
         ------
         ValueError
             If a symbol id is above 65,535; the events before its batch have been worked on.
-        StoreError, MemoryError
+        StoreError, OverflowError, MemoryError
             As for `feed`.
         """
         cdef engine_t* g = &self._g
@@ -726,6 +736,11 @@ cdef class Engine:
             raise MemoryError(f"no memory for a book: symbols={self.symbols} orders={len(self.orders)}")
         if status == RUN_STORE:
             raise StoreError(f"the store must accept every tick: ticks={g.store.count} errno={g.store.error}")
+        if status == RUN_ACCOUNT:
+            raise OverflowError(
+                "position, cash and turnover in ticks * lots must fit into 64 bits, read the feed in coarser units: "
+                f"fills={g.fills} position_lots={g.position.position_lots} turnover={g.position.turnover}"
+            )
         return 0
 
     def reports(self):
