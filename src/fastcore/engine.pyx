@@ -327,6 +327,7 @@ cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
         if g.book_errors == 0:
             g.first_error_seq = e.seq
         g.book_errors += 1
+        g.dirty |= b == g.book and g.change.top_changed  # of the events of its message before it
     elif b == g.book:
         status = engine_chosen(g, e, &g.change, &now)
     if g.timing:
