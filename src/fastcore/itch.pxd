@@ -72,7 +72,6 @@ ctypedef struct itch_decoder_t:
     uint64_t position           # bytes of the stream that were consumed before this message or batch
     uint32_t* symbol_ids        # by locate; NULL: the symbol id is the locate
     uint64_t* symbols           # by locate: the eight bytes of the symbol, from its listing; 0 not listed
-    itch_listing_t* listings    # by locate: the rest of its listing
     itch_layout_t layouts[256]  # by type
     int8_t sides[256]           # letter -> side
     uint64_t counts[256]        # well-formed messages by type
@@ -81,6 +80,7 @@ ctypedef struct itch_decoder_t:
     uint64_t total_errors
     itch_error_t log[ITCH_ERROR_LOG]    # the first errors
     itch_error_t last           # the latest error
+    itch_listing_t* listings    # by locate: the rest of its listing
     bint strict                 # a batch stops at the first malformed message
 
 ctypedef struct itch_encoder_t:

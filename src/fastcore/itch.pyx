@@ -373,9 +373,9 @@ cdef int itch_decode_rare(
     return events
 
 
-cdef void keep_wire(const itch_decoder_t* d, const uint8_t* message, itch_wire_t* wire, int events) noexcept nogil:
+cdef void keep_wire(const itch_decoder_t* d, const uint8_t* message, itch_wire_t* wire, ptrdiff_t events) noexcept nogil:
     cdef const itch_layout_t* l = &d.layouts[message[0]]
-    cdef int i
+    cdef ptrdiff_t i
     wire.symbol = 0
     if l.symbol:
         memcpy(&wire.symbol, message + l.symbol, 8)
@@ -388,10 +388,9 @@ cdef void keep_wire(const itch_decoder_t* d, const uint8_t* message, itch_wire_t
         wire[i] = wire[0]
 
 
-cdef inline ptrdiff_t decode_loop(
-    itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, itch_wire_t* wire, size_t capacity, size_t* consumed
+cdef ptrdiff_t itch_decode_batch(
+    itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed
 ) noexcept nogil:
-    """Inline, so that the loop without `wire` does not ask for it."""
     cdef size_t at = 0
     cdef size_t events = 0
     cdef size_t size
@@ -401,29 +400,40 @@ cdef inline ptrdiff_t decode_loop(
         if length - at - 2 < size:
             break
         result = itch_decode_at(d, data + at + 2, size, at, &out[events], capacity - events)
-        if unlikely(result <= 0):
-            if result == 0 or d.strict:
-                break
-        else:
-            if wire != NULL:
-                keep_wire(d, data + at + 2, &wire[events], result)
+        if likely(result == 1):  # apart from the other cases: a constant in the common one
+            events += 1
+        elif result > 0:
             events += result
+        elif result == 0 or d.strict:
+            break
         at += 2 + size
     d.position += at
     consumed[0] = at
     return <ptrdiff_t> events
 
 
-cdef ptrdiff_t itch_decode_batch(
-    itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed
-) noexcept nogil:
-    return decode_loop(d, data, length, out, NULL, capacity, consumed)
-
-
 cdef ptrdiff_t itch_decode_wire(
     itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, itch_wire_t* wire, size_t capacity, size_t* consumed
 ) noexcept nogil:
-    return decode_loop(d, data, length, out, wire, capacity, consumed)
+    # Message by message through the other loop, which must not grow for this one.
+    cdef size_t at = 0
+    cdef size_t events = 0
+    cdef size_t size
+    cdef size_t used
+    cdef ptrdiff_t n
+    while events < capacity and length - at >= 2:
+        size = be16(data + at) + <size_t> 2
+        if length - at < size:
+            break
+        n = itch_decode_batch(d, data + at, size, &out[events], capacity - events, &used)
+        if used == 0:
+            break
+        if n:
+            keep_wire(d, data + at + 2, &wire[events], n)
+        events += n
+        at += size
+    consumed[0] = at
+    return <ptrdiff_t> events
 
 
 # ---- encoding ----
