@@ -49,12 +49,12 @@ from fastcore.exchange cimport (
     VENUE_TOOK, Venue, venue_apply, venue_cancel, venue_grow_reports, venue_index, venue_replace, venue_report, venue_submit,
 )
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.itch cimport ItchDecoder, itch_decode_batch
+from fastcore.itch cimport ITCH_MAX_EVENTS, ItchDecoder, itch_decode_batch
 from fastcore.portfolio cimport (
     Position, position_fill_fee, position_realised, position_unrealised,
 )
 from fastcore.ring cimport (
-    RingBuffer, ring_commit_batch, ring_release_batch, ring_try_claim_batch, ring_try_peek_batch,
+    RingBuffer, ring_commit_batch, ring_release_batch, ring_try_claim_batch, ring_try_peek_batch, ring_try_push_batch,
 )
 from fastcore.risk cimport RiskLimits, risk_gate
 from fastcore.tickstore cimport TickStore, store_append, store_grow, store_room
@@ -381,6 +381,7 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
     cdef size_t want, got = 0, used = 0, at = consumed[0]
     cdef ptrdiff_t n
     cdef event_t* slots
+    cdef event_t[ITCH_MAX_EVENTS] whole
     cdef uint64_t start = 0, failed
     cdef bint timed
     cdef int status = engine_drain(g)
@@ -393,10 +394,11 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
             start = clock_ticks()
         n = itch_decode_batch(g.decoder, data + at, length - at, slots, got, &used)
         if unlikely(n == 0 and used == 0 and got < ENGINE_BATCH and g.decoder.total_errors == failed):
-            # A message of several events needs more room, or the last one is not whole.
+            # A message of several events needs more slots than are in a row here (the ring may end), or the last is not whole.
             timed = False
-            slots = <event_t*> ring_try_claim_batch(g.ring, ENGINE_BATCH, &got)
-            n = itch_decode_batch(g.decoder, data + at, length - at, slots, got, &used)
+            n = itch_decode_batch(g.decoder, data + at, length - at, &whole[0], ITCH_MAX_EVENTS, &used)
+            ring_try_push_batch(g.ring, &whole[0], n)
+            got = 0
         if timed and n == 1:
             g.timed_decode = clock_ticks() - start
             g.timed_seq = g.ring.head + 1
@@ -404,7 +406,8 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
             g.until_sample = g.sample_every - 1
         elif not timed and g.sample_every > 0:
             g.until_sample = g.until_sample - n if g.until_sample > n else 0
-        ring_commit_batch(g.ring, n)
+        if likely(got):
+            ring_commit_batch(g.ring, n)
         at += used
         status = engine_drain(g)
         if unlikely(g.decoder.strict and g.decoder.total_errors != failed):
