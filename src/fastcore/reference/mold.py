@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,7 @@ class MoldDecoder:
         for i, offset in enumerate(bounds):
             if not 0 <= offset <= len(raw) or (i and offset < bounds[i - 1]):
                 raise ValueError(f"offsets must rise within data: index={i} offset={offset} length={len(raw)}")
-        for i, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
+        for i, (start, end) in enumerate(pairwise(bounds)):
             try:
                 self._walk(raw[start:end], room, take(i), gap(i))
             except _Full:

@@ -229,9 +229,7 @@ def pack_options(options: dict[str | int, int | str | bytes]) -> bytes:
 class OuchDecoder:
     """Decode the OUCH 5.0 messages of one direction of a connection."""
 
-    def __init__(
-        self, outbound: bool, symbols: SymbolMapper | None = None, midnight_ns: int = 0, strict: bool = False
-    ) -> None:
+    def __init__(self, outbound: bool, symbols: SymbolMapper | None = None, midnight_ns: int = 0, strict: bool = False) -> None:
         self.outbound = bool(outbound)
         self.midnight_ns = _check_midnight(midnight_ns)
         self.strict = bool(strict)
@@ -306,9 +304,7 @@ class OuchDecoder:
     ) -> int:
         """Decode the messages that SoupBinTCP packets carry; returns the events written."""
         if len(out) < len(rows) or len(details) < len(rows):
-            raise ValueError(
-                f"out and details must be as long as rows: rows={len(rows)} out={len(out)} details={len(details)}"
-            )
+            raise ValueError(f"out and details must be as long as rows: rows={len(rows)} out={len(out)} details={len(details)}")
         raw = bytes(memoryview(data).cast("B"))
         for i, (at, _, length, _) in enumerate(rows.tolist()):
             if at + length > len(raw):

@@ -12,12 +12,12 @@ import os
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from datetime import date as Date
-from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO, ClassVar, Literal, NamedTuple
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,9 @@ def _dpkt() -> ModuleType:
     try:
         import dpkt
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("captures are read by the library dpkt: pip install 'hft-fastcore[feeds]'", name="dpkt") from error
+        raise ModuleNotFoundError(
+            "captures are read by the library dpkt: pip install 'hft-fastcore[feeds]'", name="dpkt"
+        ) from error
     found: ModuleType = dpkt
     return found
 
@@ -116,7 +118,7 @@ def _open(path: Path, raw: BinaryIO) -> BinaryIO:
     magic = raw.read(4)
     raw.seek(0)
     if magic.startswith(_GZIP):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 18)  # type: ignore[arg-type]
+        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 18)
     if magic == _ZSTD:
         try:
             import zstandard
@@ -165,7 +167,7 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
     def network(link: int, frame: bytes) -> object:
         if link == _ETHERNET:
             return ethernet(frame).data
-        if link == _COOKED or link == _COOKED2:
+        if link in (_COOKED, _COOKED2):
             # The type of what follows, as behind two Ethernet addresses: so tags are taken off there too.
             body = frame[14:] if link == _COOKED else frame[:2] + frame[20:]
             return ethernet(bytes(12) + body).data
@@ -175,16 +177,21 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
             raise ValueError(f"the link type must be Ethernet, Linux cooked, loopback or raw IP: link={link}")
         return ip4(frame) if frame[:1] and frame[0] >> 4 == 4 else ip6(frame)
 
+    def fragment(ip: Any) -> bool:
+        if isinstance(ip, ip4):
+            return bool(ip.mf or ip.offset)
+        header = ip.extension_hdrs.get(44)
+        return header is not None and bool(header.frag_off or header.m_flag)
+
     for local_ns, record, link, frame in _frames(path, progress):
         # The usual frame: Ethernet, IPv4 of 20 bytes, UDP, no fragment.
-        if link == _ETHERNET and frame[12:15] == b"\x08\x00\x45" and frame[23:24] == b"\x11" and len(frame) >= 42:
-            if not (frame[20] & 0x3F or frame[21]):
-                end = 34 + int.from_bytes(frame[38:40], "big")
-                yield _Packet(
-                    local_ns, record, 17, (frame[26:30], int.from_bytes(frame[34:36], "big")),
-                    (frame[30:34], int.from_bytes(frame[36:38], "big")), frame[42:end], 0, 0, "",
-                )  # fmt: skip
-                continue
+        usual = link == _ETHERNET and frame[12:15] == b"\x08\x00\x45" and frame[23:24] == b"\x11" and len(frame) >= 42
+        if usual and not (frame[20] & 0x3F or frame[21]):
+            source = frame[26:30], int.from_bytes(frame[34:36], "big")
+            target = frame[30:34], int.from_bytes(frame[36:38], "big")
+            payload = frame[42 : 34 + int.from_bytes(frame[38:40], "big")]
+            yield _Packet(local_ns, record, 17, source, target, payload, 0, 0, "")
+            continue
         reason, protocol, number, flags, payload = "", 0, 0, 0, b""
         source = target = nothing
         try:
@@ -194,9 +201,7 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
         segment = getattr(ip, "data", None)
         if not isinstance(ip, (ip4, ip6)):
             reason = "not IP"
-        elif isinstance(ip, ip4) and (ip.mf or ip.offset):
-            reason = "fragment"
-        elif isinstance(ip, ip6) and (header := ip.extension_hdrs.get(44)) and (header.frag_off or header.m_flag):
+        elif fragment(ip):
             reason = "fragment"
         elif isinstance(segment, udp):
             protocol, payload = 17, bytes(segment.data)[: max(segment.ulen - 8, 0)]
@@ -219,7 +224,7 @@ def _name(address: tuple[bytes, int]) -> str:
 def _day_of(local_ns: int) -> Date:
     """The day in New York at a time."""
     # Four hours are the most that may be too few: in winter the day begins an hour later.
-    day = (datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(hours=-4, seconds=local_ns // 10**9)).date()
+    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=-4, seconds=local_ns // 10**9)).date()
     return day - timedelta(days=1) if day.year >= 2007 and midnight_ns(day) > local_ns else day
 
 
