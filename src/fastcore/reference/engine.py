@@ -25,6 +25,8 @@ __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
 CURVE_DTYPE = np.dtype([("exch_ns", np.int64), ("mid_ticks", np.int64), ("position_lots", np.int64), ("profit", np.int64)])
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
 
+# Kinds that touch no book of their own symbol.
+_RARE = {KINDS[name] for name in ("system", "listing", "status", "notice", "imbalance", "break", "bar")}
 _OK = 0
 _MASK = 2**64 - 1
 _BATCH = 4096
@@ -52,6 +54,7 @@ class Engine:
         self,
         symbol: str,
         *,
+        symbol_id: int | None = None,
         quoter: Quoter | None = None,
         volatility: EwmaVolatility | None = None,
         limits: RiskLimits | None = None,
@@ -69,7 +72,7 @@ class Engine:
         orders: int = 65536,
         reports: int = 65536,
     ) -> None:
-        if not 1 <= len(symbol) <= 8 or not symbol.isascii() or symbol != symbol.strip():
+        if symbol_id is None and (not 1 <= len(symbol) <= 8 or not symbol.isascii() or symbol != symbol.strip()):
             raise ValueError(f"symbol must be 1 to 8 ASCII characters without spaces around: symbol={symbol!r}")
         if not (math.isfinite(time_left) and time_left >= 0.0):
             raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
@@ -99,10 +102,15 @@ class Engine:
         self.mid_ticks: int | None = None
         self.stopped = False
         self._books: dict[int, OrderBook] = {}
-        self._symbol_key = int.from_bytes(symbol.ljust(8).encode("ascii"), "little", signed=True)
+        self._symbol_key = int.from_bytes(symbol.ljust(8).encode("ascii"), "little", signed=True) if symbol_id is None else None
         self._book: OrderBook | None = None
         self._symbol_id = -1
-        self._trading = False
+        self._trading = symbol_id is not None
+        self._inside = False  # the event before said that this one carries more of its message
+        self._given = 0
+        if symbol_id is not None:
+            self._symbol_id = self.venue.symbol_id = _check(symbol_id, "symbol_id", 0, 65535)
+            self._book = self._books[symbol_id] = OrderBook(orders=self.orders)
         self._session = True
         self._dirty = False
         self._working = {BUY: _Working(), SELL: _Working()}
@@ -134,7 +142,7 @@ class Engine:
 
     @property
     def messages(self) -> int:
-        return sum(self.decoder.counts.values())
+        return sum(self.decoder.counts.values()) + self._given
 
     @property
     def profit(self) -> int | None:
@@ -155,22 +163,38 @@ class Engine:
             except CorruptDataError as error:
                 failure, count, used = error, error.events, 0  # type: ignore[attr-defined]
             at += used
-            for event in out[:count].tolist():
-                self.events += 1
-                self._event(*event)
-                self.last_ns = event[1]
-                if self.stopped:
-                    break
+            self._run(out[:count])
             if failure is not None and not self.stopped:
                 raise failure
             if count == 0 and used == 0:
                 break
         return at
 
+    def feed_events(self, events: npt.NDArray[np.void]) -> int:
+        if self.stopped:
+            return 0
+        wrong = np.flatnonzero(events["symbol_id"] > 65535)
+        done = self._run(events[: wrong[0]] if len(wrong) else events)
+        self._given += done
+        if len(wrong) and not self.stopped:
+            raise ValueError(f"symbol_id must be in 0..65535: symbol_id={events['symbol_id'][wrong[0]]}, near index={wrong[0]}")
+        return done
+
+    def _run(self, events: npt.NDArray[np.void]) -> int:
+        for done, event in enumerate(events.tolist(), 1):
+            self.events += 1
+            self._event(*event)
+            self._inside = bool(event[6] & FLAGS["continued"])
+            self.last_ns = event[1]
+            if self.stopped:
+                return done
+        return len(events)
+
     def _event(self, _: int, exch_ns: int, __: int, locate: int, kind: int, side: int, flags: int, *payload: int) -> None:
         price, size, order_id, match_id = payload
-        if kind in (KINDS["system"], KINDS["listing"], KINDS["status"]):
-            self._rare(exch_ns, locate, kind, payload)
+        if kind in _RARE:
+            if not self._inside:
+                self._rare(exch_ns, locate, kind, payload)
             return
         book = self._books.setdefault(locate, OrderBook(orders=self.orders))
         order_id &= _MASK
@@ -250,7 +274,7 @@ class Engine:
             if self._book is not None and locate == self._symbol_id:
                 self._trading = payload[0] == ord("T")
                 self._dirty = True
-        else:
+        elif kind == KINDS["system"]:
             self._session = payload[0] == ord("Q")
             self._dirty = True
         if self._dirty and self.quoter is not None and self._book is not None:
