@@ -58,8 +58,8 @@ class MessageRows(NamedTuple):
 
     Attributes
     ----------
-    first : int
-        Number of the first row of the block.
+    number : ndarray of int64
+        Of each row in the file, from 0.
     exch_ns : ndarray of int64
     type : ndarray of int8
         1..7
@@ -70,7 +70,7 @@ class MessageRows(NamedTuple):
         As in the file: (ask price, ask size, bid price, bid size) x levels.
     """
 
-    first: int
+    number: npt.NDArray[np.int64]
     exch_ns: npt.NDArray[np.int64]
     type: npt.NDArray[np.int8]
     order_id: npt.NDArray[np.int64]
@@ -241,7 +241,7 @@ class LobsterFeed(Feed):
                 if len(rows):
                     c = held_m[0][at_m]
                     yield MessageRows(
-                        int(rows[0]), c[:, 0] + self._midnight, c[:, 1].astype(np.int8), c[:, 2].copy(), c[:, 3].copy(),
+                        rows, c[:, 0] + self._midnight, c[:, 1].astype(np.int8), c[:, 2].copy(), c[:, 3].copy(),
                         c[:, 4].copy(), c[:, 5].astype(np.int8), held_b[0][at_b],
                     )  # fmt: skip
                 held_m = held_m[0][m:], held_m[1][m:]
@@ -269,7 +269,7 @@ class LobsterFeed(Feed):
             step = max(256, 65_536 // self.levels)
             for start in range(0, len(block.rows), step):
                 rows = block.rows[start : start + step]
-                part = MessageRows(block.first + start, *(column[start : start + step] for column in block[1:]))
+                part = MessageRows(*(column[start : start + step] for column in block))
                 yield from whole_messages(self._levels(part, before), self._chunk)
                 before = rows[-1]
 
@@ -303,7 +303,7 @@ class LobsterFeed(Feed):
         first = np.zeros_like(rows[0]) if before is None else before
         previous = np.concatenate([first[None], rows[:-1]])
         row, side, price, size = level_changes(_sides(previous), _sides(rows))
-        numbers = np.arange(block.first, block.first + n)
+        numbers = block.number
         columns = np.stack([block.exch_ns - self._midnight, block.type, block.order_id, block.size, block.price, block.side], axis=1)
         lead = self._of_messages(columns, numbers)
         lead["kind"] = _LEVEL_KINDS[block.type]
