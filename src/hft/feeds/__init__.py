@@ -44,7 +44,9 @@ def _plugins() -> dict[str, str]:
 
 def _load(where: str) -> type[Feed]:
     module, _, name = where.partition(":")
-    found: type[Feed] = getattr(import_module(module), name)
+    found: type[Feed] | None = getattr(import_module(module), name, None)
+    if found is None:
+        raise ImportError(f"a format must name a class that exists: {where}")
     return found
 
 

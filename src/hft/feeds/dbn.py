@@ -168,6 +168,7 @@ class DbnFeed(Feed):
         self._depth_rows = np.zeros((0, 4, 10), np.int64)
         self._names: dict[int, str] = {}
         self._behind = 0
+        self._offsets = np.zeros(0, np.int64)  # of the records that are converted
         _layouts()
         self._start = self._read_metadata()
         rtype = self._start[1] if len(self._start) > 1 else -1
@@ -224,7 +225,7 @@ class DbnFeed(Feed):
             order of the file. Types that alternate come in groups, one block of the file after the other.
         """
         for _, groups, _ in self._blocks(hold=False):
-            for rtype, _, records in groups:
+            for rtype, _, _, records in groups:
                 yield rtype, records
 
     def _blocks(self, hold: bool) -> Iterator[tuple[int, list[_Group], int]]:
@@ -268,7 +269,7 @@ class DbnFeed(Feed):
             records = np.frombuffer(data, layout, count)
             if hold and data[1] in self._grouped:
                 count -= _open(records)
-            return [(data[1], None, records[:count])], count, count * size
+            return [(data[1], None, np.arange(count) * size, records[:count])], count, count * size
         view = np.frombuffer(data, np.uint8)
         starts, end = _walk(view[: len(view) // 4 * 4 : 4])
         groups: list[_Group] = []
@@ -281,7 +282,7 @@ class DbnFeed(Feed):
                 self._unknown(starts[at] * 4 + offset, rtype, size)
                 continue
             rows = np.lib.stride_tricks.sliding_window_view(view, size)[starts[at] * 4]
-            groups.append((rtype, at, np.ascontiguousarray(rows).view(layout)[:, 0]))
+            groups.append((rtype, at, starts[at] * 4, np.ascontiguousarray(rows).view(layout)[:, 0]))
         return groups, len(starts), int(end) * 4
 
     def _unknown(self, offsets: npt.NDArray[np.int64], rtype: int, size: int) -> None:
@@ -299,9 +300,10 @@ class DbnFeed(Feed):
         convert = {0: self._trades, 10: self._depth, 18: self._status, 19: self._definitions, 22: self._mappings, 160: self._mbo}
         convert |= dict.fromkeys((1, 177, 194, 197), self._quotes) | dict.fromkeys(_SAMPLED, self._samples)
         convert |= dict.fromkeys(_INTERVAL_NS, self._bars)
-        for _, groups, count in self._blocks(hold=True):
+        for offset, groups, count in self._blocks(hold=True):
             made: list[tuple[npt.NDArray[np.int64] | None, Events, npt.NDArray[np.int64] | None]] = []
-            for rtype, at, records in groups:
+            for rtype, at, starts, records in groups:
+                self._offsets = starts + offset
                 self._enter(records["instrument_id"])
                 if rtype in convert:
                     made.append((at, *convert[rtype](rtype, records, at)))
@@ -359,7 +361,7 @@ class DbnFeed(Feed):
         unknown = events["kind"] == 0
         if unknown.any():
             where = np.flatnonzero(unknown)
-            self._skip("a record must have a known action and side", where, records[["action", "side"]][where].tolist())
+            self._skip("a record must have a known action and side", self._offsets[where], records[["action", "side"]][where].tolist())
             lone = where[(words[where, 3] >> 48 & CONTINUED) == 0]  # the record before them ends the message then
             words[lone[lone > 0] - 1, 3] &= ~(CONTINUED << 48)
             return events[~unknown], (~unknown).astype(np.int64)
@@ -525,7 +527,8 @@ class DbnFeed(Feed):
         return (".dbn" in path.suffixes or path.suffix == ".dbz") and len(head) >= 16 and head[1] in _NAMES and head[0] >= 4
 
 
-_Group = tuple[int, npt.NDArray[np.int64] | None, Records]
+# Type, places among the records of the block (None: all of them), offsets in the block, records.
+_Group = tuple[int, npt.NDArray[np.int64] | None, npt.NDArray[np.int64], Records]
 _Positions = npt.NDArray[np.int64] | None
 _Made = tuple[Events, npt.NDArray[np.int64] | None]
 
