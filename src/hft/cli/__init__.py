@@ -18,6 +18,7 @@ COMMANDS = {
     "replay": "hft.cli.replay:replay",
     "demo": "hft.cli.replay:demo",
     "bench": "hft.cli.bench:bench",
+    "store": "hft.cli.store:store",
 }
 
 
