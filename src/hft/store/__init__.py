@@ -26,7 +26,7 @@ __all__ = [
     "to_arrow",
 ]
 
-_PLACES = {name: "directory" for name in ("Compaction", "DirectoryStore", "QueryStats", "open_store")} | {"SymbolTable": "symbols"}
+_PLACES = {"SymbolTable": "symbols", **dict.fromkeys(("Compaction", "DirectoryStore", "QueryStats", "open_store"), "directory")}
 
 
 def __getattr__(name: str) -> Any:

@@ -163,6 +163,13 @@ def _count(store: TickStore | DirectoryStore, start_ns: int | None, end_ns: int 
 # ---- NumPy to Arrow
 
 
+def field_of(dtype: np.dtype[np.void], name: str) -> tuple[np.dtype[Any], int]:
+    """Return dtype and offset of a field."""
+    assert dtype.fields is not None
+    found = dtype.fields[name]
+    return found[0], found[1]
+
+
 def _times(dtype: np.dtype[np.void]) -> set[str]:
     return {name for name in dtype.names or () if name in _TIMES}
 
@@ -171,8 +178,9 @@ def describe(dtype: np.dtype[np.void], time_field: str | None) -> dict[str, Any]
     """Return a dtype as JSON keeps it."""
     fields = []
     for name in dtype.names or ():
-        base, shape = (dtype.fields or {})[name][0].subdtype or ((dtype.fields or {})[name][0], ())
-        fields.append([name, base.str.lstrip("<>=|"), int((dtype.fields or {})[name][1]), *shape])
+        wanted, offset = field_of(dtype, name)
+        base, shape = wanted.subdtype or (wanted, ())
+        fields.append([name, base.str.lstrip("<>=|"), offset, *shape])
     return {"fields": fields, "itemsize": dtype.itemsize, "time_field": time_field}
 
 
@@ -193,9 +201,7 @@ def described(text: Mapping[str, Any]) -> np.dtype[np.void]:
     return made
 
 
-def schema_of(
-    dtype: np.dtype[np.void], *, timestamps: bool = False, names: bool = False, time_field: str | None = None
-) -> Any:
+def schema_of(dtype: np.dtype[np.void], *, timestamps: bool = False, names: bool = False, time_field: str | None = None) -> Any:
     """Return the Arrow schema of records.
 
     Parameters
@@ -213,7 +219,8 @@ def schema_of(
     times = _times(dtype)
     fields = []
     for name in dtype.names or ():
-        base, shape = (dtype.fields or {})[name][0].subdtype or ((dtype.fields or {})[name][0], ())
+        wanted, _ = field_of(dtype, name)
+        base, shape = wanted.subdtype or (wanted, ())
         if len(shape) > 1:
             raise ValueError(f"a field must have at most one dimension to become a column: field={name!r}, shape={shape}")
         kind: Any = pa.binary(base.itemsize) if base.kind in "SV" else pa.from_numpy_dtype(base)
@@ -241,7 +248,9 @@ class _Names:
             return pa.DictionaryArray.from_arrays(pa.nulls(len(symbol_id), pa.int32()), self.dictionary)
         place = np.minimum(np.searchsorted(self.ids, symbol_id), len(self.ids) - 1)
         unknown = self.ids[place] != symbol_id
-        return pa.DictionaryArray.from_arrays(pa.array(self.places[place], mask=unknown if unknown.any() else None), self.dictionary)
+        return pa.DictionaryArray.from_arrays(
+            pa.array(self.places[place], mask=unknown if unknown.any() else None), self.dictionary
+        )
 
 
 def _batch(records: Records, schema: Any, names: _Names | None) -> Any:
@@ -384,7 +393,7 @@ def from_arrow(
         if values.null_count:
             first = values.is_null().to_numpy(zero_copy_only=False).argmax()
             raise ValueError(f"a column must have no nulls: column={name!r}, first row={first}, nulls={values.null_count}")
-        out[field] = _values(values, name, field, (dtype.fields or {})[field][0], add_symbols)
+        out[field] = _values(values, name, field, field_of(dtype, field)[0], add_symbols)
     return out
 
 
@@ -410,11 +419,13 @@ def _values(values: Any, name: str, field: str, wanted: np.dtype[Any], add_symbo
         if field in _TIMES:
             if pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
                 values = values.cast(pa.timestamp("ns", getattr(values.type, "tz", None)))
-                return values.view(pa.int64()).to_numpy(zero_copy_only=False).view(base)
+                return np.asarray(values.view(pa.int64()).to_numpy(zero_copy_only=False)).view(base)
             if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-                return values.cast(pa.timestamp("ns")).view(pa.int64()).to_numpy(zero_copy_only=False).view(base)
+                return np.asarray(values.cast(pa.timestamp("ns")).view(pa.int64()).to_numpy(zero_copy_only=False)).view(base)
         if shape:
-            return values.flatten().cast(pa.from_numpy_dtype(base)).to_numpy(zero_copy_only=False).reshape(-1, *shape)
+            return np.asarray(values.flatten().cast(pa.from_numpy_dtype(base)).to_numpy(zero_copy_only=False)).reshape(
+                -1, *shape
+            )
         if base.kind in "SV":
             return np.frombuffer(values.cast(pa.binary(base.itemsize)).buffers()[1], base)[values.offset :][: len(values)]
         return np.asarray(values.cast(pa.from_numpy_dtype(base)).to_numpy(zero_copy_only=False))
@@ -641,7 +652,9 @@ def _ordered(times: npt.NDArray[Any], last: int | None, rows: int) -> int | None
     first = 0 if last is not None and int(times[0]) < last else int(back.argmax()) + 1 if back.any() else None
     if first is not None:
         before = last if first == 0 else int(times[first - 1])
-        raise ValueError(f"times must not go back (unless asked for): row={rows + first}, time={int(times[first])}, before={before}")
+        raise ValueError(
+            f"times must not go back (unless asked for): row={rows + first}, time={int(times[first])}, before={before}"
+        )
     return int(times[-1])
 
 

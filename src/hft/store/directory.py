@@ -206,7 +206,7 @@ class DirectoryStore:
         self._newest = -(1 << 62)
         self._index: dict[str, dict[str, Any]] | None = None
         self._open = False
-        wanted = None if dtype is None else np.dtype(dtype)
+        wanted: Any = None if dtype is None else np.dtype(dtype)
         if mode == "a":
             self._prepare(wanted, groups, utc_offset_s, segment_records)
         elif not self.root.is_dir():
@@ -227,7 +227,9 @@ class DirectoryStore:
         # Settings are written under the lock of the writer, which is that of the symbol table.
         settings = self.root / "store.json"
         if self.root.is_dir() and not settings.exists():
-            foreign = [name for name in sorted(os.listdir(self.root)) if not name.startswith(("symbols.store", "store.json.new-"))]
+            foreign = [
+                name for name in sorted(os.listdir(self.root)) if not name.startswith(("symbols.store", "store.json.new-"))
+            ]
             if foreign:
                 raise LayoutError(f"a new store needs an empty directory: path={self.root}, found={foreign[0]!r}")
         fresh = TICK_DTYPE if dtype is None else dtype
@@ -397,7 +399,9 @@ class DirectoryStore:
         shift = self.utc_offset_s * 10**9
         first, last = (int(times.min()) + shift) // DAY_NS, (int(times.max()) + shift) // DAY_NS
         if not parse_day_range(first, last):
-            raise ValueError(f"times must fall into the years 1 to 9999: first day={first}, last day={last}, counted from 1970-01-01")
+            raise ValueError(
+                f"times must fall into the years 1 to 9999: first day={first}, last day={last}, counted from 1970-01-01"
+            )
         group = records["symbol_id"] % np.uint32(self.groups)
         if first == last:
             days = {first: (records, group)}
@@ -547,7 +551,9 @@ class DirectoryStore:
             self._readers.popitem(last=False)
         return store
 
-    def _parts(self, day: int, folder: Path, start: int | None, end: int | None, ids: npt.NDArray[np.uint32] | None) -> list[Records]:
+    def _parts(
+        self, day: int, folder: Path, start: int | None, end: int | None, ids: npt.NDArray[np.uint32] | None
+    ) -> list[Records]:
         # The records of a day by partition, each in the order of its times. A compaction meanwhile moves files: look again.
         groups = self._groups_of(ids)
         for _ in range(8):
@@ -652,6 +658,7 @@ class DirectoryStore:
         last: int = 0,
         timeout_s: float | None = None,
         interval_s: float = 0.01,
+        idle: bool = False,
     ) -> Iterator[Records]:
         """Iterate over arrays of records as a writer publishes them, across midnight.
 
@@ -665,6 +672,8 @@ class DirectoryStore:
             End after so long without a new record; by default never.
         interval_s : float, default 0.01
             Pause between looks.
+        idle : bool, default False
+            Yield an empty array after each look that found nothing.
 
         Yields
         ------
@@ -680,10 +689,10 @@ class DirectoryStore:
             raise ValueError(f"interval_s must not be negative: interval_s={interval_s}")
         if last < 0:
             raise ValueError(f"last must not be negative: last={last}")
-        return self._follow(arrow.ids_of(self, symbols), last, timeout_s, interval_s)
+        return self._follow(arrow.ids_of(self, symbols), last, timeout_s, interval_s, idle)
 
     def _follow(
-        self, ids: npt.NDArray[np.uint32] | None, last: int, timeout_s: float | None, interval_s: float
+        self, ids: npt.NDArray[np.uint32] | None, last: int, timeout_s: float | None, interval_s: float, idle: bool
     ) -> Iterator[Records]:
         groups = self._groups_of(ids)
         seen: dict[tuple[int, int], int] = {}
@@ -719,6 +728,8 @@ class DirectoryStore:
             else:
                 if timeout_s is not None and time.monotonic() - waiting_since >= timeout_s:
                     return
+                if idle:
+                    yield np.zeros(0, self.dtype)
                 time.sleep(interval_s)
 
     def _live(self, floor: int, groups: set[int] | None) -> list[_File]:
@@ -920,7 +931,9 @@ class DirectoryStore:
             part = records[first : first + BATCH_RECORDS]
             times = part[self.time_field].view(np.int64)
             ids = part["symbol_id"]
-            sums["misplaced"] += int(((times < start) | (times >= start + DAY_NS) | (ids % np.uint32(self.groups) != group)).sum())
+            sums["misplaced"] += int(
+                ((times < start) | (times >= start + DAY_NS) | (ids % np.uint32(self.groups) != group)).sum()
+            )
             sums["out_of_order"] += int((times[1:] < times[:-1]).sum()) + int(before is not None and times[0] < before)
             before = times[-1]
             if len(named):
@@ -1059,8 +1072,10 @@ class DirectoryStore:
             try:
                 if to == "parquet":
                     _write_parquet(folder, [(file.group, store.records()) for file, store in stores], self, row_group_records)
-                elif not any([_shrink(file.path, store, self.time_field) for file, store in stores]):
-                    return None
+                else:
+                    gains = [_shrink(file.path, store, self.time_field) for file, store in stores]
+                    if not any(gains):
+                        return None
             finally:
                 _clear(folder)
             after = sum(file.path.stat().st_size for file in self._files(day, folder, None))
@@ -1106,7 +1121,7 @@ def _partition_name(group: int) -> str:
 
 def _check_record(dtype: np.dtype[np.void]) -> None:
     names = dtype.names or ()
-    if "symbol_id" not in names or (dtype.fields or {})["symbol_id"][0] != np.uint32:
+    if "symbol_id" not in names or arrow.field_of(dtype, "symbol_id")[0] != np.uint32:
         raise ValueError(f"records must have a uint32 symbol_id: dtype={dtype}")
     if not any(name in names for name in arrow._TIMES):
         raise ValueError(f"records must have a time, one of {arrow._TIMES}: dtype={dtype}")
@@ -1325,7 +1340,8 @@ def _equal(first: Records, second: Records) -> bool:
     if len(first) != len(second):
         return False
     return all(
-        np.ascontiguousarray(first[name]).tobytes() == np.ascontiguousarray(second[name]).tobytes() for name in first.dtype.names or ()
+        np.ascontiguousarray(first[name]).tobytes() == np.ascontiguousarray(second[name]).tobytes()
+        for name in first.dtype.names or ()
     )
 
 
@@ -1344,7 +1360,9 @@ def _parquet_file(path: Path) -> Iterator[tuple[Any, list[list[int]]]]:
     except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise CorruptDataError(f"the Parquet file of a day must be whole and made by a compaction: path={path}, {error}") from None
+        raise CorruptDataError(
+            f"the Parquet file of a day must be whole and made by a compaction: path={path}, {error}"
+        ) from None
 
 
 def _parquet_groups(path: Path, settings: _Settings) -> Iterator[tuple[int, Records]]:
@@ -1366,11 +1384,12 @@ def _read_parquet(
                 continue
             wanted = []
             for i in range(first, first + n):
-                statistics = file.metadata.row_group(i).column(place).statistics
-                if statistics is not None and statistics.has_min_max:
-                    if (start is not None and statistics.max < start) or (end is not None and statistics.min >= end):
-                        continue
-                wanted.append(i)
+                known = file.metadata.row_group(i).column(place).statistics
+                known = known if known is not None and known.has_min_max else None
+                early = known is not None and start is not None and known.max < start
+                late = known is not None and end is not None and known.min >= end
+                if not early and not late:
+                    wanted.append(i)
             if wanted:
                 table = file.read_row_groups(wanted, columns=list(settings.dtype.names or ()))
                 records = arrow.from_arrow(table, settings.dtype)

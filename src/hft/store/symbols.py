@@ -26,6 +26,7 @@ SYMBOL_DTYPE = np.dtype(
     }
 )
 _SEGMENT = 512
+_Row = tuple[str, int | None, float, float]  # name, id where it is wanted, tick size, lot size
 
 
 class _Instrument(Protocol):
@@ -145,12 +146,12 @@ class SymbolTable:
 
         Ids of the feed without an instrument become ``NO_SYMBOL``. The array ends behind the greatest id of the feed.
         """
-        rows = [(item.symbol, None, float(item.tick_size), float(item.lot_size)) for item in instruments.values()]
+        rows: list[_Row] = [(item.symbol, None, float(item.tick_size), float(item.lot_size)) for item in instruments.values()]
         lookup = np.full(max(instruments, default=-1) + 1, NO_SYMBOL, np.uint32)
         lookup[list(instruments)] = self._add(rows)
         return lookup
 
-    def _add(self, rows: list[tuple[str, int | None, float, float]]) -> npt.NDArray[np.uint32]:
+    def _add(self, rows: list[_Row]) -> npt.NDArray[np.uint32]:
         # All of them or, where one breaks a rule, none.
         ids, names, sizes = dict(self._ids), dict(self._names), dict(self._sizes)
         free = max(names, default=-1) + 1
