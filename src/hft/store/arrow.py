@@ -106,6 +106,13 @@ def select(records: Records, ids: npt.NDArray[np.uint32] | None) -> Records:
     return chosen
 
 
+def joined(parts: Sequence[Records]) -> Records:
+    """Return one array of all parts; ``numpy.concatenate`` would take the padding out of the records."""
+    dtype = parts[0].dtype
+    whole: Records = np.concatenate([part.view(f"V{dtype.itemsize}") for part in parts]).view(dtype)
+    return whole
+
+
 def check_range(start_ns: int | None, end_ns: int | None) -> None:
     """Refuse a range that ends before it starts."""
     if start_ns is not None and end_ns is not None and start_ns > end_ns:
@@ -409,8 +416,9 @@ def _values(values: Any, name: str, field: str, wanted: np.dtype[Any], add_symbo
             values = values.cast(pa.string()).dictionary_encode()
         if add_symbols is None:
             raise ValueError(f"names need the symbol table of a directory store, or a symbol for all rows: column={name!r}")
-        lookup = add_symbols(values.dictionary.cast(pa.string()).to_pylist())
-        found: npt.NDArray[Any] = lookup[values.indices.to_numpy(zero_copy_only=False)]
+        # A dictionary may hold names that no row has.
+        used, place = np.unique(values.indices.to_numpy(zero_copy_only=False), return_inverse=True)
+        found: npt.NDArray[Any] = add_symbols(values.dictionary.take(pa.array(used)).cast(pa.string()).to_pylist())[place]
         return found
     base, shape = wanted.subdtype or (wanted, ())
     try:
@@ -422,6 +430,10 @@ def _values(values: Any, name: str, field: str, wanted: np.dtype[Any], add_symbo
                 return np.asarray(values.view(pa.int64()).to_numpy(zero_copy_only=False)).view(base)
             if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
                 return np.asarray(values.cast(pa.timestamp("ns")).view(pa.int64()).to_numpy(zero_copy_only=False)).view(base)
+        if base.kind in "iu" and pa.types.is_floating(values.type) and len(values):
+            extreme = float(np.abs(values.to_numpy(zero_copy_only=False)).max())
+            if not extreme <= 1 << 53:
+                raise ValueError(f"floats this large are not exact: column={name!r}, field={field!r}, value={extreme}")
         if shape:
             return np.asarray(values.flatten().cast(pa.from_numpy_dtype(base)).to_numpy(zero_copy_only=False)).reshape(
                 -1, *shape
@@ -497,7 +509,9 @@ def export(
             raw = stack.enter_context(
                 pa.output_stream(str(temporary), compression="gzip" if destination.name.lower().endswith(".gz") else None)
             )
-            sink = stack.enter_context(csv.CSVWriter(raw, schema, write_options=csv.WriteOptions(quoting_style="needed")))
+            raw.write(",".join(_quoted(name) for name in schema.names).encode() + b"\n")
+            bare = csv.WriteOptions(include_header=False, quoting_style="needed")  # Arrow quotes every name
+            sink = stack.enter_context(csv.CSVWriter(raw, _plain(schema), write_options=bare))
         for part in found:
             batch = _batch(part, schema, names)
             if kind == "csv" and names is not None:
@@ -513,12 +527,20 @@ def export(
 def _plain(schema: Any) -> Any:
     # Names as text, for CSV.
     pa = _pyarrow()
-    place = schema.get_field_index("symbol")
+    place = len(schema) - 1
+    if not pa.types.is_dictionary(schema.field(place).type):
+        return schema
     return schema.set(place, pa.field("symbol", pa.string()))
 
 
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(c in name for c in ',"\r\n') else name
+
+
 @contextlib.contextmanager
-def _source(path: Path, batch_records: int) -> Iterator[tuple[Any, Iterator[Any], Callable[[], tuple[int, int]]]]:
+def _source(
+    path: Path, batch_records: int, types: dict[str, Any]
+) -> Iterator[tuple[Any, Iterator[Any], Callable[[], tuple[int, int]]]]:
     # Schema, batches, and (done, in all) of a file.
     pa = _pyarrow()
     kind = kind_of_file(path)
@@ -556,7 +578,9 @@ def _source(path: Path, batch_records: int) -> Iterator[tuple[Any, Iterator[Any]
 
             stream = pa.CompressedInputStream(raw, "gzip") if path.name.lower().endswith(".gz") else raw
             options = csv.ReadOptions(block_size=8 << 20)
-            source = stack.enter_context(csv.open_csv(stream, read_options=options))
+            # By the types of the fields: from the text alone, a large unsigned number would be taken for a float.
+            convert = csv.ConvertOptions(column_types=types)
+            source = stack.enter_context(csv.open_csv(stream, read_options=options, convert_options=convert))
             yield source.schema, iter(source), place
 
 
@@ -620,7 +644,7 @@ def import_(
     if symbol is not None and not 0 <= symbol <= NO_SYMBOL:
         raise ValueError(f"symbol_id must be from 0 to {NO_SYMBOL}: symbol_id={symbol}")
     try:
-        with _source(source, batch_records) as (_, found, done):
+        with _source(source, batch_records, _csv_types(store.dtype, columns or {})) as (_, found, done):
             for batch in found:
                 for first in range(0, len(batch), batch_records):
                     part = batch.slice(first, batch_records)
@@ -644,6 +668,15 @@ def import_(
     return rows
 
 
+def _csv_types(dtype: np.dtype[np.void], columns: Mapping[str, str]) -> dict[str, Any]:
+    # Times may be numbers or text, and symbols ids or names; all else is what the field is.
+    return {
+        columns.get(field.name, field.name): field.type
+        for field in schema_of(dtype)
+        if field.name not in _TIMES and field.name != "symbol_id"
+    }
+
+
 def _ordered(times: npt.NDArray[Any], last: int | None, rows: int) -> int | None:
     # The last time, or ValueError at the first that goes back.
     if not len(times):
@@ -662,7 +695,7 @@ def dtype_of_file(path: str | os.PathLike[str]) -> tuple[np.dtype[np.void], str 
     """Return dtype and time field of the records that a file holds, from what the export wrote or by its columns."""
     pa = _pyarrow()
     try:
-        with _source(Path(path), 1) as (schema, _, _):
+        with _source(Path(path), 1, {}) as (schema, _, _):
             pass
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError) as error:
         raise CorruptDataError(f"the file must be readable: path={path}, {error}") from None

@@ -617,7 +617,7 @@ class DirectoryStore:
                 parts = self._parts(day, folder, start_ns, end_ns, ids)
                 if parts:
                     found.append(_merge(parts, self.time_field))
-        whole = found[0] if len(found) == 1 else np.concatenate(found) if found else np.zeros(0, self.dtype)
+        whole = found[0] if len(found) == 1 else arrow.joined(found) if found else np.zeros(0, self.dtype)
         whole.flags.writeable = False
         return whole
 
@@ -768,7 +768,7 @@ class DirectoryStore:
                 merged = _merge([part[-missing:] for part in parts], self.time_field)[-missing:]
                 found.insert(0, merged)
                 missing -= len(merged)
-        return np.concatenate(found) if found else np.zeros(0, self.dtype)
+        return arrow.joined(found) if found else np.zeros(0, self.dtype)
 
     # ---- the index
 
@@ -1217,7 +1217,7 @@ def _merge(parts: list[Records], field: str) -> Records:
     # One array in the order of time, equal times by the place of their part.
     if len(parts) == 1:
         return parts[0]
-    whole = np.concatenate(parts)
+    whole = arrow.joined(parts)
     return whole[np.argsort(whole[field], kind="stable")]
 
 
@@ -1249,13 +1249,13 @@ def _windows(parts: list[Records], field: str, batch_records: int) -> Iterator[R
         held.append(merged)
         size += len(merged)
         if size >= batch_records:
-            whole = held[0] if len(held) == 1 else np.concatenate(held)
+            whole = held[0] if len(held) == 1 else arrow.joined(held)
             whole_batches = size // batch_records * batch_records
             for first in range(0, whole_batches, batch_records):
                 yield whole[first : first + batch_records]
             held, size = ([whole[whole_batches:]], size - whole_batches) if size > whole_batches else ([], 0)
     if size:
-        yield held[0] if len(held) == 1 else np.concatenate(held)
+        yield held[0] if len(held) == 1 else arrow.joined(held)
 
 
 def _recover(path: Path, dtype: np.dtype[np.void]) -> None:
