@@ -346,8 +346,8 @@ class DirectoryStore:
                 f"timestamp_ns={timestamp_ns}, symbol_id={symbol_id}"
             )
         day = (timestamp_ns + self.utc_offset_s * 10**9) // DAY_NS
-        self._roll_to(day)
         self._partition(day, symbol_id % self.groups).append(timestamp_ns, symbol_id, price, volume)
+        self._roll_to(day)
 
     def append_many(self, records: Records) -> int:
         """Append an array of records, each to the partition of its day and group; return their number.
@@ -370,7 +370,8 @@ class DirectoryStore:
 
         Notes
         -----
-        A record of a later day than any before closes the partitions of earlier days. One that comes late opens its own again.
+        A record of a later day than any before closes the partitions of earlier days. One that comes late opens its own again,
+        until the next day begins.
         """
         self._check_writable()
         if not isinstance(records, np.ndarray):
@@ -383,14 +384,14 @@ class DirectoryStore:
             return 0
         if self.dtype == TICK_DTYPE:
             _check_ticks(records)
-        parts = self._split(np.ascontiguousarray(records))
-        self._roll_to(max(day for day, _, _ in parts))
+        parts = self._split(np.ascontiguousarray(records.view(f"V{records.dtype.itemsize}")).view(records.dtype))
         stores = []
         for day, group, part in parts:
             stores.append((self._partition(day, group), part))
             stores[-1][0].reserve(len(part))
         for store, part in stores:
             store.append_many(part)
+        self._roll_to(max(day for day, _, _ in parts))
         return len(records)
 
     def _split(self, records: Records) -> list[tuple[int, int, Records]]:
@@ -411,7 +412,7 @@ class DirectoryStore:
             days = {}
             for day in np.unique(number).tolist():
                 mine = number == day
-                days[day] = (records[mine], group[mine])
+                days[day] = (arrow.taken(records, mine), group[mine])
         found = []
         for day, (mine, of) in days.items():
             if self.groups == 1:
@@ -422,7 +423,7 @@ class DirectoryStore:
             if counts.max() == len(mine):
                 found.append((day, int(counts.argmax()), mine))
                 continue
-            mine = mine[np.argsort(key, kind="stable")]
+            mine = arrow.taken(mine, np.argsort(key, kind="stable"))
             ends = np.cumsum(counts)
             for g in np.flatnonzero(counts).tolist():
                 found.append((day, g, mine[ends[g] - counts[g] : ends[g]]))
@@ -1210,7 +1211,7 @@ def _in_order(records: Records, field: str) -> Records:
     times = records[field]
     if len(records) < 2 or bool((times[1:] >= times[:-1]).all()):
         return records
-    return records[np.argsort(times, kind="stable")]
+    return arrow.taken(records, np.argsort(times, kind="stable"))
 
 
 def _merge(parts: list[Records], field: str) -> Records:
@@ -1218,7 +1219,7 @@ def _merge(parts: list[Records], field: str) -> Records:
     if len(parts) == 1:
         return parts[0]
     whole = arrow.joined(parts)
-    return whole[np.argsort(whole[field], kind="stable")]
+    return arrow.taken(whole, np.argsort(whole[field], kind="stable"))
 
 
 def _windows(parts: list[Records], field: str, batch_records: int) -> Iterator[Records]:
@@ -1281,6 +1282,16 @@ def _same(first: Records, second: Records) -> bool:
     return len(first) == len(second) and first.tobytes() == second.tobytes()
 
 
+def _least_bytes(records: int, info: Mapping[str, Any]) -> int:
+    # Size of a store of one segment for so many records: a head, commit words and records, each in units of 64 KiB.
+    unit = info["block_records"]
+    while unit * info["record_size"] % 65536:
+        unit *= 2
+    segment = -(-records // unit) * unit
+    words = segment // info["block_records"] * 8
+    return int(65536 + -(-words // 65536) * 65536 + segment * info["record_size"])
+
+
 def _shrink(path: Path, store: TickStore, field: str) -> bool:
     # Put a store of one segment of just the size in the place of `store`; False where it has it already.
     records = store.records()
@@ -1288,16 +1299,13 @@ def _shrink(path: Path, store: TickStore, field: str) -> bool:
     if not len(records):
         path.unlink()
         return True
+    if _least_bytes(len(records), info) >= info["file_bytes"]:
+        return False
     new = path.with_name(f"{path.name}.compact-{os.getpid()}")
     with TickStore(new, "x", store.dtype, segment_records=len(records), grow_ahead=False, time_field=field) as out:
-        gain = out.info()["file_bytes"] < info["file_bytes"]
-        if gain:
-            for first in range(0, len(records), BATCH_RECORDS):
-                out.append_many(records[first : first + BATCH_RECORDS])
+        for first in range(0, len(records), BATCH_RECORDS):
+            out.append_many(records[first : first + BATCH_RECORDS])
     new.with_name(new.name + ".lock").unlink(missing_ok=True)
-    if not gain:
-        new.unlink()
-        return False
     copy = TickStore(new, "r", store.dtype)
     for first in range(0, max(len(records), len(copy)), BATCH_RECORDS):
         if not _same(records[first : first + BATCH_RECORDS], copy.records(first, first + BATCH_RECORDS)):
@@ -1399,7 +1407,7 @@ def _read_parquet(
                     inside &= times >= start
                 if end is not None and end <= _INT64.max:
                     inside &= times < end
-                found.append(records if inside.all() else records[inside])
+                found.append(records if inside.all() else arrow.taken(records, inside))
     return found
 
 
