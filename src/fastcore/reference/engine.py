@@ -25,7 +25,7 @@ __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
 CURVE_DTYPE = np.dtype([("exch_ns", np.int64), ("mid_ticks", np.int64), ("position_lots", np.int64), ("profit", np.int64)])
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
 
-# Kinds that touch no book of their own symbol.
+# Kinds that touch no book.
 _RARE = {KINDS[name] for name in ("system", "listing", "status", "notice", "imbalance", "break", "bar")}
 _OK = 0
 _MASK = 2**64 - 1
@@ -69,7 +69,7 @@ class Engine:
         sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
-        by_level: bool = False,
+        book: str = "orders",
         orders: int = 65536,
         reports: int = 65536,
     ) -> None:
@@ -91,7 +91,10 @@ class Engine:
         self.symbol = symbol
         self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
         self.orders = OrderTable(orders)
-        self.venue = Venue(1, by_level=by_level)
+        if book not in ("orders", "levels", "quotes"):
+            raise ValueError(f"book must be orders, levels or quotes: book={book}")
+        self._rare_kinds = _RARE if book == "quotes" else _RARE | {KINDS["quote"]}
+        self.venue = Venue(1, by_level=book != "orders")
         self.position = Position()
         self.quoter = quoter
         self.volatility = volatility
@@ -193,7 +196,7 @@ class Engine:
 
     def _event(self, _: int, exch_ns: int, __: int, locate: int, kind: int, side: int, flags: int, *payload: int) -> None:
         price, size, order_id, match_id = payload
-        if kind in _RARE:
+        if kind in self._rare_kinds:
             if not self._inside:
                 self._rare(exch_ns, locate, kind, payload)
             return
