@@ -7,7 +7,7 @@ import pytest
 from test_engine import make, rows
 
 from fastcore import engine as compiled
-from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_SIDE, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_SIDE, NO_SYMBOL, SELL
 from fastcore.reference import engine as reference
 
 MODULE = "engine"
@@ -50,6 +50,15 @@ def test_trades_fill_own_orders_and_are_counted(impl):
 def test_gap_pulls_the_quotes_until_the_next_image(impl):
     engine = engine_by_level(impl)
     engine.feed_events(stream(BOOK, [("gap", NO_SIDE, 5, 2)], [("level", BUY, 999_100, 5)], BOOK))
+    assert [row[0] for row in rows(engine)] == ["ack", "ack", "pulled", "pulled", "ack", "ack"]
+
+
+def test_gap_of_the_whole_feed_counts_for_the_chosen_symbol(impl):
+    engine = engine_by_level(impl)
+    gap = stream([("gap", NO_SIDE, 5, 2)])
+    gap["symbol_id"] = NO_SYMBOL
+    for events in (stream(BOOK), gap, stream(BOOK)):
+        engine.feed_events(events)
     assert [row[0] for row in rows(engine)] == ["ack", "ack", "pulled", "pulled", "ack", "ack"]
 
 

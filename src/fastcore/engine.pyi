@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.book import OrderTable
+from fastcore.bookset import BookSet
 from fastcore.exchange import Venue
 from fastcore.histogram import Histogram
 from fastcore.itch import ItchDecoder
@@ -44,6 +45,8 @@ class Engine:
     ) -> Engine: ...
     @property
     def decoder(self) -> ItchDecoder: ...
+    @property
+    def books(self) -> BookSet: ...
     @property
     def orders(self) -> OrderTable: ...
     @property
