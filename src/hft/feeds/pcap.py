@@ -177,31 +177,32 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
             raise ValueError(f"the link type must be Ethernet, Linux cooked, loopback or raw IP: link={link}")
         return ip4(frame) if frame[:1] and frame[0] >> 4 == 4 else ip6(frame)
 
-    def fragment(ip: Any) -> bool:
-        if isinstance(ip, ip4):
-            return bool(ip.mf or ip.offset)
-        header = ip.extension_hdrs.get(44)
+    def fragment(packet: Any) -> bool:
+        if isinstance(packet, ip4):
+            return bool(packet.mf or packet.offset)
+        header = packet.extension_hdrs.get(44)
         return header is not None and bool(header.frag_off or header.m_flag)
 
     for local_ns, record, link, frame in _frames(path, progress):
-        # The usual frame: Ethernet, IPv4 of 20 bytes, UDP, no fragment.
-        usual = link == _ETHERNET and frame[12:15] == b"\x08\x00\x45" and frame[23:24] == b"\x11" and len(frame) >= 42
-        if usual and not (frame[20] & 0x3F or frame[21]):
-            source = frame[26:30], int.from_bytes(frame[34:36], "big")
-            target = frame[30:34], int.from_bytes(frame[36:38], "big")
-            payload = frame[42 : 34 + int.from_bytes(frame[38:40], "big")]
+        # The usual frame: Ethernet with at most one tag, IPv4 of 20 bytes, UDP, no fragment.
+        ip = 18 if frame[12:14] == b"\x81\x00" else 14
+        usual = link == _ETHERNET and frame[ip - 2 : ip + 1] == b"\x08\x00\x45" and len(frame) >= ip + 28
+        if usual and frame[ip + 9] == 17 and not (frame[ip + 6] & 0x3F or frame[ip + 7]):
+            source = frame[ip + 12 : ip + 16], int.from_bytes(frame[ip + 20 : ip + 22], "big")
+            target = frame[ip + 16 : ip + 20], int.from_bytes(frame[ip + 22 : ip + 24], "big")
+            payload = frame[ip + 28 : ip + 20 + int.from_bytes(frame[ip + 24 : ip + 26], "big")]
             yield _Packet(local_ns, record, 17, source, target, payload, 0, 0, "")
             continue
         reason, protocol, number, flags, payload = "", 0, 0, 0, b""
         source = target = nothing
         try:
-            ip = network(link, frame)
+            packet = network(link, frame)
         except (dpkt.Error, IndexError):  # cut off inside a header
-            ip = None
-        segment = getattr(ip, "data", None)
-        if not isinstance(ip, (ip4, ip6)):
+            packet = None
+        segment = getattr(packet, "data", None)
+        if not isinstance(packet, (ip4, ip6)):
             reason = "not IP"
-        elif fragment(ip):
+        elif fragment(packet):
             reason = "fragment"
         elif isinstance(segment, udp):
             protocol, payload = 17, bytes(segment.data)[: max(segment.ulen - 8, 0)]
@@ -210,7 +211,7 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
         else:
             reason = "not UDP or TCP"
         if protocol:
-            source, target = (ip.src, segment.sport), (ip.dst, segment.dport)  # type: ignore[union-attr]
+            source, target = (packet.src, segment.sport), (packet.dst, segment.dport)  # type: ignore[union-attr]
         yield _Packet(local_ns, record, protocol, source, target, payload, number, flags, reason)
 
 
