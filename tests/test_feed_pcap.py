@@ -328,9 +328,11 @@ def test_every_link_gives_the_same_events(tmp_path, day, name, write):
 
 
 @pytest.mark.parametrize("form", ["plain", "gzip", "zstd"])
-def test_compressed_captures(tmp_path, day, form):
+@pytest.mark.parametrize("nano", [True, False, None])
+def test_compressed_captures(tmp_path, day, form, nano):
     events, stream = day
-    path = pcap(tmp_path / "x.pcap", timed([ethernet(ip4(p)) for p in packets_of(stream)]), nano=False)
+    rows = timed([ethernet(ip4(p)) for p in packets_of(stream)])
+    path = pcapng(tmp_path / "x", rows) if nano is None else pcap(tmp_path / "x", rows, nano=nano)
     if form == "gzip":
         path.write_bytes(gzip.compress(path.read_bytes()))
     elif form == "zstd":
@@ -339,7 +341,7 @@ def test_compressed_captures(tmp_path, day, form):
     feed = PcapFeed(path, progress=lambda done, total: told.append((done, total)))
     got = events_of(feed)
     assert same(got, events)
-    assert np.all(got["local_ns"] % 1_000 == 0)
+    assert set(got["local_ns"].tolist()) == {ns if nano is not False else ns // 1_000 * 1_000 for ns, _ in rows}
     assert told[-1] == (path.stat().st_size, path.stat().st_size)
     assert told == sorted(told)
 
@@ -454,9 +456,9 @@ def test_a_cut_gzip_stream_raises(tmp_path, day):
     path = pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in packets_of(stream)]))
     path.write_bytes(gzip.compress(path.read_bytes())[:-4_000])
     feed, got = PcapFeed(path), []
-    with pytest.raises(CorruptDataError, match="a capture must be whole"):
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
         got.extend(feed)
-    assert got
+    assert 0 < sum(map(len, got)) < 3_000
 
 
 @pytest.mark.parametrize("raw", [b"", b"\xd4\xc3\xb2\xa1", b"\x0a\x0d\x0d\x0a", b"x" * 100])
@@ -524,7 +526,7 @@ def test_captures_are_recognised(tmp_path):
 
 def test_missing_library_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dpkt", None)
-    with pytest.raises(ModuleNotFoundError, match=r"hft-fastcore\[feeds\]"):
+    with pytest.raises(ImportError, match=r"hft-fastcore\[feeds\]"):
         PcapFeed(tmp_path / "x")
 
 
@@ -619,7 +621,7 @@ def test_both_directions_are_told_apart(tmp_path, session):
     accepted["kind"], accepted["side"], accepted["order_id"], accepted["exch_ns"] = KINDS["ack"], 1, [1, 2], [5, 6]
     stream, rows = ouch.OuchEncoder(True).encode(accepted, ouch.details(2, symbol="AAPL"))
     venue = soup.debug("hello") + soup.login_accepted("S", 11) + soup.encode(stream, rows)
-    frames = [*conversation(session, list)[:3], tcp_frame(venue, 77, outbound=True)]
+    frames = [*conversation(session, list)[:4], tcp_frame(venue, 77, outbound=True)]
     found = list(read_ouch(pcap(tmp_path / "x", timed(frames))))
     assert [m.outbound for m in found] == [False, False, True]
     assert found[-1].events["seq"].tolist() == [11, 12]
