@@ -89,8 +89,8 @@ _NUMBER = re.compile(rb"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
 _DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK = r"[ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
 _TIME_TEXTS = (
-    (r"^\d{1,18}$", "int"),
-    (r"^\d{1,18}\.\d{0,9}$", "decimal"),
+    (r"^(\d{1,18}|[1-8]\d{18})$", "int"),
+    (r"^\d{1,16}\.\d*$", "decimal"),
     (f"^{_DAY}{_CLOCK}(Z|[-+]\\d\\d(:?\\d\\d)?)$", "utc"),
     (f"^{_DAY}({_CLOCK})?$", ""),
 )
@@ -292,10 +292,14 @@ class TableFeed(Feed):
         for pattern, type_ in _TIME_TEXTS:
             if re.match(pattern, first) or pattern is _TIME_TEXTS[-1][0]:
                 break
-        target = {"int": pa.int64(), "decimal": pa.decimal128(27, 9), "utc": pa.timestamp("ns", "UTC"), "": pa.timestamp("ns")}[type_]
+        target = {"int": pa.int64(), "decimal": _decimal_type(first), "utc": pa.timestamp("ns", "UTC"), "": pa.timestamp("ns")}[type_]
         fine = pc.match_substring_regex(column, pattern)
+        column = pc.if_else(fine, column, pa.scalar(None, pa.string()))
         try:
-            return pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), target)
+            if type_ == "decimal":  # more decimals than a nanosecond has are rounded
+                column = pc.cast(pc.replace_substring_regex(column, r"(\.\d{15})\d*", r"\1"), pa.decimal128(38, 15))
+                column = pc.round(column, target.scale)
+            return pc.cast(column, target)
         except pa.ArrowInvalid as error:
             raise CorruptDataError(f"a time must be a time: path={self.path} {error}") from error
 
@@ -310,16 +314,20 @@ class TableFeed(Feed):
         """Nanoseconds of one unit, and of the zero; decided by the first values."""
         if not hasattr(self, "_clock_is"):
             typical = float(np.median(values)) if len(values) else 0.0
-            since_midnight = self._date is not None or typical < 8.7e7
             unit = self._unit
-            if unit is None:
-                unit = "ms" if since_midnight else "s" if typical < 1e11 else "ms" if typical < 1e14 else "us" if typical < 1e17 else "ns"
+            # Below a day, in the unit given or in ms, times can only be counted from midnight - if there is a day.
+            small = typical * _UNITS[unit or "ms"] < 87e12 and unit in (None, "s", "ms")
+            day = self._date or (day_of(self.path) if small else None)
+            if day is None and small and unit is None:
+                raise ValueError(f"times since midnight need a date: give date=, or a file name with one: path={self.path}")
+            if unit is None and day is not None:
+                unit = "ms"
+            elif unit is None:
+                unit = "s" if typical < 1e11 else "ms" if typical < 1e14 else "us" if typical < 1e17 else "ns"
             base = 0
-            if since_midnight and not (self._date is None and self._unit == "s" and typical >= 8.7e4):
-                day = self._date or day_of(self.path)
-                if day is None:
-                    raise ValueError(f"times since midnight need a date: give date=, or a file name with one: path={self.path}")
-                base = int(datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(timezone.utc).timestamp()) * 10**9
+            if day is not None:
+                midnight = datetime(day.year, day.month, day.day, tzinfo=self._zone)
+                base = int(midnight.astimezone(timezone.utc).timestamp()) * 10**9
             self._clock_is = (_UNITS[unit], base)
         return self._clock_is
 
@@ -327,15 +335,15 @@ class TableFeed(Feed):
         self, role: str, values: npt.NDArray[np.float64], unit: float, bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
         """Values in whole units; those that are none are marked bad and counted."""
-        scaled = values / unit
+        finite = np.abs(values) < _MAX_TICKS * unit
+        scaled = np.where(finite, values, 0.0) / unit
         whole = np.rint(scaled)
-        finite = np.isfinite(whole) & (np.abs(whole) < _MAX_TICKS)
         off = finite & (np.abs(scaled - whole) > np.maximum(self._tolerance, np.abs(scaled) * 4e-16))
         what = "tick_size" if unit is self._tick else "lot_size"
         self._report(f"{role} must be a finite number", ~finite & ~bad, rows, values)
         self._report(f"{role} must be a whole multiple of {what}={unit:g}", off & ~bad, rows, values)
         bad |= ~finite | off
-        return np.where(finite, whole, 0).astype(np.int64)
+        return whole.astype(np.int64)
 
     def _report(self, rule: str, wrong: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
         if wrong.any():
@@ -582,11 +590,17 @@ def _integers(column: Any) -> npt.NDArray[np.int64]:
 
 
 def _decimal(column: Any) -> tuple[npt.NDArray[np.int64], int]:
-    """A decimal128 column as whole numbers and their scale: the low half of each value (18 digits are enough)."""
+    """A decimal128 column as whole numbers and their scale; what needs more than 63 bits is -1."""
     if column.null_count:
         column = column.fill_null(-1)
-    raw = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)[:, 0]
-    return raw[column.offset : column.offset + len(column)].copy(), 10**column.type.scale
+    halves = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)[column.offset : column.offset + len(column)]
+    return np.where(halves[:, 1] == halves[:, 0] >> 63, halves[:, 0], -1), 10**column.type.scale
+
+
+def _decimal_type(text: str) -> Any:
+    """For a time like this one: decimals down to the nanosecond, whatever its unit, and no more, so that 63 bits are enough."""
+    digits = text.find(".")
+    return extra("pyarrow").decimal128(27, 9 if digits <= 10 else 6 if digits <= 13 else 3)
 
 
 def _floats(column: Any) -> npt.NDArray[np.float64]:
@@ -808,7 +822,7 @@ class CsvFeed(TableFeed):
                 if re.fullmatch(rb"\d+", field):
                     types[name] = pa.int64()
                 elif re.fullmatch(rb"\d+\.\d{0,9}", field):
-                    types[name] = pa.decimal128(27, 9)
+                    types[name] = _decimal_type(field.decode())
                 elif re.search(rb"(Z|[-+]\d\d:?\d\d)$", field) and b":" in field:
                     types[name] = pa.timestamp("ns", "UTC")
                 else:
@@ -823,6 +837,8 @@ class CsvFeed(TableFeed):
 
     def _batches(self) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:
         if not self._names:
+            for _ in pieces(self.path, member=self._member, progress=self._progress):
+                pass  # a file without a line is empty, or damaged, which reading it shows
             return
         types = self._types()
         wanted = [name for name in self._names if name in types]
