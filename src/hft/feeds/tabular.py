@@ -555,12 +555,11 @@ class TableFeed(Feed):
 
 def _step(columns: list[npt.NDArray[np.float64]]) -> float:
     """The largest power of ten, 1 down to 1e-9, that divides all values; 1 where there are none."""
+    values = [column[np.abs(column) < _MAX_TICKS * 1e-9] for column in columns]
     for exponent in range(10):
-        unit = 10.0**-exponent
-        scale = 10.0**exponent
-        off = [np.abs(v * scale - np.rint(v * scale)) > np.maximum(1e-4, np.abs(v * scale) * 4e-16) for v in columns]
-        if not any(o[np.isfinite(v)].any() for o, v in zip(off, columns, strict=True)):
-            return unit
+        scaled = [column * 10.0**exponent for column in values]
+        if all((np.abs(x - np.rint(x)) <= np.maximum(1e-4, np.abs(x) * 4e-16)).all() for x in scaled):
+            return float(10.0**-exponent)
     return 1e-9
 
 
@@ -625,8 +624,8 @@ def _is_text(kind: Any) -> bool:
 
 def _strings(column: Any) -> Any:
     pa, pc = extra("pyarrow"), extra("pyarrow.compute")
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    if pa.types.is_dictionary(column.type):  # its words first: a view of strings cannot be taken from everywhere
+        column = pa.DictionaryArray.from_arrays(column.indices, pc.cast(column.dictionary, pa.string())).dictionary_decode()
     return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
 
 
