@@ -9,12 +9,12 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from fastcore.errors import CorruptDataError  # noqa: E402
-from fastcore.records import FLAGS, KINDS, NO_PRICE  # noqa: E402
-from hft.feeds import open_feed, recognise  # noqa: E402
-from hft.feeds._levels import level_changes  # noqa: E402
-from hft.feeds.itch import midnight_ns  # noqa: E402
-from hft.feeds.lobster import LobsterFeed  # noqa: E402
+from fastcore.errors import CorruptDataError
+from fastcore.records import FLAGS, KINDS, NO_PRICE
+from hft.feeds import open_feed, recognise
+from hft.feeds._levels import level_changes
+from hft.feeds.itch import midnight_ns
+from hft.feeds.lobster import LobsterFeed
 
 MESSAGE = "XYZ_2012-06-21_34200000_57600000_message_2.csv"
 ORDERBOOK = MESSAGE.replace("message", "orderbook")

@@ -2,7 +2,7 @@
 
 import gzip
 import zipfile
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from importlib import import_module
 
 import numpy as np
@@ -298,9 +298,9 @@ def test_forms_of_a_table_give_the_same_events(tmp_path, form):
     elif form == "csv":
         import_module("pyarrow.csv").write_csv(data.set_column(5, "ticker", data["ticker"].cast("string")), path)
     else:
-        with pa.OSFile(str(path), "wb") as file:
-            with (pa.ipc.new_file if form == "file" else pa.ipc.new_stream)(file, data.schema) as writer:
-                writer.write_table(data, 30_000)
+        create = pa.ipc.new_file if form == "file" else pa.ipc.new_stream
+        with pa.OSFile(str(path), "wb") as file, create(file, data.schema) as writer:
+            writer.write_table(data, 30_000)
     assert recognise(path) == {"parquet": "parquet", "csv": "csv"}.get(form, "arrow")
     seen = []
     feed = open_feed(path, progress=lambda done, total: seen.append((done, total)))
@@ -322,9 +322,9 @@ def test_cut_parquet_and_arrow_files_raise(tmp_path, form):
     if form == "parquet":
         import_module("pyarrow.parquet").write_table(table(), path)
     else:
-        with pa.OSFile(str(path), "wb") as file:
-            with (pa.ipc.new_file if form == "file" else pa.ipc.new_stream)(file, table().schema) as writer:
-                writer.write_table(table(), 30_000)
+        create = pa.ipc.new_file if form == "file" else pa.ipc.new_stream
+        with pa.OSFile(str(path), "wb") as file, create(file, table().schema) as writer:
+            writer.write_table(table(), 30_000)
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) // 2])
     with pytest.raises(CorruptDataError):
@@ -341,7 +341,7 @@ def test_real_quotes_of_a_venue(data_dir):
     assert feed.errors == {}
     feed = open_feed(data_dir / "fx" / "truefx_usdjpy_ticks.csv")
     events = collect(feed)
-    first = int(datetime(2013, 1, 1, 22, tzinfo=timezone.utc).timestamp()) * 10**9 + 295_000_000
+    first = int(datetime(2013, 1, 1, 22, tzinfo=UTC).timestamp()) * 10**9 + 295_000_000
     assert (len(events), int(events["exch_ns"][0]), values(events)[0]) == (1000, first, [86655, 86728, 1, 1])
 
 

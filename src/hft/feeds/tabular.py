@@ -23,8 +23,8 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from datetime import date as Date
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -163,9 +163,9 @@ class TableFeed(Feed):
         progress: Progress | None = None,
     ) -> None:
         super().__init__(path)
-        for name, value in (("tick_size", tick_size), ("lot_size", lot_size)):
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be positive and finite: {name}={value}")
+        for name, unit in (("tick_size", tick_size), ("lot_size", lot_size)):
+            if unit is not None and not 0 < unit < float("inf"):
+                raise ValueError(f"{name} must be positive and finite: {name}={unit}")
         if kind is not None and kind not in _ROLES:
             raise ValueError(f"kind must be one of {', '.join(_ROLES)}: kind={kind}")
         if time_unit is not None and time_unit not in _UNITS:
@@ -289,9 +289,7 @@ class TableFeed(Feed):
         pa, pc = extra("pyarrow"), extra("pyarrow.compute")
         there = column.drop_null()
         first = there[0].as_py() if len(there) else "0"
-        for pattern, type_ in _TIME_TEXTS:
-            if re.match(pattern, first) or pattern is _TIME_TEXTS[-1][0]:
-                break
+        pattern, type_ = next((text for text in _TIME_TEXTS if re.match(text[0], first)), _TIME_TEXTS[-1])
         target = {"int": pa.int64(), "decimal": _decimal_type(first), "utc": pa.timestamp("ns", "UTC"), "": pa.timestamp("ns")}[type_]
         fine = pc.match_substring_regex(column, pattern)
         column = pc.if_else(fine, column, pa.scalar(None, pa.string()))
@@ -327,7 +325,7 @@ class TableFeed(Feed):
             base = 0
             if day is not None:
                 midnight = datetime(day.year, day.month, day.day, tzinfo=self._zone)
-                base = int(midnight.astimezone(timezone.utc).timestamp()) * 10**9
+                base = int(midnight.astimezone(UTC).timestamp()) * 10**9
             self._clock_is = (_UNITS[unit], base)
         return self._clock_is
 
@@ -365,7 +363,7 @@ class TableFeed(Feed):
             found = batch.column(self._roles[role])
             return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
-        floats = {
+        floats: dict[str, npt.NDArray[np.float64]] = {
             role: _floats(column(role))
             for role in ("bid", "ask", "bid_size", "ask_size", "price", "size", "open", "high", "low", "close", "volume")
             if role in self._roles
@@ -485,7 +483,7 @@ class TableFeed(Feed):
         renamed = what == "replace"
         new = _integers(column("new_id")) if "new_id" in self._roles else np.full(n, -1, np.int64)
         values[:, 3] = np.where(renamed, np.where(new < 0, ids, new), values[:, 3])
-        return left_out | missing
+        return np.asarray(left_out | missing)
 
     def _resize(
         self, what: npt.NDArray[Any], ids: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64],
@@ -688,7 +686,9 @@ def csv_blocks(
             yield table, rows
 
 
-def _parse(block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, pa: Any, csv: Any) -> tuple[Any, list[tuple[int, str]]]:
+def _parse(
+    block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, pa: Any, csv: Any
+) -> tuple[Any, list[tuple[int, str]]]:
     skipped: list[tuple[int, str]] = []
 
     def unfit(row: Any) -> str:  # called for a malformed row alone
@@ -792,10 +792,10 @@ class CsvFeed(TableFeed):
         else:
             width = max(map(len, rows))
             kinds: list[Kind] = [self.kind] if self.kind else ["quotes", "bars"]
-            roles = next((_HEADLESS[k, width] for k in kinds if (k, width) in _HEADLESS), ())
+            headless = next((_HEADLESS[k, width] for k in kinds if (k, width) in _HEADLESS), ())
             names = [str(i) for i in range(width)]
             given = set(self._columns.values())
-            self._columns = {role: i for i, role in enumerate(roles) if not self._columns or i not in given} | self._columns
+            self._columns = {**{role: i for i, role in enumerate(headless) if i not in given}, **self._columns}
         # A second column of a name is a column too.
         seen: dict[str, int] = {}
         for i, name in enumerate(names):
