@@ -1,6 +1,7 @@
 """Contract of the engine: one compiled loop from wire bytes to profit, without the GIL, allocation or system calls.
 
-    bytes -> decode -> ring -> book of its symbol -> (chosen symbol) venue -> store -> strategy -> limits -> venue
+    bytes -> decode -+-> ring -> book of its symbol -> (chosen symbol) venue -> store -> strategy -> limits -> venue
+    events ----------+
 
 Everything that the loop needs room for is checked before an event is taken from the ring; the loop returns to its cold
 caller to grow it. So a run that was interrupted for room continues exactly where it was, and the size of the chunks in
@@ -38,6 +39,8 @@ cdef enum:
     RUN_MEMORY
     RUN_STORE       # the store refused a tick
     RUN_STOPPED     # the loss limit: own orders are out, nothing more is done
+    RUN_SYMBOL      # a symbol id beyond ENGINE_LOCATES
+    RUN_ACCOUNT     # a fill does not fit into the accounts
 
 cdef enum:
     ENGINE_LOCATES = 65536
@@ -69,7 +72,9 @@ ctypedef struct engine_t:
     bint trading            # last status of the symbol; false until the venue says that it trades
     bint session            # market hours; true until a system message says otherwise
     bint dirty              # the quotes must be thought over
+    bint inside             # the event before said that this one carries more of its message
     bint stopped
+    bint overflowed         # a fill did not fit into the accounts
     # Parts of the chosen symbol
     venue_t* venue
     position_t* position
@@ -103,6 +108,7 @@ ctypedef struct engine_t:
     book_change_t change    # what the last event did to its book
     # Counters
     int64_t events          # taken from the ring
+    int64_t given           # events that came as such, not as bytes
     int64_t book_errors     # events that a book refused
     uint64_t first_error_seq
     int64_t quotes          # times that the model was asked
@@ -126,3 +132,4 @@ cdef class Engine:
     cdef RingBuffer _ring
     cdef list _histograms
     cdef int _make_room(self) except -1
+    cdef int _raise(self, int status) except -1

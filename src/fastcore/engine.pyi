@@ -23,6 +23,7 @@ class Engine:
         cls,
         symbol: str,
         *,
+        symbol_id: int | None = None,
         quoter: Quoter | None = None,
         volatility: EwmaVolatility | None = None,
         limits: RiskLimits | None = None,
@@ -37,6 +38,7 @@ class Engine:
         sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
+        by_level: bool = False,
         orders: int = 65536,
         reports: int = 65536,
     ) -> Engine: ...
@@ -61,6 +63,7 @@ class Engine:
     @property
     def latency(self) -> dict[str, Histogram]: ...
     def feed(self, data: Any) -> int: ...
+    def feed_events(self, events: npt.NDArray[np.void]) -> int: ...
     def reports(self) -> npt.NDArray[np.void]: ...
     def curve(self) -> npt.NDArray[np.void]: ...
     def quote(self) -> tuple[int | None, int, int | None, int]: ...
