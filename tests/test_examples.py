@@ -13,6 +13,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
     ("name", "says"),
     [
         ("avellaneda_quotes.py", "queue ahead of our order: 500"),
+        ("feeds.py", "(-5.0000 h)"),
         ("replay.py", "SYNTH (synthetic): 50,000 events"),
         ("synthetic_pair.py", "truth: hedge ratio 1.50, half-life 45 s, spread 0.25 USD"),
     ],

@@ -90,7 +90,7 @@ def _layouts() -> dict[tuple[int, int], np.dtype[np.void]]:
         22: [dbn.SymbolMappingMsg, dbn.v1.SymbolMappingMsg], 23: [dbn.SystemMsg, dbn.v1.SystemMsg],
         24: [dbn.StatMsg, dbn.v1.StatMsg], 160: [dbn.MBOMsg], 177: [dbn.CMBP1Msg], 194: [dbn.CMBP1Msg], 192: [dbn.CBBOMsg],
         193: [dbn.CBBOMsg], 195: [dbn.BBOMsg], 196: [dbn.BBOMsg], 197: [dbn.MBP1Msg],
-        **dict.fromkeys((17, 32, 33, 34, 35, 36), [dbn.OHLCVMsg]),
+        **{rtype: [dbn.OHLCVMsg] for rtype in _INTERVAL_NS},
     }  # fmt: skip
     return {(rtype, (dtype := np.dtype(c._dtypes)).itemsize): dtype for rtype, group in classes.items() for c in group}
 
@@ -577,7 +577,7 @@ def _joined(records: Records, at: _Positions) -> npt.NDArray[np.int64]:
     same = (time[i] == time[i + 1]) & (instrument[i] == instrument[i + 1])
     if at is not None:
         same &= at[i] + 1 == at[i + 1]
-    return i[same]
+    return np.asarray(i[same])
 
 
 def _mbo_events(fields: npt.NDArray[np.int64], words: npt.NDArray[np.int64]) -> None:
@@ -635,7 +635,7 @@ def _sides(rows: npt.NDArray[np.int64]) -> tuple[Rows, Rows, Rows, Rows]:
 def _assemble(made: list[tuple[_Positions, Events, npt.NDArray[np.int64] | None]], count: int) -> Events:
     """Put the events of several types back into the order of their records."""
     counts = np.zeros(count, np.int64)
-    for at, events, each in made:
+    for at, _, each in made:
         counts[at] = 1 if each is None else each
     starts, _ = place(counts)
     out = np.empty(int(counts.sum()), EVENT_DTYPE)
