@@ -157,6 +157,26 @@ def test_best_prices_alone(impl):
     assert market.fills() == [(100, 1)]
 
 
+def test_best_prices_without_sizes(impl):
+    market = LevelMarket(impl)
+    market.quote(100, 0, 103, 0)
+    market.submit(BUY, 100, 5)
+    market.quote(100, 0, 103, 0)
+    assert market.ahead() == [market.unknown]
+    market.quote(98, 0, 101, 0)
+    assert market.ahead() == [0]
+    market.quote(98, 0, 100, 0)
+    assert market.fills() == [(100, 5)]
+
+
+def test_book_must_be_of_the_kind_of_the_venue():
+    book, levels = (import_module("fastcore.book").OrderBook(), import_module("fastcore.book").LevelBook())
+    with pytest.raises(TypeError, match="book must be a LevelBook: type=OrderBook"):
+        compiled.Venue(by_level=True).submit(book, BUY, 100, 1)
+    with pytest.raises(TypeError, match="book must be an OrderBook: type=LevelBook"):
+        compiled.Venue().submit(levels, BUY, 100, 1)
+
+
 @settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(["level"] * 4 + ["quote", "trade", "trade", "submit", "submit", "pull"]), st.integers(0, 2**30))))
 def test_level_rules_match_the_reference(actions):
@@ -171,7 +191,7 @@ def test_level_rules_match_the_reference(actions):
             if action == "level":
                 market.level(side, price, rng.choice((0, size)), rng.choice((0, 0, 0, FLAGS["snapshot"])))
             elif action == "quote":
-                market.quote(rng.choice((price, NO_PRICE)), size, price + rng.randint(0, 3), rng.randint(1, 20))
+                market.quote(rng.choice((price, NO_PRICE)), rng.choice((size, 0)), price + rng.randint(0, 3), rng.randint(1, 20))
             elif action == "trade":
                 market.trade(rng.choice((BUY, SELL, NO_SIDE)), price, size, rng.choice((0, 0, FLAGS["hidden"])))
             elif action == "submit":

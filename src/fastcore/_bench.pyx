@@ -28,7 +28,7 @@ from fastcore.book cimport book_apply, book_change_t, OrderBook
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
 from fastcore.exchange cimport Venue, venue_apply, venue_cancel, venue_submit
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.itch cimport itch_decode_at, ItchDecoder
+from fastcore.itch cimport ITCH_MAX_EVENTS, itch_decode_at, ItchDecoder
 from fastcore.portfolio cimport position_fill, position_t, position_unrealised
 from fastcore.ring cimport (
     broadcast_skip,
@@ -172,16 +172,19 @@ def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const ui
     cdef size_t size
     cdef uint64_t events = 0
     cdef uint64_t failed = 0
-    cdef event_t e
+    cdef event_t[ITCH_MAX_EVENTS] e
+    cdef int i
+    cdef int n
     cdef book_change_t change
     with nogil:
         while length - at >= 2:
             size = be16(p + at)
             if length - at - 2 < size:
                 break
-            if itch_decode_at(decoder._d, p + at + 2, size, at, &e) > 0:
+            n = itch_decode_at(decoder._d, p + at + 2, size, at, &e[0], ITCH_MAX_EVENTS)
+            for i in range(n):
                 events += 1
-                failed += book_apply(book._b, &e, &change) != RESULT_OK
+                failed += book_apply(book._b, &e[i], &change) != RESULT_OK
             at += 2 + size
     return events, failed
 

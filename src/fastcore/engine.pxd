@@ -72,6 +72,7 @@ ctypedef struct engine_t:
     bint trading            # last status of the symbol; false until the venue says that it trades
     bint session            # market hours; true until a system message says otherwise
     bint dirty              # the quotes must be thought over
+    uint64_t rare           # kinds that touch no book, one bit each
     bint inside             # the event before said that this one carries more of its message
     bint stopped
     bint overflowed         # a fill did not fit into the accounts

@@ -38,7 +38,7 @@ class Engine:
         sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
-        by_level: bool = False,
+        book: str = "orders",
         orders: int = 65536,
         reports: int = 65536,
     ) -> Engine: ...

@@ -33,7 +33,7 @@ from libc.string cimport memcpy, memset
 from fastcore._arrays cimport check_events, events_data
 from fastcore._types cimport (
     BUY, FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_IMBALANCE, KIND_LISTING,
-    KIND_NOTICE, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t,
+    KIND_NOTICE, KIND_QUOTE, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t,
     fc_alloc, fc_free, floor_div, key8, likely, tick_t, unlikely,
 )
 from fastcore.avellaneda cimport (
@@ -49,12 +49,12 @@ from fastcore.exchange cimport (
     VENUE_TOOK, Venue, venue_apply, venue_cancel, venue_grow_reports, venue_index, venue_replace, venue_report, venue_submit,
 )
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.itch cimport ItchDecoder, itch_decode_batch
+from fastcore.itch cimport ITCH_MAX_EVENTS, ItchDecoder, itch_decode_batch
 from fastcore.portfolio cimport (
     Position, position_fill_fee, position_realised, position_unrealised,
 )
 from fastcore.ring cimport (
-    RingBuffer, ring_commit_batch, ring_release_batch, ring_try_claim_batch, ring_try_peek_batch,
+    RingBuffer, ring_commit_batch, ring_release_batch, ring_try_claim_batch, ring_try_peek_batch, ring_try_push_batch,
 )
 from fastcore.risk cimport RiskLimits, risk_gate
 from fastcore.tickstore cimport TickStore, store_append, store_grow, store_room
@@ -72,7 +72,7 @@ CURVE_DTYPE = np.dtype(
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
 cdef tuple _DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 
-# Kinds that touch no book of their own symbol.
+# Kinds that touch no book.
 cdef uint64_t RARE = (
     1 << KIND_SYSTEM | 1 << KIND_LISTING | 1 << KIND_STATUS | 1 << KIND_NOTICE | 1 << KIND_IMBALANCE | 1 << KIND_BREAK | 1 << KIND_BAR
 )
@@ -304,7 +304,7 @@ cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
     cdef book_t* b
     cdef uint64_t start = 0, now = 0, then
     cdef int status = RUN_DONE, result
-    if unlikely(RARE >> e.kind & 1):
+    if unlikely(g.rare >> e.kind & 1):
         status = engine_rare(g, e)
         g.inside = e.flags & FLAG_CONTINUED
         return status
@@ -327,6 +327,7 @@ cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
         if g.book_errors == 0:
             g.first_error_seq = e.seq
         g.book_errors += 1
+        g.dirty |= b == g.book and g.change.top_changed  # of the events of its message before it
     elif b == g.book:
         status = engine_chosen(g, e, &g.change, &now)
     if g.timing:
@@ -380,6 +381,7 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
     cdef size_t want, got = 0, used = 0, at = consumed[0]
     cdef ptrdiff_t n
     cdef event_t* slots
+    cdef event_t[ITCH_MAX_EVENTS] whole
     cdef uint64_t start = 0, failed
     cdef bint timed
     cdef int status = engine_drain(g)
@@ -392,10 +394,11 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
             start = clock_ticks()
         n = itch_decode_batch(g.decoder, data + at, length - at, slots, got, &used)
         if unlikely(n == 0 and used == 0 and got < ENGINE_BATCH and g.decoder.total_errors == failed):
-            # A message of several events needs more room, or the last one is not whole.
+            # A message of several events needs more slots than are in a row here (the ring may end), or the last is not whole.
             timed = False
-            slots = <event_t*> ring_try_claim_batch(g.ring, ENGINE_BATCH, &got)
-            n = itch_decode_batch(g.decoder, data + at, length - at, slots, got, &used)
+            n = itch_decode_batch(g.decoder, data + at, length - at, &whole[0], ITCH_MAX_EVENTS, &used)
+            ring_try_push_batch(g.ring, &whole[0], n)
+            got = 0
         if timed and n == 1:
             g.timed_decode = clock_ticks() - start
             g.timed_seq = g.ring.head + 1
@@ -403,7 +406,8 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
             g.until_sample = g.sample_every - 1
         elif not timed and g.sample_every > 0:
             g.until_sample = g.until_sample - n if g.until_sample > n else 0
-        ring_commit_batch(g.ring, n)
+        if likely(got):
+            ring_commit_batch(g.ring, n)
         at += used
         status = engine_drain(g)
         if unlikely(g.decoder.strict and g.decoder.total_errors != failed):
@@ -498,8 +502,10 @@ cdef class Engine:
         One point of `curve` per interval of exchange time.
     skip_malformed : bool, default False
         Count malformed messages and go on, instead of raising.
-    by_level : bool, default False
-        The feed gives levels or best prices, not orders: books by level, and places in queues that are estimates.
+    book : {"orders", "levels", "quotes"}, default "orders"
+        What the feed gives: orders, price levels, or best prices alone. Without orders, places in queues are estimates
+        (``fastcore.exchange``). Beside orders or levels, quote events are the venue's own account of its best prices and
+        change nothing here.
     orders : int, default 65536
         Recorded orders that have room from the start; the table grows.
     reports : int, default 65536
@@ -531,7 +537,7 @@ cdef class Engine:
         self, str symbol not None, *, symbol_id=None, Quoter quoter=None, EwmaVolatility volatility=None, RiskLimits limits=None, order_lots=100,
         double time_left=1.0, TickStore store=None, double ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0,
         taker_fee_ticks=0, midnight_ns=0, sample_every=256, curve_interval_ns=1_000_000_000, skip_malformed=False,
-        bint by_level=False, orders=65536, reports=65536,
+        str book="orders", orders=65536, reports=65536,
     ):
         cdef engine_t* g = &self._g
         cdef int i
@@ -555,7 +561,10 @@ cdef class Engine:
         self.symbol = symbol
         self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
         self.orders = OrderTable(orders)
-        self.venue = Venue(1, by_level=by_level)
+        if book not in ("orders", "levels", "quotes"):
+            raise ValueError(f"book must be orders, levels or quotes: book={book}")
+        g.rare = RARE if book == "quotes" else RARE | 1 << KIND_QUOTE
+        self.venue = Venue(1, by_level=book != "orders")
         self.position = Position()
         self.quoter = quoter
         self.volatility = volatility

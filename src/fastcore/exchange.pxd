@@ -40,9 +40,12 @@ cdef enum:
     # Levels that one marketable order may walk; what is left after that is pulled.
     VENUE_SWEEP = 64
 
-# Quantity ahead of an order where the book shows nothing: more than will ever trade.
-cdef enum:
-    VENUE_UNKNOWN = 1 << 60
+# Quantity ahead of an order where the book shows nothing: 2^60, more than will ever trade.
+cdef extern from *:
+    """
+    #define FC_VENUE_UNKNOWN ((int64_t)1 << 60)
+    """
+    const int64_t VENUE_UNKNOWN "FC_VENUE_UNKNOWN"
 
 # match_id of a fill for which our order took displayed liquidity on entry.
 cdef enum:

@@ -32,7 +32,7 @@ from fastcore._types cimport (
     KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, unlikely,
 )
-from fastcore.book cimport OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
+from fastcore.book cimport LevelBook, OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
 
 from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE
@@ -107,7 +107,7 @@ cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int6
     # By level: `size` was executed on our side at `price`, those ahead of us first.
     cdef int s = venue_index(side)
     cdef int32_t i = 0
-    cdef int64_t left = size, take, ahead
+    cdef int64_t left = size, reached = size, take, ahead
     cdef venue_order_t* o
     while i < v.count[s]:
         o = &v.orders[s][i]
@@ -116,10 +116,10 @@ cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int6
         take = left
         if o.price_ticks == price:
             ahead = o.ahead_lots
-            o.ahead_lots = ahead - size if ahead > size else 0
-            take = size - ahead if size > ahead else 0
-            if take > left:
-                take = left
+            o.ahead_lots = ahead - reached if ahead > reached else 0
+            take = left - ahead if left > ahead else 0
+        else:
+            reached = left - (left if left < o.left_lots else o.left_lots)  # what better orders leave to the price
         if take > o.left_lots:
             take = o.left_lots
         if take > 0:
@@ -134,14 +134,14 @@ cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int6
             i += 1
 
 
-cdef void venue_shown(venue_t* v, int8_t side, int64_t price, int64_t total, int64_t grown) noexcept nogil:
-    # By level: `total` is displayed at `price`, `grown` of it arrived just now.
+cdef void venue_shown(venue_t* v, int8_t side, int64_t price, int64_t total, int64_t grown, bint quoted) noexcept nogil:
+    # By level: `total` is displayed at `price`, `grown` of it arrived just now. A best price `quoted` with 0 has an unknown size.
     cdef int s = venue_index(side)
     cdef int32_t i
     cdef venue_order_t* o
     for i in range(v.count[s]):
         o = &v.orders[s][i]
-        if o.price_ticks == price and o.ahead_lots > total:
+        if o.price_ticks == price and o.ahead_lots > total and (total or not quoted):
             o.ahead_lots = total
     if grown > 0:
         venue_fill(v, -side, price, grown, <uint64_t> -1, 0)
@@ -153,7 +153,7 @@ cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c
     cdef int32_t i
     cdef int64_t price, size, grown
     if c.kind == KIND_LEVEL:
-        venue_shown(v, c.side, c.price, c.new_size, c.size if c.grew and not e.flags & FLAG_SNAPSHOT else 0)
+        venue_shown(v, c.side, c.price, c.new_size, c.size if c.grew and not e.flags & FLAG_SNAPSHOT else 0, False)
     elif c.kind == KIND_QUOTE:
         for s in range(2):
             side = <int8_t> (1 - 2 * s)
@@ -162,7 +162,7 @@ cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c
             grown = 0
             if price != NO_PRICE:
                 if v.shown_ticks[s] == NO_PRICE or side * (price - v.shown_ticks[s]) > 0:
-                    grown = size
+                    grown = size if size else VENUE_UNKNOWN  # a feed without sizes
                 elif price == v.shown_ticks[s]:
                     grown = size - v.shown_lots[s]
                 # Better than the best: alone.
@@ -172,7 +172,7 @@ cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c
             v.shown_ticks[s] = price
             v.shown_lots[s] = size
             if price != NO_PRICE:
-                venue_shown(v, side, price, size, 0 if e.flags & FLAG_SNAPSHOT else grown)
+                venue_shown(v, side, price, size, 0 if e.flags & FLAG_SNAPSHOT else grown, True)
     elif c.kind == KIND_TRADE:
         if e.flags & FLAG_HIDDEN:
             # As by order: only strictly through our price.
@@ -189,11 +189,12 @@ cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c
 
 
 cdef int64_t venue_ahead(const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks) noexcept nogil:
-    # Displayed quantity that an order would wait behind.
+    # Displayed quantity that an order would wait behind; a level without size is a best price whose size the feed does not say.
     cdef const side_t* s = &b.sides[venue_index(side)]
-    if v.by_level and s.count and price_ticks * side < s.keys[0]:
+    cdef int64_t ahead = book_level_size(b, side, price_ticks)
+    if v.by_level and ahead == 0 and s.count and price_ticks * side <= s.keys[0]:
         return VENUE_UNKNOWN
-    return book_level_size(b, side, price_ticks)
+    return ahead
 
 
 cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
@@ -375,6 +376,13 @@ cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil:
     return RESULT_OK
 
 
+cdef const book_t* venue_book(const venue_t* v, object book) except NULL:
+    # A Python book of the kind that the venue was made for.
+    if isinstance(book, LevelBook if v.by_level else OrderBook):
+        return (<LevelBook> book)._b if v.by_level else (<OrderBook> book)._b
+    raise TypeError(f"book must be {'a LevelBook' if v.by_level else 'an OrderBook'}: type={type(book).__name__}")
+
+
 @cython.final
 cdef class Venue:
     """Simulated venue for the own orders of one symbol, beside a recorded order-by-order book.
@@ -422,7 +430,7 @@ cdef class Venue:
             raise_result(RESULT_NO_MEMORY, f"reports of the venue: count={self._v.report_count}")
         return 0
 
-    def submit(self, OrderBook book not None, side, price_ticks, size_lots):
+    def submit(self, book not None, side, price_ticks, size_lots):
         """Send an order: at once an `ack`, perhaps fills, or a `reject`.
 
         Parameters
@@ -441,7 +449,7 @@ cdef class Venue:
         """
         cdef int64_t order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
         self._room()
-        return venue_submit(&self._v, book._b, as_side(side), price, size, &order_id)
+        return venue_submit(&self._v, venue_book(&self._v, book), as_side(side), price, size, &order_id)
 
     def cancel(self, order_id):
         """Take an order out: `pulled` with what was left, or `reject` for an order that does not rest.
@@ -459,7 +467,7 @@ cdef class Venue:
         self._room()
         return venue_cancel(&self._v, as_int64(order_id))
 
-    def replace(self, OrderBook book not None, order_id, price_ticks, size_lots):
+    def replace(self, book not None, order_id, price_ticks, size_lots):
         """Replace an order: `pulled` for the old number and `ack` for a new one.
 
         The place in the queue is kept when the price is the same and the quantity not larger; else the order goes to the
@@ -481,7 +489,7 @@ cdef class Venue:
         """
         cdef int64_t new_order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
         self._room()
-        return venue_replace(&self._v, book._b, as_int64(order_id), price, size, &new_order_id)
+        return venue_replace(&self._v, venue_book(&self._v, book), as_int64(order_id), price, size, &new_order_id)
 
     def apply(
         self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0, flags=0, bint grew=False

@@ -528,10 +528,10 @@ class LevelBook(_Book):
         self.stale = False
 
     def _image(self) -> list[tuple[int, int, tuple[int, int, int, int]]]:
-        rows = []
-        sizeless = [next((p for p, size in self._sides[side].items() if not size), NO_PRICE) for side in (BUY, SELL)]
-        if sizeless != [NO_PRICE, NO_PRICE]:
-            rows.append((KINDS["quote"], NO_SIDE, (*sizeless, 0, 0)))
+        rows: list[tuple[int, int, tuple[int, int, int, int]]] = []
+        bid, ask = (next((p for p, size in self._sides[side].items() if not size), NO_PRICE) for side in (BUY, SELL))
+        if (bid, ask) != (NO_PRICE, NO_PRICE):
+            rows.append((KINDS["quote"], NO_SIDE, (bid, ask, 0, 0)))
         for side in (BUY, SELL):
             for price, size in sorted(self._sides[side].items(), reverse=side == SELL):
                 if size:

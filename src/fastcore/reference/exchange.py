@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .book import OrderBook
+from .book import LevelBook, OrderBook
 from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, SELL
 
 __all__ = ["TOOK", "UNKNOWN", "Venue"]
@@ -66,10 +66,10 @@ class Venue:
 
     # ---- orders ----
 
-    def submit(self, book: OrderBook, side: int, price_ticks: int, size_lots: int) -> int:
+    def submit(self, book: OrderBook | LevelBook, side: int, price_ticks: int, size_lots: int) -> int:
         return self._submit(book, side, price_ticks, size_lots)[0]
 
-    def _submit(self, book: OrderBook, side: int, price: int, size: int) -> tuple[int, int]:
+    def _submit(self, book: OrderBook | LevelBook, side: int, price: int, size: int) -> tuple[int, int]:
         refusal = self._refusal(side, price, size)
         if refusal != _OK:
             self._report("reject", side, price, size, 0, refusal)
@@ -89,7 +89,8 @@ class Venue:
             self.filled_lots += taken
             self._report("fill", side, level, taken, order_id, TOOK)
         if left:
-            self._rest(_Order(order_id, side, price, left, ahead, book.next_stamp))
+            stamp = book.next_stamp if isinstance(book, OrderBook) else 0
+            self._rest(_Order(order_id, side, price, left, ahead, stamp))
         return _OK, order_id
 
     def cancel(self, order_id: int) -> int:
@@ -101,10 +102,10 @@ class Venue:
         self._orders[order.side].remove(order)
         return _OK
 
-    def replace(self, book: OrderBook, order_id: int, price_ticks: int, size_lots: int) -> int:
+    def replace(self, book: OrderBook | LevelBook, order_id: int, price_ticks: int, size_lots: int) -> int:
         return self._replace(book, order_id, price_ticks, size_lots)[0]
 
-    def _replace(self, book: OrderBook, order_id: int, price: int, size: int) -> tuple[int, int]:
+    def _replace(self, book: OrderBook | LevelBook, order_id: int, price: int, size: int) -> tuple[int, int]:
         order = self._find(order_id)
         if order is None:
             self._report("reject", NO_SIDE, price, size, order_id, _UNKNOWN_ORDER)
@@ -195,15 +196,16 @@ class Venue:
 
     def _print(self, side: int, price: int, size: int, match_id: int) -> None:
         """`size` was executed on our side of a book by level: those ahead of us at our price first."""
-        left = size
+        left = reached = size
         for order in list(self._orders[side]):
             if side * (order.price - price) < 0:
                 break
-            reaches = left
             if order.price == price:
-                reaches = min(left, max(0, size - order.ahead))
-                order.ahead = max(0, order.ahead - size)
-            taken = min(reaches, order.left)
+                taken = min(max(0, left - order.ahead), order.left)
+                order.ahead = max(0, order.ahead - reached)
+            else:
+                taken = min(left, order.left)
+                reached = left - taken  # what better orders leave to the price
             if taken:
                 left -= taken
                 order.left -= taken
@@ -229,15 +231,20 @@ class Venue:
         for order in self._orders[side]:
             if side * (order.price - price) > 0:
                 order.ahead = 0
-        arrived = size if before == NO_PRICE or side * (price - before) > 0 else size - shown if price == before else 0
-        self._level(side, price, size, 0 if image else arrived)
+        arrived = 0
+        if before == NO_PRICE or side * (price - before) > 0:
+            arrived = size or UNKNOWN  # a feed without sizes
+        elif price == before:
+            arrived = size - shown
+        self._level(side, price, size or UNKNOWN, 0 if image else arrived)
 
-    def _ahead(self, book: OrderBook, side: int, price: int) -> int:
+    def _ahead(self, book: OrderBook | LevelBook, side: int, price: int) -> int:
         """Displayed quantity that an order would wait behind."""
         shown = book.depth()[0 if side == BUY else 1]["price"].tolist()
-        if self.by_level and shown and side * (price - shown[-1]) < 0:
-            return UNKNOWN
-        return book.level_size(side, price)
+        ahead = book.level_size(side, price)
+        if self.by_level and ahead == 0 and shown and side * (price - shown[-1]) <= 0:
+            return UNKNOWN  # not shown, or a best price whose size the feed does not say
+        return ahead
 
     def _shorten(self, side: int, price: int, size: int, stamp: int) -> None:
         """`size` left the queue at `price` without trading."""
@@ -272,7 +279,7 @@ class Venue:
             return _BAD_SIZE
         return _FULL if len(self._orders[side]) >= self.capacity else _OK
 
-    def _reachable(self, book: OrderBook, side: int, price: int) -> list[tuple[int, int]]:
+    def _reachable(self, book: OrderBook | LevelBook, side: int, price: int) -> list[tuple[int, int]]:
         """(price, size) of the displayed levels that an order of `side` at `price` trades with, best first."""
         rows = book.depth()[0 if side == SELL else 1]
         return [

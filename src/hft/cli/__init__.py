@@ -19,6 +19,7 @@ COMMANDS = {
     "demo": "hft.cli.replay:demo",
     "verify": "hft.cli.verify:verify",
     "bench": "hft.cli.bench:bench",
+    "store": "hft.cli.store:store",
 }
 
 
