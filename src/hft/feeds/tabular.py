@@ -23,8 +23,8 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from datetime import date as Date
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -319,7 +319,7 @@ class TableFeed(Feed):
                 day = self._date or day_of(self.path)
                 if day is None:
                     raise ValueError(f"times since midnight need a date: give date=, or a file name with one: path={self.path}")
-                base = int(datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(timezone.utc).timestamp()) * 10**9
+                base = int(datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(UTC).timestamp()) * 10**9
             self._clock_is = (_UNITS[unit], base)
         return self._clock_is
 
