@@ -73,7 +73,12 @@ def test_single_packet_call(impl):
 def test_gap_is_an_event_before_what_follows(impl):
     m, _ = decoders(impl)
     out = np.zeros(64, EVENT_DTYPE)
-    assert feed(m, deletes(1, 2), deletes(10, 1), out=out) == [(D, 1, 1, 100), (D, 2, 2, 100), (GAP, 3, 7, 101), (D, 10, 10, 101)]
+    assert feed(m, deletes(1, 2), deletes(10, 1), out=out) == [
+        (D, 1, 1, 100),
+        (D, 2, 2, 100),
+        (GAP, 3, 7, 101),
+        (D, 10, 10, 101),
+    ]
     assert out[2].tolist() == (3, 2, 101, NO_SYMBOL, GAP, 0, 0, 3, 7, 0, 0)
     assert (m.gaps, m.missing) == (1, 7)
 
@@ -103,7 +108,17 @@ def test_two_lines_of_a_feed_make_one_stream(impl):
     """Each line loses packets, of which the other has them."""
     a, b = ([deletes(i, 3) for i in range(1, 31, 3)] for _ in range(2))
     del a[4], b[7]
-    lines = [p for pair in zip(a[:3], b[:3], strict=True) for p in pair] + [a[3], b[3], b[4], a[4], b[5], a[5], b[6], a[6], a[7]]
+    lines = [p for pair in zip(a[:3], b[:3], strict=True) for p in pair] + [
+        a[3],
+        b[3],
+        b[4],
+        a[4],
+        b[5],
+        a[5],
+        b[6],
+        a[6],
+        a[7],
+    ]
     m, _ = decoders(impl)
     assert [e[1] for e in feed(m, *lines)] == list(range(1, 28))
     assert m.gaps == 0
@@ -123,7 +138,18 @@ def test_new_session_begins_with_one(impl):
 
 def test_a_damaged_session_name_does_not_end_the_stream(impl):
     m, _ = decoders(impl)
-    assert [e[1] for e in feed(m, deletes(1, 2), deletes(3, 2, b"x" * 10), deletes(5, 2), deletes(7, 2))] == [1, 2, 1, 3, 4, 3, 5, 6, 7, 8]
+    assert [e[1] for e in feed(m, deletes(1, 2), deletes(3, 2, b"x" * 10), deletes(5, 2), deletes(7, 2))] == [
+        1,
+        2,
+        1,
+        3,
+        4,
+        3,
+        5,
+        6,
+        7,
+        8,
+    ]
 
 
 def test_unnumbered_packets_are_decoded_as_they_are(impl):

@@ -271,17 +271,6 @@ cdef inline int64_t letters(const uint8_t* p, int count) noexcept nogil:
     return <int64_t> packed
 
 
-cdef int decode_levels(itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out) noexcept nogil:
-    cdef int i
-    cdef uint64_t level
-    for i in range(3):
-        level = be64(message + 11 + 8 * i)
-        if level >> 63:
-            return itch_fail(d, offset, RESULT_BAD_PRICE, message[0])
-        out.payload[1 + i] = <int64_t> level if level else NO_PRICE
-    return 1
-
-
 cdef int itch_decode_rare(
     itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out, size_t room
 ) noexcept nogil:
@@ -296,6 +285,8 @@ cdef int itch_decode_rare(
         return itch_fail(d, offset, RESULT_BAD_SIZE, type)
     if type == c'I' and (be64(message + 11) | be64(message + 19)) >> 63:
         return itch_fail(d, offset, RESULT_BAD_SIZE, type)
+    if type == c'V' and (be64(message + 11) | be64(message + 19) | be64(message + 27)) >> 63:
+        return itch_fail(d, offset, RESULT_BAD_PRICE, type)
     for i in range(events):
         out[i].exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
         out[i].local_ns = 0
@@ -345,8 +336,10 @@ cdef int itch_decode_rare(
         out.payload[1] = be32(message + 11)
         out.payload[2] = letters(message + 23, 3)
     elif type == c'V':
-        if decode_levels(d, message, offset, out) < 0:
-            return -RESULT_BAD_PRICE
+        for i in range(3):
+            out.payload[1 + i] = <int64_t> be64(message + 11 + 8 * i)
+            if out.payload[1 + i] == 0:
+                out.payload[1 + i] = NO_PRICE
     elif type == c'W':
         out.payload[1] = message[11]
     elif type == c'K':
@@ -809,7 +802,7 @@ def _table(rows):
     ):
         size = table.dtype[name].itemsize
         text = np.ascontiguousarray(raw[:, at : at + size]).view(f"S{size}").ravel()
-        table[name] = np.char.rstrip(text) if size > 1 else text
+        table[name] = np.char.rstrip(text, b" ") if size > 1 else text
     table["leverage"] = np.ascontiguousarray(raw[:, 43:47]).view(">u4").ravel()
     return table
 

@@ -1,8 +1,9 @@
 """Databento Binary Encoding (DBN), versions 1 to 3, plain or Zstandard, as event arrays.
 
-The metadata and the layout of the records are `databento_dbn`'s (extra ``feeds``). Records of orders, trades and best prices are
-converted by ``fastcore.dbn``, the others are viewed in place and converted a block at a time. Prices are the format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and
-nothing is rounded. ``symbol_id`` is the instrument id, ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
+The metadata and the layouts of the records are those of `databento_dbn` (extra ``feeds``). Records of orders, trades and best
+prices are converted by ``fastcore.dbn``, the others are viewed in place and converted a block at a time. Prices are the
+format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and nothing is rounded.
+``symbol_id`` is the instrument id, ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
 venue's sequence number (where a record has one).
 
 =================== =========================================================================================================

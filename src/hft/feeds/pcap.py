@@ -6,18 +6,14 @@ its price. Everything inside a packet is decoded by compiled code, in batches of
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
-import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import date as Date
 from decimal import Decimal
 from pathlib import Path
-from types import ModuleType
-from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +26,7 @@ from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from fastcore.soup import SoupDecoder
 from fastcore.symbols import SymbolMapper
 
+from ._files import extra, pieces
 from .feed import Events, Feed, Instrument, Progress
 from .itch import midnight_ns
 
@@ -37,8 +34,6 @@ __all__ = ["OuchMessages", "PcapFeed", "read_ouch"]
 
 _PCAP = {bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1")}
 _PCAPNG = b"\x0a\x0d\x0d\x0a"
-_GZIP = b"\x1f\x8b"
-_ZSTD = b"\x28\xb5\x2f\xfd"
 _BATCH_BYTES = 1 << 18
 _MAX_READ = 1 << 26  # a packet of a capture is far smaller; a length that is damaged may be anything
 _MIN_EVENTS = 64
@@ -51,41 +46,47 @@ _ETHERNET, _LOOPBACK, _RAW, _COOKED, _COOKED2 = 1, (0, 108), (12, 14, 101, 228, 
 _GAP, _LISTING = KINDS["gap"], KINDS["listing"]
 
 
-def _dpkt() -> ModuleType:
-    try:
-        import dpkt
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "captures are read by the library dpkt: pip install 'hft-fastcore[feeds]'", name="dpkt"
-        ) from error
-    found: ModuleType = dpkt
-    return found
-
-
 class _Source:
     """The file as `dpkt` sees it, which does not look whether it got all that it asked for: a short read raises here."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._file = file
+    def __init__(self, path: Path, progress: Progress | None) -> None:
         self._path = path
+        self._pieces = pieces(path, progress=progress)
+        self._piece = memoryview(b"")
+        self._damage: CorruptDataError | None = None
+        self._head = b""  # all that was read before the reader has started: it may go back to the first byte
         self._whole = True  # the next byte begins a record, so that the file may end here
         self.started = False
         self.position = 0
         self.record = 0  # where the record at hand begins
         self.name = str(path)
 
+    def _take(self, size: int) -> bytes:
+        found = [self._piece[:size]]
+        missing = size - len(found[0])
+        self._piece = self._piece[size:]
+        while missing and self._damage is None:
+            try:
+                piece = memoryview(next(self._pieces))
+            except StopIteration:
+                break
+            except CorruptDataError as error:
+                self._damage = error  # what was read before it may be whole
+                break
+            found.append(piece[:missing])
+            self._piece = piece[missing:]
+            missing -= len(found[-1])
+        return bytes(found[0]) if len(found) == 1 else b"".join(found)
+
     def read(self, size: int) -> bytes:
         if not 0 <= size <= _MAX_READ:
             raise self.corrupt(f"a record must be smaller than 64 MiB: size={size}")
-        try:
-            data = self._file.read(size)
-        except (EOFError, OSError, zlib.error) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise
-            raise self.corrupt(str(error)) from error
-        if self.started:
-            if len(data) < size and (data or not self._whole):
-                raise self.corrupt(f"it ends inside a record: remaining={len(data)}")
+        data = self._take(size)
+        if not self.started:
+            self._head += data
+        else:
+            if len(data) < size and (data or not self._whole or self._damage is not None):
+                raise self._damage or self.corrupt(f"it ends inside a record: remaining={len(data)}")
             if self._whole:
                 self.record = self.position
             self._whole = not self._whole
@@ -93,8 +94,14 @@ class _Source:
         return data
 
     def seek(self, position: int) -> None:
-        self._file.seek(position)
-        self.position = position
+        if position or self.started:
+            raise ValueError(f"a capture is read once, from its beginning: position={position}")
+        self._piece = memoryview(self._head + bytes(self._piece))
+        self._head = b""
+        self.position = 0
+
+    def close(self) -> None:
+        self._pieces.close()  # type: ignore[attr-defined]
 
     def corrupt(self, what: str) -> CorruptDataError:
         return CorruptDataError(f"a capture must be whole: {what} path={self._path} offset={self.position}")
@@ -114,53 +121,30 @@ class _Packet(NamedTuple):
     reason: str  # why it is passed over
 
 
-def _open(path: Path, raw: BinaryIO) -> BinaryIO:
-    magic = raw.read(4)
-    raw.seek(0)
-    if magic.startswith(_GZIP):
-        return io.BufferedReader(gzip.GzipFile(fileobj=raw), 1 << 18)
-    if magic == _ZSTD:
-        try:
-            import zstandard
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "Zstandard files are read by the library zstandard: pip install 'hft-fastcore[feeds]'", name="zstandard"
-            ) from error
-        found: BinaryIO = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True), 1 << 18)
-        return found
-    return raw
-
-
 def _frames(path: Path, progress: Progress | None) -> Iterator[tuple[int, int, int, bytes]]:
     """Time, place in the file, link type and bytes of every frame."""
-    dpkt = _dpkt()
-    total = path.stat().st_size
-    with open(path, "rb") as raw:
-        source = _Source(_open(path, raw), path)
-        told = 0
+    dpkt = extra("dpkt")
+    source = _Source(path, progress)
+    try:
+        reader = dpkt.pcap.UniversalReader(source)
         # Times in exact arithmetic: a double has no room for nanoseconds since 1970.
-        try:
-            reader = dpkt.pcap.UniversalReader(source)
-            if isinstance(reader, dpkt.pcapng.Reader):
-                reader._divisor = Decimal(reader._divisor)
-            exact = isinstance(reader._divisor, Decimal)
-            link = reader.datalink()
-            source.started = True
-            for time, frame in reader:
-                yield int(time * 10**9) if exact else round(time * 1e6) * 1000, source.record, link, frame
-                if progress is not None and source.position - told >= _BATCH_BYTES:
-                    told = source.position
-                    progress(min(raw.tell(), total), total)
-        except (dpkt.Error, ValueError, ArithmeticError) as error:
-            if isinstance(error, CorruptDataError):
-                raise
-            raise source.corrupt(f"{type(error).__name__}: {error}") from error
-        if progress is not None:
-            progress(total, total)
+        if isinstance(reader, dpkt.pcapng.Reader):
+            reader._divisor = Decimal(reader._divisor)
+        exact = isinstance(reader._divisor, Decimal)
+        link = reader.datalink()
+        source.started = True
+        for time, frame in reader:
+            yield int(time * 10**9) if exact else round(time * 1e6) * 1000, source.record, link, frame
+    except (dpkt.Error, ValueError, ArithmeticError) as error:
+        if isinstance(error, CorruptDataError):
+            raise
+        raise source.corrupt(f"{type(error).__name__}: {error}") from error
+    finally:
+        source.close()
 
 
 def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
-    dpkt = _dpkt()
+    dpkt = extra("dpkt")
     ethernet, ip4, ip6, udp, tcp = dpkt.ethernet.Ethernet, dpkt.ip.IP, dpkt.ip6.IP6, dpkt.udp.UDP, dpkt.tcp.TCP
     nothing = (b"", 0)
 
@@ -177,31 +161,32 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
             raise ValueError(f"the link type must be Ethernet, Linux cooked, loopback or raw IP: link={link}")
         return ip4(frame) if frame[:1] and frame[0] >> 4 == 4 else ip6(frame)
 
-    def fragment(ip: Any) -> bool:
-        if isinstance(ip, ip4):
-            return bool(ip.mf or ip.offset)
-        header = ip.extension_hdrs.get(44)
+    def fragment(packet: Any) -> bool:
+        if isinstance(packet, ip4):
+            return bool(packet.mf or packet.offset)
+        header = packet.extension_hdrs.get(44)
         return header is not None and bool(header.frag_off or header.m_flag)
 
     for local_ns, record, link, frame in _frames(path, progress):
-        # The usual frame: Ethernet, IPv4 of 20 bytes, UDP, no fragment.
-        usual = link == _ETHERNET and frame[12:15] == b"\x08\x00\x45" and frame[23:24] == b"\x11" and len(frame) >= 42
-        if usual and not (frame[20] & 0x3F or frame[21]):
-            source = frame[26:30], int.from_bytes(frame[34:36], "big")
-            target = frame[30:34], int.from_bytes(frame[36:38], "big")
-            payload = frame[42 : 34 + int.from_bytes(frame[38:40], "big")]
+        # The usual frame: Ethernet with at most one tag, IPv4 of 20 bytes, UDP, no fragment.
+        ip = 18 if frame[12:14] == b"\x81\x00" else 14
+        usual = link == _ETHERNET and frame[ip - 2 : ip + 1] == b"\x08\x00\x45" and len(frame) >= ip + 28
+        if usual and frame[ip + 9] == 17 and not (frame[ip + 6] & 0x3F or frame[ip + 7]):
+            source = frame[ip + 12 : ip + 16], int.from_bytes(frame[ip + 20 : ip + 22], "big")
+            target = frame[ip + 16 : ip + 20], int.from_bytes(frame[ip + 22 : ip + 24], "big")
+            payload = frame[ip + 28 : ip + 20 + int.from_bytes(frame[ip + 24 : ip + 26], "big")]
             yield _Packet(local_ns, record, 17, source, target, payload, 0, 0, "")
             continue
         reason, protocol, number, flags, payload = "", 0, 0, 0, b""
         source = target = nothing
         try:
-            ip = network(link, frame)
+            packet = network(link, frame)
         except (dpkt.Error, IndexError):  # cut off inside a header
-            ip = None
-        segment = getattr(ip, "data", None)
-        if not isinstance(ip, (ip4, ip6)):
+            packet = None
+        segment = getattr(packet, "data", None)
+        if not isinstance(packet, (ip4, ip6)):
             reason = "not IP"
-        elif fragment(ip):
+        elif fragment(packet):
             reason = "fragment"
         elif isinstance(segment, udp):
             protocol, payload = 17, bytes(segment.data)[: max(segment.ulen - 8, 0)]
@@ -210,7 +195,7 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
         else:
             reason = "not UDP or TCP"
         if protocol:
-            source, target = (ip.src, segment.sport), (ip.dst, segment.dport)  # type: ignore[union-attr]
+            source, target = (packet.src, segment.sport), (packet.dst, segment.dport)  # type: ignore[union-attr]
         yield _Packet(local_ns, record, protocol, source, target, payload, number, flags, reason)
 
 
@@ -268,7 +253,7 @@ class PcapFeed(Feed):
     ------
     ValueError
         If chunk_events is too small.
-    ModuleNotFoundError
+    ImportError
         If the library dpkt is not installed.
     CorruptDataError
         While iterating: after everything that is whole has been delivered, where the capture ends inside a packet or is
@@ -297,7 +282,7 @@ class PcapFeed(Feed):
         super().__init__(path)
         if chunk_events < _MIN_EVENTS:
             raise ValueError(f"chunk_events must be at least {_MIN_EVENTS}: chunk_events={chunk_events}")
-        _dpkt()
+        extra("dpkt")
         self.streams: dict[str, MoldDecoder] = {}
         self.decoder: ItchDecoder | None = None
         self.skipped: dict[str, int] = {}
