@@ -164,7 +164,7 @@ def _row_map(feed: Feed, row_map: Path, sample: Path, symbol: str | None) -> Out
     from .feeds.lobster import LobsterFeed
 
     marks = _integers(row_map)[:, 1]
-    expected = np.concatenate([rows for _, rows in LobsterFeed(sample).messages_and_rows()])
+    expected = np.concatenate([block.rows for block in LobsterFeed(sample).messages_and_rows()])
     if len(expected) != len(marks):
         raise ReferenceMissing(f"row map and sample must have as many rows: rows={len(marks)}, sample={len(expected)}")
     levels = expected.shape[1] // 4
