@@ -1,1 +1,134 @@
-"""Sources of market data, as event arrays."""
+"""Sources of market data, as event arrays.
+
+`open_feed` recognises what a file holds and returns its feed: an iterator of arrays of 64-byte events
+(``fastcore.records.EVENT_DTYPE``) that knows its instruments, its counts and its errors. ``docs/feeds.md`` says for
+every format which events it gives.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from ._files import HEAD_BYTES, head_of
+from .feed import Events, Feed, Instrument, Progress
+
+__all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "Instrument", "Progress", "open_feed", "recognise"]
+
+# Name -> where its class is; a module is imported when a file needs it. The order is that of recognition: formats with a
+# magic number first, those that go by a shape of text or a file name last.
+FORMATS: dict[str, str] = {
+    "dbn": "hft.feeds.dbn:DbnFeed",
+    "pcap": "hft.feeds.pcap:PcapFeed",
+    "parquet": "hft.feeds.tabular:ParquetFeed",
+    "arrow": "hft.feeds.tabular:ArrowFeed",
+    "ticks": "hft.feeds.ticks:TickFeed",
+    "lobster": "hft.feeds.lobster:LobsterFeed",
+    "binance": "hft.feeds.binance:BinanceFeed",
+    "kraken": "hft.feeds.kraken:KrakenFeed",
+    "itch": "hft.feeds.itch:ItchFeed",
+    "csv": "hft.feeds.tabular:CsvFeed",
+}
+# Distributions add formats with entry points of this group: name = "module:Class", the class a subclass of Feed.
+ENTRY_POINTS = "hft.feeds"
+
+
+def _plugins() -> dict[str, str]:
+    """Formats of other distributions; a name of ours stays ours."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group=ENTRY_POINTS) if point.name not in FORMATS}
+
+
+def _load(where: str) -> type[Feed]:
+    module, _, name = where.partition(":")
+    found: type[Feed] | None = getattr(import_module(module), name, None)
+    if found is None:
+        raise ImportError(f"a format must name a class that exists: {where}")
+    return found
+
+
+def recognise(path: str | os.PathLike[str]) -> str:
+    """Say which format a file has.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    str
+        A key of `FORMATS`, or the name of a format that another distribution registered.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If no format knows it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"path must exist: path={path}")
+    head = head_of(path)[:HEAD_BYTES]
+    plugins: dict[str, str] = {}
+    for known in (FORMATS, plugins):
+        if known is plugins:
+            plugins.update(_plugins())
+        for name, where in known.items():
+            try:
+                found = _load(where)
+            except ImportError:
+                continue  # a feed whose library is not installed cannot claim a file; naming the format says what is missing
+            if found.recognise(head, path):
+                return name
+    names = ", ".join(sorted(FORMATS | plugins))
+    raise ValueError(f"the format of a file must be known: path={path} first bytes={head[:16]!r} formats={names}")
+
+
+def open_feed(
+    path: str | os.PathLike[str], format: str | None = None, *, progress: Progress | None = None, **options: Any
+) -> Feed:
+    """Open a file of market data as a feed.
+
+    Parameters
+    ----------
+    path : path
+        A file, or a directory where the format has one. gzip, Zstandard and ZIP are looked into.
+    format : str, optional
+        A key of `FORMATS`, or a name of the entry-point group ``hft.feeds``; recognised by default: by content where the
+        format has any mark, then by name.
+    progress : callable(done, total), optional
+        Told the bytes (or rows) consumed, and all of them.
+    **options
+        Of the format's class.
+
+    Returns
+    -------
+    Feed
+
+    Raises
+    ------
+    ValueError
+        If the format is unknown, or an option is wrong.
+    FileNotFoundError
+        If there is no such file.
+    ImportError
+        If the format needs a library that is not installed; the message says how to install it.
+
+    Examples
+    --------
+    >>> with open_feed("AMZN_2012-06-21_5.zip") as feed:    # doctest: +SKIP
+    ...     for events in feed:
+    ...         book.apply(events)
+    """
+    name = recognise(path) if format is None else format
+    where = FORMATS.get(name)
+    if where is None:
+        plugins = _plugins()
+        where = plugins.get(name)
+        if where is None:
+            raise ValueError(f"format must be one of {', '.join(sorted(FORMATS | plugins))}: format={name}")
+    return _load(where)(path, progress=progress, **options)  # type: ignore[call-arg]

@@ -7,7 +7,7 @@ never for each event.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Literal, NamedTuple, Self
@@ -15,10 +15,14 @@ from typing import ClassVar, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Events", "Feed", "Instrument", "Progress"]
+from fastcore.errors import CorruptDataError
+from fastcore.records import FLAGS
+
+__all__ = ["LOG_LENGTH", "Events", "Feed", "Instrument", "Progress", "whole_messages"]
 
 Events = npt.NDArray[np.void]
 Progress = Callable[[int, int], None]  # bytes (or rows) done, and in all
+LOG_LENGTH = 64
 
 
 class Instrument(NamedTuple):
@@ -63,6 +67,8 @@ class Feed(Iterator[Events]):
         The first 64 of them: offset (bytes, or row) in the uncompressed source, and what was wrong.
     gaps : int
         Sequence gaps so far; each is an event of kind ``gap`` too.
+    strict : bool
+        Whether the first malformed message raises CorruptDataError.
 
     Notes
     -----
@@ -74,6 +80,7 @@ class Feed(Iterator[Events]):
 
     format: ClassVar[str]
     book: Literal["orders", "levels", "quotes", "none"] = "none"
+    strict: bool = False
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -87,6 +94,18 @@ class Feed(Iterator[Events]):
     def _arrays(self) -> Iterator[Events]:
         """Yield the arrays; the one method that a subclass must have."""
         raise NotImplementedError
+
+    def _skip(self, rule: str, offsets: npt.NDArray[np.int64] | list[int], values: Sequence[object] | None = None) -> None:
+        """Count what breaks a rule; the log keeps the first 64 in all. In strict mode the first one raises."""
+        if not len(offsets):
+            return
+        self.errors[rule] = self.errors.get(rule, 0) + len(offsets)
+        for i in range(min(len(offsets), LOG_LENGTH - len(self.error_log))):
+            text = rule if values is None else f"{rule}: {values[i]}"
+            self.error_log.append((int(offsets[i]), text))
+        if self.strict:
+            value = "" if values is None else f" value={values[0]}"
+            raise CorruptDataError(f"{rule}: path={self.path} offset={int(offsets[0])}{value}")
 
     def __next__(self) -> Events:
         if self._source is None:
@@ -117,3 +136,22 @@ class Feed(Iterator[Events]):
             Its name, for formats without a magic number; of a ZIP archive or a directory the contents may be looked at.
         """
         raise NotImplementedError
+
+
+def whole_messages(events: Events, limit: int) -> Iterator[Events]:
+    """Cut an array into arrays of at most `limit` events that end with a whole message.
+
+    A message with more events than that comes in one array all the same.
+    """
+    start, n = 0, len(events)
+    while start < n:
+        end = min(start + limit, n)
+        if end < n and events["flags"][end - 1] & FLAGS["continued"]:
+            inside = (events["flags"][start:end] & FLAGS["continued"]) == 0
+            if inside.any():
+                end = start + int(np.flatnonzero(inside)[-1]) + 1
+            else:
+                behind = (events["flags"][end:] & FLAGS["continued"]) == 0
+                end = end + int(np.argmax(behind)) + 1 if behind.any() else n
+        yield events[start:end]
+        start = end

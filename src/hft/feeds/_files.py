@@ -1,0 +1,183 @@
+"""Files as they come - plain, gzip, Zstandard, one member of a ZIP archive - as pieces of bytes, and text as whole lines."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+from fastcore.errors import CorruptDataError
+
+__all__ = ["HEAD_BYTES", "extra", "head_of", "lines", "pieces", "zip_names"]
+
+HEAD_BYTES = 1 << 16
+_READ_BYTES = 1 << 19
+_SMALL, _LARGE = 1 << 10, 1 << 17  # of a compressed file at once: what it expands to is not known before
+_GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+# What a stream of Zstandard may start with besides a frame: sixteen magic numbers of skippable frames.
+_ZSTD_SKIPPABLE = tuple(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))
+
+
+def extra(name: str, extras: str = "feeds") -> ModuleType:
+    """Import an optional library, or say how to get it."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{name} is needed for this file: pip install 'hft-fastcore[{extras}]'") from error
+
+
+def zip_names(path: Path) -> list[str]:
+    """Names of the members of a ZIP archive, [] where it is none or its directory is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, OSError):
+        return []
+
+
+def head_of(path: Path) -> bytes:
+    """First bytes of a file, uncompressed where it is gzip or Zstandard; what is damaged or lacks its library comes raw."""
+    if path.is_dir():
+        return b""
+    with open(path, "rb") as file:
+        raw = file.read(HEAD_BYTES)
+    try:
+        if raw[:2] == _GZIP:
+            return zlib.decompressobj(wbits=31).decompress(raw, HEAD_BYTES)
+        if raw[:4] == _ZSTD:
+            zstandard = extra("zstandard")
+            with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
+                return bytes(reader.read(HEAD_BYTES))
+    except (zlib.error, ImportError):
+        return raw
+    except Exception as error:  # zstandard.ZstdError, which cannot be named without the library
+        if type(error).__module__.split(".")[0] != "zstandard":
+            raise
+    return raw
+
+
+def _damaged(what: str, path: Path, offset: int) -> CorruptDataError:
+    return CorruptDataError(f"a compressed file must be whole: {what}: path={path} offset={offset}")
+
+
+def _frames(file: IO[bytes], path: Path, fresh_frame: Callable[[], Any], error_type: type[Exception], tell: Any) -> Iterator[bytes]:
+    """Pieces of a file of one or several compressed frames; gzip members and Zstandard frames behave alike."""
+    frame, fresh = fresh_frame(), True
+    step = _SMALL
+    while data := file.read(step):
+        tell(file)
+        made = 0
+        while data:
+            if fresh and not data.strip(b"\0"):
+                break  # padding behind the last frame
+            fresh = False
+            try:
+                piece = frame.decompress(data)
+            except error_type as error:
+                raise _damaged(str(error), path, file.tell()) from error
+            if piece:
+                made += len(piece)
+                yield piece
+            data = frame.unused_data if frame.eof else b""
+            if frame.eof:
+                frame, fresh = fresh_frame(), True
+        # Pieces of about half a megabyte, whatever the ratio: large enough to be converted at once, and bounded.
+        step = step // 2 if made > 2 * _READ_BYTES else step * 2 if 2 * made < _READ_BYTES else step
+        step = min(max(step, _SMALL), _LARGE)
+    if not fresh:
+        raise _damaged("it ends in the middle", path, file.tell())
+
+
+def pieces(
+    path: str | os.PathLike[str], *, member: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> Iterator[bytes]:
+    """Iterate over the uncompressed bytes of a file.
+
+    Parameters
+    ----------
+    path : path
+        Plain, gzip or Zstandard (of several members or frames), or a ZIP archive.
+    member : str, optional
+        Of an archive: which file of it; by default it must hold a single one.
+    progress : callable(done, total), optional
+        Told the compressed bytes consumed.
+
+    Raises
+    ------
+    CorruptDataError
+        After everything that is whole: the file is cut off, damaged, or an archive without its directory.
+    """
+    path = Path(path)
+    total = path.stat().st_size
+    told = progress or (lambda done, total: None)
+
+    def tell(file: IO[bytes]) -> None:
+        told(file.tell(), total)
+
+    with open(path, "rb") as file:
+        magic = file.read(4)
+        file.seek(0)
+        if magic[:2] == _GZIP:
+            yield from _frames(file, path, lambda: zlib.decompressobj(wbits=31), zlib.error, tell)
+        elif magic == _ZSTD or magic in _ZSTD_SKIPPABLE:
+            zstandard = extra("zstandard")
+            decompressor = zstandard.ZstdDecompressor()
+            yield from _frames(file, path, decompressor.decompressobj, zstandard.ZstdError, tell)
+        elif magic == _ZIP:
+            yield from _member(file, path, member, tell)
+        else:
+            while data := file.read(_READ_BYTES):
+                tell(file)
+                yield data
+    told(total, total)
+
+
+def _member(file: IO[bytes], path: Path, member: str | None, tell: Callable[[IO[bytes]], None]) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            if member is None:
+                if len(names) != 1:
+                    raise ValueError(f"an archive must hold one file, or member must name one: path={path} files={names}")
+                member = names[0]
+            elif member not in names:
+                raise ValueError(f"member must be in the archive: member={member} path={path} files={names}")
+            with archive.open(member) as inner:
+                while data := inner.read(_READ_BYTES):
+                    tell(file)
+                    yield data
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise _damaged(str(error), path, 0) from error
+
+
+def lines(source: Iterator[bytes], block_bytes: int = 1 << 20) -> Iterator[bytes]:
+    """Regroup pieces into blocks of whole lines; a file that is cut inside a line loses that line and nothing else.
+
+    The last line of an undamaged file may lack its line end.
+    """
+    held: list[bytes] = []
+    size = 0
+    try:
+        for piece in source:
+            held.append(piece)
+            size += len(piece)
+            if size >= block_bytes:
+                block = b"".join(held)
+                cut = block.rfind(b"\n") + 1
+                held = [block[cut:]]
+                size = len(block) - cut
+                if cut:
+                    yield block[:cut]
+    except CorruptDataError:
+        block = b"".join(held)
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            yield block[:cut]
+        raise
+    if size:
+        yield b"".join(held)

@@ -1,0 +1,271 @@
+"""Captures of Binance WebSocket streams - lines ``<receive ns> <json>`` of spot, USD-M or COIN-M - as event arrays.
+
+What a message becomes is said in ``fastcore.binance``; the events can be applied to a book by level as they come. Plain
+text, gzip or Zstandard.
+
+**Clocks.** ``exch_ns`` is the clock of the exchange (ms), ``local_ns`` that of the recorder; the smallest difference between
+the two is the recorder's skew plus the shortest latency. Where it is negative the recorder's clock was behind: latencies would
+be negative by as much. It is measured always (`BinanceFeed.clock_skew_ns`) and corrected on request only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.binance import BinanceDecoder
+from fastcore.errors import CorruptDataError
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, QUOTE_DTYPE
+
+from ._files import lines, pieces
+from .feed import Events, Feed, Instrument, Progress
+
+__all__ = ["BinanceFeed", "diff_ids", "tops_after", "verify_tops"]
+
+Decimals = int | tuple[int, int] | Mapping[str, int | tuple[int, int]]
+
+_SYMBOL = re.compile(rb'"(?:s|symbol)":"([^"\\]{1,32})"')
+_LINE = re.compile(rb'(?:\d{10,19} )?\{(?=[^\n]*"(?:lastUpdateId|stream|e|u)"\s*:)')
+_MARKS = (b'"lastUpdateId"', b"@depth", b"@bookTicker", b"@trade", b"@aggTrade", b'"depthUpdate"', b'"bookTicker"', b'"aggTrade"',
+          b'"e":"trade"')  # fmt: skip
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+class BinanceFeed(Feed):
+    """A capture of Binance streams as events.
+
+    Parameters
+    ----------
+    path : path
+        Lines of one market (spot, USD-M or COIN-M; a symbol of two would be one book); gzip and Zstandard are recognised.
+    progress : callable(done, total), optional
+        Told the (compressed) bytes consumed.
+    chunk_events : int, default 65536
+        Largest number of events in an array, except for a message that has more (a snapshot).
+    decimals : int, (price, size), or mapping of symbol to either, default 8
+        A tick is 10**-price of the quote currency, a lot 10**-size of the unit traded. Symbols that a mapping lacks have 8.
+        Finer numbers are malformed, never rounded; numbers beyond int64 need fewer decimals.
+    clock : {"raw", "corrected"}, default "raw"
+        "corrected" adds to every `local_ns` what makes the smallest latency of the first `skew_window_ns` zero, if it is negative:
+        a clock that is ahead cannot be told from a latency and stays as it is.
+    skew_window_ns : int, default 10 s
+        Receive time over which the correction is measured.
+    image_symbol : str, optional
+        Whose the snapshots are that name no symbol; by default the only symbol of the capture.
+    symbol_ids : mapping of str to int, optional
+        Numbers of symbols; the others are numbered 0, 1, ... in order of appearance.
+    max_held : int, default 65,536
+        Events of a symbol that wait for its snapshot, at most.
+    strict : bool, default False
+        Raise CorruptDataError at the first malformed line.
+
+    Attributes
+    ----------
+    clock_skew_ns : int or None
+        Smallest `local_ns` - `exch_ns` so far, as recorded; None before the first event with both.
+    clock_correction_ns : int
+        What was added to `local_ns`; 0 without correction.
+    stale, skipped, dropped : int
+        Diffs that the book had already; trades without price or size; diffs that waited too long for a snapshot.
+    waiting : int
+        Events that wait for a snapshot: at the end of the file, those that were never delivered.
+
+    Raises
+    ------
+    ValueError
+        If an option is wrong.
+    CorruptDataError
+        After everything that is whole: the compressed file is cut or damaged. In strict mode at the first malformed line.
+    """
+
+    format = "binance"
+    book = "levels"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        chunk_events: int = 65_536,
+        decimals: Decimals = 8,
+        clock: Literal["raw", "corrected"] = "raw",
+        skew_window_ns: int = 10_000_000_000,
+        image_symbol: str | None = None,
+        symbol_ids: Mapping[str, int] | None = None,
+        max_held: int = 65_536,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(path)
+        if chunk_events < 1:
+            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        if clock not in ("raw", "corrected"):
+            raise ValueError(f"clock must be raw or corrected: clock={clock!r}")
+        if skew_window_ns < 0:
+            raise ValueError(f"skew_window_ns must not be negative: skew_window_ns={skew_window_ns}")
+        price, size = (8, 8) if isinstance(decimals, Mapping) else _pair(decimals)
+        self.strict = strict
+        self.clock_skew_ns: int | None = None
+        self.clock_correction_ns = 0
+        self.stale = self.skipped = self.dropped = self.waiting = 0
+        self._decoder = BinanceDecoder(price, size, strict, image_symbol, max_held)
+        for symbol, number in (symbol_ids or {}).items():
+            self._decoder.set_symbol(symbol, number)
+        if isinstance(decimals, Mapping):
+            for symbol, value in decimals.items():
+                self._decoder.set_symbol(symbol, None, *_pair(value))
+        self._several = len(self._decoder.symbols) > 1
+        self._progress = progress
+        self._chunk_events = chunk_events
+        self._corrected = clock == "corrected"
+        self._window_ns = skew_window_ns
+
+    @classmethod
+    def recognise(cls, head: bytes, path: Path) -> bool:
+        start = head.lstrip()[: 1 << 14]
+        # The first line may be longer than the head: a snapshot is.
+        return _LINE.match(start) is not None and any(mark in start for mark in _MARKS)
+
+    def _arrays(self) -> Iterator[Events]:
+        if not self._corrected:
+            yield from self._decoded()
+            return
+        # Hold back what the window covers; from then on one number is added.
+        held: list[Events] = []
+        first: int | None = None
+        source = self._decoded()
+        for events in source:
+            held.append(events)
+            received = events["local_ns"][events["local_ns"] > 0]
+            if first is None and len(received):
+                first = int(received[0])
+            if first is not None and len(received) and int(received[-1]) - first >= self._window_ns:
+                break
+        self.clock_correction_ns = max(0, -(self.clock_skew_ns or 0))
+        for events in held:
+            yield self._shifted(events)
+        held.clear()
+        for events in source:
+            yield self._shifted(events)
+
+    def _shifted(self, events: Events) -> Events:
+        local = events["local_ns"]
+        local[local > 0] += self.clock_correction_ns
+        return events
+
+    def _measure(self, events: Events) -> None:
+        both = (events["local_ns"] > 0) & (events["exch_ns"] > 0)
+        if both.any():
+            smallest = int((events["local_ns"] - events["exch_ns"])[both].min())
+            self.clock_skew_ns = smallest if self.clock_skew_ns is None else min(smallest, self.clock_skew_ns)
+
+    def _take_over(self) -> None:
+        d = self._decoder
+        self.messages, self.errors, self.gaps = d.counts, d.errors, d.gaps
+        self.error_log = d.error_log
+        self.stale, self.skipped, self.dropped, self.waiting = d.stale, d.skipped, d.dropped, d.held
+        symbols = d.symbols
+        if len(symbols) != len(self.instruments):
+            for number, (name, price, size) in symbols.items():
+                self.instruments[number] = Instrument(name, float(f"1e-{price}"), float(f"1e-{size}"))
+
+    def _decoded(self) -> Iterator[Events]:
+        d = self._decoder
+        out = np.zeros(self._chunk_events, EVENT_DTYPE)
+        fresh = True
+        for block in lines(pieces(self.path, progress=self._progress)):
+            if fresh and not d.symbols:
+                # A snapshot that names no symbol may be the first line: there must be a symbol whose it can be.
+                names = set(_SYMBOL.findall(block))
+                if len(names) == 1:
+                    d.set_symbol(names.pop().decode("utf-8", "replace"))
+            fresh = False
+            view = memoryview(block)
+            at = 0
+            while at < len(view) or d.pending:
+                try:
+                    n, used = d.decode(view[at:], out, True)
+                except CorruptDataError as error:
+                    self._take_over()
+                    if error.events:  # type: ignore[attr-defined]
+                        yield out[: error.events].copy()  # type: ignore[attr-defined]
+                    raise CorruptDataError(f"{error} path={self.path}") from error
+                except ValueError:
+                    if d.needed <= len(out):
+                        raise
+                    out = np.zeros(d.needed, EVENT_DTYPE)
+                    continue
+                at += used
+                self._take_over()
+                if n:
+                    events = out[:n].copy()
+                    self._measure(events)
+                    yield events
+        self._take_over()
+
+
+def diff_ids(events: Events) -> npt.NDArray[np.int64]:
+    """Return the update ids of the diffs (messages of levels that are no image) among events, in order."""
+    last = (events["kind"] == KINDS["level"]) & (events["flags"] & (FLAGS["snapshot"] | FLAGS["continued"]) == 0)
+    return events["seq"][last].astype(np.int64)
+
+
+def tops_after(ids: npt.NDArray[np.int64], quotes: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Return the best prices that held at each of a number of update ids.
+
+    Parameters
+    ----------
+    ids : ndarray of int64, shape (n,)
+        As `diff_ids` returns them.
+    quotes : ndarray of QUOTE_DTYPE, shape (m,)
+        Best prices where they changed, `seq` the update id, ascending.
+
+    Returns
+    -------
+    ndarray of QUOTE_DTYPE
+        One row for each id that is not before the first quote: `seq` is the id, the rest is of the last quote with
+        `seq` <= id.
+    """
+    at = np.searchsorted(quotes["seq"].astype(np.int64), ids, side="right") - 1
+    tops = quotes[at[at >= 0]].copy()
+    tops["seq"] = ids[at >= 0]
+    return tops
+
+
+def verify_tops(tops: npt.NDArray[np.void], tickers: npt.NDArray[np.void]) -> tuple[int, int, int | None]:
+    """Compare the best prices of a built book with the exchange's own.
+
+    Parameters
+    ----------
+    tops : ndarray of QUOTE_DTYPE, shape (n,)
+        Of the book after each diff, one symbol: `seq` is the update id of the diff; bid, ask and their sizes.
+    tickers : ndarray of QUOTE_DTYPE, shape (m,)
+        Events of kind ``quote`` of the same symbol, as decoded; `seq` is their update id.
+
+    Returns
+    -------
+    (checked, matched, first_mismatch) : (int, int, int or None)
+        A diff is compared with the last ticker whose update id is not larger; diffs before the first ticker are not
+        checked. `first_mismatch` is the update id of the first diff that differs.
+    """
+    for name, array in (("tops", tops), ("tickers", tickers)):
+        if array.dtype != QUOTE_DTYPE:
+            raise TypeError(f"{name} must have dtype QUOTE_DTYPE: dtype={array.dtype}")
+    ids = tickers["seq"].astype(np.int64)
+    order = np.argsort(ids, kind="stable")  # of equal ids the later line counts
+    at = np.searchsorted(ids[order], tops["seq"].astype(np.int64), side="right") - 1
+    known = at >= 0
+    mine, theirs = tops[known], tickers[order[at[known]]]
+    equal = np.ones(len(mine), bool)
+    for field in ("bid", "ask", "bid_size", "ask_size"):
+        equal &= mine[field] == theirs[field]
+    wrong = np.flatnonzero(~equal)
+    return len(mine), int(equal.sum()), int(mine["seq"][wrong[0]]) if len(wrong) else None
