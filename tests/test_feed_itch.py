@@ -403,7 +403,8 @@ def test_itch_is_recognised_by_its_messages(tmp_path):
     assert ItchFeed.recognise(good[:65_536], path)
     assert ItchFeed.recognise(good[:-5], path)
     assert ItchFeed.recognise(good + frame(b"z", b"A"), path)
-    assert not ItchFeed.recognise(frame(b"z") + good, path)
+    assert ItchFeed.recognise(frame(b"z") + good, path)
+    assert not ItchFeed.recognise(frame(b"z", b"A") * 5 + good, path)
     assert not ItchFeed.recognise(good[:14] + frame(b"z", b"A"), path)
     for other in (b"\x1f\x8b\x08\0", b"ts,price,size\n1,2,3\n", b"PK\3\4" + bytes(60), b"DBN\3" + bytes(100), bytes(200), b"1723 {}\n"):
         assert not ItchFeed.recognise(other, path)
