@@ -306,6 +306,7 @@ class PcapFeed(Feed):
         size = 0
         name = ""
         broken: CorruptDataError | None = None
+        names: dict[tuple[bytes, int], str] = {}
         packets = _packets(self.path, self._progress)
         try:
             while True:
@@ -325,8 +326,8 @@ class PcapFeed(Feed):
                     continue
                 if self._arbitrate:
                     stream = packet.payload[:10].decode("latin-1")
-                else:
-                    stream = _name(packet.target)
+                elif (stream := names.get(packet.target, "")) == "":
+                    stream = names[packet.target] = _name(packet.target)
                 if batch and (stream != name or size >= _BATCH_BYTES):
                     yield from self._decode(name, batch)
                     batch, size = [], 0
