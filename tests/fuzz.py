@@ -35,6 +35,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from types import ModuleType
@@ -45,7 +46,7 @@ import numpy as np
 LONGEST = 1 << 16  # bytes of an input
 BATCH = 32  # inputs that are written to disk at a time
 PATIENCE_S = 120.0  # for one batch, under a sanitizer on a busy machine
-GROWTH = 24 << 20  # bytes of resident memory that a run may gain after its first third
+GROWTH = 8 << 20  # bytes of resident memory, from the most in the second quarter of a run to the least in the last
 
 Counts = dict[str, int]  # the report of one input: messages, errors, ...
 
@@ -270,6 +271,74 @@ def leading(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
+# What a feed may say of a file that is whole, and that it cannot read.
+REFUSALS = ("the link type must be",)
+
+
+def feed_run(make: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Read a feed to its end and hold it to what every feed promises."""
+    from fastcore.errors import CorruptDataError
+    from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_SYMBOL
+
+    state: dict[str, Any] = {"raised": None}
+    made = []
+    feed = None
+    try:
+        feed = make(**options)
+        for events in feed:
+            assert events.dtype == EVENT_DTYPE and len(events)
+            assert not events["flags"][-1] & FLAGS["continued"], "a message is split between two arrays"
+            assert events["kind"].max() < len(KINDS) and events["kind"].min() > 0
+            known = np.array([*feed.instruments, NO_SYMBOL], np.uint32)
+            assert np.isin(events["symbol_id"], known).all() or feed.format == "itch" or feed.format == "pcap", "an unknown symbol"
+            made.append(events.tobytes())
+    except ValueError as error:
+        if not isinstance(error, CorruptDataError) and not str(error).startswith(REFUSALS):
+            raise
+        state["raised"] = str(error)
+    state["events"] = b"".join(made)
+    if feed is not None:
+        assert len(feed.error_log) == min(sum(feed.errors.values()), 64), (feed.errors, feed.error_log)
+        state |= reported(feed, "messages", "errors", "error_log", "gaps", "instruments")
+        feed.close()
+    return state
+
+
+def feed_check(make: Callable[..., Any]) -> Counts:
+    """The size of the arrays changes nothing, and strict mode raises where the other counts."""
+    state = feed_run(make)
+    small = feed_run(make, chunk_events=97)
+    same(state, small)
+    strict = feed_run(make, strict=True)
+    errors = sum(state.get("errors", {}).values())
+    assert bool(strict["raised"]) == bool(errors or state["raised"]), (strict["raised"], state.get("errors"), state["raised"])
+    assert state["events"].startswith(strict["events"]) or errors == 0
+    return {
+        "messages": sum(state.get("messages", {}).values()),
+        "events": len(state["events"]) // 64,
+        "errors": errors,
+        "refused": int(state["raised"] is not None),
+    }
+
+
+def payloads(path: Path, protocol: str) -> list[bytes]:
+    """What the packets of a capture carry."""
+    import dpkt
+
+    found = []
+    with open(path, "rb") as file:
+        for _, frame in dpkt.pcap.Reader(file):
+            inner = dpkt.ethernet.Ethernet(frame).data
+            if hasattr(inner, protocol):
+                found.append(bytes(getattr(inner, protocol).data))
+    return [payload for payload in found if payload]
+
+
+def framed(messages: Sequence[bytes]) -> bytes:
+    """Packets as an input: each behind its length."""
+    return b"".join(struct.pack(">H", len(message)) + message for message in messages)
+
+
 # ---- ITCH ----
 
 
@@ -374,40 +443,75 @@ def events_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
     return found
 
 
-def book_run(module: ModuleType, events: Any) -> dict[str, Any]:
+def levels_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Images, changes, quotes and gaps of two symbols."""
+    from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
+
+    found = []
+    for n in (30, 150, 150, 150):
+        events = np.zeros(n, EVENT_DTYPE)
+        for i, event in enumerate(events):
+            image = i % 60 < 8
+            event["kind"] = KINDS["clear" if i % 60 == 0 else "level" if image or random.random() < 0.9 else "gap"]
+            event["flags"] = FLAGS["snapshot"] if image else 0
+            event["flags"] |= FLAGS["continued"] if i % 60 < 7 or random.random() < 0.2 else 0
+            event["seq"], event["exch_ns"], event["symbol_id"] = i, i, i // 60 % 2
+            event["side"] = random.choice((-1, 1))
+            event["price"] = 100 - event["side"] * random.randrange(1, 12)
+            event["size"] = random.choice((0, 1, 5, 2**40))
+            if random.random() < 0.1:
+                event["kind"] = KINDS["quote"]
+                event["price"], event["size"], event["order_id"], event["match_id"] = 95, 105, 3, 4  # bid, ask, their sizes
+        found.append(events.tobytes())
+    return found + events_corpus(random, None)[:1]
+
+
+def book_run(make: Callable[..., Any], table: Any, events: Any, signed: bool) -> dict[str, Any]:
     from fastcore.records import QUOTE_DTYPE
 
-    table = module.OrderTable(1, 1)
-    books = [module.OrderBook(None, table), module.OrderBook(1)]
     state: dict[str, Any] = {}
-    for i, book in enumerate(books):
+    for i, symbol in enumerate((None, 1)):
+        book = make(symbol, table() if i else None, signed_prices=signed)
         quotes = np.zeros(len(events) + 1, QUOTE_DTYPE)
         half = len(events) // 2
         n = book.apply_into(events[:half], quotes)
         result = book.apply(events[half:])
         book.check()
-        depth = book.depth()
+        depth = [side.tobytes() for side in book.depth()]
+        again = make(symbol, None, signed_prices=signed)
+        again.apply(book.snapshot())
+        again.check()
+        assert symbol is None or [side.tobytes() for side in again.depth()] == depth, "a snapshot makes another book"
         state |= {
             f"quotes {i}": quotes[:n].tobytes(),
             f"result {i}": result,
             f"counts {i}": book.counts,
             f"hash {i}": book.state_hash(),
-            f"depth {i}": [side.tobytes() for side in depth],
+            f"depth {i}": depth,
             f"live {i}": len(book),
-            f"best {i}": (book.best_bid, book.best_ask),
+            f"best {i}": (book.best_bid, book.best_ask, book.crossed, book.locked, book.stale),
         }
     return state
 
 
-def book_check(data: bytes, folder: Path) -> Counts:
+def books_check(name: str, data: bytes) -> Counts:
     from fastcore.records import EVENT_DTYPE
 
     events = np.frombuffer(data[: len(data) // 64 * 64], EVENT_DTYPE)
-    compiled, twin = both("book")
-    state = book_run(compiled, events)
-    same(state, book_run(twin, events))
+    modules = both("book")
+    for signed in (True, False):
+        state, other = (book_run(getattr(m, name), lambda m=m: m.OrderTable(1, 1), events, signed) for m in modules)
+        same(state, other)
     ok = state["counts 0"].get("ok", 0)
     return {"events": len(events), "ok": ok, "errors": sum(state["counts 0"].values()) - ok}
+
+
+def book_check(data: bytes, folder: Path) -> Counts:
+    return books_check("OrderBook", data)
+
+
+def level_book_check(data: bytes, folder: Path) -> Counts:
+    return books_check("LevelBook", data)
 
 
 # ---- tick store ----
@@ -503,6 +607,367 @@ def store_check(data: bytes, folder: Path) -> Counts:
     return {"opened": len(opened), "refused": 6 - len(opened), "records": sum(count for count, _ in opened)}
 
 
+# ---- MoldUDP64, SoupBinTCP, OUCH ----
+
+
+def mold_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Packets behind their lengths."""
+    from fastcore.mold import MoldEncoder
+    from hft.feeds.synthetic import generate
+
+    found = []
+    for n, size, first in ((30, 100, 1), (120, 400, 7), (120, 1_400, 2**62), (60, 200, 0)):
+        encoder = MoldEncoder("SESSION", first, size)
+        data, offsets = encoder.encode(generate(n, n, "AB"))
+        packets = [data[a:b] for a, b in pairwise(offsets)]
+        packets[len(packets) // 2 : len(packets) // 2] = [encoder.heartbeat()]
+        found.append(framed([*packets, encoder.heartbeat(), encoder.end_of_session()]))
+        found.append(framed([packet for packet in packets if random.random() < 0.8]))
+    for path in recorded(data_dir, "pcap/totalview-itch5*/*.pcap"):
+        found.append(framed(payloads(path, "udp")))
+    return [data for data in found if data]
+
+
+def mold_run(modules: tuple[ModuleType, ModuleType], data: bytes, strict: bool) -> dict[str, Any]:
+    from fastcore.errors import CorruptDataError
+    from fastcore.records import EVENT_DTYPE
+
+    packets = [unit[2:] for unit in prefixed(data)]
+    raw = b"".join(packets)
+    offsets = np.cumsum([0, *map(len, packets)], dtype=np.int64)
+    mold, itch = modules
+    inner = itch.ItchDecoder(10**18)
+    decoder = mold.MoldDecoder(inner, strict=strict)
+    out = np.zeros(40, EVENT_DTYPE)
+    local_ns = np.arange(len(packets), dtype=np.int64)
+    state: dict[str, Any] = {"raised": None}
+    made, at = [], 0
+    try:
+        while at < len(packets):
+            n, done = decoder.decode_batch(raw, offsets[at:], out, local_ns[at:])
+            assert n or done, "a decoder must consume or make something"
+            made.append(out[:n].tobytes())
+            at += done
+    except CorruptDataError as error:
+        state["raised"] = str(error)
+    state |= {"events": b"".join(made), "done": at}
+    if not strict:
+        assert decoder.position == len(raw)
+        assert decoder.messages == sum(inner.counts.values()) + sum(inner.errors.values())
+    state |= {f"itch {name}": value for name, value in reported(inner, "counts", "errors", "unknown", "error_log").items()}
+    state["extracted"] = mold_extract(mold, raw, offsets)
+    return state | reported(
+        decoder, "session", "next_sequence", "ended", "position", "packets", "messages", "heartbeats", "ends", "sessions", "gaps",
+        "missing", "duplicates", "stale", "unsequenced", "errors", "error_log",
+    )  # fmt: skip
+
+
+def mold_extract(mold: ModuleType, raw: bytes, offsets: Any) -> tuple[bytes, list[int]]:
+    messages, numbers = mold.MoldDecoder().extract(raw, offsets)
+    assert len(prefixed(messages)) == len(numbers)
+    return messages, numbers.tolist()
+
+
+def mold_check(data: bytes, folder: Path) -> Counts:
+    compiled, twins = zip(both("mold"), both("itch"), strict=True)
+    for strict in (True, False):
+        state = mold_run(compiled, data, strict)
+        same(state, mold_run(twins, data, strict))
+    names = ("packets", "heartbeats", "messages", "gaps", "duplicates")
+    return {name: state[name] for name in names} | {"errors": sum(state["errors"].values())}
+
+
+def ouch_messages(random: Random, outbound: bool) -> list[bytes]:
+    """Every type with random fields, and appendages of random elements."""
+    from fastcore.ouch import OPTIONS, pack_options
+    from fastcore.reference import ouch
+
+    found = []
+    for letter, message in ouch._messages(outbound).items():
+        for _ in range(2):
+            body = bytearray(random.randbytes(message.struct.size))
+            body[0] = ord(letter)
+            values = list(message.struct.unpack(bytes(body)))
+            for i, name in enumerate(message.names, 1):
+                if name == "side":
+                    values[i] = random.choice((b"B", b"S", b"T", b"E"))
+                elif name in ("time", "price"):
+                    values[i] = random.randrange(2**40)
+                elif name == "symbol":
+                    values[i] = random.choice((b"AAPL    ", b"X       ", b"ZZZZZZZZ"))
+            raw = message.struct.pack(*values)
+            if message.appendage == 2 or (message.appendage and random.random() < 0.5):
+                options: dict[Any, Any] = {}
+                for name in random.sample(sorted(OPTIONS), random.randrange(4)):
+                    _, size, kind = OPTIONS[name]
+                    options[name] = random.randrange(256) if kind in "us" and size < 2 else 7 if kind in "us" else "A"
+                appendage = pack_options(options)
+                raw += struct.pack(">H", len(appendage)) + appendage
+            found.append(raw)
+    random.shuffle(found)
+    return found
+
+
+def soup_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    from fastcore import soup
+
+    client = soup.login_request("user", "secret") + soup.heartbeat(False)
+    client += b"".join(map(soup.unsequenced, ouch_messages(random, False))) + soup.logout_request()
+    venue = soup.login_accepted("SESSION", 1) + soup.debug("hello") + soup.heartbeat(True)
+    venue += b"".join(map(soup.sequenced, ouch_messages(random, True))) + soup.end_of_session()
+    found = [client, venue, soup.login_rejected("A"), client[:60] + venue[:400]]
+    for path in recorded(data_dir, "pcap/ouch5/*.pcap"):
+        found.append(b"".join(payloads(path, "tcp")))
+    return [data for data in found if data]
+
+
+SOUP_REPORT = ("counts", "unknown", "errors", "error_log", "position", "next_sequence", "pending")
+
+
+def soup_run(module: ModuleType, data: bytes, strict: bool) -> dict[str, Any]:
+    from fastcore.errors import CorruptDataError
+
+    decoder = module.SoupDecoder(2**64 - 3, strict)
+    rows = np.zeros(9, module.SOUP_DTYPE)
+    state: dict[str, Any] = {"raised": None}
+    try:
+        made, at = drive(lambda rest: decoder.decode(rest, rows, True), data, lambda n: rows[:n].tobytes())
+        state |= {"rows": made, "consumed": at}
+    except CorruptDataError as error:
+        state["raised"] = str(error)
+    state |= reported(decoder, *SOUP_REPORT)
+    pushed = module.SoupDecoder(2**64 - 3)
+    pieces_ = []
+    for at in range(0, len(data), 61):
+        view, found = pushed.push(data[at : at + 61])
+        pieces_ += [(bytes(view[row["offset"] :][: row["length"]]), int(row["sequence"])) for row in found]
+    state["pushed"] = pieces_
+    return state | {f"pushed {name}": value for name, value in reported(pushed, *SOUP_REPORT).items()}
+
+
+def soup_check(data: bytes, folder: Path) -> Counts:
+    compiled, twin = both("soup")
+    for strict in (True, False):
+        state = soup_run(compiled, data, strict)
+        same(state, soup_run(twin, data, strict))
+        assert not strict or bool(state["raised"]) == bool(state["errors"])
+    packets, errors = sum(state["counts"].values()), sum(state["errors"].values())
+    assert state["consumed"] == len(data)
+    assert packets + errors == len(prefixed(data))
+    assert len(state["pushed"]) == packets
+    return {"packets": packets, "errors": errors}
+
+
+def ouch_check(data: bytes, folder: Path) -> Counts:
+    from fastcore.errors import CorruptDataError
+    from fastcore.ouch import OUCH_DTYPE
+    from fastcore.records import EVENT_DTYPE
+    from fastcore.soup import SOUP_DTYPE, SoupDecoder
+
+    rows = np.zeros(len(data) // 2 + 1, SOUP_DTYPE)
+    n, _ = SoupDecoder().decode(data, rows, True)
+    rows = rows[:n]
+    carried = int(np.isin(rows["type"], [b"S", b"U"]).sum())
+    total = {"messages": 0, "errors": 0}
+    for outbound in (False, True):
+        for strict in (True, False):
+            outcome = []
+            for module, symbols in zip(both("ouch"), both("symbols"), strict=True):
+                mapper = symbols.SymbolMapper()
+                mapper.add("AAPL")
+                decoder = module.OuchDecoder(outbound, mapper, 10**18, strict)
+                out, details = np.zeros(n, EVENT_DTYPE), np.zeros(n, OUCH_DTYPE)
+                state: dict[str, Any] = {"raised": None, "made": 0}
+                try:
+                    state["made"] = decoder.decode(data, rows, out, details, 5, 1_000)
+                except CorruptDataError as error:
+                    state["raised"] = str(error)
+                state |= {"events": out[: state["made"]].tobytes(), "details": details[: state["made"]].tolist()}
+                state |= reported(decoder, "counts", "errors", "unknown", "error_log")
+                if state["made"]:
+                    encoded, where = module.OuchEncoder(outbound, 10**18).encode(out[: state["made"]], details[: state["made"]], data)
+                    state |= {"encoded": encoded, "where": where.tolist()}
+                outcome.append(state)
+            same(*outcome)
+            assert not strict or bool(state["raised"]) == bool(state["errors"])
+        messages, errors = sum(state["counts"].values()), sum(state["errors"].values())
+        assert messages + errors == carried and messages == state["made"]
+        total = {"messages": total["messages"] + messages, "errors": total["errors"] + errors}
+    return total
+
+
+def pcap_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Captures: classic, of MoldUDP64 in IPv4 and Ethernet; and those that are recorded."""
+    found = []
+    for data in mold_corpus(random, None)[:4]:
+        frames = []
+        for i, unit in enumerate(prefixed(data)):
+            packet = unit[2:]
+            udp = struct.pack(">HHHH", 12_000, 26_477, 8 + len(packet), 0) + packet
+            ip = struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(udp), i, 0, 64, 17, 0, 0x0A000001, 0xE9360C65) + udp
+            frame = b"\1\0^6\x0ce" + b"\2\0\0\0\0\1" + b"\x08\0" + ip
+            frames.append(struct.pack("<IIII", 1_700_000_000 + i, i, len(frame), len(frame)) + frame)
+        found.append(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1) + b"".join(frames))
+    found.append(gzip.compress(found[0], 1, mtime=0))
+    for pattern in ("pcap/totalview-itch5*/*.pcap", "pcap/ouch5/*.pcap"):
+        found += [path.read_bytes() for path in recorded(data_dir, pattern)]
+    return found
+
+
+def pcap_check(data: bytes, folder: Path) -> Counts:
+    from fastcore.errors import CorruptDataError
+    from hft.feeds.pcap import PcapFeed, read_ouch
+
+    path = folder / "day.pcap"
+    path.write_bytes(data)
+    made = 0
+    try:
+        for messages in read_ouch(path):
+            made += len(messages.events)
+    except ValueError as error:
+        if not isinstance(error, CorruptDataError) and not str(error).startswith(REFUSALS):
+            raise
+    counts = feed_check(lambda **options: PcapFeed(path, **options))
+    return counts | {"ouch": made}
+
+
+# ---- Binance ----
+
+
+def binance_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    ns, ms = 1_723_161_253_937_085_768, 1_723_161_255_208
+
+    def levels(count: int) -> str:
+        return "[" + ",".join(f'["{random.randrange(90, 110)}.5","{random.randrange(5)}.25"]' for _ in range(count)) + "]"
+
+    found = []
+    for futures in (False, True):
+        rows = []
+        for i in range(40):
+            u = 100 + 5 * i
+            rows += random.sample(
+                [
+                    f'{{"e":"depthUpdate","E":{ms + i},"T":{ms + i},"s":"BTCUSDT","U":{u - 4},"u":{u},"pu":{u - 5},"b":{levels(3)},"a":'
+                    f"{levels(2)}}}"
+                    if futures
+                    else f'{{"stream":"btcusdt@depth","data":{{"e":"depthUpdate","E":{ms + i},"s":"BTCUSDT","U":{u - 4},"u":{u},'
+                    f'"b":{levels(2)},"a":{levels(2)}}}}}',
+                    f'{{"u":{u},"s":"BTCUSDT","b":"99.5","B":"3.25","a":"100.5","A":"1.5"}}',
+                    f'{{"e":"trade","E":{ms},"s":"BTCUSDT","t":{u},"p":"100.0","q":"0.5","T":{ms},"m":true,"M":true}}',
+                    f'{{"e":"aggTrade","E":{ms},"s":"ETHUSDT","a":{u},"p":"2.5","q":"4.5","f":1,"l":2,"T":{ms},"m":false}}',
+                    f'{{"lastUpdateId":{u},"bids":{levels(4)},"asks":{levels(4)}}}',
+                    '{"result":null,"id":1}',
+                ],
+                1 + i % 3,
+            )
+        found.append("".join(f"{ns + j} {row}\n" for j, row in enumerate(rows)).encode())
+    for path in recorded(data_dir, "binance/*.gz"):
+        found += [piece[:LONGEST] for piece in pieces(leading(path, 400_000), lines, 25, 2, random)]
+    return found
+
+
+def binance_run(module: ModuleType, data: bytes, strict: bool) -> dict[str, Any]:
+    from fastcore.errors import CorruptDataError
+    from fastcore.records import EVENT_DTYPE
+
+    decoder = module.BinanceDecoder(strict=strict, image_symbol="BTCUSDT", max_held=200)
+    out = np.zeros(len(data) // 4 + 300, EVENT_DTYPE)  # more than a message or what waits can need
+    state: dict[str, Any] = {"raised": None}
+    try:
+        made, at = drive(lambda rest: decoder.decode(rest, out, True), data, lambda n: out[:n].tobytes())
+        state |= {"events": made, "consumed": at}
+    except CorruptDataError as error:
+        state["raised"] = str(error)
+    return state | reported(
+        decoder, "pending", "needed", "position", "symbols", "counts", "errors", "error_log", "skipped", "stale", "stale_images",
+        "held", "dropped", "gaps",
+    )  # fmt: skip
+
+
+def binance_check(data: bytes, folder: Path) -> Counts:
+    compiled, twin = both("binance")
+    for strict in (True, False):
+        state = binance_run(compiled, data, strict)
+        same(state, binance_run(twin, data, strict))
+        assert not strict or bool(state["raised"]) == bool(state["errors"])
+    messages, errors = sum(state["counts"].values()), sum(state["errors"].values())
+    assert state["consumed"] == len(data)
+    assert messages + errors == sum(1 for line in data.split(b"\n") if line.removesuffix(b"\r"))
+    return {"messages": messages, "errors": errors, "gaps": state["gaps"], "stale": state["stale"]}
+
+
+JSON = (b'"', b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\r", b"\\", b"\\u0041", b"null", b"true", b"-1", b"1e999", b"9" * 40)
+JSON += (b"0.0000000001", b'"":', b'"u":1,', b'"s":"X",', b'"b":[],', b" ", b"\0", b"\xff", b"[" * 80, b'["1","2"],' * 50)
+
+
+# ---- LOBSTER ----
+
+DAY = "AAA_2012-06-21_34200000_57600000"
+
+
+def lobster_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Messages and orderbook rows of two levels, joined by a record separator; and as an archive."""
+    import io
+    import zipfile
+
+    from fastcore.book import OrderBook
+    from fastcore.records import KINDS
+    from hft.feeds.synthetic import generate_events
+
+    found = []
+    for n in (80, 160):
+        book = OrderBook(1)
+        messages, rows = [], []
+        types = {KINDS["add"]: 1, KINDS["cancel"]: 2, KINDS["delete"]: 3, KINDS["execute"]: 4, KINDS["trade"]: 5}
+        for event in np.array_split(generate_events(n, n), n):
+            kind = int(event["kind"][0])
+            if kind not in types:
+                continue
+            order = int(event["order_id"][0])
+            side, price, size, _ = book.order(order) or (int(event["side"][0]), int(event["price"][0]), int(event["size"][0]), 0)
+            size = size if types[kind] == 3 else int(event["size"][0])
+            book.apply(event)
+            messages.append(f"{34_200 + len(rows)}.{len(rows):09d},{types[kind]},{order},{size},{price},{side}\n")
+            bids, asks = (side["price"].tolist() for side in book.depth(2))
+            sizes = [side["size"].tolist() for side in book.depth(2)]
+            row = []
+            for i in range(2):
+                row += [asks[i], sizes[1][i]] if i < len(asks) else [9_999_999_999, 0]
+                row += [bids[i], sizes[0][i]] if i < len(bids) else [-9_999_999_999, 0]
+            rows.append(",".join(map(str, row)) + "\n")
+        parts = ["".join(messages).encode(), "".join(rows).encode()]
+        found.append(b"\x1e".join(parts))
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for name, part in zip(("message", "orderbook"), parts, strict=True):
+                file.writestr(zipfile.ZipInfo(f"{DAY}_{name}_2.csv"), part)
+        found.append(archive.getvalue())
+    for path in recorded(data_dir, "lobster/*_AMZN_*_1.zip"):
+        with zipfile.ZipFile(path) as file:
+            names = sorted(name for name in file.namelist() if name.endswith(".csv"))
+            found.append(b"\x1e".join(b"".join(lines(file.open(name).read(20_000))[:200]) for name in names))
+    return found
+
+
+def lobster_check(data: bytes, folder: Path) -> Counts:
+    from hft.feeds.lobster import LobsterFeed
+
+    if data[:2] == b"PK":
+        path = folder / f"LOBSTER_SampleFile_{DAY}_2.zip"
+        path.write_bytes(data)
+    else:
+        messages, _, rows = data.partition(b"\x1e")
+        path = folder / f"{DAY}_message_2.csv"
+        path.write_bytes(messages)
+        (folder / f"{DAY}_orderbook_2.csv").write_bytes(rows)
+    counts = feed_check(lambda **options: LobsterFeed(path, **options))
+    by_order = feed_run(lambda **options: LobsterFeed(path, by="orders", **options))
+    return counts | {"events by order": len(by_order["events"]) // 64}
+
+
+CSV = (b",", b"\n", b"\r\n", b"-", b".", b"\x1e", b'"', b"9" * 30, b"1e5", b"nan", b"\0", b"\xff", b" ", b",,,,", b"0.0000000001")
+
+
 # ---- registry ----
 
 TARGETS = {
@@ -510,7 +975,14 @@ TARGETS = {
     for target in (
         Target("itch", ("fastcore.itch",), itch_corpus, itch_check, prefixed, tuple(b"\0\x24A \0\x13D \0\x0c".split()), 250),
         Target("itch_file", ("fastcore.itch", "hft.feeds.itch"), itch_file_corpus, itch_file_check, prefixed, (), 400),
-        Target("book", ("fastcore.book",), events_corpus, book_check, blocks, (), 120),
+        Target("mold", ("fastcore.mold",), mold_corpus, mold_check, prefixed, (), 150),
+        Target("soup", ("fastcore.soup",), soup_corpus, soup_check, prefixed, (b"\0\1H", b"\0\1Z", b"\0\0"), 200),
+        Target("ouch", ("fastcore.ouch",), soup_corpus, ouch_check, prefixed, (b"\0\1S", b"\0\2U"), 120),
+        Target("pcap", ("fastcore.mold", "hft.feeds.pcap", "dpkt"), pcap_corpus, pcap_check, blocks, (), 150),
+        Target("binance", ("fastcore.binance",), binance_corpus, binance_check, lines, JSON, 150),
+        Target("lobster", ("hft.feeds.lobster", "pyarrow"), lobster_corpus, lobster_check, lines, CSV, 150),
+        Target("book", ("fastcore.book",), events_corpus, book_check, blocks, (), 60),
+        Target("level_book", ("fastcore.book",), levels_corpus, level_book_check, blocks, (), 100),
         Target("store", ("fastcore.tickstore",), store_corpus, store_check, blocks, (), 60),
     )
 }
@@ -624,7 +1096,7 @@ def work(target: Target, seed: int, start: int, iterations: int | None, seconds:
     scratch.mkdir(exist_ok=True)
     began = time.monotonic()
     total: Counts = {"inputs": 0, "bytes": 0}
-    warm = 0
+    memory: list[int] = []
     marker = folder / "at"
     marker.write_bytes(bytes(8))
     i = start
@@ -654,11 +1126,12 @@ def work(target: Target, seed: int, start: int, iterations: int | None, seconds:
                     total[name] = total.get(name, 0) + count
             faulthandler.cancel_dump_traceback_later()
             i += BATCH
-            if not warm and share() >= 1 / 3:
-                warm = resident()
+            if share() >= len(memory) / 64:
+                memory.append(resident())
     # The sanitizers keep what is freed for a while, and their own books.
-    if warm and "san" not in os.environ.get("LD_PRELOAD", ""):
-        growth = resident() - warm
+    if len(memory) >= 8 and "san" not in os.environ.get("LD_PRELOAD", ""):
+        quarter = len(memory) // 4
+        growth = min(memory[-quarter:]) - max(memory[quarter : 2 * quarter])
         assert growth < GROWTH, f"memory must not grow with the inputs: growth={growth:,} bytes after {total['inputs']:,} inputs"
     return total
 

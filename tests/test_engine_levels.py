@@ -7,7 +7,7 @@ import pytest
 from test_engine import make, rows
 
 from fastcore import engine as compiled
-from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_SIDE, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_SIDE, NO_SYMBOL, SELL
 from fastcore.reference import engine as reference
 
 MODULE = "engine"
@@ -25,7 +25,7 @@ def stream(*messages):
 
 
 def engine_by_level(impl, **kwargs):
-    return make(impl, "BTCUSDT", symbol_id=3, by_level=True, volatility=False, **kwargs)
+    return make(impl, "BTCUSDT", symbol_id=3, volatility=False, **{"book": "levels", **kwargs})
 
 
 BOOK = [("clear", NO_SIDE), ("level", BUY, 999_000, 500), ("level", SELL, 1_001_000, 500)]
@@ -53,11 +53,28 @@ def test_gap_pulls_the_quotes_until_the_next_image(impl):
     assert [row[0] for row in rows(engine)] == ["ack", "ack", "pulled", "pulled", "ack", "ack"]
 
 
-def test_best_prices_are_quoted_on(impl):
+def test_gap_of_the_whole_feed_counts_for_the_chosen_symbol(impl):
     engine = engine_by_level(impl)
+    gap = stream([("gap", NO_SIDE, 5, 2)])
+    gap["symbol_id"] = NO_SYMBOL
+    for events in (stream(BOOK), gap, stream(BOOK)):
+        engine.feed_events(events)
+    assert [row[0] for row in rows(engine)] == ["ack", "ack", "pulled", "pulled", "ack", "ack"]
+
+
+def test_best_prices_are_quoted_on(impl):
+    engine = engine_by_level(impl, book="quotes")
     engine.feed_events(stream([("quote", NO_SIDE, 999_000, 1_001_000, 5, 5)]))
     assert engine.quote() == (999_000, 5, 1_001_000, 5)
     assert [row[:3] for row in rows(engine)] == [("ack", BUY, 999_800), ("ack", SELL, 1_000_200)]
+
+
+def test_quotes_beside_levels_change_nothing(impl):
+    engine = engine_by_level(impl)
+    engine.feed_events(stream(BOOK, [("quote", NO_SIDE, 999_900, 1_000_100, 5, 5)]))
+    assert engine.quote() == (999_000, 500, 1_001_000, 500)
+    with pytest.raises(ValueError, match="book must be orders, levels or quotes: book=ladder"):
+        engine_by_level(impl, book="ladder")
 
 
 def test_order_events_are_refused_by_a_book_by_level(impl):
@@ -91,9 +108,10 @@ def random_levels(seed, messages=400):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_streams_by_level_give_the_reports_of_the_twin(seed):
+@pytest.mark.parametrize("book", ["levels", "quotes"])
+def test_streams_by_level_give_the_reports_of_the_twin(seed, book):
     events = random_levels(seed)
-    ours, theirs = engine_by_level(compiled), engine_by_level(reference)
+    ours, theirs = engine_by_level(compiled, book=book), engine_by_level(reference, book=book)
     for at in range(0, len(events), 37):
         ours.feed_events(events[at : at + 37])
     theirs.feed_events(events)

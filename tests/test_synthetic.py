@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastcore.book import OrderBook, OrderTable
-from fastcore.itch import ItchDecoder
+from fastcore.itch import LENGTHS, ItchDecoder
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE
 from fastcore.synthetic import Pair, SyntheticMarket
 from hft.feeds import synthetic as feed
@@ -123,6 +123,39 @@ def test_seeds_and_symbols_matter():
     days = [feed.generate(2_000, seed, symbols) for seed in (1, 2) for symbols in ("A", "B", ("A", "B"))]
     assert all(a != b for a, b in itertools.combinations(days, 2))
     assert feed.generate(2_000, 1, "A") == days[0]
+
+
+def test_all_types_frame_the_flow(impl):
+    n = 6 + 11 + (4 + 7) * 3
+    e = filled(impl.SyntheticMarket(n + 200, 3, tuple("ABC"), all_types=True), n + 200)
+    kinds = {number: name for name, number in KINDS.items()}
+    names = [kinds[k] for k in e["kind"].tolist()]
+    assert names.count("notice") == 1 + 3 * 3 + 1 + 2 + 2 + 3 + 1
+    assert (names.count("imbalance"), names.count("break"), names.count("cross")) == (12, 1, 6)
+    assert names[-5:] == "break notice system system system".split()
+    assert np.all(np.diff(e["exch_ns"]) >= 0)
+    assert {chr(p) for p in e["price"][e["kind"] == KINDS["notice"]]} == set("VYLNKJhOW")
+    auction = e[(e["kind"] == KINDS["imbalance"]) & (e["flags"] == FLAGS["continued"])]
+    crosses = e[e["kind"] == KINDS["cross"]]
+    assert auction["price"].tolist() == crosses["price"].tolist()
+    assert e["match_id"][e["kind"] == KINDS["break"]].tolist() == [crosses["match_id"][-1]]
+    assert e["price"][e["kind"] == KINDS["break"]].tolist() == [NO_PRICE]
+
+
+def test_messages_of_several_events_are_not_split(impl):
+    whole = filled(impl.SyntheticMarket(200, 3, all_types=True), 200)
+    market = impl.SyntheticMarket(200, 3, all_types=True)
+    events = np.zeros(3, EVENT_DTYPE)
+    parts = []
+    while written := market.fill(events):
+        assert not events["flags"][written - 1] & FLAGS["continued"]
+        parts.append(events[:written].tobytes())
+    assert b"".join(parts) == whole.tobytes()
+    assert len(parts) > 67
+    with pytest.raises(ValueError, match="room for a message of three events: length=2"):
+        impl.SyntheticMarket(200, all_types=True).fill(events[:2])
+    with pytest.raises(ValueError, match=r"messages must lie in 28\.\."):
+        impl.SyntheticMarket(27, all_types=True)
 
 
 # ---- ITCH ----
@@ -424,6 +457,18 @@ def test_truth_is_there_before_the_day_and_the_closing_cross_meets_it(impl):
     assert before.options["pairs"] == (impl.Pair("A", "B", 1.0, 60.0, 1_000.0),)
     assert e["price"][[7, 8]].tolist() == (before.reference[0] // 100 * 100).astype(int).tolist()
     assert e["price"][[-5, -4]].tolist() == ((before.reference[-1] + 1e-6) // 100 * 100).astype(int).tolist()
+
+
+def test_all_types_of_the_protocol_are_written():
+    names = ("AAA", "BBB", "CC")
+    raw = feed.generate(5_000, 5, names, all_types=True)
+    events = feed.generate_events(5_000, 5, names, all_types=True)
+    out = np.zeros(5_000, EVENT_DTYPE)
+    d = ItchDecoder(strict=True)
+    assert d.decode(raw, out, final=True) == (5_000, len(raw))
+    assert out.tobytes() == events.tobytes()
+    assert set(d.counts) == set("SRHQAFECXDUPVYLNKJhOIBW") == set(LENGTHS)
+    assert b"".join(feed.iterate(5_000, 5, names, chunk_events=7, all_types=True)) == raw
 
 
 # ---- feed ----

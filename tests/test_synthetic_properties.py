@@ -25,6 +25,7 @@ OPTIONS = st.fixed_dictionaries(
             st.tuples(st.floats(0.01, 100.0), st.floats(0.001, 1e6), st.floats(0.0, 1e6)), min_size=1, max_size=2
         ),
         "step_s": st.floats(20.0, 3_600.0),
+        "all_types": st.booleans(),
     },
 )
 
@@ -49,7 +50,7 @@ def test_synthetic_matches_reference(seed, symbols, flow):
 @given(SEEDS, st.integers(4, 6), st.integers(0, 1_000), OPTIONS)
 def test_synthetic_matches_reference_with_options(seed, symbols, flow, options):
     names = [f"S{i}" for i in range(symbols)]
-    n = OVERHEAD[0] + OVERHEAD[1] * symbols + flow
+    n = OVERHEAD[0] + OVERHEAD[1] * symbols + flow + 11 + 7 * symbols
     options = {"step_s": 60.0} | options
     options["pairs"] = [(names[2 * i], names[2 * i + 1], *rest) for i, rest in enumerate(options.get("pairs", []))]
     a, b = SyntheticMarket(n, seed, names, **options), twin.SyntheticMarket(n, seed, names, **options)

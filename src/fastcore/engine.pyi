@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.book import OrderTable
+from fastcore.bookset import BookSet
 from fastcore.exchange import Venue
 from fastcore.histogram import Histogram
 from fastcore.itch import ItchDecoder
@@ -38,12 +39,14 @@ class Engine:
         sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
-        by_level: bool = False,
+        book: str = "orders",
         orders: int = 65536,
         reports: int = 65536,
     ) -> Engine: ...
     @property
     def decoder(self) -> ItchDecoder: ...
+    @property
+    def books(self) -> BookSet: ...
     @property
     def orders(self) -> OrderTable: ...
     @property

@@ -32,8 +32,8 @@ from libc.string cimport memcpy, memset
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._types cimport (
-    BUY, FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_IMBALANCE, KIND_LISTING,
-    KIND_NOTICE, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t,
+    BUY, FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_CLEAR, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_IMBALANCE, KIND_LISTING,
+    KIND_NOTICE, KIND_QUOTE, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t,
     fc_alloc, fc_free, floor_div, key8, likely, tick_t, unlikely,
 )
 from fastcore.avellaneda cimport (
@@ -41,9 +41,9 @@ from fastcore.avellaneda cimport (
     quoter_set_volatility,
 )
 from fastcore.book cimport (
-    OrderTable, book_apply, book_best_ask, book_best_ask_size, book_best_bid, book_best_bid_size, book_change_t, book_free,
-    book_init, book_t,
+    OrderTable, book_best_ask, book_best_ask_size, book_best_bid, book_best_bid_size, book_change_t,
 )
+from fastcore.bookset cimport BookSet, bookset_ahead, bookset_apply, bookset_open
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns
 from fastcore.exchange cimport (
     VENUE_TOOK, Venue, venue_apply, venue_cancel, venue_grow_reports, venue_index, venue_replace, venue_report, venue_submit,
@@ -72,7 +72,7 @@ CURVE_DTYPE = np.dtype(
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
 cdef tuple _DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 
-# Kinds that touch no book of their own symbol.
+# Kinds that touch no book.
 cdef uint64_t RARE = (
     1 << KIND_SYSTEM | 1 << KIND_LISTING | 1 << KIND_STATUS | 1 << KIND_NOTICE | 1 << KIND_IMBALANCE | 1 << KIND_BREAK | 1 << KIND_BAR
 )
@@ -215,8 +215,8 @@ cdef inline int engine_chosen(engine_t* g, const event_t* e, const book_change_t
                 then = clock_ticks()
                 histogram_record(g.stages[STAGE_STORE], clock_ticks_to_ns(then - now[0]))
                 now[0] = then
-    if unlikely(c.kind == KIND_GAP):
-        g.dirty = True  # what the book shows is stale: nothing is quoted on it
+    if unlikely(c.kind == KIND_GAP or c.kind == KIND_CLEAR):
+        g.dirty = True  # nothing is quoted on a stale book; an image makes it good
     if c.top_changed:
         g.dirty = True
         best_bid = book_best_bid(g.book)
@@ -260,17 +260,6 @@ cdef void engine_mark(engine_t* g, int64_t exch_ns) noexcept nogil:
 
 # ---- the loop ----
 
-cdef book_t* engine_open_book(engine_t* g, uint32_t locate) noexcept nogil:
-    # Cold: once for each symbol of the file.
-    cdef book_t* b = <book_t*> fc_alloc(1, sizeof(book_t))
-    if b == NULL or book_init(b, g.orders, locate, 64) != RESULT_OK:
-        fc_free(b)
-        return NULL
-    b.by_level = g.venue.by_level
-    g.books[locate] = b
-    return b
-
-
 cdef int engine_rare(engine_t* g, const event_t* e) noexcept nogil:
     # What a message carries in its first event is all that matters here.
     cdef int64_t code = e.payload[0]
@@ -279,9 +268,7 @@ cdef int engine_rare(engine_t* g, const event_t* e) noexcept nogil:
     if e.kind == KIND_LISTING:
         if <uint64_t> code == g.symbol_key and g.book == NULL:
             g.symbol_id = e.symbol_id
-            g.book = g.books[e.symbol_id]
-            if g.book == NULL:
-                g.book = engine_open_book(g, e.symbol_id)
+            g.book = bookset_open(g.books, e.symbol_id)
             if g.book == NULL:
                 return RUN_MEMORY
             g.venue.symbol_id = e.symbol_id
@@ -301,23 +288,20 @@ cdef int engine_rare(engine_t* g, const event_t* e) noexcept nogil:
 
 
 cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
-    cdef book_t* b
     cdef uint64_t start = 0, now = 0, then
     cdef int status = RUN_DONE, result
-    if unlikely(RARE >> e.kind & 1):
+    cdef bint chosen = e.symbol_id == g.symbol_id and g.book != NULL
+    if unlikely(g.rare >> e.kind & 1):
         status = engine_rare(g, e)
         g.inside = e.flags & FLAG_CONTINUED
         return status
     if g.timing:
         start = clock_ticks()
         g.venue_ticks = 0
-    b = g.books[e.symbol_id]
-    if unlikely(b == NULL):
-        b = engine_open_book(g, e.symbol_id)
-        if b == NULL:
-            return RUN_MEMORY
     g.inside = e.flags & FLAG_CONTINUED
-    result = book_apply(b, e, &g.change)
+    result = bookset_apply(g.books, e, &g.change)
+    if unlikely(e.symbol_id == NO_SYMBOL and g.book != NULL):
+        chosen = g.dirty = True  # clear or gap of the whole feed
     if g.timing:
         now = clock_ticks()
         histogram_record(g.stages[STAGE_BOOK], clock_ticks_to_ns(now - start))
@@ -327,8 +311,8 @@ cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
         if g.book_errors == 0:
             g.first_error_seq = e.seq
         g.book_errors += 1
-        g.dirty |= b == g.book and g.change.top_changed  # of the events of its message before it
-    elif b == g.book:
+        g.dirty |= chosen and g.change.top_changed  # of the events of its message before it
+    elif chosen:
         status = engine_chosen(g, e, &g.change, &now)
     if g.timing:
         then = clock_ticks()
@@ -351,11 +335,14 @@ cdef int engine_drain(engine_t* g) noexcept nogil:
     cdef event_t* e
     cdef size_t got = 0, i
     cdef int status
+    cdef bint far = g.books.count > ENGINE_NEAR
     while True:
         e = <event_t*> ring_try_peek_batch(g.ring, ENGINE_BATCH, &got)
         if e == NULL:
             return RUN_DONE
         for i in range(got):
+            if far:
+                bookset_ahead(g.books, e + i, got - i)
             if unlikely(not engine_has_room(g)):
                 ring_release_batch(g.ring, i)
                 return RUN_ROOM
@@ -420,9 +407,8 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
 
 
 cdef int engine_run_events(engine_t* g, const event_t* events, size_t length, size_t* consumed) noexcept nogil:
-    cdef size_t want, got = 0, i, at = consumed[0]
+    cdef size_t want, got = 0, at = consumed[0]
     cdef event_t* slots
-    cdef uint32_t ids
     cdef bint timed
     cdef int status = engine_drain(g)
     while status == RUN_DONE and at < length:
@@ -434,12 +420,6 @@ cdef int engine_run_events(engine_t* g, const event_t* events, size_t length, si
             want = length - at
         slots = <event_t*> ring_try_claim_batch(g.ring, want, &got)
         memcpy(slots, events + at, got * sizeof(event_t))
-        ids = 0
-        for i in range(got):
-            ids |= slots[i].symbol_id
-        if unlikely(ids >= ENGINE_LOCATES):
-            status = RUN_SYMBOL
-            break
         if timed:
             g.timed_decode = 0
             g.timed_seq = g.ring.head + 1
@@ -502,8 +482,10 @@ cdef class Engine:
         One point of `curve` per interval of exchange time.
     skip_malformed : bool, default False
         Count malformed messages and go on, instead of raising.
-    by_level : bool, default False
-        The feed gives levels or best prices, not orders: books by level, and places in queues that are estimates.
+    book : {"orders", "levels", "quotes"}, default "orders"
+        What the feed gives: orders, price levels, or best prices alone. Without orders, places in queues are estimates
+        (``fastcore.exchange``). Beside orders or levels, quote events are the venue's own account of its best prices and
+        change nothing here.
     orders : int, default 65536
         Recorded orders that have room from the start; the table grows.
     reports : int, default 65536
@@ -511,7 +493,7 @@ cdef class Engine:
 
     Attributes
     ----------
-    decoder, orders, venue, position, quoter, volatility, limits, store
+    decoder, books, venue, position, quoter, volatility, limits, store
         The parts, to be read between calls.
     latency : dict of str to Histogram
         Nanoseconds by stage.
@@ -535,7 +517,7 @@ cdef class Engine:
         self, str symbol not None, *, symbol_id=None, Quoter quoter=None, EwmaVolatility volatility=None, RiskLimits limits=None, order_lots=100,
         double time_left=1.0, TickStore store=None, double ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0,
         taker_fee_ticks=0, midnight_ns=0, sample_every=256, curve_interval_ns=1_000_000_000, skip_malformed=False,
-        bint by_level=False, orders=65536, reports=65536,
+        str book="orders", orders=65536, reports=65536,
     ):
         cdef engine_t* g = &self._g
         cdef int i
@@ -558,8 +540,11 @@ cdef class Engine:
         checked(reports, "reports", 1, <int64_t> 1 << 40)
         self.symbol = symbol
         self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
-        self.orders = OrderTable(orders)
-        self.venue = Venue(1, by_level=by_level)
+        self.books = BookSet(by_level=book != "orders", symbols=ENGINE_LOCATES, orders=OrderTable(orders))
+        if book not in ("orders", "levels", "quotes"):
+            raise ValueError(f"book must be orders, levels or quotes: book={book}")
+        g.rare = RARE if book == "quotes" else RARE | 1 << KIND_QUOTE
+        self.venue = Venue(1, by_level=book != "orders")
         self.position = Position()
         self.quoter = quoter
         self.volatility = volatility
@@ -579,7 +564,7 @@ cdef class Engine:
             g.symbol_key = key8(<const uint8_t*> <const char*> key)
         g.decoder = self.decoder._d
         g.ring = self._ring._ring
-        g.orders = &self.orders._o
+        g.books = &self.books._s
         g.venue = &self.venue._v
         g.position = &self.position._p
         g.quoter = NULL if quoter is None else &quoter._q
@@ -591,27 +576,19 @@ cdef class Engine:
         g.curve_next_ns = NO_PRICE
         for i in range(2):
             g.working[i].wanted_ticks = NO_PRICE
-        g.books = <book_t**> fc_alloc(ENGINE_LOCATES, sizeof(book_t*))
         g.curve_capacity = 32768
         g.curve = <curve_point_t*> fc_alloc(g.curve_capacity, sizeof(curve_point_t))
-        if g.books == NULL or g.curve == NULL or venue_grow_reports(g.venue, reports + REPORT_ROOM) != RESULT_OK:
+        if g.curve == NULL or venue_grow_reports(g.venue, reports + REPORT_ROOM) != RESULT_OK:
             raise MemoryError(f"no memory for the tables of an engine: reports={reports}")
         if symbol_id is not None:
             g.symbol_id = checked(symbol_id, "symbol_id", 0, ENGINE_LOCATES - 1)
-            g.book = engine_open_book(g, g.symbol_id)
+            g.book = bookset_open(g.books, g.symbol_id)
             if g.book == NULL:
                 raise MemoryError("no memory for a book")
             g.venue.symbol_id = g.symbol_id
             g.trading = True
 
     def __dealloc__(self):
-        cdef int i
-        if self._g.books != NULL:
-            for i in range(ENGINE_LOCATES):
-                if self._g.books[i] != NULL:
-                    book_free(self._g.books[i])
-                    fc_free(self._g.books[i])
-        fc_free(self._g.books)
         fc_free(self._g.curve)
 
     cdef int _make_room(self) except -1:
@@ -700,8 +677,6 @@ cdef class Engine:
 
         Raises
         ------
-        ValueError
-            If a symbol id is above 65,535; the events before its batch have been worked on.
         StoreError, OverflowError, MemoryError
             As for `feed`.
         """
@@ -721,9 +696,6 @@ cdef class Engine:
             if status != RUN_ROOM:
                 break
             self._make_room()
-        if status == RUN_SYMBOL:
-            worst = events["symbol_id"][consumed : consumed + ENGINE_BATCH].max()
-            raise ValueError(f"symbol_id must be in 0..{ENGINE_LOCATES - 1}: symbol_id={worst}, near index={consumed}")
         self._raise(status)
         return consumed
 
@@ -794,10 +766,12 @@ cdef class Engine:
     @property
     def symbols(self):
         """Symbols that have a book."""
-        cdef int i, n = 0
-        for i in range(ENGINE_LOCATES):
-            n += self._g.books[i] != NULL
-        return n
+        return self._g.books.count
+
+    @property
+    def orders(self):
+        """Table of the recorded orders of all books."""
+        return self.books.orders
 
     @property
     def messages(self):

@@ -271,17 +271,6 @@ cdef inline int64_t letters(const uint8_t* p, int count) noexcept nogil:
     return <int64_t> packed
 
 
-cdef int decode_levels(itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out) noexcept nogil:
-    cdef int i
-    cdef uint64_t level
-    for i in range(3):
-        level = be64(message + 11 + 8 * i)
-        if level >> 63:
-            return itch_fail(d, offset, RESULT_BAD_PRICE, message[0])
-        out.payload[1 + i] = <int64_t> level if level else NO_PRICE
-    return 1
-
-
 cdef int itch_decode_rare(
     itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out, size_t room
 ) noexcept nogil:
@@ -296,6 +285,8 @@ cdef int itch_decode_rare(
         return itch_fail(d, offset, RESULT_BAD_SIZE, type)
     if type == c'I' and (be64(message + 11) | be64(message + 19)) >> 63:
         return itch_fail(d, offset, RESULT_BAD_SIZE, type)
+    if type == c'V' and (be64(message + 11) | be64(message + 19) | be64(message + 27)) >> 63:
+        return itch_fail(d, offset, RESULT_BAD_PRICE, type)
     for i in range(events):
         out[i].exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
         out[i].local_ns = 0
@@ -345,8 +336,10 @@ cdef int itch_decode_rare(
         out.payload[1] = be32(message + 11)
         out.payload[2] = letters(message + 23, 3)
     elif type == c'V':
-        if decode_levels(d, message, offset, out) < 0:
-            return -RESULT_BAD_PRICE
+        for i in range(3):
+            out.payload[1 + i] = <int64_t> be64(message + 11 + 8 * i)
+            if out.payload[1 + i] == 0:
+                out.payload[1 + i] = NO_PRICE
     elif type == c'W':
         out.payload[1] = message[11]
     elif type == c'K':
@@ -518,7 +511,7 @@ cdef inline bint belong_together(const event_t* e, size_t events) noexcept nogil
     return True
 
 
-cdef int encode_order(const event_t* e, char type, uint64_t symbol, uint8_t printable, uint8_t* m) noexcept nogil:
+cdef inline int encode_order(const event_t* e, char type, uint64_t symbol, uint8_t printable, uint8_t* m) noexcept nogil:
     """A, F, E, C, X, D, U, P: the length of the message, or -result code."""
     cdef bint entry = type == c'A' or type == c'F' or type == c'P'
     put_be64(m + 11, <uint64_t> e.order_id)
@@ -701,25 +694,25 @@ cdef int itch_encode(
     cdef uint64_t symbol = 0
     cdef uint64_t time
     cdef size_t events = 1
-    cdef bint named = type != c'S' and type != c'B' and type != c'V' and type != c'W'
-    cdef bint order = False
+    cdef bint order = KIND_TRADE <= e.kind <= KIND_REPLACE  # trade, add, execute, cancel, delete, replace
+    cdef bint named
     cdef int length
     used[0] = 1
-    if unlikely(type == 0):
-        return -RESULT_UNKNOWN_TYPE
-    if type == c'I' or type == c'J':
-        events = 2
-    elif type == c'O':
-        events = 3
-    if unlikely(count < events or not belong_together(e, events)):
-        return -RESULT_CORRUPT
+    if likely(order):
+        named = type == c'A' or type == c'F' or type == c'P'
+        if unlikely(e.flags & FLAG_CONTINUED):
+            return -RESULT_CORRUPT
+    else:
+        if type == 0:
+            return -RESULT_UNKNOWN_TYPE
+        named = type != c'S' and type != c'B' and type != c'V' and type != c'W'
+        events = 2 if type == c'I' or type == c'J' else 3 if type == c'O' else 1
+        if count < events or not belong_together(e, events):
+            return -RESULT_CORRUPT
     # Unsigned: a time before midnight becomes huge.
     time = <uint64_t> e.exch_ns - <uint64_t> c.midnight_ns
     if unlikely(time >> 48):
         return -RESULT_CORRUPT
-    if KIND_TRADE <= e.kind <= KIND_REPLACE:  # trade, add, execute, cancel, delete, replace
-        order = True
-        named = type == c'A' or type == c'F' or type == c'P'
     if wire != NULL:
         if unlikely(wire.type != <uint8_t> type or (type == c'C' and (wire.printable == c'N') != (printable == c'N'))):
             return -RESULT_CORRUPT
@@ -734,7 +727,7 @@ cdef int itch_encode(
         symbol = <uint64_t> e.payload[0] if type == c'R' else c.symbols[e.symbol_id]
         if unlikely(named and symbol == 0):
             return -RESULT_UNKNOWN_SYMBOL
-    if order:
+    if likely(order):
         length = encode_order(e, type, symbol, printable, m)
     elif e.kind == KIND_NOTICE:
         length = encode_notice(e, type, symbol, m)
@@ -809,7 +802,7 @@ def _table(rows):
     ):
         size = table.dtype[name].itemsize
         text = np.ascontiguousarray(raw[:, at : at + size]).view(f"S{size}").ravel()
-        table[name] = np.char.rstrip(text) if size > 1 else text
+        table[name] = np.char.rstrip(text, b" ") if size > 1 else text
     table["leverage"] = np.ascontiguousarray(raw[:, 43:47]).view(">u4").ravel()
     return table
 

@@ -61,6 +61,12 @@ ctypedef struct synthetic_t:
     uint32_t steps          # of the day
     double* intensity       # arrivals per second at each step; NULL where bursts do not branch
     values_t values
+    # Messages beside the flow: script_open events before the open, script_close before the closing crosses, script_after
+    # behind them; exch_ns is a time of day in here.
+    event_t* script
+    uint64_t script_open
+    uint64_t script_close
+    uint64_t script_after
     int64_t pending_lots    # of an aggressive order that is not done yet
     int8_t pending_side
     uint32_t current        # symbol of the last message
@@ -80,4 +86,5 @@ cdef class SyntheticMarket:
     cdef readonly object seed
     cdef dict _options
 
+    cdef int _write_script(self) except -1
     cdef int _begin_values(self, double volatility, double correlation, list pairs) except -1

@@ -41,6 +41,7 @@ class SyntheticMarket:
         correlation: float = 0.0,
         pairs: Sequence[tuple[Any, ...]] = (),
         step_s: float = 1.0,
+        all_types: bool = False,
     ) -> SyntheticMarket: ...
     @property
     def symbols(self) -> tuple[str, ...]: ...

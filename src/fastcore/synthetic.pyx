@@ -24,14 +24,18 @@ cimport numpy as cnp
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64
 from fastcore._types cimport (
+    FLAG_CONTINUED,
     FLAG_HIDDEN,
     FLAG_NOT_PRINTABLE,
     KIND_ADD,
+    KIND_BREAK,
     KIND_CANCEL,
     KIND_CROSS,
     KIND_DELETE,
     KIND_EXECUTE,
+    KIND_IMBALANCE,
     KIND_LISTING,
+    KIND_NOTICE,
     KIND_REPLACE,
     KIND_STATUS,
     KIND_SYSTEM,
@@ -461,6 +465,15 @@ cdef double branched_gap(synthetic_t* s, double base, double* kept) noexcept nog
     return gap
 
 
+cdef inline uint64_t opening_events(const synthetic_t* s) noexcept nogil:
+    """Events before the flow, and after it."""
+    return 3 + 3 * <uint64_t> s.symbols + s.script_open
+
+
+cdef inline uint64_t closing_events(const synthetic_t* s) noexcept nogil:
+    return 3 + <uint64_t> s.symbols + s.script_close + s.script_after
+
+
 cdef void advance(synthetic_t* s) noexcept nogil:
     """Move the clock, the burst and the symbol to the next message."""
     cdef int64_t left = CLOSE_NS - s.now_ns
@@ -479,8 +492,9 @@ cdef void advance(synthetic_t* s) noexcept nogil:
         gap = 2.2 * exponential(s) * (<double> left / <double> messages) / ((1.0 + s.excitement) * rate)
     elif left > 0:
         # What is left as arrivals: those so far for their messages, an execution of several orders being one arrival.
-        share = (<double> s.arrivals + 950.0) / (<double> (s.done - 3 - 3 * <uint64_t> s.symbols) + 1000.0)
-        base = base_rate(s, <double> (messages - 3 - s.symbols) * share, day, rate)
+        messages -= closing_events(s)
+        share = (<double> s.arrivals + 950.0) / (<double> (s.done - opening_events(s)) + 1000.0)
+        base = base_rate(s, <double> messages * share, day, rate)
         gap = branched_gap(s, base, &kept)
         s.arrivals += 1
     if gap > 0.25 * <double> left:
@@ -581,10 +595,30 @@ cdef void make_fixed(synthetic_t* s, int64_t now_ns, int kind, uint64_t i, char 
         e.match_id = <int64_t> s.next_match
 
 
+cdef void make_scripted(synthetic_t* s, uint64_t i, event_t* e) noexcept nogil:
+    """Event i of the script; prices of an auction are those of the moment."""
+    cdef uint64_t seq = e.seq
+    cdef int64_t price
+    memcpy(e, &s.script[i], sizeof(event_t))
+    e.seq = seq
+    s.now_ns = e.exch_ns
+    e.exch_ns += s.midnight_ns
+    if e.kind == KIND_IMBALANCE:
+        price = <int64_t> s.markets[e.symbol_id - 1].fair * INCREMENT
+        e.payload[0] += price
+        if not e.flags & FLAG_CONTINUED:
+            e.payload[1] += price
+    elif e.kind == KIND_BREAK:
+        e.match_id = <int64_t> s.next_match
+
+
 cdef int synthetic_next(synthetic_t* s, event_t* e) noexcept nogil:
     cdef uint64_t n = s.symbols
     cdef uint64_t i = s.done
     cdef uint64_t left = s.total - s.done
+    cdef uint64_t opening = s.script_open
+    cdef uint64_t closing = s.script_close
+    cdef uint64_t after = s.script_after
     cdef int result = 1
     if left == 0:
         return 0
@@ -595,7 +629,7 @@ cdef int synthetic_next(synthetic_t* s, event_t* e) noexcept nogil:
     e.side = 0
     e.flags = 0
     memset(e.payload, 0, sizeof(e.payload))
-    # The session: O, listings, S, statuses, Q, opening crosses, the flow, closing crosses, M, E, C.
+    # The session: O, listings, S, statuses, script, Q, opening crosses, the flow, script, closing crosses, script, M, E, C.
     if i == 0:
         make_fixed(s, 10_800 * SECOND, KIND_SYSTEM, 0, c'O', e)
     elif i < 1 + n:
@@ -604,14 +638,21 @@ cdef int synthetic_next(synthetic_t* s, event_t* e) noexcept nogil:
         make_fixed(s, 14_400 * SECOND, KIND_SYSTEM, 0, c'S', e)
     elif i < 2 + 2 * n:
         make_fixed(s, 14_500 * SECOND + <int64_t> (i - 1 - n), KIND_STATUS, i - 1 - n, c'T', e)
-    elif i == 2 + 2 * n:
+    elif i < 2 + 2 * n + opening:
+        make_scripted(s, i - 2 - 2 * n, e)
+    elif i == 2 + 2 * n + opening:
         make_fixed(s, OPEN_NS, KIND_SYSTEM, 0, c'Q', e)
-    elif i < 3 + 3 * n:
-        make_fixed(s, OPEN_NS, KIND_CROSS, i - 2 - 2 * n, c'O', e)
-    elif left > 3 + n:
+    elif i < 3 + 3 * n + opening:
+        make_fixed(s, OPEN_NS, KIND_CROSS, i - 2 - 2 * n - opening, c'O', e)
+    elif left > 3 + after + n + closing:
         result = make_flow(s, e)
+    elif left > 3 + after + n:
+        move_to(s, CLOSE_NS, 0.0)
+        make_scripted(s, opening + closing - (left - 3 - after - n), e)
+    elif left > 3 + after:
+        make_fixed(s, CLOSE_NS, KIND_CROSS, 3 + after + n - left + 1, c'C', e)
     elif left > 3:
-        make_fixed(s, CLOSE_NS, KIND_CROSS, 3 + n - left + 1, c'C', e)
+        make_scripted(s, opening + closing + after - (left - 3), e)
     elif left == 3:
         make_fixed(s, CLOSE_NS, KIND_SYSTEM, 0, c'M', e)
     elif left == 2:
@@ -631,6 +672,48 @@ cdef double within(str name, object value, double low, double high) except? -1.0
     if not low <= x <= high:
         raise ValueError(f"{name} must lie in {low:g}..{high:g}: {name}={value}")
     return x
+
+
+cdef tuple scripted(list prices):
+    """Events of the types that the flow lacks, for symbols with these first prices: (before the open, close, after)."""
+    n = len(prices)
+    parts = [], [], []
+
+    def put(part, second, kind, symbol_id, *payloads, side=0):
+        for i, payload in enumerate(payloads):
+            flags = FLAG_CONTINUED if i + 1 < len(payloads) else 0
+            parts[part].append((0, second * SECOND, 0, symbol_id, kind, side, flags, *payload))
+
+    def notice(part, second, letter, symbol_id, *payloads):
+        put(part, second, KIND_NOTICE, symbol_id, *((ord(letter), *payload) for payload in payloads))
+
+    notice(0, 14_600, "V", 0, (446_400_000_000, 417_600_000_000, 384_000_000_000))
+    for i in range(1, n + 1):
+        notice(0, 14_700, "Y", i, (ord("012"[i % 3]), 0, 0))
+        notice(0, 14_700, "L", i, (ATTRIBUTION, int.from_bytes(b"YNA", "little"), 0))
+        notice(0, 14_700, "N", i, (ord("BSAN"[i % 4]), 0, 0))
+    price = prices[0]
+    notice(0, 14_800, "K", 1, (34_200, ord("A"), price))
+    notice(0, 14_900, "J", 1, (price, price + 5_000, price - 5_000), (1, 0, 0))
+    notice(0, 15_000, "h", 1, (ord("Q"), ord("H"), 0))
+    notice(0, 15_100, "h", 1, (ord("Q"), ord("T"), 0))
+    price = prices[n - 1]
+    notice(
+        0, 15_200, "O", n,
+        (ord("Y"), price, 34_100 * SECOND), (price - 10_000, price + 10_000, 0), (price - 5_000, price + 5_000, 0),
+    )
+    for part, second, cross in ((0, 34_080, "O"), (1, 57_600, "C")):
+        for i in range(1, n + 1):
+            direction = "BSNO"[i % 4]
+            put(
+                part, second, KIND_IMBALANCE, i,
+                (0, 100 * i if direction in "BS" else 0, 1_000 * i, ord(cross)),
+                (100, 0, ord(direction), ord("L")),
+                side={"B": 1, "S": -1}.get(direction, 0),
+            )
+    put(2, 57_600, KIND_BREAK, n, (NO_PRICE, 0, 0, 0))
+    notice(2, 57_600, "W", 0, (ord("1"), 0, 0))
+    return parts
 
 
 cdef list checked_pairs(object pairs, tuple names):
@@ -696,6 +779,9 @@ cdef class SyntheticMarket:
         Of the steps of any two reference prices, 0..1: one factor that all share.
     pairs : sequence of Pair, default ()
         Cointegrated pairs, as `Pair` or as its fields; a symbol may be in one of them.
+    all_types : bool, default False
+        The session has the message types that the flow lacks, too: ITCH V, Y, L, N, K, J, h, O, I, B and W, some of them as several
+        events. They take 11 more events, and 7 more for each symbol.
     step_s : float, default 1
         Seconds, in whole nanoseconds, between two steps of the reference prices and of `truth`, 0.001..3600.
 
@@ -731,6 +817,7 @@ cdef class SyntheticMarket:
         correlation=0.0,
         pairs=(),
         step_s=1.0,
+        all_types=False,
     ):
         cdef uint64_t state
         cdef uint32_t i
@@ -742,7 +829,7 @@ cdef class SyntheticMarket:
         for name in names:
             if not (isinstance(name, str) and name.isascii() and 1 <= len(name.strip()) == len(name) <= 8):
                 raise ValueError(f"a symbol must have 1 to 8 ASCII characters: symbol={name!r}")
-        least = SESSION + PER_SYMBOL * len(names)
+        least = SESSION + PER_SYMBOL * len(names) + (11 + 7 * len(names) if all_types else 0)
         if not least <= messages < 2**40:
             raise ValueError(f"messages must lie in {least}..2**40-1 with {len(names)} symbols: messages={messages}")
         if not 0 <= seed < 2**64:
@@ -770,6 +857,7 @@ cdef class SyntheticMarket:
             "messages": messages, "seed": seed, "symbols": names, "midnight_ns": midnight_ns, "tail": tail,
             "orders": orders, "reactive": bool(reactive), "branching": branching, "burst_s": burst_s, "u_shape": u_shape,
             "volatility": volatility, "correlation": correlation, "pairs": tuple(pairs), "step_s": step_s,
+            "all_types": bool(all_types),
         }
         state = seed
         for i in range(8):
@@ -798,6 +886,8 @@ cdef class SyntheticMarket:
             m.symbol = int.from_bytes(names[i].encode().ljust(8), "little")
             m.fair = 2000.0 + below(s, 18_000)
             m.anchor = m.fair
+        if all_types:
+            self._write_script()
         if branching is None and volatility is None:
             return
         s.step_ns = <int64_t> (<double> step_s * 1e9 + 0.5)
@@ -811,6 +901,18 @@ cdef class SyntheticMarket:
             s.intensity[0] = base_rate(s, 0.95 * <double> (messages - least), 0.0, s.flat + s.bend) * 1e9
         if volatility is not None:
             self._begin_values(volatility, correlation, pairs)
+
+    cdef int _write_script(self) except -1:
+        cdef synthetic_t* s = &self._s
+        cdef uint32_t i
+        parts = scripted([<int64_t> s.markets[i].fair * INCREMENT for i in range(s.symbols)])
+        events = np.array(parts[0] + parts[1] + parts[2], EVENT_DTYPE)
+        s.script = <event_t*> fc_alloc(len(events), sizeof(event_t))
+        if s.script == NULL:
+            raise MemoryError(f"no memory for {len(events)} events of a synthetic session")
+        memcpy(s.script, events_data(events), len(events) * sizeof(event_t))
+        s.script_open, s.script_close, s.script_after = (len(part) for part in parts)
+        return 0
 
     cdef int _begin_values(self, double volatility, double correlation, list pairs) except -1:
         cdef synthetic_t* s = &self._s
@@ -844,6 +946,7 @@ cdef class SyntheticMarket:
             book_free(&self._s.markets[i].book)
         fc_free(self._s.markets)
         fc_free(self._s.intensity)
+        fc_free(self._s.script)
         fc_free(self._s.values.values)
         orders_free(&self._s.orders)
 
@@ -858,19 +961,29 @@ cdef class SyntheticMarket:
         Returns
         -------
         int
-            Events written: n, fewer at the end of the day, 0 after it.
+            Events written: n, fewer at the end of the day and where a message of several events is not to be split, 0 after it.
+
+        Raises
+        ------
+        ValueError
+            With `all_types`, if there is no room for a message (three events).
         """
         cdef cnp.ndarray a = check_events(events, "events", True, _EVENT_DTYPES)
         cdef event_t* out = events_data(a)
         cdef Py_ssize_t n = a.shape[0]
         cdef Py_ssize_t i = 0
         cdef int result = 1
+        if self._s.script != NULL and n < 3:
+            raise ValueError(f"events must have room for a message of three events: length={n}")
         with nogil:
             while i < n:
                 result = synthetic_next(&self._s, &out[i])
                 if result <= 0:
                     break
                 i += 1
+            while i > 0 and out[i - 1].flags & FLAG_CONTINUED:  # scripted: made again at the next call
+                i -= 1
+                self._s.done -= 1
         if result < 0:
             raise MemoryError(f"no memory for the orders of a synthetic market: result={-result}")
         return i

@@ -36,6 +36,7 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
@@ -1466,6 +1467,8 @@ cdef class TickStore:
             else:
                 if timeout_s is not None and time.monotonic() - waiting_since >= timeout_s:
                     return
+                # A signal that came outside the sleep waits for somebody to look, and no bytecode runs in this loop.
+                PyErr_CheckSignals()
                 time.sleep(interval_s)
 
     # ---- looking after it

@@ -147,7 +147,7 @@ def build_engine(
         Where the feed does not list its symbols.
     increment_ticks : int, default 100
         Price increment of the venue. On ITCH (0.0001 USD a tick) it is one tick below 1 USD.
-    book : {"orders", "levels", "quotes"}
+    book : {"orders", "levels", "quotes", "none"}
         What the feed builds.
 
     Raises
@@ -210,7 +210,7 @@ def build_engine(
             sample_every=run.sample_every,
             curve_interval_ns=round(run.curve_interval_s * 1e9),
             skip_malformed=run.skip_malformed,
-            by_level=book != "orders",
+            book="quotes" if book == "none" else book,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None

@@ -17,7 +17,7 @@ from .exchange import TOOK, Venue
 from .histogram import Histogram
 from .itch import ItchDecoder
 from .portfolio import Position
-from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
+from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
 from .risk import RiskLimits
 
 __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
@@ -25,8 +25,9 @@ __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
 CURVE_DTYPE = np.dtype([("exch_ns", np.int64), ("mid_ticks", np.int64), ("position_lots", np.int64), ("profit", np.int64)])
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
 
-# Kinds that touch no book of their own symbol.
+# Kinds that touch no book.
 _RARE = {KINDS[name] for name in ("system", "listing", "status", "notice", "imbalance", "break", "bar")}
+_OPENS = {KINDS[name] for name in "add execute cancel delete replace level quote clear gap".split()}
 _OK = 0
 _MASK = 2**64 - 1
 _BATCH = 4096
@@ -69,7 +70,7 @@ class Engine:
         sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
-        by_level: bool = False,
+        book: str = "orders",
         orders: int = 65536,
         reports: int = 65536,
     ) -> None:
@@ -91,7 +92,10 @@ class Engine:
         self.symbol = symbol
         self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
         self.orders = OrderTable(orders)
-        self.venue = Venue(1, by_level=by_level)
+        if book not in ("orders", "levels", "quotes"):
+            raise ValueError(f"book must be orders, levels or quotes: book={book}")
+        self._rare_kinds = _RARE if book == "quotes" else _RARE | {KINDS["quote"]}
+        self.venue = Venue(1, by_level=book != "orders")
         self.position = Position()
         self.quoter = quoter
         self.volatility = volatility
@@ -174,11 +178,8 @@ class Engine:
     def feed_events(self, events: npt.NDArray[np.void]) -> int:
         if self.stopped:
             return 0
-        wrong = np.flatnonzero(events["symbol_id"] > 65535)
-        done = self._run(events[: wrong[0]] if len(wrong) else events)
+        done = self._run(events)
         self._given += done
-        if len(wrong) and not self.stopped:
-            raise ValueError(f"symbol_id must be in 0..65535: symbol_id={events['symbol_id'][wrong[0]]}, near index={wrong[0]}")
         return done
 
     def _run(self, events: npt.NDArray[np.void]) -> int:
@@ -193,9 +194,23 @@ class Engine:
 
     def _event(self, _: int, exch_ns: int, __: int, locate: int, kind: int, side: int, flags: int, *payload: int) -> None:
         price, size, order_id, match_id = payload
-        if kind in _RARE:
+        if kind in self._rare_kinds:
             if not self._inside:
                 self._rare(exch_ns, locate, kind, payload)
+            return
+        if locate == NO_SYMBOL and kind in (KINDS["clear"], KINDS["gap"]):
+            for every in self._books.values():  # of the whole feed
+                every._apply({"kind": kind, "flags": flags})
+            if self._book is not None:
+                self._dirty = True
+                self._chosen(exch_ns, kind, flags, price, size, match_id, (0, NO_PRICE, 0, 0, NO_PRICE, 0), False, False)
+            return
+        if kind not in _OPENS and locate not in self._books:
+            return
+        if locate > 65535:
+            if self.book_errors == 0:
+                self.first_error_seq = self.events
+            self.book_errors += 1
             return
         book = self._open(locate)
         order_id &= _MASK
@@ -262,8 +277,8 @@ class Engine:
             if self.store is not None:
                 paid = own_price if price == NO_PRICE else price
                 self.store.append(exch_ns, self._symbol_id, paid / self._ticks_per_price, float(size))
-        if kind == KINDS["gap"]:
-            self._dirty = True  # what the book shows is stale: nothing is quoted on it
+        if kind in (KINDS["gap"], KINDS["clear"]):
+            self._dirty = True  # nothing is quoted on a stale book; an image makes it good
         if top_changed:
             self._dirty = True
             bid, ask = self._book.best_bid, self._book.best_ask

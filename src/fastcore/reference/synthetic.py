@@ -157,6 +157,46 @@ class _Market:
         self.sides[side] -= 1
 
 
+# Time of day in seconds, kind, symbol id, side, flags, payload
+_Scripted = tuple[int, str, int, int, int, tuple[int, int, int, int]]
+
+
+def _scripted(prices: list[int]) -> tuple[list[_Scripted], ...]:
+    """The types that the flow lacks: before the open, at the close, after it."""
+    n, first, last = len(prices), prices[0], prices[-1]
+    before: list[_Scripted] = []
+    close: list[_Scripted] = []
+    after: list[_Scripted] = []
+
+    def message(time: int, kind: str, symbol_id: int, *payloads: tuple[int, int, int, int], side: int = 0) -> list[_Scripted]:
+        flags = [FLAGS["continued"]] * (len(payloads) - 1) + [0]
+        return [(time, kind, symbol_id, side, flag, payload) for flag, payload in zip(flags, payloads, strict=True)]
+
+    def notice(time: int, letter: str, symbol_id: int, *payloads: tuple[int, int, int]) -> list[_Scripted]:
+        return message(time, "notice", symbol_id, *((ord(letter), *payload) for payload in payloads))
+
+    before += notice(14_600, "V", 0, (4_464 * 10**8, 4_176 * 10**8, 3_840 * 10**8))
+    for i in range(1, n + 1):
+        before += notice(14_700, "Y", i, (ord("012"[i % 3]), 0, 0))
+        before += notice(14_700, "L", i, (_ATTRIBUTION, ord("Y") + (ord("N") << 8) + (ord("A") << 16), 0))
+        before += notice(14_700, "N", i, (ord("BSAN"[i % 4]), 0, 0))
+    before += notice(14_800, "K", 1, (34_200, ord("A"), first))
+    before += notice(14_900, "J", 1, (first, first + 5_000, first - 5_000), (1, 0, 0))
+    before += notice(15_000, "h", 1, (ord("Q"), ord("H"), 0))
+    before += notice(15_100, "h", 1, (ord("Q"), ord("T"), 0))
+    collars = (last - 10_000, last + 10_000, 0), (last - 5_000, last + 5_000, 0)
+    before += notice(15_200, "O", n, (ord("Y"), last, 34_100 * _SECOND), *collars)
+    for part, time, cross in ((before, 34_080, "O"), (close, 57_600, "C")):
+        for i in range(1, n + 1):
+            letter = "BSNO"[i % 4]
+            imbalance, side = {"B": (100 * i, BUY), "S": (100 * i, SELL)}.get(letter, (0, 0))
+            payloads = (0, imbalance, 1_000 * i, ord(cross)), (100, 0, ord(letter), ord("L"))
+            part += message(time, "imbalance", i, *payloads, side=side)
+    after += message(57_600, "break", n, (NO_PRICE, 0, 0, 0))
+    after += notice(57_600, "W", 0, (ord("1"), 0, 0))
+    return before, close, after
+
+
 class _Value:
     """The hidden reference price of one symbol."""
 
@@ -241,6 +281,7 @@ class SyntheticMarket:
         correlation: float = 0.0,
         pairs: Sequence[tuple[Any, ...]] = (),
         step_s: float = 1.0,
+        all_types: bool = False,
     ) -> None:
         names = (symbols,) if isinstance(symbols, str) else tuple(symbols)
         if not 1 <= len(names) <= 65_535 or len(set(names)) != len(names):
@@ -248,7 +289,7 @@ class SyntheticMarket:
         for name in names:
             if not (isinstance(name, str) and name.isascii() and 1 <= len(name.strip()) == len(name) <= 8):
                 raise ValueError(f"a symbol must have 1 to 8 ASCII characters: symbol={name!r}")
-        least = OVERHEAD[0] + OVERHEAD[1] * len(names)
+        least = OVERHEAD[0] + OVERHEAD[1] * len(names) + (11 + 7 * len(names) if all_types else 0)
         if not least <= messages < 2**40:
             raise ValueError(f"messages must lie in {least}..2**40-1 with {len(names)} symbols: messages={messages}")
         if not 0 <= seed < 2**64:
@@ -276,6 +317,7 @@ class SyntheticMarket:
             **{"messages": messages, "seed": seed, "symbols": names, "midnight_ns": midnight_ns, "tail": tail},
             **{"orders": orders, "reactive": bool(reactive), "branching": branching, "burst_s": burst_s, "u_shape": u_shape},
             **{"volatility": volatility, "correlation": correlation, "pairs": checked, "step_s": step_s},
+            "all_types": bool(all_types),
         }
         self._random = _Random(seed)
         self._midnight_ns = midnight_ns
@@ -297,6 +339,9 @@ class SyntheticMarket:
         self._values: _Values | None = None
         table = OrderTable()
         self._markets = [_Market(i + 1, name, table, self._random) for i, name in enumerate(names)]
+        self._script: tuple[list[_Scripted], ...] = ([], [], [])
+        if all_types:
+            self._script = _scripted([int(m.fair) * _INCREMENT for m in self._markets])
         if branching is None and volatility is None:
             return
         self._step_ns = int(step_s * 1e9 + 0.5)
@@ -342,6 +387,8 @@ class SyntheticMarket:
 
     def fill(self, events: npt.NDArray[np.void]) -> int:
         """Write the next events; returns their number."""
+        if any(self._script) and len(events) < 3:
+            raise ValueError(f"events must have room for a message of three events: length={len(events)}")
         for i in range(len(events)):
             if self._done == self._total:
                 return i
@@ -353,7 +400,11 @@ class SyntheticMarket:
                 row[name] = value
             row["seq"] = events[i]["seq"]
             events[i] = row
-        return len(events)
+        written = len(events)
+        while written and events[written - 1]["flags"] & FLAGS["continued"]:
+            written -= 1
+            self._done -= 1
+        return written
 
     # ---- flow ----
 
@@ -505,8 +556,9 @@ class SyntheticMarket:
             gap = 2.2 * random.exponential() * (left / messages) / ((1.0 + self._excitement) * rate)
         elif left > 0:
             n = len(self._markets)
-            share = (self._arrivals + 950.0) / (float(self._done - 3 - 3 * n) + 1000.0)
-            base = self._base_rate(float(messages - 3 - n) * share, day, rate)
+            before, close, after = map(len, self._script)
+            share = (self._arrivals + 950.0) / (float(self._done - 3 - 3 * n - before) + 1000.0)
+            base = self._base_rate(float(messages - 3 - n - close - after) * share, day, rate)
             gap, kept = self._branched_gap(base)
             self._arrivals += 1
         gap = min(gap, 0.25 * left)
@@ -584,8 +636,22 @@ class SyntheticMarket:
             fields |= {"order_id": ord(letter), "match_id": self._next_match}
         return fields
 
+    def _from_script(self, scripted: _Scripted) -> _Fields:
+        time, kind, number, side, flags, payload = scripted
+        self._now_ns = time * _SECOND
+        values = list(payload)
+        if kind == "imbalance":
+            price = int(self._markets[number - 1].fair) * _INCREMENT
+            values[0] += price
+            values[1] += 0 if flags else price
+        elif kind == "break":
+            values[3] = self._next_match
+        fields = {"kind": KINDS[kind], "symbol_id": number, "side": side, "flags": flags}
+        return fields | dict(zip(("price", "size", "order_id", "match_id"), values, strict=True))
+
     def _next(self) -> _Fields:
         n, i, left = len(self._markets), self._done, self._total - self._done
+        before, close, after = self._script
         if i == 0:
             return self._fixed(10_800 * _SECOND, "system", 0, "O")
         if i < 1 + n:
@@ -594,13 +660,24 @@ class SyntheticMarket:
             return self._fixed(14_400 * _SECOND, "system", 0, "S")
         if i < 2 + 2 * n:
             return self._fixed(14_500 * _SECOND + i - 1 - n, "status", i - 1 - n, "T")
-        if i == 2 + 2 * n:
+        i -= 2 + 2 * n
+        if i < len(before):
+            return self._from_script(before[i])
+        i -= len(before)
+        if i == 0:
             return self._fixed(_OPEN_NS, "system", 0, "Q")
-        if i < 3 + 3 * n:
-            return self._fixed(_OPEN_NS, "cross", i - 2 - 2 * n, "O")
-        if left > 3 + n:
+        if i < 1 + n:
+            return self._fixed(_OPEN_NS, "cross", i, "O")
+        left -= 3 + len(after) + n
+        if left > len(close):
             return self._flow()
-        if left > 3:
-            return self._fixed(_CLOSE_NS, "cross", 3 + n - left + 1, "C")
-        now, letter = {3: (_CLOSE_NS, "M"), 2: (72_000 * _SECOND, "E"), 1: (72_300 * _SECOND, "C")}[left]
+        if left > 0:
+            self._move_to(_CLOSE_NS, 0.0)
+            return self._from_script(close[-left])
+        if left > -n:
+            return self._fixed(_CLOSE_NS, "cross", 1 - left, "C")
+        left += n + len(after)
+        if left > 0:
+            return self._from_script(after[-left])
+        now, letter = {0: (_CLOSE_NS, "M"), -1: (72_000 * _SECOND, "E"), -2: (72_300 * _SECOND, "C")}[left]
         return self._fixed(now, "system", 0, letter)

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from hft import report
 from hft.config import SYNTHETIC, load
-from hft.feeds import open_feed, synthetic
+from hft.feeds import FormatError, open_feed, synthetic
 from hft.feeds.itch import day_of, midnight_ns, open_itch
 from hft.replay import Summary, UnknownSymbolInFile, replay_feed
 from hft.replay import replay as run_replay
@@ -76,7 +76,10 @@ def replay(
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        feed = stack.enter_context(open_feed(file, format_name, progress=progress, **feed_options(extra)))
+        try:
+            feed = stack.enter_context(open_feed(file, format_name, progress=progress, **feed_options(extra)))
+        except FormatError as error:
+            raise click.UsageError(str(error)) from None
         settings = load(
             config,
             defaults={} if feed.format in ("itch", "pcap") else {"run": {"strategy": "none"}},

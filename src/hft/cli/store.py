@@ -567,7 +567,7 @@ def _following(
         pid = source.info()["writer_pid"] if isinstance(source, TickStore) else source.symbols.writer_pid
         return not alive(pid)
 
-    step = 0.2 if until_closed else None
+    step = 0.2  # so that Ctrl-C and the end of the writer are looked at
     if not isinstance(source, TickStore):
         stream = source.follow(symbols, last=lines, timeout_s=None, interval_s=interval_s, idle=True)
         done = False

@@ -269,7 +269,7 @@ class LobsterFeed(Feed):
             step = max(256, 65_536 // self.levels)
             for start in range(0, len(block.rows), step):
                 rows = block.rows[start : start + step]
-                part = MessageRows(*(column[start : start + step] for column in block))
+                part = MessageRows._make(column[start : start + step] for column in block)
                 yield from whole_messages(self._levels(part, before), self._chunk)
                 before = rows[-1]
 

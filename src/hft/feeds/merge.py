@@ -298,7 +298,7 @@ def clock_offset(
     if not 0 < max_hours <= 48:
         raise ValueError(f"max_hours must be positive and at most 48: max_hours={max_hours}")
     series = [_mids(side) for side in (a, b)]
-    for name, (times, prices) in zip("ab", series, strict=True):
+    for name, (_, prices) in zip("ab", series, strict=True):
         if np.count_nonzero(np.diff(prices)) < 100:
             raise ValueError(f"a side must have at least 100 price changes: {name}={np.count_nonzero(np.diff(prices))}")
     most = int(max_hours * 3600e9)

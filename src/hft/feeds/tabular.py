@@ -89,8 +89,8 @@ _NUMBER = re.compile(rb"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
 _DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _CLOCK = r"[ T]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?"
 _TIME_TEXTS = (
-    (r"^\d{1,18}$", "int"),
-    (r"^\d{1,18}\.\d{0,9}$", "decimal"),
+    (r"^(\d{1,18}|[1-8]\d{18})$", "int"),
+    (r"^\d{1,16}\.\d*$", "decimal"),
     (f"^{_DAY}{_CLOCK}(Z|[-+]\\d\\d(:?\\d\\d)?)$", "utc"),
     (f"^{_DAY}({_CLOCK})?$", ""),
 )
@@ -163,9 +163,9 @@ class TableFeed(Feed):
         progress: Progress | None = None,
     ) -> None:
         super().__init__(path)
-        for name, value in (("tick_size", tick_size), ("lot_size", lot_size)):
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name} must be positive and finite: {name}={value}")
+        for name, unit in (("tick_size", tick_size), ("lot_size", lot_size)):
+            if unit is not None and not 0 < unit < float("inf"):
+                raise ValueError(f"{name} must be positive and finite: {name}={unit}")
         if kind is not None and kind not in _ROLES:
             raise ValueError(f"kind must be one of {', '.join(_ROLES)}: kind={kind}")
         if time_unit is not None and time_unit not in _UNITS:
@@ -289,13 +289,15 @@ class TableFeed(Feed):
         pa, pc = extra("pyarrow"), extra("pyarrow.compute")
         there = column.drop_null()
         first = there[0].as_py() if len(there) else "0"
-        for pattern, type_ in _TIME_TEXTS:
-            if re.match(pattern, first) or pattern is _TIME_TEXTS[-1][0]:
-                break
-        target = {"int": pa.int64(), "decimal": pa.decimal128(27, 9), "utc": pa.timestamp("ns", "UTC"), "": pa.timestamp("ns")}[type_]
+        pattern, type_ = next((text for text in _TIME_TEXTS if re.match(text[0], first)), _TIME_TEXTS[-1])
+        target = {"int": pa.int64(), "decimal": _decimal_type(first), "utc": pa.timestamp("ns", "UTC"), "": pa.timestamp("ns")}[type_]
         fine = pc.match_substring_regex(column, pattern)
+        column = pc.if_else(fine, column, pa.scalar(None, pa.string()))
         try:
-            return pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), target)
+            if type_ == "decimal":  # more decimals than a nanosecond has are rounded
+                column = pc.cast(pc.replace_substring_regex(column, r"(\.\d{15})\d*", r"\1"), pa.decimal128(38, 15))
+                column = pc.round(column, target.scale)
+            return pc.cast(column, target)
         except pa.ArrowInvalid as error:
             raise CorruptDataError(f"a time must be a time: path={self.path} {error}") from error
 
@@ -310,16 +312,20 @@ class TableFeed(Feed):
         """Nanoseconds of one unit, and of the zero; decided by the first values."""
         if not hasattr(self, "_clock_is"):
             typical = float(np.median(values)) if len(values) else 0.0
-            since_midnight = self._date is not None or typical < 8.7e7
             unit = self._unit
-            if unit is None:
-                unit = "ms" if since_midnight else "s" if typical < 1e11 else "ms" if typical < 1e14 else "us" if typical < 1e17 else "ns"
+            # Below a day, in the unit given or in ms, times can only be counted from midnight - if there is a day.
+            small = typical * _UNITS[unit or "ms"] < 87e12 and unit in (None, "s", "ms")
+            day = self._date or (day_of(self.path) if small else None)
+            if day is None and small and unit is None:
+                raise ValueError(f"times since midnight need a date: give date=, or a file name with one: path={self.path}")
+            if unit is None and day is not None:
+                unit = "ms"
+            elif unit is None:
+                unit = "s" if typical < 1e11 else "ms" if typical < 1e14 else "us" if typical < 1e17 else "ns"
             base = 0
-            if since_midnight and not (self._date is None and self._unit == "s" and typical >= 8.7e4):
-                day = self._date or day_of(self.path)
-                if day is None:
-                    raise ValueError(f"times since midnight need a date: give date=, or a file name with one: path={self.path}")
-                base = int(datetime(day.year, day.month, day.day, tzinfo=self._zone).astimezone(UTC).timestamp()) * 10**9
+            if day is not None:
+                midnight = datetime(day.year, day.month, day.day, tzinfo=self._zone)
+                base = int(midnight.astimezone(UTC).timestamp()) * 10**9
             self._clock_is = (_UNITS[unit], base)
         return self._clock_is
 
@@ -327,15 +333,15 @@ class TableFeed(Feed):
         self, role: str, values: npt.NDArray[np.float64], unit: float, bad: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
         """Values in whole units; those that are none are marked bad and counted."""
-        scaled = values / unit
+        finite = np.abs(values) < _MAX_TICKS * unit
+        scaled = np.where(finite, values, 0.0) / unit
         whole = np.rint(scaled)
-        finite = np.isfinite(whole) & (np.abs(whole) < _MAX_TICKS)
         off = finite & (np.abs(scaled - whole) > np.maximum(self._tolerance, np.abs(scaled) * 4e-16))
         what = "tick_size" if unit is self._tick else "lot_size"
         self._report(f"{role} must be a finite number", ~finite & ~bad, rows, values)
         self._report(f"{role} must be a whole multiple of {what}={unit:g}", off & ~bad, rows, values)
         bad |= ~finite | off
-        return np.where(finite, whole, 0).astype(np.int64)
+        return whole.astype(np.int64)
 
     def _report(self, rule: str, wrong: npt.NDArray[np.bool_], rows: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> None:
         if wrong.any():
@@ -357,7 +363,7 @@ class TableFeed(Feed):
             found = batch.column(self._roles[role])
             return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
-        floats = {
+        floats: dict[str, npt.NDArray[np.float64]] = {
             role: _floats(column(role))
             for role in ("bid", "ask", "bid_size", "ask_size", "price", "size", "open", "high", "low", "close", "volume")
             if role in self._roles
@@ -477,7 +483,7 @@ class TableFeed(Feed):
         renamed = what == "replace"
         new = _integers(column("new_id")) if "new_id" in self._roles else np.full(n, -1, np.int64)
         values[:, 3] = np.where(renamed, np.where(new < 0, ids, new), values[:, 3])
-        return left_out | missing
+        return np.asarray(left_out | missing)
 
     def _resize(
         self, what: npt.NDArray[Any], ids: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], rows: npt.NDArray[np.int64],
@@ -547,12 +553,11 @@ class TableFeed(Feed):
 
 def _step(columns: list[npt.NDArray[np.float64]]) -> float:
     """The largest power of ten, 1 down to 1e-9, that divides all values; 1 where there are none."""
+    values = [column[np.abs(column) < _MAX_TICKS * 1e-9] for column in columns]
     for exponent in range(10):
-        unit = 10.0**-exponent
-        scale = 10.0**exponent
-        off = [np.abs(v * scale - np.rint(v * scale)) > np.maximum(1e-4, np.abs(v * scale) * 4e-16) for v in columns]
-        if not any(o[np.isfinite(v)].any() for o, v in zip(off, columns, strict=True)):
-            return unit
+        scaled = [column * 10.0**exponent for column in values]
+        if all((np.abs(x - np.rint(x)) <= np.maximum(1e-4, np.abs(x) * 4e-16)).all() for x in scaled):
+            return float(10.0**-exponent)
     return 1e-9
 
 
@@ -582,11 +587,17 @@ def _integers(column: Any) -> npt.NDArray[np.int64]:
 
 
 def _decimal(column: Any) -> tuple[npt.NDArray[np.int64], int]:
-    """A decimal128 column as whole numbers and their scale: the low half of each value (18 digits are enough)."""
+    """A decimal128 column as whole numbers and their scale; what needs more than 63 bits is -1."""
     if column.null_count:
         column = column.fill_null(-1)
-    raw = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)[:, 0]
-    return raw[column.offset : column.offset + len(column)].copy(), 10**column.type.scale
+    halves = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)[column.offset : column.offset + len(column)]
+    return np.where(halves[:, 1] == halves[:, 0] >> 63, halves[:, 0], -1), 10**column.type.scale
+
+
+def _decimal_type(text: str) -> Any:
+    """For a time like this one: decimals down to the nanosecond, whatever its unit, and no more, so that 63 bits are enough."""
+    digits = text.find(".")
+    return extra("pyarrow").decimal128(27, 9 if digits <= 10 else 6 if digits <= 13 else 3)
 
 
 def _floats(column: Any) -> npt.NDArray[np.float64]:
@@ -611,8 +622,8 @@ def _is_text(kind: Any) -> bool:
 
 def _strings(column: Any) -> Any:
     pa, pc = extra("pyarrow"), extra("pyarrow.compute")
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    if pa.types.is_dictionary(column.type):  # its words first: a view of strings cannot be taken from everywhere
+        column = pa.DictionaryArray.from_arrays(column.indices, pc.cast(column.dictionary, pa.string())).dictionary_decode()
     return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
 
 
@@ -675,7 +686,9 @@ def csv_blocks(
             yield table, rows
 
 
-def _parse(block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, pa: Any, csv: Any) -> tuple[Any, list[tuple[int, str]]]:
+def _parse(
+    block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, pa: Any, csv: Any
+) -> tuple[Any, list[tuple[int, str]]]:
     skipped: list[tuple[int, str]] = []
 
     def unfit(row: Any) -> str:  # called for a malformed row alone
@@ -690,6 +703,8 @@ def _parse(block: bytes, names: Sequence[str], types: Mapping[str, Any], delimit
         table = csv.read_csv(io.BytesIO(block), read, parse, csv.ConvertOptions(column_types=dict(types), **common))
     except pa.ArrowInvalid:
         skipped.clear()
+        block = block.decode("utf-8", "replace").encode()  # bytes that are no text are one malformed value, not the end
+        read.block_size = len(block) + 1
         text = dict.fromkeys(types, pa.string())
         table = csv.read_csv(io.BytesIO(block), read, parse, csv.ConvertOptions(column_types=text, **common))
     return table, skipped
@@ -779,10 +794,10 @@ class CsvFeed(TableFeed):
         else:
             width = max(map(len, rows))
             kinds: list[Kind] = [self.kind] if self.kind else ["quotes", "bars"]
-            roles = next((_HEADLESS[k, width] for k in kinds if (k, width) in _HEADLESS), ())
+            headless = next((_HEADLESS[k, width] for k in kinds if (k, width) in _HEADLESS), ())
             names = [str(i) for i in range(width)]
             given = set(self._columns.values())
-            self._columns = {role: i for i, role in enumerate(roles) if not self._columns or i not in given} | self._columns
+            self._columns = {**{role: i for i, role in enumerate(headless) if i not in given}, **self._columns}
         # A second column of a name is a column too.
         seen: dict[str, int] = {}
         for i, name in enumerate(names):
@@ -808,7 +823,7 @@ class CsvFeed(TableFeed):
                 if re.fullmatch(rb"\d+", field):
                     types[name] = pa.int64()
                 elif re.fullmatch(rb"\d+\.\d{0,9}", field):
-                    types[name] = pa.decimal128(27, 9)
+                    types[name] = _decimal_type(field.decode())
                 elif re.search(rb"(Z|[-+]\d\d:?\d\d)$", field) and b":" in field:
                     types[name] = pa.timestamp("ns", "UTC")
                 else:
@@ -823,6 +838,8 @@ class CsvFeed(TableFeed):
 
     def _batches(self) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:
         if not self._names:
+            for _ in pieces(self.path, member=self._member, progress=self._progress):
+                pass  # a file without a line is empty, or damaged, which reading it shows
             return
         types = self._types()
         wanted = [name for name in self._names if name in types]

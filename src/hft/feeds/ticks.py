@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import LayoutError
+from fastcore.errors import CorruptDataError, LayoutError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, TICK_DTYPE
-from fastcore.tickstore import TickStore
+from fastcore.tickstore import StoreWarning, TickStore
 
 from .feed import Events, Feed, Instrument, Progress, whole_messages
 from .tabular import _step
@@ -44,6 +45,8 @@ class TickFeed(Feed):
     ------
     LayoutError
         If the store holds other records than ticks and events.
+    CorruptDataError
+        After every record that the store vouches for, when others are lost.
     """
 
     format = "ticks"
@@ -72,15 +75,20 @@ class TickFeed(Feed):
         self._tick, self._lot = tick_size, lot_size
         self._given = dict(instruments or {})
         self._range = start_ns, end_ns
-        with TickStore(self.path, "r") as store:
+        with self._open() as store:
             self._dtype = store.dtype
         if self._dtype not in (TICK_DTYPE, EVENT_DTYPE):
             raise LayoutError(f"a store must hold ticks or events to be a feed: path={path} dtype={self._dtype}")
         if self._dtype == EVENT_DTYPE:
             self.book = "orders"
 
+    def _open(self) -> TickStore:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StoreWarning)  # what is lost is an error behind what is not
+            return TickStore(self.path, "r")
+
     def _arrays(self) -> Iterator[Events]:
-        with TickStore(self.path, "r") as store:
+        with self._open() as store:
             records = store.records() if self._range == (None, None) else store.query(*self._range)
             total, at = len(records), 0
             ticks = self._dtype == TICK_DTYPE
@@ -102,6 +110,10 @@ class TickFeed(Feed):
                             self.messages[name] = self.messages.get(name, 0) + int(kinds[code])
                     yield events
                 self._progress(at, total)
+            lost = store.recovery
+            if lost is not None and lost.dropped_records:
+                where = f"path={self.path} records={lost.records} lost={lost.dropped_records}"
+                raise CorruptDataError(f"a store must be whole: {lost.reason}: {where}")
 
     def _enter(self, ids: npt.NDArray[np.uint32]) -> None:
         for symbol_id in np.unique(ids).tolist():

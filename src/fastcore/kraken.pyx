@@ -1,0 +1,969 @@
+# cython: freethreading_compatible=True
+"""Raw captures of Kraken's book channel, ``<receive time>: <json>``, to 64-byte events, every checksum verified.
+
+The lines are those of cryptofeed's raw data files: the receive time in seconds, a colon, a space, one WebSocket message.
+Lines of the capture itself (``configuration``, ``wss``, ``http``) and messages of other channels are counted as ``other``.
+Both versions of the protocol are read:
+
+* v1: ``[channel, {"as": [..], "bs": [..]}, "book-10", "XBT/USD"]`` is an image, ``{"a": [..], "c": ".."}`` and ``{"b": ..}``
+  (one or two objects) a change; a level is ``[price, volume, time]``, with ``"r"`` behind it where it is published again.
+* v2: ``{"channel": "book", "type": "snapshot" or "update", "data": [{"symbol": .., "bids": [{"price": .., "qty": ..}], "asks":
+  .., "checksum": .., "timestamp": ..}]}``.
+
+An image becomes ``clear`` and ``level``s with the flag snapshot, a change ``level``s; all but the last of a message carry
+continued. Price and size are whole multiples of 10**-decimals; the decimals of a symbol are those that its first image has,
+because the checksum is made of the digits as they are published. payload[2] of a level is 1 where it was published
+again, and 2 where it fell out of the book: a level beyond the subscribed depth is not deleted by the exchange, so the decoder
+adds its removal to the message that pushed it out. payload[3] is the checksum of the message, -1 without one.
+``exch_ns`` is the latest time among the levels (v1) or the message's time (v2), else the latest of the symbol; ``seq`` is 0.
+
+**Checksum**: of the ten best asks, then the ten best bids, after the message and the cut to the depth: CRC-32 of the digits of
+price and size without point and leading zeros, which are those of the two integers. Where it does not agree, a ``gap`` event
+follows the levels (payload[0] = 0, payload[1] = -1, payload[2] = computed, payload[3] = published): the book is stale, and
+changes are dropped and counted until the next image.
+
+Sources: Kraken API documentation, "Book checksum" of WebSocket v1 and v2; "book" channel of v1 and v2.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int8_t, uint16_t
+from libc.string cimport memchr, memcmp, memcpy, memmove, memset
+
+cimport numpy as cnp
+
+from fastcore._arrays cimport check_events, events_data
+from fastcore._integers cimport as_int64
+from fastcore._types cimport (
+    BUY,
+    FLAG_CONTINUED,
+    FLAG_SNAPSHOT,
+    KIND_CLEAR,
+    KIND_GAP,
+    KIND_LEVEL,
+    NO_SYMBOL,
+    RESULT_BAD_PRICE,
+    RESULT_BAD_SIZE,
+    RESULT_CORRUPT,
+    RESULT_UNKNOWN_SYMBOL,
+    SELL,
+    fc_alloc,
+    fc_free,
+    unlikely,
+)
+
+from fastcore.errors import RESULTS, CorruptDataError
+from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
+
+cnp.import_array()
+
+__all__ = ["KrakenDecoder"]
+
+cdef extern from "fc_json.h" nogil:
+    ctypedef struct span_t "fc_json_span_t":
+        const uint8_t* at
+        size_t length
+        int type
+    cdef enum:
+        JSON_STRING "FC_JSON_STRING"
+        JSON_NUMBER "FC_JSON_NUMBER"
+        JSON_ARRAY "FC_JSON_ARRAY"
+        JSON_OBJECT "FC_JSON_OBJECT"
+        DECIMAL_OK "FC_DECIMAL_OK"
+        DECIMAL_SYNTAX "FC_DECIMAL_SYNTAX"
+    const uint8_t* json_uint "fc_json_uint"(const uint8_t*, const uint8_t*, int64_t*)
+    int json_decimal "fc_decimal"(const uint8_t**, const uint8_t*, int, int64_t*)
+    const uint8_t* json_space "fc_json_space"(const uint8_t*, const uint8_t*)
+    const uint8_t* json_value "fc_json_value"(const uint8_t*, const uint8_t*)
+    const uint8_t* json_span "fc_json_span"(const uint8_t*, const uint8_t*, span_t*)
+
+cdef extern from "fc_crc32.h" nogil:
+    void crc32_init "fc_crc32_init"(crc32_table_t*)
+    uint32_t crc32 "fc_crc32"(const crc32_table_t*, uint32_t, const uint8_t*, size_t)
+    int put_digits "fc_put_digits"(uint8_t*, uint64_t)
+
+cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
+_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
+_TYPES = ("other", "snapshot", "update")
+
+cdef enum:
+    COUNT_OTHER, COUNT_IMAGE, COUNT_UPDATE
+
+# What a level says of itself (payload[2]).
+cdef enum:
+    PLAIN, REPUBLISHED, PUSHED_OUT
+
+# A message of either version, as spans of its text.
+ctypedef struct message_t:
+    bint image
+    bint second     # version of the protocol
+    int depth       # 0: not said
+    span_t name
+    span_t asks     # type 0: none
+    span_t bids
+    span_t checksum
+    span_t timestamp
+
+
+# ---- values ----
+
+cdef inline bint same(const span_t* s, const char* word, size_t size) noexcept nogil:
+    return s.type == JSON_STRING and s.length == size and memcmp(s.at, word, size) == 0
+
+
+cdef void member(const span_t* object_, const char* key, size_t size, span_t* value) noexcept nogil:
+    """The value of a key of an object of valid JSON, of equal keys the last; `value` stays where there is none."""
+    cdef const uint8_t* p = object_.at
+    cdef const uint8_t* end = p + object_.length
+    cdef span_t name, found
+    p = json_space(p + 1, end)
+    while p < end and p[0] != c'}':
+        p = json_space(json_span(p, end, &name), end)
+        p = json_space(json_span(p + 1, end, &found), end)
+        if same(&name, key, size):
+            value[0] = found
+        if p < end and p[0] == c',':
+            p = json_space(p + 1, end)
+
+
+cdef int elements(const span_t* array, span_t* values, int room) noexcept nogil:
+    """The first `room` values of an array of valid JSON; returns how many there are."""
+    cdef const uint8_t* p = array.at
+    cdef const uint8_t* end = p + array.length
+    cdef span_t value
+    cdef int n = 0
+    p = json_space(p + 1, end)
+    while p < end and p[0] != c']':
+        p = json_space(json_span(p, end, &value), end)
+        if n < room:
+            values[n] = value
+        n += 1
+        if p < end and p[0] == c',':
+            p = json_space(p + 1, end)
+    return n
+
+
+cdef inline int decimal_of(const span_t* s, int type, int decimals, int64_t* value, int code) noexcept nogil:
+    """Read a decimal of a string or number: 0, or the negative result code."""
+    cdef const uint8_t* p = s.at
+    cdef const uint8_t* end = s.at + s.length
+    cdef int result
+    if s.type != type:
+        return -RESULT_CORRUPT
+    result = json_decimal(&p, end, decimals, value)
+    if result == DECIMAL_SYNTAX or p != end:
+        return -RESULT_CORRUPT
+    return 0 if result == DECIMAL_OK else -code
+
+
+cdef int digits_at(const uint8_t* p, int count) noexcept nogil:
+    """The number that `count` digits spell, -1 where one is none."""
+    cdef int i
+    cdef int value = 0
+    for i in range(count):
+        if not c'0' <= p[i] <= c'9':
+            return -1
+        value = value * 10 + (p[i] - c'0')
+    return value
+
+
+cdef bint iso_time(const span_t* s, int64_t* ns) noexcept nogil:
+    """``2023-10-06T17:35:55.440295Z``: ns since the epoch."""
+    cdef const uint8_t* p = s.at
+    cdef const uint8_t* q
+    cdef int year, month, day, hour, minute, leap, month_days
+    cdef int64_t days, seconds
+    if s.type != JSON_STRING or s.length < 20 or s.at[s.length - 1] != c'Z':
+        return False
+    if p[4] != c'-' or p[7] != c'-' or p[10] != c'T' or p[13] != c':' or p[16] != c':':
+        return False
+    year = digits_at(p, 4)
+    month = digits_at(p + 5, 2)
+    day = digits_at(p + 8, 2)
+    hour = digits_at(p + 11, 2)
+    minute = digits_at(p + 14, 2)
+    if year < 1970 or year > 2200 or month < 1 or month > 12 or day < 1 or hour < 0 or hour > 23 or minute < 0 or minute > 59:
+        return False
+    leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    month_days = 28 + leap if month == 2 else 30 + ((month + month // 8) & 1)
+    if day > month_days:
+        return False
+    # Seconds and their fraction are one decimal, of two digits before the point.
+    if digits_at(p + 17, 2) < 0 or digits_at(p + 17, 2) > 59 or (p[19] != c'.' and s.length != 20):
+        return False
+    q = p + 17
+    if json_decimal(&q, s.at + s.length - 1, 9, &seconds) != DECIMAL_OK or q != s.at + s.length - 1:
+        return False
+    # Years from March on, so that the leap day is the last; their months repeat with 153 days in five.
+    if month <= 2:
+        year -= 1
+        month += 12
+    days = year
+    days = days * 365 + days // 4 - days // 100 + days // 400 + (153 * (month - 3) + 2) // 5 + day - 719469
+    ns[0] = ((days * 24 + hour) * 60 + minute) * <int64_t> 60_000_000_000 + seconds
+    return True
+
+
+cdef int places_of(const span_t* s) noexcept nogil:
+    """Digits behind the point of a string or number."""
+    cdef size_t i
+    if s.type != JSON_STRING and s.type != JSON_NUMBER:
+        return 0
+    for i in range(s.length):
+        if s.at[i] == c'.':
+            return <int> (s.length - i - 1)
+    return 0
+
+
+cdef bint level_fields(const message_t* m, const span_t* level, span_t* price, span_t* size, span_t* time, bint* again) noexcept nogil:
+    """Take a level apart; False: it is none."""
+    cdef span_t parts[4]
+    cdef int n
+    memset(price, 0, sizeof(span_t))
+    memset(size, 0, sizeof(span_t))
+    memset(time, 0, sizeof(span_t))
+    again[0] = False
+    if m.second:
+        if level.type != JSON_OBJECT:
+            return False
+        member(level, b"price", 5, price)
+        member(level, b"qty", 3, size)
+        return price.type != 0 and size.type != 0
+    if level.type != JSON_ARRAY:
+        return False
+    n = elements(level, parts, 4)
+    if n < 3:
+        return False
+    price[0] = parts[0]
+    size[0] = parts[1]
+    time[0] = parts[2]
+    again[0] = n > 3 and same(&parts[3], b"r", 1)
+    return True
+
+
+cdef void learn_decimals(kraken_symbol_t* s, const message_t* m) noexcept nogil:
+    """As many decimals as the image has."""
+    cdef const span_t* array
+    cdef span_t level, price, size, time
+    cdef bint again
+    cdef int i
+    cdef int most_price = 0
+    cdef int most_size = 0
+    cdef const uint8_t* p
+    cdef const uint8_t* end
+    for i in range(2):
+        array = &m.asks if i == 0 else &m.bids
+        if array.type != JSON_ARRAY:
+            continue
+        p = array.at
+        end = p + array.length
+        p = json_space(p + 1, end)
+        while p < end and p[0] != c']':
+            p = json_space(json_span(p, end, &level), end)
+            if level_fields(m, &level, &price, &size, &time, &again):
+                most_price = max(most_price, places_of(&price))
+                most_size = max(most_size, places_of(&size))
+            if p < end and p[0] == c',':
+                p = json_space(p + 1, end)
+    if s.price_decimals < 0:
+        s.price_decimals = min(most_price, 18)
+    if s.size_decimals < 0:
+        s.size_decimals = min(most_size, 18)
+
+
+cdef ptrdiff_t read_levels(
+    const message_t* m, const span_t* array, int8_t side, int price_decimals, int size_decimals, event_t* out, int64_t* latest
+) noexcept nogil:
+    """Levels of an array: how many, or a negative result code. `out` has room."""
+    cdef const uint8_t* p = array.at
+    cdef const uint8_t* end = array.at + array.length
+    cdef size_t n = 0
+    cdef span_t level, price, size, time
+    cdef bint again
+    cdef int result
+    cdef int type = JSON_NUMBER if m.second else JSON_STRING
+    cdef int64_t ns = 0
+    if array.type == 0:
+        return 0
+    if array.type != JSON_ARRAY:
+        return -RESULT_CORRUPT
+    p = json_space(p + 1, end)
+    while p < end and p[0] != c']':
+        p = json_space(json_span(p, end, &level), end)
+        if not level_fields(m, &level, &price, &size, &time, &again):
+            return -RESULT_CORRUPT
+        result = decimal_of(&price, type, price_decimals, &out[n].price, RESULT_BAD_PRICE)
+        if result == 0 and out[n].price == 0:
+            result = -RESULT_BAD_PRICE
+        if result == 0:
+            result = decimal_of(&size, type, size_decimals, &out[n].size, RESULT_BAD_SIZE)
+        if result == 0 and not m.second:
+            result = decimal_of(&time, JSON_STRING, 9, &ns, RESULT_CORRUPT)
+            if ns > latest[0]:
+                latest[0] = ns
+        if result < 0:
+            return result
+        out[n].side = side
+        out[n].payload[2] = REPUBLISHED if again else PLAIN
+        n += 1
+        if p < end and p[0] == c',':
+            p = json_space(p + 1, end)
+    return <ptrdiff_t> n
+
+
+# ---- books ----
+
+cdef bint set_level(kraken_side_t* side, int sign, int64_t price, int64_t size) noexcept nogil:
+    """Set or remove (size 0) a level; `sign` is +1 for bids. False: no memory."""
+    cdef int low = 0
+    cdef int high = side.count
+    cdef int middle
+    cdef kraken_level_t* grown
+    # The best level is last: bids ascend, asks descend.
+    while low < high:
+        middle = (low + high) >> 1
+        if (side.levels[middle].price < price) if sign > 0 else (side.levels[middle].price > price):
+            low = middle + 1
+        else:
+            high = middle
+    if low < side.count and side.levels[low].price == price:
+        if size:
+            side.levels[low].size = size
+        else:
+            side.count -= 1
+            memmove(side.levels + low, side.levels + low + 1, (side.count - low) * sizeof(kraken_level_t))
+        return True
+    if size == 0:
+        return True
+    if side.count == side.capacity:
+        grown = <kraken_level_t*> fc_alloc(max(32, 2 * side.capacity), sizeof(kraken_level_t))
+        if grown == NULL:
+            return False
+        memcpy(grown, side.levels, side.count * sizeof(kraken_level_t))
+        fc_free(side.levels)
+        side.levels = grown
+        side.capacity = max(32, 2 * side.capacity)
+    memmove(side.levels + low + 1, side.levels + low, (side.count - low) * sizeof(kraken_level_t))
+    side.levels[low].price = price
+    side.levels[low].size = size
+    side.count += 1
+    return True
+
+
+cdef size_t cut_side(kraken_side_t* side, int8_t sign, int depth, event_t* out) noexcept nogil:
+    """Remove the levels beyond the depth, worst first, with an event for each."""
+    cdef int over = side.count - depth
+    cdef int i
+    if over <= 0:
+        return 0
+    for i in range(over):
+        out[i].price = side.levels[i].price
+        out[i].size = 0
+        out[i].side = sign
+        out[i].payload[2] = PUSHED_OUT
+    memmove(side.levels, side.levels + over, depth * sizeof(kraken_level_t))
+    side.count = depth
+    return over
+
+
+cdef uint32_t book_checksum(const crc32_table_t* table, const kraken_side_t* asks, const kraken_side_t* bids) noexcept nogil:
+    """CRC-32 of the digits of the ten best asks and bids."""
+    cdef uint8_t text[2 * KRAKEN_CHECKED * 40]
+    cdef int at = 0
+    cdef int i
+    for i in range(min(asks.count, <int> KRAKEN_CHECKED)):
+        at += put_digits(text + at, <uint64_t> asks.levels[asks.count - 1 - i].price)
+        at += put_digits(text + at, <uint64_t> asks.levels[asks.count - 1 - i].size)
+    for i in range(min(bids.count, <int> KRAKEN_CHECKED)):
+        at += put_digits(text + at, <uint64_t> bids.levels[bids.count - 1 - i].price)
+        at += put_digits(text + at, <uint64_t> bids.levels[bids.count - 1 - i].size)
+    return crc32(table, 0, text, at)
+
+
+cdef uint32_t name_hash(const uint8_t* name) noexcept nogil:
+    """FNV-1a."""
+    cdef uint32_t h = 2166136261
+    cdef int i
+    for i in range(<int> KRAKEN_NAME):
+        h = (h ^ name[i]) * <uint32_t> 16777619
+    return h ^ (h >> 15)
+
+
+cdef uint32_t symbol_index(kraken_decoder_t* d, const uint8_t* text, size_t length) noexcept nogil:
+    """The index of a symbol, which is new if need be; NO_SYMBOL where it can be none."""
+    cdef uint8_t name[KRAKEN_NAME]
+    cdef uint32_t at, i
+    cdef uint32_t* table
+    cdef kraken_symbol_t* symbols
+    if length == 0 or length > KRAKEN_NAME:
+        return NO_SYMBOL
+    memset(name, 0, KRAKEN_NAME)
+    memcpy(name, text, length)
+    at = name_hash(name) & (d.table_size - 1)
+    while d.table[at]:
+        i = d.table[at] - 1
+        if d.symbols[i].length == length and memcmp(d.symbols[i].name, name, KRAKEN_NAME) == 0:
+            return i
+        at = (at + 1) & (d.table_size - 1)
+    if d.symbol_count == KRAKEN_MAX_SYMBOLS:
+        return NO_SYMBOL
+    if d.symbol_count == d.symbol_capacity:
+        symbols = <kraken_symbol_t*> fc_alloc(2 * d.symbol_capacity, sizeof(kraken_symbol_t))
+        table = <uint32_t*> fc_alloc(2 * d.table_size, sizeof(uint32_t))
+        if symbols == NULL or table == NULL:
+            fc_free(symbols)
+            fc_free(table)
+            d.no_memory = True
+            return NO_SYMBOL
+        memcpy(symbols, d.symbols, d.symbol_count * sizeof(kraken_symbol_t))
+        fc_free(d.symbols)
+        fc_free(d.table)
+        d.symbols = symbols
+        d.table = table
+        d.symbol_capacity *= 2
+        d.table_size *= 2
+        for i in range(d.symbol_count):
+            at = name_hash(symbols[i].name) & (d.table_size - 1)
+            while table[at]:
+                at = (at + 1) & (d.table_size - 1)
+            table[at] = i + 1
+        at = name_hash(name) & (d.table_size - 1)
+        while table[at]:
+            at = (at + 1) & (d.table_size - 1)
+    i = d.symbol_count
+    memcpy(d.symbols[i].name, name, KRAKEN_NAME)
+    d.symbols[i].length = <uint32_t> length
+    d.symbols[i].symbol_id = i
+    d.symbols[i].price_decimals = d.price_decimals
+    d.symbols[i].size_decimals = d.size_decimals
+    d.table[at] = i + 1
+    d.symbol_count += 1
+    return i
+
+
+# ---- messages ----
+
+cdef int take_first(const span_t* message, message_t* m) noexcept nogil:
+    """A message of v1: 1 a book, 0 another one, or a negative result code."""
+    cdef span_t parts[8]
+    cdef span_t empty
+    cdef int n = elements(message, parts, 8)
+    cdef int i
+    cdef int64_t depth = 10
+    cdef const uint8_t* end
+    cdef span_t image_asks, image_bids
+    memset(&empty, 0, sizeof(span_t))
+    if n < 4 or n > 8 or parts[n - 1].type != JSON_STRING or parts[n - 2].type != JSON_STRING:
+        return 0
+    if parts[n - 2].length < 4 or memcmp(parts[n - 2].at, b"book", 4) != 0:
+        return 0
+    if parts[n - 2].length > 4:
+        end = parts[n - 2].at + parts[n - 2].length
+        if parts[n - 2].at[4] != c'-' or json_uint(parts[n - 2].at + 5, end, &depth) != end or depth < 1 or depth > 1_000_000:
+            return -RESULT_CORRUPT
+    m.depth = <int> depth
+    m.name = parts[n - 1]
+    image_asks = image_bids = empty
+    for i in range(1, n - 2):
+        if parts[i].type != JSON_OBJECT:
+            return -RESULT_CORRUPT
+        member(&parts[i], b"as", 2, &image_asks)
+        member(&parts[i], b"bs", 2, &image_bids)
+        member(&parts[i], b"a", 1, &m.asks)
+        member(&parts[i], b"b", 1, &m.bids)
+        member(&parts[i], b"c", 1, &m.checksum)
+    if image_asks.type or image_bids.type:
+        if m.asks.type or m.bids.type or not image_asks.type or not image_bids.type:
+            return -RESULT_CORRUPT
+        m.asks = image_asks
+        m.bids = image_bids
+        m.image = True
+    elif not m.asks.type and not m.bids.type:
+        return -RESULT_CORRUPT
+    return 1
+
+
+cdef int take_second(const span_t* message, message_t* m) noexcept nogil:
+    """A message of v2, as above."""
+    cdef span_t channel, type, data
+    cdef span_t book[1]
+    memset(&channel, 0, sizeof(span_t))
+    memset(&type, 0, sizeof(span_t))
+    memset(&data, 0, sizeof(span_t))
+    member(message, b"channel", 7, &channel)
+    if not same(&channel, b"book", 4):
+        return 0
+    member(message, b"type", 4, &type)
+    member(message, b"data", 4, &data)
+    if same(&type, b"snapshot", 8):
+        m.image = True
+    elif not same(&type, b"update", 6):
+        return 0
+    if data.type != JSON_ARRAY or elements(&data, book, 1) != 1 or book[0].type != JSON_OBJECT:
+        return -RESULT_CORRUPT
+    m.second = True
+    member(&book[0], b"symbol", 6, &m.name)
+    member(&book[0], b"asks", 4, &m.asks)
+    member(&book[0], b"bids", 4, &m.bids)
+    member(&book[0], b"checksum", 8, &m.checksum)
+    member(&book[0], b"timestamp", 9, &m.timestamp)
+    if m.name.type != JSON_STRING or (m.image and (not m.asks.type or not m.bids.type)):
+        return -RESULT_CORRUPT
+    return 1
+
+
+cdef inline int depth_of(ptrdiff_t levels) noexcept nogil:
+    """The depth that can be subscribed to (v2) and holds so many levels of a side."""
+    if levels <= 10:
+        return 10
+    if levels <= 25:
+        return 25
+    if levels <= 100:
+        return 100
+    return 500 if levels <= 500 else 1000 if levels <= 1000 else <int> levels
+
+
+cdef ptrdiff_t read_book(
+    kraken_decoder_t* d, const message_t* m, event_t* out, size_t capacity, size_t needed, int64_t local_ns, uint64_t offset
+) noexcept nogil:
+    """Take a message of the book channel: events, KRAKEN_FULL, or a negative result code."""
+    cdef uint32_t index
+    cdef kraken_symbol_t* s
+    cdef const uint8_t* end
+    cdef int64_t given = -1
+    cdef int64_t latest = 0
+    cdef int64_t computed
+    cdef event_t* levels = out + 1 if m.image else out
+    cdef ptrdiff_t asks, bids
+    cdef size_t n, i
+    cdef bint deliver
+    cdef bint wrong = False
+    cdef uint16_t flags = FLAG_SNAPSHOT if m.image else 0
+    # Before anything changes: every level, as many that they push out, clear and gap.
+    if capacity < needed:
+        d.needed = needed
+        return KRAKEN_FULL
+    index = symbol_index(d, m.name.at, m.name.length)
+    if index == NO_SYMBOL:
+        return -RESULT_UNKNOWN_SYMBOL
+    s = &d.symbols[index]
+    if m.checksum.type:
+        end = m.checksum.at + m.checksum.length
+        if m.checksum.type != (JSON_NUMBER if m.second else JSON_STRING):
+            return -RESULT_CORRUPT
+        if json_uint(m.checksum.at, end, &given) != end or given > UINT32_MAX:
+            return -RESULT_CORRUPT
+    if m.timestamp.type and not iso_time(&m.timestamp, &latest):
+        return -RESULT_CORRUPT
+    if m.image:
+        learn_decimals(s, m)
+    elif s.depth == 0 or (m.depth and d.depth == 0 and m.depth != s.depth):
+        # No image yet; or the same pair at another depth, which is another book.
+        d.counts[COUNT_UPDATE] += 1
+        d.stale += 1
+        return 0
+    asks = read_levels(m, &m.asks, SELL, s.price_decimals, s.size_decimals, levels, &latest)
+    if asks < 0:
+        return asks
+    bids = read_levels(m, &m.bids, BUY, s.price_decimals, s.size_decimals, levels + asks, &latest)
+    if bids < 0:
+        return bids
+    n = asks + bids
+    if latest:
+        s.exch_ns = latest
+    if m.image:
+        s.asks.count = 0
+        s.bids.count = 0
+        s.depth = d.depth if d.depth else m.depth if m.depth else depth_of(max(asks, bids))
+        s.live = True
+        d.counts[COUNT_IMAGE] += 1
+    else:
+        d.counts[COUNT_UPDATE] += 1
+    deliver = s.live
+    for i in range(n):
+        if not set_level(&s.bids if levels[i].side > 0 else &s.asks, levels[i].side, levels[i].price, levels[i].size):
+            d.no_memory = True
+            return 0
+    n += cut_side(&s.asks, SELL, s.depth, levels + n)
+    n += cut_side(&s.bids, BUY, s.depth, levels + n)
+    if given >= 0:
+        computed = book_checksum(&d.crc, &s.asks, &s.bids)
+        if d.checked == d.matched and computed != given:
+            d.first_mismatch = offset
+        d.checked += 1
+        d.matched += computed == given
+        wrong = computed != given
+    if not deliver:
+        d.stale += 1
+        return 0
+    for i in range(n):
+        set_head(&levels[i], s, KIND_LEVEL, flags | FLAG_CONTINUED, local_ns)
+        levels[i].payload[3] = given
+    if n:
+        levels[n - 1].flags = flags
+    if m.image:
+        set_head(out, s, KIND_CLEAR, flags | (FLAG_CONTINUED if n else 0), local_ns)
+        out.side = 0
+        out.payload[0] = 0
+        out.payload[1] = 0
+        out.payload[2] = 0
+        out.payload[3] = given
+        n += 1
+    if wrong:
+        s.live = False
+        d.gaps += 1
+        set_head(out + n, s, KIND_GAP, 0, local_ns)
+        out[n].side = 0
+        out[n].payload[0] = 0
+        out[n].payload[1] = -1
+        out[n].payload[2] = computed
+        out[n].payload[3] = given
+        n += 1
+    return <ptrdiff_t> n
+
+
+cdef inline void set_head(event_t* e, const kraken_symbol_t* s, uint8_t kind, uint16_t flags, int64_t local_ns) noexcept nogil:
+    e.seq = 0
+    e.exch_ns = s.exch_ns
+    e.local_ns = local_ns
+    e.symbol_id = s.symbol_id
+    e.kind = kind
+    e.flags = flags
+
+
+cdef ptrdiff_t read_line(
+    kraken_decoder_t* d, const uint8_t* line, const uint8_t* end, event_t* out, size_t capacity, uint64_t offset
+) noexcept nogil:
+    """A line without its '\\n': events, KRAKEN_FULL, or a negative result code."""
+    cdef const uint8_t* p = line
+    cdef const uint8_t* q
+    cdef span_t message
+    cdef message_t m
+    cdef int64_t local_ns = 0
+    cdef int result
+    cdef size_t needed = 2
+    if end > p and (end - 1)[0] == c'\r':
+        end -= 1
+    if p == end:
+        return 0
+    if (end - p >= 3 and memcmp(p, b"wss", 3) == 0) or (end - p >= 4 and memcmp(p, b"http", 4) == 0) or (
+        end - p >= 14 and memcmp(p, b"configuration:", 14) == 0
+    ):
+        d.counts[COUNT_OTHER] += 1
+        return 0
+    if p[0] != c'{' and p[0] != c'[':
+        # A receive time beyond ns or int64 is no time.
+        if json_decimal(&p, end, 9, &local_ns) != DECIMAL_OK or end - p < 2 or p[0] != c':' or p[1] != c' ':
+            return -RESULT_CORRUPT
+        p += 2
+    if memchr(line, c'\\', end - line) != NULL:
+        return -RESULT_CORRUPT
+    p = json_space(p, end)
+    q = json_value(p, end)
+    if q == NULL or json_space(q, end) != end:
+        return -RESULT_CORRUPT
+    json_span(p, end, &message)
+    memset(&m, 0, sizeof(message_t))
+    if message.type == JSON_ARRAY:
+        result = take_first(&message, &m)
+    elif message.type == JSON_OBJECT:
+        result = take_second(&message, &m)
+    else:
+        return -RESULT_CORRUPT
+    if result < 0:
+        return result
+    if result == 0:
+        d.counts[COUNT_OTHER] += 1
+        return 0
+    while p < end:
+        needed += 2 * (p[0] == c'[' or p[0] == c'{')
+        p += 1
+    return read_book(d, &m, out, capacity, needed, local_ns, offset)
+
+
+# ---- batches ----
+
+cdef void kraken_fail(kraken_decoder_t* d, uint64_t offset, int code) noexcept nogil:
+    d.errors[code] += 1
+    d.last.offset = d.position + offset
+    d.last.code = code
+    if d.total_errors < KRAKEN_ERROR_LOG:
+        d.log[d.total_errors] = d.last
+    d.total_errors += 1
+
+
+cdef ptrdiff_t kraken_decode_batch(
+    kraken_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint final
+) noexcept nogil:
+    cdef const uint8_t* p = data
+    cdef const uint8_t* end = data + length
+    cdef const uint8_t* line_end
+    cdef size_t n = 0
+    cdef ptrdiff_t result
+    d.needed = 0
+    while p < end:
+        line_end = <const uint8_t*> memchr(p, c'\n', end - p)
+        if line_end == NULL:
+            if not final:
+                break
+            line_end = end
+        result = read_line(d, p, line_end, out + n, capacity - n, d.position + (p - data))
+        if result == KRAKEN_FULL or unlikely(d.no_memory):
+            break
+        if unlikely(result < 0):
+            kraken_fail(d, p - data, <int> -result)
+            if d.strict:
+                break
+            result = 0
+        n += <size_t> result
+        p = line_end + 1 if line_end < end else end
+    consumed[0] = p - data
+    d.position += p - data
+    return <ptrdiff_t> n
+
+
+# ---- the Python face ----
+
+cdef int checked_decimals(object value, str name) except -2:
+    cdef int64_t decimals
+    if value is None:
+        return -1
+    decimals = as_int64(value)
+    if not 0 <= decimals <= 18:
+        raise ValueError(f"{name} must lie in 0..18: {name}={value}")
+    return <int> decimals
+
+
+cdef object raise_last(kraken_decoder_t* d, Py_ssize_t events):
+    error = CorruptDataError(f"{_RESULT_NAMES[d.last.code]}: a line must be a Kraken message: offset={d.last.offset}")
+    error.offset = d.last.offset
+    error.events = events
+    raise error
+
+
+@cython.final
+cdef class KrakenDecoder:
+    """Decode lines of captures of Kraken's book channel into events.
+
+    Parameters
+    ----------
+    price_decimals, size_decimals : int, optional
+        0..18, of all symbols that have not their own (`set_symbol`); by default those of a symbol's first image. They must be
+        the published ones for the checksums to agree.
+    depth : int, optional
+        Levels of a side that were subscribed to. By default the channel's name says it (v1), or the smallest depth that
+        can be subscribed to and holds the image (v2).
+    strict : bool, default False
+        A malformed line raises. A checksum that does not agree is no malformed line.
+
+    Raises
+    ------
+    ValueError, TypeError, OverflowError
+        If an argument is out of range.
+
+    Notes
+    -----
+    **Thread safety**: one thread at a time; `decode` releases the GIL.
+    """
+
+    def __cinit__(self, price_decimals=None, size_decimals=None, depth=None, strict=False):
+        cdef kraken_decoder_t* d
+        cdef int64_t levels = 0 if depth is None else as_int64(depth)
+        if depth is not None and not 1 <= levels <= 1_000_000:
+            raise ValueError(f"depth must lie in 1..1,000,000: depth={depth}")
+        self._d = d = <kraken_decoder_t*> fc_alloc(1, sizeof(kraken_decoder_t))
+        if d == NULL:
+            raise MemoryError("no memory for a Kraken decoder")
+        d.price_decimals = checked_decimals(price_decimals, "price_decimals")
+        d.size_decimals = checked_decimals(size_decimals, "size_decimals")
+        d.depth = <int> levels
+        d.strict = strict
+        d.symbol_capacity = 16
+        d.table_size = 64
+        d.symbols = <kraken_symbol_t*> fc_alloc(d.symbol_capacity, sizeof(kraken_symbol_t))
+        d.table = <uint32_t*> fc_alloc(d.table_size, sizeof(uint32_t))
+        if d.symbols == NULL or d.table == NULL:
+            raise MemoryError("no memory for a Kraken decoder")
+        crc32_init(&d.crc)
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        cdef kraken_decoder_t* d = self._d
+        if d == NULL:
+            return
+        if d.symbols != NULL:
+            for i in range(d.symbol_count):
+                fc_free(d.symbols[i].bids.levels)
+                fc_free(d.symbols[i].asks.levels)
+        fc_free(d.symbols)
+        fc_free(d.table)
+        fc_free(d)
+
+    cdef uint32_t _index(self, object symbol) except? 0xFFFFFFFF:
+        cdef bytes raw
+        cdef uint32_t index
+        if not isinstance(symbol, str):
+            raise TypeError(f"symbol must be a str: type={type(symbol).__name__}")
+        raw = symbol.encode()
+        index = symbol_index(self._d, <const uint8_t*> <const char*> raw, len(raw))
+        if index == NO_SYMBOL:
+            if self._d.no_memory:
+                raise MemoryError("no memory for the symbols of a Kraken decoder")
+            raise ValueError(f"symbol must have 1 to 32 bytes, and there are at most 65,536: symbol={symbol!r}")
+        return index
+
+    def set_symbol(self, symbol, symbol_id=None, price_decimals=None, size_decimals=None):
+        """Say what a symbol has that differs from the default; before its first message.
+
+        Parameters
+        ----------
+        symbol : str
+            As in the messages: ``XBT/USD``.
+        symbol_id : int, optional
+            0..2**32-1; by default its number in order of appearance.
+        price_decimals, size_decimals : int, optional
+        """
+        cdef uint32_t index = self._index(symbol)
+        cdef kraken_symbol_t* s = &self._d.symbols[index]
+        cdef int price = s.price_decimals if price_decimals is None else checked_decimals(price_decimals, "price_decimals")
+        cdef int size = s.size_decimals if size_decimals is None else checked_decimals(size_decimals, "size_decimals")
+        cdef int64_t id_ = s.symbol_id if symbol_id is None else as_int64(symbol_id)
+        if not 0 <= id_ <= UINT32_MAX:
+            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
+        s.symbol_id = <uint32_t> id_
+        s.price_decimals = price
+        s.size_decimals = size
+
+    def decode(self, data, out, final=False):
+        """Decode lines.
+
+        Parameters
+        ----------
+        data : bytes-like
+            The stream, or what follows the bytes consumed so far.
+        out : ndarray of EVENT_DTYPE, shape (n,), writable
+            Receives the events; what lies behind them is unspecified. A message is never split, and must have room for twice its
+            levels and a few more: 4,100 events are enough for an image of 1,000 levels a side.
+        final : bool, default False
+            Nothing follows: what stands behind the last line end is a line too.
+
+        Returns
+        -------
+        (events, consumed) : (int, int)
+            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when the next message does
+            not fit or the last line has no end: pass the rest again.
+
+        Raises
+        ------
+        ValueError
+            If `out` is too small for one message; `needed` says how many events are enough. Nothing is lost.
+        CorruptDataError
+            In strict mode, at the first malformed line. Attributes `offset` (of the line in the whole stream) and `events`
+            (written to `out` before it).
+        """
+        cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
+        cdef event_t* events = events_data(a)
+        cdef size_t capacity = a.shape[0]
+        cdef size_t consumed = 0
+        cdef ptrdiff_t n
+        cdef kraken_decoder_t* d = self._d
+        cdef uint64_t failed = d.total_errors
+        cdef bint at_end = final
+        cdef Py_buffer view
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            with nogil:
+                n = kraken_decode_batch(d, <const uint8_t*> view.buf, view.len, events, capacity, &consumed, at_end)
+        finally:
+            PyBuffer_Release(&view)
+        if unlikely(d.no_memory):
+            d.no_memory = False
+            raise MemoryError("no memory for the books of a Kraken decoder")
+        if unlikely(d.strict and d.total_errors != failed):
+            raise_last(d, n)
+        if unlikely(n == 0 and consumed == 0 and d.needed):
+            raise ValueError(f"out must hold the events of one message: capacity={capacity} needed={d.needed}")
+        return n, consumed
+
+    def book(self, symbol):
+        """Return the book as it is now: (bids, asks), each a list of (price, size) in ticks and lots, best first."""
+        cdef kraken_symbol_t* s = &self._d.symbols[self._index(symbol)]
+        cdef int i
+        return (
+            [(s.bids.levels[i].price, s.bids.levels[i].size) for i in range(s.bids.count - 1, -1, -1)],
+            [(s.asks.levels[i].price, s.asks.levels[i].size) for i in range(s.asks.count - 1, -1, -1)],
+        )
+
+    def checksum(self, symbol):
+        """Return the checksum of the book as it is now."""
+        cdef kraken_symbol_t* s = &self._d.symbols[self._index(symbol)]
+        return book_checksum(&self._d.crc, &s.asks, &s.bids)
+
+    @property
+    def needed(self):
+        """Size that an array must have for the message that did not fit; 0 when all did."""
+        return self._d.needed
+
+    @property
+    def strict(self):
+        """Whether a malformed line raises."""
+        return bool(self._d.strict)
+
+    @property
+    def position(self):
+        """Bytes of the stream consumed so far."""
+        return self._d.position
+
+    @property
+    def symbols(self):
+        """Symbols so far: dict of symbol id to (name, price_decimals, size_decimals); -1 decimals before the first image."""
+        cdef uint32_t i
+        cdef kraken_symbol_t* s
+        names = {}
+        for i in range(self._d.symbol_count):
+            s = &self._d.symbols[i]
+            names[s.symbol_id] = ((<bytes> s.name[:s.length]).decode("utf-8", "replace"), s.price_decimals, s.size_decimals)
+        return names
+
+    @property
+    def counts(self):
+        """Well-formed messages by type, ``other`` those that make no event: dict of str to int without zeros."""
+        return {name: self._d.counts[i] for i, name in enumerate(_TYPES) if self._d.counts[i]}
+
+    @property
+    def errors(self):
+        """Malformed lines by reason: dict of str to int without zeros."""
+        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
+
+    @property
+    def error_log(self):
+        """The first 64 malformed lines: list of (offset of the line, reason)."""
+        return [
+            (self._d.log[i].offset, _RESULT_NAMES[self._d.log[i].code])
+            for i in range(<int> min(self._d.total_errors, <uint64_t> KRAKEN_ERROR_LOG))
+        ]
+
+    @property
+    def stale(self):
+        """Changes that were not delivered: before the first image, behind a mismatch, of another depth."""
+        return self._d.stale
+
+    @property
+    def gaps(self):
+        """Events of kind gap so far."""
+        return self._d.gaps
+
+    @property
+    def checked(self):
+        """Messages with a checksum that was compared."""
+        return self._d.checked
+
+    @property
+    def matched(self):
+        """Messages whose checksum agreed."""
+        return self._d.matched
+
+    @property
+    def first_mismatch(self):
+        """Offset of the first line whose checksum did not agree; None where all did."""
+        return None if self._d.checked == self._d.matched else self._d.first_mismatch
