@@ -20,7 +20,7 @@ def feed(seed):
     """A day through packets of which some come twice; gives the sum of all that was decoded."""
     market, encoder = SyntheticMarket(20_000, seed, ("A", "B")), ItchEncoder()
     mold, decoder = MoldEncoder(f"S{seed}"), MoldDecoder(ItchDecoder(strict=True), 1, True)
-    events, out = np.zeros((2, 2_000), EVENT_DTYPE)
+    events, out = np.zeros(2_000, EVENT_DTYPE), np.zeros(2_100, EVENT_DTYPE)
     total = 0
     while n := market.fill(events):
         data, offsets = mold.encode(encoder.encode(events[:n]))
