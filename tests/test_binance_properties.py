@@ -124,7 +124,7 @@ class Session:
     def __init__(self, choose, futures, symbols=2):
         self.choose, self.futures = choose, futures
         self.names = [f"SYM{i}USDT" for i in range(symbols)]
-        self.update = {name: 100 for name in self.names}
+        self.update = dict.fromkeys(self.names, 100)
         self.global_id = 1_000
         self.now = 1_723_161_255_000
         self.books = {name: ({}, {}) for name in self.names}
