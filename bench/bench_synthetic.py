@@ -4,7 +4,7 @@ import numpy as np
 
 from fastcore.records import EVENT_DTYPE
 from fastcore.reference import synthetic as twin
-from fastcore.synthetic import SyntheticMarket
+from fastcore.synthetic import Pair, SyntheticMarket
 from hft.feeds.synthetic import generate
 
 from .harness import Bench, main
@@ -35,6 +35,16 @@ def run(bench: Bench) -> None:
     )
     bench.compare(
         "synthetic", "events, 100 symbols", messages, {"fastcore": lambda: SyntheticMarket(messages, 1, symbols).fill(events)}
+    )
+    known = {"tail": 0.6, "reactive": True, "branching": 0.6, "correlation": 0.5, "pairs": [Pair("S0", "S1")]}
+    bench.compare(
+        "synthetic",
+        "events, 4 symbols, all options",
+        messages,
+        {
+            "fastcore": lambda: SyntheticMarket(messages, 1, symbols[:4], **known).fill(events),
+            "python": (lambda: twin.SyntheticMarket(slow, 1, symbols[:4], step_s=60.0, **known).fill(few), slow),
+        },
     )
     bench.compare("synthetic", "itch bytes, one symbol", messages, {"fastcore": lambda: generate(messages)})
 

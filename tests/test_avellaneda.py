@@ -699,6 +699,12 @@ def test_no_policy_beats_the_optimal_one():
         depths[~np.isfinite(depths)] = 50.0  # closed; the weight is 0
         return depths.T
 
-    values = [certainty_equivalent(policy) for policy in (optimal, of(glft), of(classic))]
-    assert values == pytest.approx([1290.6251, 1290.2980, 1275.2258], abs=0.02)
-    assert values[0] > values[1] > values[2]
+    def symmetric(q, time_left):
+        # Centred on the middle price whatever the inventory: what is left of the quotes without its risk.
+        neutral = compiled.Quoter("avellaneda_stoikov", gamma=0.01, sigma=0.0, k=0.3)
+        neutral.quote(1000.0, 0.0, time_left)
+        return np.full(len(q), 1000.0 - neutral.bid), np.full(len(q), neutral.ask - 1000.0)
+
+    values = [certainty_equivalent(policy) for policy in (optimal, of(glft), of(classic), symmetric)]
+    assert values == pytest.approx([1290.6251, 1290.2980, 1275.2258, 1235.7059], abs=0.02)
+    assert values[0] > values[1] > values[2] > values[3]

@@ -1,11 +1,11 @@
-"""The order book against its twin on random streams, then its laws."""
+"""The order books against its twin on random streams, then its laws."""
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastcore.book import OrderBook, OrderTable
-from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, QUOTE_DTYPE, SELL
+from fastcore.book import LevelBook, OrderBook, OrderTable
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE, SELL
 from fastcore.reference import book as twin
 
 IDS = st.integers(1, 24) | st.sampled_from([-1, 2**63 - 1, -(2**63)])
@@ -178,3 +178,128 @@ def test_state_hash_forgets_history_but_not_priority(rows):
             for order_id, size, _ in a.queue(side, price).tolist():
                 b.add(order_id, side, price, size)
     assert a.state_hash() == b.state_hash()
+
+
+# By level: changes near each other, quotes now and then, anything else rarely; some messages of several events.
+LEVEL_KINDS = ["level"] * 10 + ["quote"]
+LEVEL_EVENT = st.tuples(
+    st.sampled_from(LEVEL_KINDS) | st.sampled_from([*KINDS, "clear"]),
+    st.sampled_from([0, 0, 0, 2**32 - 1]),
+    SIDES,
+    PRICES,
+    st.integers(0, 5) | SIZES,
+    st.integers(0, 120) | IDS,
+    st.integers(0, 5) | IDS,
+)
+LEVEL_STREAM = st.lists(LEVEL_EVENT, max_size=120)
+CLOCK = st.lists(st.tuples(st.booleans(), st.integers(-5, 5)), min_size=120, max_size=120)
+
+
+def with_messages(events, clock):
+    """Make messages of several events, and a clock that may go backwards."""
+    for i, (continued, time) in enumerate(clock[: len(events)]):
+        events["flags"][i] = FLAGS["continued"] * continued
+        events["exch_ns"][i] = time
+        events["seq"][i] = i
+    return events
+
+
+@settings(max_examples=200)
+@given(LEVEL_STREAM, CLOCK, st.booleans())
+def test_level_book_matches_reference(rows, clock, signed):
+    events = with_messages(to_events(rows), clock)
+    a, b = LevelBook(0, OrderTable(1, 1), signed_prices=signed), twin.LevelBook(0, signed_prices=signed)
+    quotes_a, quotes_b = np.zeros((2, 1), QUOTE_DTYPE)
+    for i in range(len(events)):
+        written = a.apply_into(events[i : i + 1], quotes_a)
+        assert written == b.apply_into(events[i : i + 1], quotes_b)
+        if written:
+            assert quotes_a.tolist() == quotes_b.tolist()
+        assert a.state_hash() == b.state_hash()
+        assert (a.stale, a.crossed, a.locked, len(a)) == (b.stale, b.crossed, b.locked, len(b))
+        a.check()
+    assert (a.counts, a.levels) == (b.counts, b.levels)
+    assert a.snapshot().tolist() == b.snapshot().tolist()
+    for x, y in zip(a.depth(), b.depth(), strict=True):
+        assert x.tolist() == y.tolist()
+
+
+@settings(max_examples=100)
+@given(STREAM, CLOCK, st.booleans())
+def test_messages_of_orders_match_reference(rows, clock, signed):
+    events = with_messages(to_events(rows), clock)
+    a, b = OrderBook(orders=OrderTable(1, 1), signed_prices=signed), twin.OrderBook(signed_prices=signed)
+    quotes_a, quotes_b = np.zeros(len(events), QUOTE_DTYPE), np.zeros(len(events), QUOTE_DTYPE)
+    n = a.apply_into(events, quotes_a)
+    assert n == b.apply_into(events, quotes_b)
+    assert quotes_a[:n].tolist() == quotes_b[:n].tolist()
+    assert a.snapshot(seq=3).tolist() == b.snapshot(seq=3).tolist()
+    same_state(a, b)
+
+
+def behaviour(book, event):
+    quotes = np.zeros(1, QUOTE_DTYPE)
+    n = book.apply_into(event, quotes)
+    return quotes[:n].tolist(), book.state_hash(), book.stale, len(book)
+
+
+@settings(max_examples=100)
+@given(STREAM | ORDERLY.map(lambda rows: [tuple(r) for r in rows]), st.integers(0, 150))
+def test_restored_order_book_goes_on_as_the_first(rows, cut):
+    events = to_events(rows) if rows and len(rows[0]) == 7 else orderly_events(rows)
+    a, b = OrderBook(), OrderBook(orders=OrderTable(1, 1))
+    a.apply(events[:cut])
+    b.apply(events[: cut // 2])  # whatever was in it
+    b.apply(a.snapshot())
+    assert b.state_hash() == a.state_hash()
+    for i in range(cut, len(events)):
+        assert behaviour(a, events[i : i + 1]) == behaviour(b, events[i : i + 1])
+        order = int(events["order_id"][i]) % 2**64
+        assert a.position(order) == b.position(order)
+    b.check()
+
+
+@settings(max_examples=100)
+@given(LEVEL_STREAM, st.integers(0, 120))
+def test_restored_level_book_goes_on_as_the_first(rows, cut):
+    events = to_events(rows)
+    a, b = LevelBook(), LevelBook(orders=OrderTable(1, 1))
+    a.apply(events[:cut])
+    b.apply(events[: cut // 2])
+    b.apply(a.snapshot())
+    assert (b.state_hash(), b.stale) == (a.state_hash(), a.stale)
+    for i in range(cut, len(events)):
+        assert behaviour(a, events[i : i + 1]) == behaviour(b, events[i : i + 1])
+
+
+@settings(max_examples=100)
+@given(STREAM | ORDERLY.map(orderly_events), CLOCK)
+def test_level_events_of_an_order_book_give_its_depth(rows, clock):
+    events = with_messages(rows if isinstance(rows, np.ndarray) else to_events(rows), clock)
+    a, b, c = OrderBook(), LevelBook(), twin.OrderBook()
+    out, other = np.zeros(2 * len(events), EVENT_DTYPE), np.zeros(2 * len(events), EVENT_DTYPE)
+    n = a.apply_levels(events, out)
+    assert n == c.apply_levels(events, other)
+    assert out[:n].tolist() == other[:n].tolist()
+    assert set(b.apply(out[:n])) <= {"ok"}
+    for x, y in zip(a.depth(), b.depth(), strict=True):
+        assert x[["price", "size"]].tolist() == y[["price", "size"]].tolist()
+
+
+@given(LEVEL_STREAM, CLOCK)
+def test_quotes_of_messages_follow_the_top_between_them(rows, clock):
+    events = with_messages(to_events(rows), clock)
+    a, b = LevelBook(), LevelBook()
+    quotes = np.zeros(len(events), QUOTE_DTYPE)
+    n = a.apply_into(events, quotes)
+    tops, last = [], (NO_PRICE, NO_PRICE, 0, 0)
+    for i in range(len(events)):
+        b.apply(events[i : i + 1])
+        if events["flags"][i] & FLAGS["continued"]:
+            continue
+        prices = (NO_PRICE if p is None else p for p in (b.best_bid, b.best_ask))
+        top = (*prices, b.best_bid_size, b.best_ask_size)
+        if top != last:
+            tops.append(top)
+        last = top
+    assert [tuple(q)[-4:] for q in quotes[:n].tolist()] == tops

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from fastcore.errors import CorruptDataError
-from fastcore.itch import ItchEncoder
-from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, SELL, TICK_DTYPE, kind_name
+from fastcore.itch import ItchDecoder, ItchEncoder
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL, TICK_DTYPE, kind_name
 
 MODULE = "engine"
 SECOND = 1_000_000_000
@@ -429,6 +429,65 @@ def test_same_bytes_give_the_same_reports_in_any_chunks(chunk):
     assert engine.reports().tobytes() == whole.reports().tobytes()
     assert engine.curve().tobytes() == whole.curve().tobytes()
     assert engine.profit == whole.profit
+
+
+def decoded(data):
+    out = np.zeros(20_000, EVENT_DTYPE)
+    count, used = ItchDecoder().decode(data, out)
+    assert used == len(data)
+    return out[:count]
+
+
+@pytest.mark.parametrize("chunk", [1, 13, 10**9])
+def test_events_give_the_reports_of_the_bytes_they_were_decoded_from(impl, chunk):
+    data = random_day(4, 600)
+    events = decoded(data)
+    by_bytes, by_events = make(impl), make(impl, sample_every=3)
+    by_bytes.feed(data)
+    for at in range(0, len(events), chunk):
+        part = events[at : at + chunk]
+        assert by_events.feed_events(part) == len(part)
+    assert by_bytes.fills > 5
+    assert by_events.reports().tobytes() == by_bytes.reports().tobytes()
+    assert by_events.messages == len(events)
+
+
+def test_symbol_id_stands_in_for_a_listing_and_for_a_status(impl):
+    events = decoded(bytes(quoted_book(Day(status="")).data))
+    engine = make(impl, "A LONG NAME", symbol_id=7, volatility=False)
+    assert engine.listed
+    engine.feed_events(events)
+    assert [row[:3] for row in rows(engine)] == [("ack", BUY, 999_800), ("ack", SELL, 1_000_200)]
+
+
+def test_second_part_of_a_message_is_not_taken_for_a_listing_or_a_status(impl):
+    events = decoded(bytes(quoted_book().data))
+    part = np.zeros(2, EVENT_DTYPE)
+    part["kind"], part["symbol_id"], part["flags"][0] = KINDS["status"], 7, FLAGS["continued"]
+    part["price"] = ord("T"), ord("H")
+    engine = make(impl, volatility=False)
+    engine.feed_events(np.concatenate([events, part]))
+    assert [row[0] for row in rows(engine)] == ["ack", "ack"]
+
+
+def test_administrative_events_open_no_book(impl):
+    events = np.zeros(4, EVENT_DTYPE)
+    events["kind"] = [KINDS[name] for name in ("notice", "imbalance", "break", "bar")]
+    events["symbol_id"] = 1, 2, 3, 4
+    engine = make(impl)
+    engine.feed_events(events)
+    assert (engine.symbols, engine.events, engine.book_errors) == (0, 4, 0)
+
+
+def test_symbol_id_out_of_range_is_an_event_that_no_book_takes(impl):
+    events = np.zeros(3, EVENT_DTYPE)
+    events["kind"] = KINDS["trade"], KINDS["clear"], KINDS["add"]
+    events["symbol_id"] = 65_536
+    engine = make(impl)
+    assert engine.feed_events(events) == 3
+    assert (engine.book_errors, engine.first_error_seq, engine.symbols) == (2, 2, 0)
+    with pytest.raises(ValueError, match=r"symbol_id must be in 0\.\.65535: symbol_id=65536"):
+        make(impl, symbol_id=65_536)
 
 
 def test_latencies_are_sampled_by_stage():

@@ -36,20 +36,50 @@ MESSAGES = {
     "U": message("U", struct.pack(">QQII", 5, BIG, 9, 1_010_000)),
     "P": message("P", struct.pack(">QcI8sIQ", 0, b"S", 50, b"AAPL    ", 1_000_000, 77)),
     "Q": message("Q", struct.pack(">Q8sIQc", 2**40, b"AAPL    ", 1_000_000, 78, b"O")),
+    "B": message("B", struct.pack(">Q", BIG)),
+    "I": message("I", struct.pack(">QQc8sIIIcc", 2**40, 2**41, b"S", b"AAPL    ", 990_000, 0, 1_000_000, b"O", b"A")),
+    "Y": message("Y", b"AAPL    1"),
+    "L": message("L", b"VIRTAAPL    YNA"),
+    "V": message("V", struct.pack(">QQQ", 2**63 - 1, 0, 3 * 10**11)),
+    "W": message("W", b"2"),
+    "K": message("K", struct.pack(">8sIcI", b"AAPL    ", 2**32 - 1, b"R", 180_000)),
+    "J": message("J", struct.pack(">8sIIII", b"AAPL    ", 1_000_000, 2**32 - 1, 0, 2**32 - 2)),
+    "h": message("h", b"AAPL    QH"),
+    "N": message("N", b"AAPL    B"),
+    "O": message("O", struct.pack(">8scIIIQII", b"AAPL    ", b"Y", 1, 2, 3, BIG, 4, 0)),
 }
-# kind, side, flags, payload
+# kind, side, flags, payload of each event
+MORE = FLAGS["continued"]
 EVENTS = {
-    "S": ("system", 0, 0, (ord("Q"), 0, 0, 0)),
-    "H": ("status", 0, 0, (ord("T"), int.from_bytes(b"ABCD", "big"), ord(" "), 0)),
-    "A": ("add", 1, 0, (2**32 - 1, 2**32 - 1, -2, 0)),
-    "F": ("add", -1, 0, (1_000_100, 7, 5, int.from_bytes(b"GSCO", "big"))),
-    "E": ("execute", 0, 0, (NO_PRICE, 3, 5, -2)),
-    "C": ("execute", 0, FLAGS["not_printable"], (990_000, 3, 5, 8)),
-    "X": ("cancel", 0, 0, (NO_PRICE, 2, 5, 0)),
-    "D": ("delete", 0, 0, (NO_PRICE, 0, 5, 0)),
-    "U": ("replace", 0, 0, (1_010_000, 9, 5, -2)),
-    "P": ("trade", -1, FLAGS["hidden"], (1_000_000, 50, 0, 77)),
-    "Q": ("cross", 0, 0, (1_000_000, 2**40, ord("O"), 78)),
+    "S": [("system", 0, 0, (ord("Q"), 0, 0, 0))],
+    "H": [("status", 0, 0, (ord("T"), int.from_bytes(b"ABCD", "big"), ord(" "), 0))],
+    "A": [("add", 1, 0, (2**32 - 1, 2**32 - 1, -2, 0))],
+    "F": [("add", -1, 0, (1_000_100, 7, 5, int.from_bytes(b"GSCO", "big")))],
+    "E": [("execute", 0, 0, (NO_PRICE, 3, 5, -2))],
+    "C": [("execute", 0, FLAGS["not_printable"], (990_000, 3, 5, 8))],
+    "X": [("cancel", 0, 0, (NO_PRICE, 2, 5, 0))],
+    "D": [("delete", 0, 0, (NO_PRICE, 0, 5, 0))],
+    "U": [("replace", 0, 0, (1_010_000, 9, 5, -2))],
+    "P": [("trade", -1, FLAGS["hidden"], (1_000_000, 50, 0, 77))],
+    "Q": [("cross", 0, 0, (1_000_000, 2**40, ord("O"), 78))],
+    "B": [("break", 0, 0, (NO_PRICE, 0, 0, -2))],
+    "I": [
+        ("imbalance", -1, MORE, (1_000_000, 2**41, 2**40, ord("O"))),
+        ("imbalance", -1, 0, (990_000, NO_PRICE, ord("S"), ord("A"))),
+    ],
+    "Y": [("notice", 0, 0, (ord("Y"), ord("1"), 0, 0))],
+    "L": [("notice", 0, 0, (ord("L"), int.from_bytes(b"VIRT", "big"), int.from_bytes(b"YNA", "little"), 0))],
+    "V": [("notice", 0, 0, (ord("V"), 2**63 - 1, NO_PRICE, 3 * 10**11))],
+    "W": [("notice", 0, 0, (ord("W"), ord("2"), 0, 0))],
+    "K": [("notice", 0, 0, (ord("K"), 2**32 - 1, ord("R"), 180_000))],
+    "J": [("notice", 0, MORE, (ord("J"), 1_000_000, 2**32 - 1, NO_PRICE)), ("notice", 0, 0, (ord("J"), 2**32 - 2, 0, 0))],
+    "h": [("notice", 0, 0, (ord("h"), ord("Q"), ord("H"), 0))],
+    "N": [("notice", 0, 0, (ord("N"), ord("B"), 0, 0))],
+    "O": [
+        ("notice", 0, MORE, (ord("O"), ord("Y"), 3, -2)),
+        ("notice", 0, MORE, (ord("O"), 1, 2, 0)),
+        ("notice", 0, 0, (ord("O"), 4, NO_PRICE, 0)),
+    ],
 }
 
 
@@ -67,14 +97,78 @@ def state(d):
     return d.counts, d.skipped, d.unknown, d.errors, d.error_log, d.position
 
 
+def events_of(type):
+    return len(EVENTS.get(type, [0]))
+
+
 @pytest.mark.parametrize("type", EVENTS)
 def test_every_field_of_a_type(impl, type):
-    out = table(1)
+    out = table(events_of(type))
     d = impl.ItchDecoder(MIDNIGHT)
-    assert d.decode(frame(MESSAGES[type]), out) == (1, len(MESSAGES[type]) + 2)
-    kind, side, flags, payload = EVENTS[type]
-    assert out[0].tolist() == (12345, MIDNIGHT + TIME, 0, 13, KINDS[kind], side, flags, *payload)
+    assert d.decode(frame(MESSAGES[type]), out) == (events_of(type), len(MESSAGES[type]) + 2)
+    assert out.tolist() == [
+        (12345, MIDNIGHT + TIME, 0, 13, KINDS[kind], side, flags, *payload) for kind, side, flags, payload in EVENTS[type]
+    ]
     assert d.counts == {type: 1}
+    assert d.skipped == 0
+
+
+def test_every_type_of_the_specification_is_tested(impl):
+    assert set(MESSAGES) == set(EVENTS) | {"R"} == set(impl.LENGTHS)
+    assert max(map(len, EVENTS.values())) == impl.MAX_EVENTS
+    assert all(len(MESSAGES[type]) == length for type, length in impl.LENGTHS.items())
+
+
+@pytest.mark.parametrize(("letter", "side"), [(b"B", 1), (b"S", -1), (b"N", 0), (b"O", 0), (b"P", 0), (b"?", 0)])
+def test_direction_of_an_imbalance_is_the_side(impl, letter, side):
+    out = table(2)
+    m = MESSAGES["I"]
+    impl.ItchDecoder().decode(frame(m[:27] + letter + m[28:]), out)
+    assert out["side"].tolist() == [side, side]
+    assert out["order_id"][1] == letter[0]
+
+
+@pytest.mark.parametrize("at", [11, 19])
+def test_shares_of_an_imbalance_beyond_int64_are_malformed(impl, at):
+    m = MESSAGES["I"]
+    d = impl.ItchDecoder()
+    assert d.decode(frame(m[:at] + b"\x80" + m[at + 1 :], MESSAGES["D"]), table())[0] == 1
+    assert d.error_log == [(0, "I", "size outside range")]
+
+
+@pytest.mark.parametrize("at", [11, 19, 27])
+def test_levels_beyond_int64_are_malformed(impl, at):
+    m = MESSAGES["V"]
+    d = impl.ItchDecoder()
+    assert d.decode(frame(m[:at] + b"\x80" + m[at + 1 :], MESSAGES["D"]), table())[0] == 1
+    assert d.error_log == [(0, "V", "price outside range")]
+
+
+@pytest.mark.parametrize("type", ["I", "J", "O"])
+def test_a_message_is_never_split(impl, type):
+    stream = frame(MESSAGES["D"], MESSAGES[type], MESSAGES["X"])
+    for size in range(2, 6):
+        d, out = impl.ItchDecoder(), table(size)
+        room = size - 1 >= events_of(type)
+        n, consumed = d.decode(stream, out)
+        assert n == (min(size, events_of(type) + 2) if room else 1)
+        assert bool(out["flags"][n - 1] & MORE) is False
+        assert out["kind"][n:].tolist() == [0] * (size - n)
+        assert d.errors == {}
+        if not room:
+            assert (consumed, d.counts) == (21, {"D": 1})
+            assert d.decode(stream[consumed:], table(4))[0] == events_of(type) + 1
+
+
+@pytest.mark.parametrize("type", ["I", "J", "O"])
+def test_an_array_that_can_never_hold_a_message_is_refused(impl, type):
+    d = impl.ItchDecoder()
+    with pytest.raises(ValueError, match=f"out must hold all events of a message: size=1 events={events_of(type)}"):
+        d.decode(frame(MESSAGES[type]), table(1))
+    assert d.decode(frame(MESSAGES[type]), table(0)) == (0, 0)
+    assert (d.position, d.counts, d.errors) == (0, {}, {})
+    assert d.decode(frame(MESSAGES[type])[:-1], table(1)) == (0, 0)
+    assert d.decode(frame(MESSAGES[type]), table(impl.MAX_EVENTS))[0] == events_of(type)
 
 
 def test_listing_carries_the_symbol_and_all_its_fields(impl):
@@ -103,12 +197,18 @@ def test_all_lengths_are_those_of_version_5(impl):
     }
 
 
-def test_other_types_are_skipped_and_counted(impl):
-    others = {t: n for t, n in impl.LENGTHS.items() if t not in MESSAGES}
-    d = impl.ItchDecoder()
-    n, _ = d.decode(frame(*(t.encode() + bytes(n - 1) for t, n in others.items())), table(), final=True)
-    assert (n, d.skipped, d.errors) == (0, 11, {})
-    assert d.counts == dict.fromkeys(sorted(others), 1)
+def test_letters_outside_the_specification_are_data(impl):
+    stream = b""
+    for type, m in MESSAGES.items():
+        changed = bytearray(m)
+        for at in {"S": [11], "H": [19, 20], "C": [31], "Q": [39], "Y": [19], "W": [11], "h": [19, 20], "N": [19]}.get(type, []):
+            changed[at] = 0xFE
+        stream += frame(bytes(changed))
+    d, out, wire = impl.ItchDecoder(strict=True), table(), np.zeros(64, impl.WIRE_DTYPE)
+    n, _ = d.decode(stream, out, final=True, wire=wire)
+    assert d.counts == dict.fromkeys(sorted(MESSAGES), 1)
+    assert impl.ItchEncoder().encode(out[:n], wire[:n]) == stream
+    assert out["flags"][out["kind"] == KINDS["execute"]].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("type", compiled.LENGTHS)
@@ -211,13 +311,18 @@ def test_whole_messages_end_where_the_next_is_cut(impl):
 
 def test_a_full_table_stops_without_loss(impl):
     stream = frame(*MESSAGES.values())
-    d = impl.ItchDecoder()
-    out = table(5)
-    n, consumed = d.decode(stream, out, final=True)
-    assert n == 5
-    rest, _ = d.decode(stream[consumed:], table(), final=True)
-    assert rest == len(MESSAGES) - 5
-    assert d.errors == {}
+    whole = table()
+    total, _ = impl.ItchDecoder().decode(stream, whole, final=True)
+    assert total == sum(map(events_of, MESSAGES))
+    for size in range(3, total + 1):
+        d, at, got = impl.ItchDecoder(), 0, []
+        while at < len(stream):
+            out = table(size)
+            n, consumed = d.decode(stream[at:], out, final=True)
+            at += consumed
+            got += out[:n].tolist()
+        assert got == whole[:total].tolist()
+        assert d.errors == {}
 
 
 def test_symbol_ids_may_be_mapped(impl):
@@ -263,6 +368,54 @@ def test_other_data_are_refused():
         d.decode(b"", np.zeros(3))
 
 
+# ---- the stock directory ----
+
+
+def test_instruments_are_the_stock_directory(impl):
+    d = impl.ItchDecoder()
+    assert d.instruments.dtype == impl.LISTING_DTYPE
+    assert len(d.instruments) == 0
+    other = b"R" + struct.pack(">HH6s", 7, 0, bytes(6)) + b"ZXZZT   GD" + struct.pack(">I", 1) + b"YQA TY 2Y" + b"\0\0\1\2Y"
+    d.decode(frame(MESSAGES["R"], other), table())
+    d.set_symbol_id(13, 70_000)
+    names = "symbol symbol_id round_lot leverage locate market status lots_only class subtype authenticity threshold ipo luld_tier etp inverse"
+    assert d.instruments.dtype.names == tuple(names.split())
+    assert d.instruments.tolist() == [
+        (b"ZXZZT", 7, 1, 0x102, 7, b"G", b"D", b"Y", b"Q", b"A", b"T", b"Y", b" ", b"2", b"Y", b"Y"),
+        (b"AAPL", 70_000, 100, 3, 13, b"Q", b"N", b"N", b"C", b"Z", b"P", b"N", b"1", b"N", b"Y", b"N"),
+    ]
+    d.decode(frame(other.replace(b"GD", b"GN")), table())
+    assert d.instruments["status"].tolist() == [b"N", b"N"]
+
+
+@pytest.fixture
+def mapper(impl):
+    from importlib import import_module
+
+    return import_module(impl.__name__.replace("itch", "symbols")).SymbolMapper(["MSFT", "AAPL"])
+
+
+def test_listed_symbols_fill_a_mapper(impl, mapper):
+    d = impl.ItchDecoder()
+    d.decode(frame(MESSAGES["R"], MESSAGES["R"].replace(b"AAPL", b"BRK.").replace(b"\0\x0d", b"\xff\xff", 1)), table())
+    assert d.symbols == {13: "AAPL", 65535: "BRK."}
+    assert d.fill_mapper(mapper) == 2
+    assert mapper.symbols == ("MSFT", "AAPL", "BRK.")
+    assert [mapper.id_of_locate(locate) for locate in (13, 65535, 14)] == [1, 2, -1]
+    for symbol in ("AAPL", "BRK."):
+        fields = mapper.instrument(symbol)
+        assert (fields["tick_size"], fields["lot_size"], fields["currency"]) == (0.0001, 1.0, "USD")
+        assert (fields["increment_ticks"], fields["low_increment_ticks"], fields["low_below_ticks"]) == (100, 1, 10_000)
+    assert mapper.instrument("MSFT")["increment_ticks"] == 1
+
+
+def test_a_listing_that_is_no_symbol_is_refused_by_the_mapper(impl, mapper):
+    d = impl.ItchDecoder()
+    d.decode(frame(MESSAGES["R"].replace(b"AAPL    ", b"\xff" * 8)), table())
+    with pytest.raises(ValueError, match="symbol must be UTF-8"):
+        d.fill_mapper(mapper)
+
+
 # ---- encoding ----
 
 
@@ -271,6 +424,150 @@ def test_every_message_survives_a_round_trip(impl):
     out = table()
     n, _ = impl.ItchDecoder(MIDNIGHT).decode(stream, out, final=True)
     assert impl.ItchEncoder(MIDNIGHT).encode(out[:n]) == stream
+
+
+@pytest.mark.parametrize("type", MESSAGES)
+def test_with_wire_rows_a_message_comes_back_byte_for_byte(impl, type):
+    """Without a listing, with a tracking number, under another symbol id."""
+    d, out, wire = impl.ItchDecoder(MIDNIGHT), table(), np.zeros(64, impl.WIRE_DTYPE)
+    d.set_symbol_id(13, 2**32 - 1)
+    n, _ = d.decode(frame(MESSAGES[type]), out, wire=wire)
+    assert wire["tracking"][:n].tolist() == [99] * n
+    assert wire["locate"][:n].tolist() == [13] * n
+    assert wire["type"][:n].tolist() == [type.encode()] * n
+    assert wire["symbol"][:n].tolist() == [b"" if type in "SECXDUBVW" else b"AAPL    "] * n
+    assert wire["printable"][:n].tolist() == [b"N" if type == "C" else b""] * n
+    assert wire[n:].tobytes() == bytes(16 * (64 - n))
+    assert impl.ItchEncoder(MIDNIGHT).encode(out[:n], wire[:n]) == frame(MESSAGES[type])
+
+
+def test_an_attribution_of_zeros_is_kept_on_the_wire(impl):
+    stream = frame(MESSAGES["F"][:36] + bytes(4))
+    out, wire = table(1), np.zeros(1, impl.WIRE_DTYPE)
+    impl.ItchDecoder().decode(stream, out, wire=wire)
+    assert out["match_id"][0] == 0
+    assert impl.ItchEncoder().encode(out, wire) == stream
+
+
+def test_a_listing_in_wire_rows_names_its_locate(impl):
+    out, wire = table(2), np.zeros(2, impl.WIRE_DTYPE)
+    impl.ItchDecoder().decode(frame(MESSAGES["R"], MESSAGES["A"]), out, wire=wire)
+    e = impl.ItchEncoder()
+    e.encode(out[:1], wire[:1])
+    assert e.encode(out[1:])[26:34] == b"AAPL    "
+
+
+def test_wire_rows_must_belong_to_the_events(impl):
+    out, wire = table(2), np.zeros(2, impl.WIRE_DTYPE)
+    impl.ItchDecoder().decode(frame(MESSAGES["C"], MESSAGES["D"]), out, wire=wire)
+    for at, name, value in ((0, "type", b"E"), (0, "printable", b"Y"), (1, "type", b"X"), (1, "type", b"")):
+        changed = wire.copy()
+        changed[at][name] = value
+        with pytest.raises(CorruptDataError, match=f"corrupt: event must fit its ITCH message: index={at}"):
+            impl.ItchEncoder().encode(out, changed)
+
+
+def test_wire_arrays_are_checked(impl):
+    d, e = impl.ItchDecoder(), impl.ItchEncoder()
+    with pytest.raises(TypeError, match="wire must have dtype WIRE_DTYPE"):
+        d.decode(b"", table(3), wire=np.zeros(3))
+    with pytest.raises(ValueError, match="wire must have a row for each event: rows=2 events=3"):
+        d.decode(b"", table(3), wire=np.zeros(2, impl.WIRE_DTYPE))
+    with pytest.raises(ValueError, match="wire must have a row for each event: rows=4 events=3"):
+        e.encode(table(3), np.zeros(4, impl.WIRE_DTYPE))
+
+
+def test_wire_arrays_are_checked_for_their_memory():
+    d = compiled.ItchDecoder()
+    rows = np.zeros(8, compiled.WIRE_DTYPE)
+    with pytest.raises(TypeError, match="wire must be a NumPy array of WIRE_DTYPE: type=list"):
+        d.decode(b"", table(3), wire=[])
+    with pytest.raises(ValueError, match="wire must be one-dimensional, contiguous and aligned"):
+        d.decode(b"", table(3), wire=rows[::2])
+    with pytest.raises(ValueError, match="wire must be one-dimensional, contiguous and aligned"):
+        d.decode(b"", table(3), wire=np.zeros(129, np.uint8)[1:].view(compiled.WIRE_DTYPE))
+    rows.flags.writeable = False
+    with pytest.raises(ValueError, match="wire must be writable"):
+        d.decode(b"", table(3), wire=rows)
+    assert compiled.ItchEncoder().encode(table(0), rows[:0]) == b""
+
+
+def test_dtypes_equal_those_of_the_twin():
+    from fastcore.reference import itch as twin
+
+    assert compiled.WIRE_DTYPE == twin.WIRE_DTYPE
+    assert compiled.LISTING_DTYPE == twin.LISTING_DTYPE
+    assert compiled.WIRE_DTYPE.itemsize == 16
+
+
+@pytest.mark.parametrize(
+    ("type", "name"),
+    [(t, n) for t in "IJO" for n in ("kind", "symbol_id", "exch_ns", "flags", "cut")] + [("J", "price"), ("O", "price")],
+)
+def test_events_of_one_message_must_follow_each_other(impl, type, name):
+    out = table()
+    n, _ = impl.ItchDecoder().decode(frame(MESSAGES["R"], MESSAGES[type]), out)
+    e = impl.ItchEncoder()
+    if name == "cut":
+        n -= 1
+    elif name == "flags":
+        out[n - 1]["flags"] ^= MORE
+    else:
+        out[n - 1][name] += 1
+    with pytest.raises(CorruptDataError, match="corrupt: event must fit its ITCH message: index=1"):
+        e.encode(out[:n])
+
+
+def test_an_event_of_its_own_must_not_be_continued(impl):
+    out = table(1)
+    impl.ItchDecoder().decode(frame(MESSAGES["D"]), out)
+    out["flags"] |= MORE
+    with pytest.raises(CorruptDataError, match="corrupt: event must fit"):
+        impl.ItchEncoder().encode(out)
+
+
+@pytest.mark.parametrize(
+    ("type", "part", "at", "value", "error", "reason"),
+    [
+        ("I", 0, "price", 2**32, ValueError, "price"),
+        ("I", 0, "price", -1, ValueError, "price"),
+        ("I", 0, "size", -1, ValueError, "size"),
+        ("I", 0, "order_id", -1, ValueError, "size"),
+        ("I", 0, "match_id", 256, CorruptDataError, "corrupt"),
+        ("I", 1, "price", 2**32, ValueError, "price"),
+        ("I", 1, "size", 2**32, ValueError, "price"),
+        ("I", 1, "order_id", -1, CorruptDataError, "corrupt"),
+        ("I", 1, "match_id", 256, CorruptDataError, "corrupt"),
+        ("Y", 0, "price", ord("Z"), CorruptDataError, "unknown message type"),
+        ("Y", 0, "price", ord("A"), CorruptDataError, "unknown message type"),
+        ("Y", 0, "price", ord("Y") + 256, CorruptDataError, "unknown message type"),
+        ("Y", 0, "size", 256, CorruptDataError, "corrupt"),
+        ("N", 0, "size", -1, CorruptDataError, "corrupt"),
+        ("L", 0, "size", 2**32, CorruptDataError, "corrupt"),
+        ("L", 0, "order_id", 2**24, CorruptDataError, "corrupt"),
+        ("V", 0, "size", -1, ValueError, "price"),
+        ("V", 0, "match_id", -1, ValueError, "price"),
+        ("W", 0, "size", 256, CorruptDataError, "corrupt"),
+        ("K", 0, "size", 2**32, CorruptDataError, "corrupt"),
+        ("K", 0, "order_id", 256, CorruptDataError, "corrupt"),
+        ("K", 0, "match_id", 2**32, ValueError, "price"),
+        ("J", 0, "size", 2**32, ValueError, "price"),
+        ("J", 0, "match_id", 2**32, ValueError, "price"),
+        ("J", 1, "size", 2**32, CorruptDataError, "corrupt"),
+        ("h", 0, "size", 256, CorruptDataError, "corrupt"),
+        ("h", 0, "order_id", 256, CorruptDataError, "corrupt"),
+        ("O", 0, "size", 256, CorruptDataError, "corrupt"),
+        ("O", 0, "order_id", 2**32, ValueError, "price"),
+        ("O", 1, "size", 2**32, ValueError, "price"),
+        ("O", 2, "order_id", 2**32, ValueError, "price"),
+    ],
+)
+def test_a_field_beyond_its_bytes_is_refused(impl, type, part, at, value, error, reason):
+    out = table()
+    n, _ = impl.ItchDecoder().decode(frame(MESSAGES["R"], MESSAGES[type]), out)
+    out[1 + part][at] = value
+    with pytest.raises(error, match=f"^{reason}.*: event must fit its ITCH message: index=1"):
+        impl.ItchEncoder().encode(out[:n])
 
 
 @pytest.mark.parametrize(
@@ -324,44 +621,126 @@ def test_symbols_of_the_encoder_are_checked(impl):
 def test_aapl_message_counts(data_dir):
     raw = (data_dir / "itch/AAPL_2020-01-30_first10k.itch").read_bytes()
     d = compiled.ItchDecoder(strict=True)
-    assert d.decode(raw, table(10_000), final=True) == (9_947, len(raw))
+    assert d.decode(raw, table(10_000), final=True) == (10_000, len(raw))
     expected = {"A": 4758, "D": 4083, "E": 849, "P": 240, "L": 52, "U": 7, "X": 6, "F": 2, "R": 1, "H": 1, "Y": 1}
     assert d.counts == dict(sorted(expected.items()))
-    assert (d.skipped, d.symbols) == (53, {13: "AAPL"})
+    assert (d.skipped, d.symbols) == (0, {13: "AAPL"})
 
 
 def test_directory_counts_and_no_trailing_byte(data_dir):
     raw = (data_dir / "itch/directory_2019-12-30_first1000.itch").read_bytes()
     d = compiled.ItchDecoder(strict=True)
-    assert d.decode(raw, table(1_000), final=True) == (997, len(raw))
+    assert d.decode(raw, table(1_000), final=True) == (1_000, len(raw))
     assert d.counts == {"H": 3, "R": 993, "S": 1, "Y": 3}
     assert len(d.symbols) == 993
 
 
-@pytest.mark.parametrize("name", ["AAPL_2020-01-30_first10k.itch", "directory_2019-12-30_first1000.itch"])
-def test_captures_decode_as_in_the_twin_and_encode_to_themselves(data_dir, name):
-    from fastcore.reference import itch as twin
+def test_instrument_table_of_a_recorded_directory(data_dir):
+    """Compared with a reading of the same bytes by NumPy alone."""
+    from fastcore.symbols import SymbolMapper
 
-    raw = (data_dir / "itch" / name).read_bytes()
-    a, b = table(10_000), table(10_000)
-    d, t = compiled.ItchDecoder(MIDNIGHT), twin.ItchDecoder(MIDNIGHT)
-    n, _ = d.decode(raw, a, final=True)
-    assert t.decode(raw, b, final=True) == (n, len(raw))
-    assert a.tobytes() == b.tobytes()
-    assert state(d) == state(t)
-    assert d.symbols == t.symbols
-    # The stream without the skipped types and with tracking numbers of 0.
-    kept, at = [], 0
+    raw = (data_dir / "itch/directory_2019-12-30_first1000.itch").read_bytes()
+    d = compiled.ItchDecoder(strict=True)
+    d.decode(raw, table(1_000), final=True)
+    fields = {
+        **{"locate": (">u2", 1), "symbol": ("S8", 11), "market": ("S1", 19), "status": ("S1", 20), "round_lot": (">u4", 21)},
+        **{"lots_only": ("S1", 25), "class": ("S1", 26), "subtype": ("S2", 27), "authenticity": ("S1", 29)},
+        **{"threshold": ("S1", 30), "ipo": ("S1", 31), "luld_tier": ("S1", 32), "etp": ("S1", 33), "leverage": (">u4", 34)},
+        "inverse": ("S1", 38),
+    }
+    layout = {"formats": [f for f, _ in fields.values()], "offsets": [at for _, at in fields.values()], "itemsize": 39}
+    wire = np.frombuffer(b"".join(m for m in messages_of(raw) if m[:1] == b"R"), np.dtype({"names": list(fields), **layout}))
+    ours = d.instruments
+    assert len(ours) == len(wire) == 993
+    wire = wire[np.argsort(wire["locate"])]
+    for name in fields:
+        strip = np.char.rstrip if name in ("symbol", "subtype") else np.asarray
+        assert ours[name].tolist() == strip(wire[name]).tolist(), name
+    mapper = SymbolMapper()
+    assert d.fill_mapper(mapper) == 993
+    assert [mapper.symbol_of(mapper.id_of_locate(i)).encode() for i in ours["locate"].tolist()] == ours["symbol"].tolist()
+
+
+def messages_of(raw):
+    at = 0
     while at < len(raw):
         size = int.from_bytes(raw[at : at + 2], "big")
-        if chr(raw[at + 2]) in MESSAGES:
-            kept.append(raw[at : at + 5] + b"\0\0" + raw[at + 7 : at + 2 + size])
+        yield raw[at + 2 : at + 2 + size]
         at += 2 + size
-    assert compiled.ItchEncoder(MIDNIGHT).encode(a[:n]) == b"".join(kept)
 
 
-def test_amzn_day_encodes_to_itself(data_dir):
-    raw = gzip.decompress((data_dir / "itch/AMZN_2012-06-21_L5.itch.gz").read_bytes())
-    out = table(240_000)
+CAPTURES = ["AAPL_2020-01-30_first10k.itch", "directory_2019-12-30_first1000.itch", "AMZN_2012-06-21_L5.itch.gz", "pcap"]
+
+
+def capture(data_dir, name):
+    """The length-prefixed messages of a capture; of the pcap files, the payload of all their MoldUDP64 packets."""
+    if name != "pcap":
+        raw = (data_dir / "itch" / name).read_bytes()
+        return gzip.decompress(raw) if name.endswith(".gz") else raw
+    dpkt = pytest.importorskip("dpkt")
+    parts = []
+    paths = sorted(data_dir.glob("pcap/totalview-itch5*/*.pcap"))
+    assert len(paths) == 23
+    for path in paths:
+        with open(path, "rb") as file:
+            for _, packet in dpkt.pcap.Reader(file):
+                payload = bytes(dpkt.ethernet.Ethernet(packet).data.data.data)
+                if payload[18:20] != b"\xff\xff":
+                    parts.append(payload[20:])  # behind session, sequence number and count
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_captures_decode_without_an_error_and_encode_to_themselves(data_dir, name):
+    raw = capture(data_dir, name)
+    d, e = compiled.ItchDecoder(MIDNIGHT, strict=True), compiled.ItchEncoder(MIDNIGHT)
+    out, wire = table(1_000), np.zeros(1_000, compiled.WIRE_DTYPE)
+    at, parts, plain, view = 0, [], table(1_000), memoryview(raw)
+    while at < len(raw):
+        n, consumed = d.decode(view[at:], out, final=True, wire=wire)
+        compiled.ItchDecoder(MIDNIGHT).decode(view[at : at + consumed], plain)
+        assert plain[:n].tobytes() == out[:n].tobytes()
+        assert not out["flags"][n - 1] & MORE
+        parts.append(e.encode(out[:n], wire[:n]))
+        at += consumed
+    assert b"".join(parts) == raw
+    assert sum(d.counts.values()) == sum(1 for _ in messages_of(raw))
+    if name == "pcap":
+        assert d.counts == {
+            **{"A": 42, "C": 5, "D": 7, "E": 6, "F": 7, "H": 6, "I": 6, "J": 5, "L": 6},
+            **{"P": 5, "Q": 5, "S": 1, "U": 6, "X": 5, "Y": 5},
+        }
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_captures_without_wire_rows_lose_the_tracking_numbers_only(data_dir, name):
+    raw = capture(data_dir, name)
+    out, e = table(240_000), compiled.ItchEncoder(MIDNIGHT)
     n, _ = compiled.ItchDecoder(MIDNIGHT, strict=True).decode(raw, out, final=True)
-    assert compiled.ItchEncoder(MIDNIGHT).encode(out[:n]) == raw
+    if name == "pcap":  # single packets: no listings
+        wire = np.zeros(n, compiled.WIRE_DTYPE)
+        compiled.ItchDecoder(MIDNIGHT).decode(raw, out[:n], wire=wire)
+        for locate, symbol in {int(row["locate"]): bytes(row["symbol"]) for row in wire if row["symbol"]}.items():
+            e.set_symbol(locate, symbol)
+    untracked = b"".join(frame(m[:3] + b"\0\0" + m[5:]) for m in messages_of(raw))
+    assert e.encode(out[:n]) == untracked
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_captures_decode_as_in_the_twin(data_dir, name):
+    from fastcore.reference import itch as twin
+
+    raw = capture(data_dir, name)
+    if len(raw) > 1_000_000:  # the beginning of a long day is enough for the twin
+        raw = frame(*list(messages_of(raw))[:20_000])
+    a, b = table(30_000), table(30_000)
+    v, w = np.zeros(30_000, compiled.WIRE_DTYPE), np.zeros(30_000, twin.WIRE_DTYPE)
+    d, t = compiled.ItchDecoder(MIDNIGHT), twin.ItchDecoder(MIDNIGHT)
+    n, _ = d.decode(raw, a, final=True, wire=v)
+    assert t.decode(raw, b, final=True, wire=w) == (n, len(raw))
+    assert a.tobytes() == b.tobytes()
+    assert v.tobytes() == w.tobytes()
+    assert state(d) == state(t)
+    assert d.symbols == t.symbols
+    assert d.instruments.tolist() == t.instruments.tolist()
+    assert twin.ItchEncoder(MIDNIGHT).encode(b[:n], w[:n]) == raw

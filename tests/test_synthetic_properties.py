@@ -10,6 +10,24 @@ from fastcore.reference import synthetic as twin
 from fastcore.synthetic import OVERHEAD, SyntheticMarket
 
 SEEDS = st.integers(0, 2**64 - 1)
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "tail": st.floats(0.2, 10.0),
+        "orders": st.integers(32, 1_000),
+        "reactive": st.booleans(),
+        "branching": st.sampled_from([0.0, 1e-300, 0.3, 0.95]) | st.floats(0.0, 0.95),
+        "burst_s": st.floats(1e-6, 3_600.0),
+        "u_shape": st.floats(0.0, 0.9),
+        "volatility": st.floats(0.0, 0.2),
+        "correlation": st.floats(0.0, 1.0),
+        "pairs": st.lists(
+            st.tuples(st.floats(0.01, 100.0), st.floats(0.001, 1e6), st.floats(0.0, 1e6)), min_size=1, max_size=2
+        ),
+        "step_s": st.floats(20.0, 3_600.0),
+        "all_types": st.booleans(),
+    },
+)
 
 
 def filled(market, n):
@@ -26,6 +44,27 @@ def test_synthetic_matches_reference(seed, symbols, flow):
     a = filled(SyntheticMarket(n, seed, names, 10**18), n)
     b = filled(twin.SyntheticMarket(n, seed, names, 10**18), n)
     assert a.tobytes() == b.tobytes()
+
+
+@settings(max_examples=20)
+@given(SEEDS, st.integers(4, 6), st.integers(0, 1_000), OPTIONS)
+def test_synthetic_matches_reference_with_options(seed, symbols, flow, options):
+    names = [f"S{i}" for i in range(symbols)]
+    n = OVERHEAD[0] + OVERHEAD[1] * symbols + flow + 11 + 7 * symbols
+    options = {"step_s": 60.0} | options
+    options["pairs"] = [(names[2 * i], names[2 * i + 1], *rest) for i, rest in enumerate(options.get("pairs", []))]
+    a, b = SyntheticMarket(n, seed, names, **options), twin.SyntheticMarket(n, seed, names, **options)
+    e = filled(a, n)
+    assert e.tobytes() == filled(b, n).tobytes()
+    for x, y in zip(a.truth, b.truth, strict=True):
+        assert np.array_equal(x, y, equal_nan=True) if isinstance(x, np.ndarray) else x == y
+    assert np.all(np.diff(e["exch_ns"]) >= 0)
+    table = OrderTable()
+    for i in range(1, symbols + 1):
+        book = OrderBook(i, table)
+        book.apply(e)
+        assert set(book.counts) == {"ok"}
+        assert book.best_bid is None or book.best_ask is None or book.best_bid < book.best_ask
 
 
 def test_a_longer_day_matches_reference():

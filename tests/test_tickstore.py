@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -994,6 +995,25 @@ for batch in store.follow(timeout_s=20, interval_s=0):
         break
 print(want)
 """
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals")
+def test_a_signal_ends_the_wait_for_the_tail(impl, small):
+    """Also one that comes outside the sleep: with no pause at all, nearly every one does."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    start = time.monotonic()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with impl.TickStore(small) as store, pytest.raises(KeyboardInterrupt):
+            list(store.follow(timeout_s=20.0, interval_s=0.0))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - start < 15.0
 
 
 def test_another_process_follows_the_tail(path):

@@ -73,3 +73,6 @@ def quote_loop(quoter: object, mids: object, inventory: float, time_left: float)
 def floor_quotes(
     mids: object, inventory: float, time_left: float, gamma: float, sigma: float, k: float, base: float, logarithm: bool
 ) -> float: ...
+
+# bookset
+def itch_interleave(data: Any, offsets: Any, messages: Any, locates: Any, references: Any, out: Any) -> int: ...

@@ -28,7 +28,7 @@ from fastcore.book cimport book_apply, book_change_t, OrderBook
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
 from fastcore.exchange cimport Venue, venue_apply, venue_cancel, venue_submit
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.itch cimport itch_decode_at, ItchDecoder
+from fastcore.itch cimport ITCH_MAX_EVENTS, itch_decode_at, ItchDecoder
 from fastcore.portfolio cimport position_fill, position_t, position_unrealised
 from fastcore.ring cimport (
     broadcast_skip,
@@ -172,16 +172,19 @@ def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const ui
     cdef size_t size
     cdef uint64_t events = 0
     cdef uint64_t failed = 0
-    cdef event_t e
+    cdef event_t[ITCH_MAX_EVENTS] e
+    cdef int i
+    cdef int n
     cdef book_change_t change
     with nogil:
         while length - at >= 2:
             size = be16(p + at)
             if length - at - 2 < size:
                 break
-            if itch_decode_at(decoder._d, p + at + 2, size, at, &e) > 0:
+            n = itch_decode_at(decoder._d, p + at + 2, size, at, &e[0], ITCH_MAX_EVENTS)
+            for i in range(n):
                 events += 1
-                failed += book_apply(book._b, &e, &change) != RESULT_OK
+                failed += book_apply(book._b, &e[i], &change) != RESULT_OK
             at += 2 + size
     return events, failed
 
@@ -707,3 +710,35 @@ def floor_quotes(const double[::1] mids not None, double inventory, double time_
     if logarithm:
         return fc_floor_quotes_log(&mids[0], mids.shape[0], inventory, time_left, gamma, sigma, k)
     return fc_floor_quotes(&mids[0], mids.shape[0], inventory, time_left, base, gamma * sigma * sigma)
+
+
+# ---- bookset: a day of one symbol becomes the interleaved day of many
+
+from libc.stdint cimport uint16_t
+
+from fastcore._types cimport put_be16, put_be64
+
+
+def itch_interleave(
+    const uint8_t[::1] data not None, const int64_t[::1] offsets not None, const int64_t[::1] messages not None,
+    const int64_t[::1] locates not None, const int64_t[::1] references not None, uint8_t[::1] out not None
+):
+    """Copy messages (by number; with order reference, no replacements) under another locate and reference. Returns bytes written."""
+    cdef Py_ssize_t n = messages.shape[0]
+    cdef Py_ssize_t i
+    cdef size_t at = 0
+    cdef size_t size
+    cdef const uint8_t* p
+    if locates.shape[0] != n or references.shape[0] != n:
+        raise ValueError(f"each message must have a locate and a reference: messages={n}")
+    with nogil:
+        for i in range(n):
+            p = &data[offsets[messages[i]]]
+            size = 2 + be16(p)
+            if at + size > <size_t> out.shape[0]:
+                break
+            memcpy(&out[at], p, size)
+            put_be16(&out[at + 3], <uint16_t> locates[i])
+            put_be64(&out[at + 13], <uint64_t> references[i])
+            at += size
+    return at

@@ -1,4 +1,4 @@
-"""Order-by-order book: the contract.
+"""Order books by order (L3) and by level (L2): the contract.
 
 One ``book_t`` per symbol; orders and levels of any number of books live in one shared ``orders_t``::
 
@@ -9,6 +9,9 @@ One ``book_t`` per symbol; orders and levels of any number of books live in one 
     book_t.sides[1]    asks: keys ascending, best at the end; key = -price, so both sides run through the same code
 
 Number 0 of both pools is never used: 0 means none. One thread owns an ``orders_t`` and all its books.
+
+A book is by order or by level from its making (`by_level`). One by level has the same sides and levels, but levels without
+orders (front 0, count 0), whose totals the events give; so everything that reads sides and levels serves both kinds.
 """
 
 cimport cython
@@ -17,13 +20,12 @@ from libc.string cimport memmove
 
 from fastcore._types cimport (
     BUY,
+    FLAG_CONTINUED,
     KIND_ADD,
     KIND_CANCEL,
-    KIND_CLEAR,
     KIND_DELETE,
     KIND_EXECUTE,
     KIND_LEVEL,
-    KIND_QUOTE,
     KIND_REPLACE,
     NO_PRICE,
     RESULT_BAD_PRICE,
@@ -32,7 +34,6 @@ from fastcore._types cimport (
     RESULT_DUPLICATE_ORDER,
     RESULT_OK,
     RESULT_UNKNOWN_ORDER,
-    RESULT_UNKNOWN_TYPE,
     SELL,
     event_t,
     fc_assert,
@@ -93,25 +94,39 @@ ctypedef struct side_t:
     uint32_t count
     uint32_t capacity
 
+ctypedef struct top_t:
+    int64_t bid         # ticks; NO_PRICE for an empty side
+    int64_t ask
+    int64_t bid_size    # lots
+    int64_t ask_size
+
+# The first two cache lines hold everything that an event touches.
 ctypedef struct book_t:
     orders_t* orders
     side_t sides[2]     # bids, asks
     uint64_t next_stamp
-    uint64_t live       # orders of this book
+    uint64_t live       # orders of this book; 0 in a book by level
     uint32_t number     # of this book in the table
     uint32_t symbol_id
+    int64_t lowest      # lowest price that is taken: 1, or -2^63 + 1 where prices may be negative
+    uint8_t by_level    # set between book_init and the first event, never after
+    uint8_t stale       # messages were missed (gap): wrong until the next clear
+    uint8_t open        # between the first event of a message that is continued and its last
+    uint8_t pad[5]
     uint64_t counts[32] # events by result code
+    top_t before        # while `open`: the top when the message began
 
-# An event resolved against the book. After any result but RESULT_OK only `kind` means something.
+# An event resolved against the book. After any result but RESULT_OK only `kind` and `top_changed` mean something.
 ctypedef struct book_change_t:
-    int64_t price       # of the order concerned, ticks; NO_PRICE where the event touches no order
-    int64_t size        # lots added (add) or taken off (execute, cancel, delete, replace); positive, 0 for none
-    uint64_t stamp      # arrival number of that order
-    int8_t side         # of that order: +1 buy, -1 sell, 0 none
+    int64_t price       # of the order or level concerned, ticks; NO_PRICE where the event touches none
+    int64_t size        # lots added (add) or taken off (execute, cancel, delete, replace), level: difference; positive, 0 none
+    uint64_t stamp      # arrival number of that order; 0 for a level
+    int8_t side         # of that order or level: +1 buy, -1 sell, 0 none
     uint8_t kind        # of the event
-    bint top_changed    # the best price or its size, of either side, is another than before
+    bint top_changed    # the message that ends with this event changed the best price or its size, of either side
+    bint grew           # level, and only there: lots were added
     int64_t new_price   # replace, and only there: the order that takes the place of the old one
-    int64_t new_size
+    int64_t new_size    # replace: its size; level: the total of the level, 0 when it is gone
     uint64_t new_stamp
 
 
@@ -125,8 +140,11 @@ cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels) 
 cdef void book_free(book_t* b) noexcept nogil
 # Room for one more order, level and key; doubles what is used up. book_apply calls it when it must.
 cdef int book_grow(book_t* b) noexcept nogil
-# Remove every order of this book; arrival numbers go on.
+# Remove every order or level of this book; it is no longer stale. Arrival numbers go on.
 cdef void book_clear(book_t* b) noexcept nogil
+# book_apply for an event of a continued message, and for the kinds that are neither order nor level.
+cdef int book_apply_part(book_t* b, const event_t* e, book_change_t* out) noexcept nogil
+cdef int book_apply_rare(book_t* b, const event_t* e, book_change_t* out) noexcept nogil
 cdef uint64_t book_hash(const book_t* b) noexcept nogil
 # 0, or the number of the first broken invariant (names in book.pyx).
 cdef int book_check(const book_t* b) noexcept nogil
@@ -213,6 +231,32 @@ cdef inline const level_t* side_best(const book_t* b, int side_index) noexcept n
 
 # ---- changes ----
 
+cdef inline uint32_t book_put_level(book_t* b, side_t* s, uint32_t place, int64_t key) noexcept nogil:
+    """Insert a level without orders and size at its place; room is certain. Returns its number."""
+    cdef orders_t* o = b.orders
+    cdef uint32_t level = o.free_level
+    cdef uint32_t tail = s.count - place
+    cdef level_t* l
+    if level:
+        l = &o.levels[level]
+        o.free_level = l.front
+    else:
+        o.used_levels += 1
+        level = o.used_levels
+        l = &o.levels[level]
+    o.live_levels += 1
+    l.key = key
+    l.size = 0
+    l.front = l.back = l.count = 0
+    if tail:
+        memmove(s.keys + place + 1, s.keys + place, tail * sizeof(int64_t))
+        memmove(s.levels + place + 1, s.levels + place, tail * sizeof(uint32_t))
+    s.keys[place] = key
+    s.levels[place] = level
+    s.count += 1
+    return level
+
+
 cdef inline uint64_t book_put(
     book_t* b, uint32_t slot, uint32_t place, uint64_t order_id, int8_t side, int64_t price, int64_t size
 ) noexcept nogil:
@@ -222,32 +266,14 @@ cdef inline uint64_t book_put(
     cdef int64_t key = price * side
     cdef uint32_t number
     cdef uint32_t level
-    cdef uint32_t tail
     cdef level_t* l
     cdef order_t* order
     if place < s.count and s.keys[place] == key:
         level = s.levels[place]
         l = &o.levels[level]
     else:
-        if o.free_level:
-            level = o.free_level
-            l = &o.levels[level]
-            o.free_level = l.front
-        else:
-            o.used_levels += 1
-            level = o.used_levels
-            l = &o.levels[level]
-        o.live_levels += 1
-        l.key = key
-        l.size = 0
-        l.front = l.back = l.count = 0
-        tail = s.count - place
-        if tail:
-            memmove(s.keys + place + 1, s.keys + place, tail * sizeof(int64_t))
-            memmove(s.levels + place + 1, s.levels + place, tail * sizeof(uint32_t))
-        s.keys[place] = key
-        s.levels[place] = level
-        s.count += 1
+        level = book_put_level(b, s, place, key)
+        l = &o.levels[level]
     if o.free_order:
         number = o.free_order
         order = &o.orders[number]
@@ -284,10 +310,11 @@ cdef inline uint64_t book_put(
 cdef inline void book_drop_level(book_t* b, side_t* s, uint32_t level) noexcept nogil:
     """Take an empty level off its side and return it to the pool."""
     cdef orders_t* o = b.orders
+    cdef int64_t key = o.levels[level].key
     cdef uint32_t place = s.count - 1
     cdef uint32_t tail
-    if unlikely(s.levels[place] != level):
-        place = side_find(s, o.levels[level].key)
+    if unlikely(s.keys[place] != key):
+        place = side_find(s, key)
         tail = s.count - 1 - place
         memmove(s.keys + place, s.keys + place + 1, tail * sizeof(int64_t))
         memmove(s.levels + place, s.levels + place + 1, tail * sizeof(uint32_t))
@@ -341,7 +368,7 @@ cdef inline int book_add(book_t* b, uint64_t order_id, int8_t side, int64_t pric
     cdef const side_t* s
     if unlikely(side != BUY and side != SELL):
         return RESULT_CORRUPT
-    if unlikely(price <= 0):
+    if unlikely(price < b.lowest):
         return RESULT_BAD_PRICE
     s = &b.sides[side < 0]
     place = side_find(s, price * side)
@@ -379,7 +406,7 @@ cdef inline int book_reduce(book_t* b, uint64_t order_id, int64_t size, bint who
     out.size = size
     out.stamp = order.stamp
     out.side = order.side
-    out.top_changed = s.levels[s.count - 1] == order.level
+    out.top_changed = s.keys[s.count - 1] == order.price * order.side
     book_take(b, slot, number, size)
     return RESULT_OK
 
@@ -398,7 +425,7 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
     cdef int result
     if unlikely(number == 0 or order.book != b.number):
         return RESULT_UNKNOWN_ORDER
-    if unlikely(price <= 0):
+    if unlikely(price < b.lowest):
         return RESULT_BAD_PRICE
     at_price = book_level_size(b, side, price) - (order.size if price == order.price else 0)
     if unlikely(size <= 0 or size > INT64_MAX - at_price):
@@ -429,22 +456,59 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
     return RESULT_OK
 
 
-cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
-    """Apply one event, whatever its symbol_id. The book is unchanged unless the result is RESULT_OK.
+cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
+    """Set the total of a price level of a book by level; 0 removes it, also where it is not there."""
+    cdef int64_t key = price * side
+    cdef side_t* s
+    cdef level_t* l
+    cdef uint32_t place
+    cdef int result
+    if unlikely(side != BUY and side != SELL):
+        return RESULT_CORRUPT
+    if unlikely(price < b.lowest):
+        return RESULT_BAD_PRICE
+    if unlikely(size < 0):
+        return RESULT_BAD_SIZE
+    s = &b.sides[side < 0]
+    place = side_find(s, key)
+    out.price = price
+    out.new_size = size
+    out.stamp = 0
+    out.side = side
+    if place < s.count and s.keys[place] == key:
+        l = &b.orders.levels[s.levels[place]]
+        out.grew = size > l.size
+        out.size = size - l.size if out.grew else l.size - size
+        out.top_changed = place == s.count - 1 and (size != l.size or size == 0)
+        l.size = size
+        if size == 0:
+            book_drop_level(b, s, s.levels[place])
+        return RESULT_OK
+    out.grew = size != 0
+    out.size = size
+    if size == 0:
+        return RESULT_OK
+    if unlikely(b.orders.live_levels == b.orders.level_capacity or s.count == s.capacity):
+        result = book_grow(b)
+        if result != RESULT_OK:
+            return result
+    b.orders.levels[book_put_level(b, s, place, key)].size = size
+    out.top_changed = place == s.count - 1
+    return RESULT_OK
 
-    RESULT_UNKNOWN_ORDER     execute, cancel, delete, replace of an order that this book does not hold
-    RESULT_DUPLICATE_ORDER   add or replace with a reference that the table already holds
-    RESULT_BAD_PRICE         price <= 0
-    RESULT_BAD_SIZE          size <= 0, more than the order has left, or a level beyond 2^63 - 1 lots
-    RESULT_CORRUPT           add without a side
-    RESULT_UNKNOWN_TYPE      level and quote events, which belong to a book by level
-    RESULT_NO_MEMORY         the tables could not grow
-    Kinds that change no displayed order (trades, crosses, status, timers, own orders, ...) give RESULT_OK and no change.
-    """
+
+cdef inline int book_apply_one(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    """Apply an event as if it were a message of its own."""
     cdef int result
     cdef uint8_t kind = e.kind
     out.kind = kind
-    if kind == KIND_ADD:
+    out.top_changed = False
+    if b.by_level:
+        if likely(kind == KIND_LEVEL):
+            result = book_level(b, e.side, e.price, e.size, out)
+        else:
+            result = book_apply_rare(b, e, out)
+    elif kind == KIND_ADD:
         result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
     elif kind == KIND_DELETE:
         result = book_reduce(b, <uint64_t> e.order_id, 0, True, out)
@@ -453,19 +517,29 @@ cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noex
     elif kind == KIND_REPLACE:
         result = book_replace(b, <uint64_t> e.order_id, <uint64_t> e.new_order_id, e.price, e.size, out)
     else:
-        out.price = NO_PRICE
-        out.size = 0
-        out.stamp = 0
-        out.side = 0
-        out.top_changed = False
-        result = RESULT_OK
-        if kind == KIND_CLEAR:
-            out.top_changed = b.live != 0
-            book_clear(b)
-        elif kind == KIND_LEVEL or kind == KIND_QUOTE:
-            result = RESULT_UNKNOWN_TYPE
+        result = book_apply_rare(b, e, out)
     b.counts[result] += 1
     return result
+
+
+cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    """Apply one event, whatever its symbol_id. Orders and levels are unchanged unless the result is RESULT_OK.
+
+    RESULT_UNKNOWN_ORDER     execute, cancel, delete, replace of an order that this book does not hold
+    RESULT_DUPLICATE_ORDER   add or replace with a reference that the table already holds
+    RESULT_BAD_PRICE         price below 1 (below -2^63 + 1 where prices may be negative)
+    RESULT_BAD_SIZE          size <= 0 (a level, a quote: < 0), more than the order has left, or a level beyond 2^63 - 1 lots
+    RESULT_CORRUPT           add or level without a side
+    RESULT_UNKNOWN_TYPE      level and quote events in a book by order, changes of orders in a book by level
+    RESULT_NO_MEMORY         the tables could not grow
+    Kinds that change no displayed order (trades, crosses, status, timers, own orders, ...) give RESULT_OK and no change.
+
+    `out.top_changed` compares the top behind a message with that before it: it is false for every event that is continued,
+    and for the last one it holds even if that one was refused. So nobody sees the states in between.
+    """
+    if unlikely(e.flags & FLAG_CONTINUED or b.open):
+        return book_apply_part(b, e, out)
+    return book_apply_one(b, e, out)
 
 
 # ---- reading ----
@@ -494,6 +568,21 @@ cdef inline int64_t book_level_size(const book_t* b, int8_t side, int64_t price)
     return side_size(b, s, side_find(s, price * side), price * side)
 
 
+cdef inline void book_top(const book_t* b, top_t* out) noexcept nogil:
+    out.bid = book_best_bid(b)
+    out.ask = book_best_ask(b)
+    out.bid_size = book_best_bid_size(b)
+    out.ask_size = book_best_ask_size(b)
+
+
+cdef inline bint book_crossed(const book_t* b) noexcept nogil:
+    """Whether the best bid is above the best ask: an auction, or a feed that is late on one side. Kept as it comes."""
+    return (
+        b.sides[0].count != 0 and b.sides[1].count != 0
+        and b.sides[0].keys[b.sides[0].count - 1] > -b.sides[1].keys[b.sides[1].count - 1]
+    )
+
+
 cdef inline uint64_t book_stamp(const book_t* b) noexcept nogil:
     """Arrival number of the next order: every order that rests now has a lower one."""
     return b.next_stamp
@@ -515,8 +604,28 @@ cdef class OrderTable:
 
 @cython.final
 cdef class OrderBook:
-    cdef book_t* _b
+    cdef book_t* _b             # &_book, or a book of a set
     cdef book_t _book
+    cdef object _owner          # the set that holds the book; None
     cdef readonly OrderTable orders
     cdef readonly object symbol_id
-    cdef uint32_t _symbol
+
+
+@cython.final
+cdef class LevelBook:
+    cdef book_t* _b
+    cdef book_t _book
+    cdef object _owner
+    cdef readonly OrderTable orders
+    cdef readonly object symbol_id
+
+
+# A face for a book that somebody else owns and keeps alive.
+cdef OrderBook order_book_view(book_t* b, OrderTable orders, object owner)
+cdef LevelBook level_book_view(book_t* b, OrderTable orders, object owner)
+
+# What the faces of books and of sets share.
+cdef void fill_quote(const book_t* b, const event_t* e, event_t* q) noexcept nogil
+cdef uint64_t book_snapshot_rows(const book_t* b) noexcept nogil
+cdef event_t* book_snapshot(const book_t* b, event_t* out) noexcept nogil
+cdef dict result_counts(const uint64_t* counts, const uint64_t* before)

@@ -1,16 +1,35 @@
 # cython: freethreading_compatible=True
-"""Order-by-order (L3) order book.
+"""Order books by order (L3) and by level (L2).
 
-Every displayed order is held with its place in the queue of its price level. A book is driven by events
-(add, execute, cancel, delete, replace, clear) in batches; what an event refers to and the book does not hold
-(unknown orders, duplicate references, sizes beyond what an order has left, prices or sizes that are not positive)
-gives a result code, is counted and leaves the book untouched. Crossed and locked states are kept as they come.
+``OrderBook`` holds every displayed order with its place in the queue of its price level, and is driven by events of the kinds
+add, execute, cancel, delete and replace. ``LevelBook`` holds the total of each price level, and is driven by level events (price
+and new total; 0 removes) and quote events (both best prices: the book is one level a side from then on). Both take clear and gap.
 
-Memory is bounded by the live orders: what a delete or a complete execution frees is used again at once.
+What an event refers to and the book does not hold (unknown orders, duplicate references, sizes beyond what an order has left,
+prices or sizes outside their range), and events of the other kind of book, give a result code, are counted and leave the book
+untouched. Removing a level that is not there is no error: feeds by level do so where an order came and went between two messages.
+
+**Crossed and locked books** are kept as they come (auctions, late sides); `crossed` and `locked` tell.
+
+**Messages.** Events of one message carry the flag ``continued``, all but the last. The top of the book is compared when a
+message ends: a message that takes the best price away and brings another makes one quote, and one that leaves the top as it was
+makes none. Where several symbols share a message, the flag counts within each symbol. A message that is cut off (its last event
+never comes) makes no quote until the next event without the flag.
+
+**Gaps.** A gap event marks the book `stale`; changes are still applied, since some feeds recover without an image, and quotes
+still come out. Clear, with which every image begins, empties the book and ends that state. Clear and gap events whose symbol is
+NO_SYMBOL concern every book.
+
+**Time** is carried, never compared: a clock that goes backwards changes nothing here.
+
+**Prices** must be positive unless the book was made with `signed_prices`, for spreads and other instruments whose prices may be
+negative.
+
+Memory is bounded by the live orders and levels: what a delete or a complete execution frees is used again at once.
 """
 
 cimport cython
-from libc.stdint cimport UINT32_MAX
+from libc.stdint cimport UINT32_MAX, uint16_t
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
@@ -18,9 +37,14 @@ cimport numpy as cnp
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64, as_side, as_uint64
 from fastcore._types cimport (
-    KIND_COUNT,
+    FLAG_SNAPSHOT,
+    KIND_CLEAR,
+    KIND_GAP,
+    KIND_QUOTE,
     NO_SIDE,
+    NO_SYMBOL,
     RESULT_NO_MEMORY,
+    RESULT_UNKNOWN_TYPE,
     fc_alloc,
     fc_free,
 )
@@ -32,7 +56,7 @@ from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
 
-__all__ = ["LEVEL_DTYPE", "QUEUE_DTYPE", "OrderBook", "OrderTable"]
+__all__ = ["LEVEL_DTYPE", "QUEUE_DTYPE", "LevelBook", "OrderBook", "OrderTable"]
 
 # One price level as `depth` returns it; a level that does not exist has price NO_PRICE and size 0.
 LEVEL_DTYPE = np.dtype([("price", np.int64), ("size", np.int64), ("orders", np.int64)])
@@ -65,6 +89,8 @@ _BROKEN = (
     "the count of a level is the number of its orders",
     "an order is found by its reference",
     "the orders of the levels are all orders of the book",
+    "a level of a book by level holds no orders",
+    "the size of a level is not negative",
 )
 
 
@@ -102,30 +128,33 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
     if orders > <uint64_t> 1 << 30 or levels > <uint64_t> 1 << 30:
         return RESULT_NO_MEMORY
     if orders > o.order_capacity:
+        # One after the other, so that the old and the new of both never stand beside each other.
         n = next_power(2 * orders)
-        slots = <slot_t*> fc_alloc(n, sizeof(slot_t))
+        if o.slots == NULL or n > <uint64_t> o.mask + 1:
+            slots = <slot_t*> fc_alloc(n, sizeof(slot_t))
+            if slots == NULL:
+                return RESULT_NO_MEMORY
+            bits = 0
+            while (<uint64_t> 1 << bits) < n:
+                bits += 1
+            if o.slots != NULL:
+                for i in range(o.mask + 1):
+                    if o.slots[i].order:
+                        j = o.slots[i].tag >> (32 - bits)
+                        while slots[j].order:
+                            j = (j + 1) & <uint32_t> (n - 1)
+                        slots[j] = o.slots[i]
+            fc_free(o.slots)
+            o.slots = slots
+            o.mask = <uint32_t> (n - 1)
+            o.shift = 32 - bits
         pool = <order_t*> fc_alloc(orders + 1, sizeof(order_t))
-        if slots == NULL or pool == NULL:
-            fc_free(slots)
-            fc_free(pool)
+        if pool == NULL:
             return RESULT_NO_MEMORY
-        bits = 0
-        while (<uint64_t> 1 << bits) < n:
-            bits += 1
         if o.orders != NULL:
             memcpy(pool, o.orders, (<size_t> o.used_orders + 1) * sizeof(order_t))
-            for i in range(o.mask + 1):
-                if o.slots[i].order:
-                    j = o.slots[i].tag >> (32 - bits)
-                    while slots[j].order:
-                        j = (j + 1) & <uint32_t> (n - 1)
-                    slots[j] = o.slots[i]
-        fc_free(o.slots)
         fc_free(o.orders)
-        o.slots = slots
         o.orders = pool
-        o.mask = <uint32_t> (n - 1)
-        o.shift = 32 - bits
         o.order_capacity = <uint32_t> orders
         o.growths += 1
     if levels > o.level_capacity:
@@ -178,6 +207,7 @@ cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels) 
     memset(b, 0, sizeof(book_t))
     b.orders = o
     b.symbol_id = symbol_id
+    b.lowest = 1
     for i in range(2):
         if side_reserve(&b.sides[i], levels if levels > 8 else 8) != RESULT_OK:
             book_free(b)
@@ -201,7 +231,7 @@ cdef int book_grow(book_t* b) noexcept nogil:
     cdef uint64_t orders = o.order_capacity
     cdef uint64_t levels = o.level_capacity
     cdef int i, result
-    if o.live_orders >= orders:
+    if not b.by_level and o.live_orders >= orders:
         orders *= 2
     if o.live_levels >= levels:
         levels *= 2
@@ -214,13 +244,97 @@ cdef int book_grow(book_t* b) noexcept nogil:
 
 cdef void book_clear(book_t* b) noexcept nogil:
     cdef orders_t* o = b.orders
-    cdef uint32_t number, slot
+    cdef uint32_t level, number, slot
     cdef int i
     for i in range(2):
         while b.sides[i].count:
-            number = o.levels[b.sides[i].levels[b.sides[i].count - 1]].front
+            level = b.sides[i].levels[b.sides[i].count - 1]
+            if b.by_level:
+                book_drop_level(b, &b.sides[i], level)
+                continue
+            number = o.levels[level].front
             orders_find(o, o.orders[number].order_id, &slot)
             book_take(b, slot, number, o.orders[number].size)
+    b.stale = False
+
+
+# ---- rare events ----
+
+cdef void set_best(book_t* b, int side_index, int64_t price, int64_t size) noexcept nogil:
+    # One level, or none for NO_PRICE; room is certain.
+    cdef side_t* s = &b.sides[side_index]
+    cdef level_t* l
+    cdef uint32_t keep = price != NO_PRICE
+    while s.count > keep:
+        book_drop_level(b, s, s.levels[s.count - 1])
+    if not keep:
+        return
+    if s.count == 0:
+        book_put_level(b, s, 0, 0)
+    l = &b.orders.levels[s.levels[0]]
+    s.keys[0] = l.key = -price if side_index else price
+    l.size = size
+
+
+cdef bint same_top(const top_t* a, const top_t* b) noexcept nogil:
+    return a.bid == b.bid and a.ask == b.ask and a.bid_size == b.bid_size and a.ask_size == b.ask_size
+
+
+cdef int apply_quote(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    cdef top_t before, after
+    cdef int result
+    if (e.bid != NO_PRICE and e.bid < b.lowest) or (e.ask != NO_PRICE and e.ask < b.lowest):
+        return RESULT_BAD_PRICE
+    if (e.bid != NO_PRICE and e.bid_size < 0) or (e.ask != NO_PRICE and e.ask_size < 0):
+        return RESULT_BAD_SIZE
+    while b.orders.level_capacity - b.orders.live_levels < 2:
+        result = orders_reserve(b.orders, b.orders.order_capacity, <uint64_t> b.orders.level_capacity * 2)
+        if result != RESULT_OK:
+            return result
+    book_top(b, &before)
+    set_best(b, 0, e.bid, e.bid_size)
+    set_best(b, 1, e.ask, e.ask_size)
+    book_top(b, &after)
+    out.top_changed = not same_top(&before, &after)
+    return RESULT_OK
+
+
+cdef int book_apply_rare(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    cdef uint8_t kind = e.kind
+    out.price = NO_PRICE
+    out.size = 0
+    out.stamp = 0
+    out.side = NO_SIDE
+    out.new_size = 0
+    if kind == KIND_CLEAR:
+        out.top_changed = b.sides[0].count != 0 or b.sides[1].count != 0
+        book_clear(b)
+    elif kind == KIND_GAP:
+        b.stale = True
+    elif b.by_level:
+        if kind == KIND_QUOTE:
+            return apply_quote(b, e, out)
+        if kind == KIND_ADD or kind == KIND_EXECUTE or kind == KIND_CANCEL or kind == KIND_DELETE or kind == KIND_REPLACE:
+            return RESULT_UNKNOWN_TYPE
+    elif kind == KIND_LEVEL or kind == KIND_QUOTE:
+        return RESULT_UNKNOWN_TYPE
+    return RESULT_OK
+
+
+cdef int book_apply_part(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    cdef int result
+    cdef top_t after
+    if not b.open:
+        book_top(b, &b.before)
+        b.open = True
+    result = book_apply_one(b, e, out)
+    if e.flags & FLAG_CONTINUED:
+        out.top_changed = False
+        return result
+    b.open = False
+    book_top(b, &after)
+    out.top_changed = not same_top(&b.before, &after)
+    return result
 
 
 # ---- walking ----
@@ -235,6 +349,7 @@ cdef inline uint64_t mix(uint64_t h, uint64_t value) noexcept nogil:
 
 cdef uint64_t book_hash(const book_t* b) noexcept nogil:
     cdef const orders_t* o = b.orders
+    cdef const level_t* l
     cdef const order_t* order
     cdef uint64_t h = 0
     cdef uint32_t place, number
@@ -244,7 +359,10 @@ cdef uint64_t book_hash(const book_t* b) noexcept nogil:
         place = b.sides[i].count
         while place:
             place -= 1
-            number = o.levels[b.sides[i].levels[place]].front
+            l = &o.levels[b.sides[i].levels[place]]
+            if b.by_level:
+                h = mix(mix(h, <uint64_t> (-l.key if i else l.key)), <uint64_t> l.size)
+            number = l.front
             while number:
                 order = &o.orders[number]
                 h = mix(mix(mix(h, order.order_id), <uint64_t> order.price), <uint64_t> order.size)
@@ -272,6 +390,12 @@ cdef int book_check(const book_t* b) noexcept nogil:
             l = &o.levels[s.levels[place]]
             if l.key != s.keys[place]:
                 return 2
+            if b.by_level:
+                if l.front or l.back or l.count:
+                    return 12
+                if l.size < 0:
+                    return 13
+                continue
             if l.front == 0 or l.count == 0:
                 return 3
             number = l.front
@@ -321,34 +445,154 @@ cdef void fill_depth(const book_t* b, int side_index, Py_ssize_t n, level_row_t*
             out[i].orders = 0
 
 
-cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* quotes, uint32_t only, bint filtered) noexcept nogil:
+cdef inline bint concerns(const event_t* e, uint32_t only, bint filtered) noexcept nogil:
+    return not filtered or e.symbol_id == only or (e.symbol_id == NO_SYMBOL and (e.kind == KIND_CLEAR or e.kind == KIND_GAP))
+
+
+cdef void fill_quote(const book_t* b, const event_t* e, event_t* q) noexcept nogil:
+    """The top of the book as a quote event with number, times and symbol of the event that changed it."""
+    q.seq = e.seq
+    q.exch_ns = e.exch_ns
+    q.local_ns = e.local_ns
+    q.symbol_id = e.symbol_id
+    q.kind = KIND_QUOTE
+    q.side = NO_SIDE
+    q.flags = 0
+    q.bid = book_best_bid(b)
+    q.ask = book_best_ask(b)
+    q.bid_size = book_best_bid_size(b)
+    q.ask_size = book_best_ask_size(b)
+
+
+cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* quotes, bint filtered) noexcept nogil:
     """Apply n events; a quote event into `quotes` (unless NULL) for each change at the top. Returns their number."""
     cdef Py_ssize_t i
     cdef Py_ssize_t written = 0
     cdef book_change_t change
-    cdef event_t* q
     # Beyond a few thousand orders the slots are not in the nearest cache.
-    cdef bint far = b.orders.mask > 16_384
+    cdef bint far = b.orders.mask > 16_384 and not b.by_level
     for i in range(n):
         if far and i + 8 < n:
             orders_prefetch(b.orders, <uint64_t> e[i + 8].order_id)
-        if filtered and e[i].symbol_id != only:
+        if not concerns(&e[i], b.symbol_id, filtered):
             continue
-        if book_apply(b, &e[i], &change) == RESULT_OK and quotes != NULL and change.top_changed:
-            q = &quotes[written]
-            q.seq = 0
-            q.exch_ns = e[i].exch_ns
-            q.local_ns = e[i].local_ns
-            q.symbol_id = e[i].symbol_id
-            q.kind = KIND_QUOTE
-            q.side = NO_SIDE
-            q.flags = 0
-            q.bid = book_best_bid(b)
-            q.ask = book_best_ask(b)
-            q.bid_size = book_best_bid_size(b)
-            q.ask_size = book_best_ask_size(b)
+        book_apply(b, &e[i], &change)
+        if change.top_changed and quotes != NULL:
+            fill_quote(b, &e[i], &quotes[written])
             written += 1
     return written
+
+
+cdef inline void fill_level(const book_t* b, const event_t* e, int8_t side, int64_t price, event_t* out) noexcept nogil:
+    out.seq = e.seq
+    out.exch_ns = e.exch_ns
+    out.local_ns = e.local_ns
+    out.symbol_id = e.symbol_id
+    out.kind = KIND_LEVEL
+    out.side = side
+    out.flags = e.flags & (FLAG_CONTINUED | FLAG_SNAPSHOT)
+    out.price = price
+    out.size = book_level_size(b, side, price)
+    out.payload[2] = 0
+    out.payload[3] = 0
+
+
+cdef Py_ssize_t levels_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* levels, bint filtered) noexcept nogil:
+    """Apply n events of orders; what they do to the levels into `levels` (2 n of room). Returns how many were written."""
+    cdef Py_ssize_t i
+    cdef Py_ssize_t written = 0
+    cdef book_change_t change
+    for i in range(n):
+        if not concerns(&e[i], b.symbol_id, filtered):
+            continue
+        if book_apply(b, &e[i], &change) != RESULT_OK or (change.side == NO_SIDE and e[i].kind != KIND_CLEAR and e[i].kind != KIND_GAP):
+            # Nothing to tell, but the message ends here.
+            if written and not e[i].flags & FLAG_CONTINUED:
+                levels[written - 1].flags &= <uint16_t> ~FLAG_CONTINUED
+            continue
+        if change.side == NO_SIDE:
+            levels[written] = e[i]
+            written += 1
+            continue
+        fill_level(b, &e[i], change.side, change.price, &levels[written])
+        written += 1
+        if change.kind == KIND_REPLACE and change.new_price != change.price:
+            levels[written - 1].flags |= FLAG_CONTINUED
+            fill_level(b, &e[i], change.side, change.new_price, &levels[written])
+            written += 1
+    return written
+
+
+cdef int64_t sizeless(const book_t* b, int side_index) noexcept nogil:
+    # Price of the one level of size 0 that a quote without size leaves on a side; NO_PRICE where there is none.
+    cdef const side_t* s = &b.sides[side_index]
+    cdef uint32_t place
+    for place in range(s.count):
+        if b.orders.levels[s.levels[place]].size == 0:
+            return -s.keys[place] if side_index else s.keys[place]
+    return NO_PRICE
+
+
+cdef uint64_t book_snapshot_rows(const book_t* b) noexcept nogil:
+    cdef uint64_t rows = 1 + b.stale
+    cdef int n
+    if not b.by_level:
+        return rows + b.live
+    n = (sizeless(b, 0) != NO_PRICE) + (sizeless(b, 1) != NO_PRICE)
+    return rows + b.sides[0].count + b.sides[1].count - n + (n != 0)
+
+
+cdef event_t* snapshot_row(const book_t* b, uint8_t kind, event_t* out) noexcept nogil:
+    memset(out, 0, sizeof(event_t))
+    out.symbol_id = b.symbol_id
+    out.kind = kind
+    out.flags = FLAG_SNAPSHOT | FLAG_CONTINUED
+    return out
+
+
+cdef event_t* book_snapshot(const book_t* b, event_t* out) noexcept nogil:
+    """Write book_snapshot_rows events that rebuild the book; returns the place behind them."""
+    cdef const orders_t* o = b.orders
+    cdef const order_t* order
+    cdef const level_t* l
+    cdef event_t* row
+    cdef uint32_t place, number
+    cdef int i
+    row = snapshot_row(b, KIND_CLEAR, out)
+    row.price = NO_PRICE
+    out += 1
+    if b.by_level and (sizeless(b, 0) != NO_PRICE or sizeless(b, 1) != NO_PRICE):
+        row = snapshot_row(b, KIND_QUOTE, out)
+        row.bid = sizeless(b, 0)
+        row.ask = sizeless(b, 1)
+        out += 1
+    for i in range(2):
+        # Worst level first: each new one is the best then, and goes to the end of its side without moving the others.
+        for place in range(b.sides[i].count):
+            l = &o.levels[b.sides[i].levels[place]]
+            if b.by_level and l.size:
+                row = snapshot_row(b, KIND_LEVEL, out)
+                row.side = SELL if i else BUY
+                row.price = -l.key if i else l.key
+                row.size = l.size
+                out += 1
+            number = l.front
+            while number:
+                order = &o.orders[number]
+                row = snapshot_row(b, KIND_ADD, out)
+                row.side = order.side
+                row.price = order.price
+                row.size = order.size
+                row.order_id = <int64_t> order.order_id
+                out += 1
+                number = order.after
+    if b.stale:
+        row = snapshot_row(b, KIND_GAP, out)
+        row.payload[1] = -1
+        out += 1
+    row = out - 1
+    row.flags = FLAG_SNAPSHOT
+    return out
 
 
 # ---- Python ----
@@ -436,13 +680,159 @@ cdef class OrderTable:
         )
 
 
-cdef object apply_one(
+
+# ---- what the faces of both kinds of book share ----
+
+cdef uint32_t checked_symbol(object symbol_id) except? 0xFFFFFFFF:
+    if symbol_id is None:
+        return 0
+    if not 0 <= symbol_id < UINT32_MAX:
+        raise ValueError(f"symbol_id must lie in 0..2**32-2: symbol_id={symbol_id}")
+    return symbol_id
+
+
+cdef int make_book(book_t* b, OrderTable orders, object symbol_id, bint by_level, bint signed_prices) except -1:
+    if book_init(b, &orders._o, checked_symbol(symbol_id), 256) != RESULT_OK:
+        raise MemoryError("no memory for an order book")
+    b.by_level = by_level
+    if signed_prices:
+        b.lowest = -INT64_MAX
+    return 0
+
+
+cdef dict result_counts(const uint64_t* counts, const uint64_t* before):
+    """Counts by name without zeros, less those of before (or NULL)."""
+    cdef dict found = {}
+    for code, name in _RESULT_NAMES.items():
+        n = counts[<int> code] - (before[<int> code] if before != NULL else 0)
+        if n:
+            found[name] = n
+    return found
+
+
+cdef dict face_apply(book_t* b, object events, bint filtered):
+    cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+    cdef const event_t* e = events_data(a)
+    cdef Py_ssize_t n = a.shape[0]
+    cdef uint64_t[32] before
+    memcpy(before, b.counts, sizeof(before))
+    with nogil:
+        apply_batch(b, e, n, NULL, filtered)
+    return result_counts(b.counts, before)
+
+
+cdef Py_ssize_t face_apply_into(book_t* b, object events, object out, str name, int rows, bint filtered) except -1:
+    cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+    cdef cnp.ndarray q = check_events(out, name, True, _EVENT_DTYPES)
+    cdef const event_t* e = events_data(a)
+    cdef event_t* first = events_data(q)
+    cdef Py_ssize_t n = a.shape[0]
+    cdef Py_ssize_t written
+    if q.shape[0] < n * rows:
+        each = "a row" if rows == 1 else f"{rows} rows"
+        raise ValueError(f"{name} must have {each} for each event: events={n} {name}={q.shape[0]}")
+    if np.may_share_memory(events, out):
+        raise ValueError(f"{name} must not share memory with events")
+    with nogil:
+        written = apply_batch(b, e, n, first, filtered) if rows == 1 else levels_batch(b, e, n, first, filtered)
+    return written
+
+
+cdef object face_apply_depth(book_t* b, object events, object marks, object levels, bint filtered):
+    cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+    cdef const event_t* e = events_data(a)
+    cdef Py_ssize_t n = a.shape[0]
+    if not 1 <= levels <= 1000:
+        raise ValueError(f"levels must lie in 1..1000: levels={levels}")
+    at_array = np.ascontiguousarray(marks, dtype=np.int64)
+    if at_array.ndim != 1 or (at_array.size and (at_array[0] < 0 or at_array[at_array.size - 1] > n or np.any(np.diff(at_array) < 0))):
+        raise ValueError(f"marks must be one-dimensional, ascending, in 0..{n}: shape={at_array.shape}")
+    rows = np.empty((at_array.size, 2, levels), LEVEL_DTYPE)
+    cdef const int64_t* at = <const int64_t*> cnp.PyArray_DATA(at_array)
+    cdef level_row_t* out = <level_row_t*> cnp.PyArray_DATA(rows)
+    cdef Py_ssize_t m = at_array.size
+    cdef Py_ssize_t width = levels
+    cdef Py_ssize_t i
+    cdef Py_ssize_t done = 0
+    with nogil:
+        for i in range(m):
+            apply_batch(b, e + done, at[i] - done, NULL, filtered)
+            done = at[i]
+            fill_depth(b, 0, width, out + 2 * i * width)
+            fill_depth(b, 1, width, out + (2 * i + 1) * width)
+        apply_batch(b, e + done, n - done, NULL, filtered)
+    return rows
+
+
+cdef object face_depth(const book_t* b, object levels):
+    if levels is not None and levels < 0:
+        raise ValueError(f"levels must not be negative: levels={levels}")
+    sides = []
+    cdef int i
+    for i in range(2):
+        n = b.sides[i].count
+        a = np.empty(n if levels is None else min(n, levels), LEVEL_DTYPE)
+        fill_depth(b, i, a.size, <level_row_t*> cnp.PyArray_DATA(a))
+        sides.append(a)
+    return tuple(sides)
+
+
+cdef object face_depth_into(const book_t* b, object out):
+    cdef cnp.ndarray a
+    if not cnp.PyArray_Check(out):
+        raise TypeError(f"out must be a NumPy array of LEVEL_DTYPE: type={type(out).__name__}")
+    a = out
+    if a.dtype is not LEVEL_DTYPE and a.dtype != LEVEL_DTYPE:
+        raise TypeError(f"out must have dtype LEVEL_DTYPE: dtype={a.dtype}")
+    if (a.ndim != 2 or a.shape[0] != 2 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or not cnp.PyArray_ISWRITEABLE(a)
+            or <size_t> cnp.PyArray_DATA(a) & 7):
+        raise ValueError(f"out must be of shape (2, levels), contiguous, aligned and writable: shape={out.shape}")
+    cdef Py_ssize_t n = a.shape[1]
+    cdef level_row_t* rows = <level_row_t*> cnp.PyArray_DATA(a)
+    fill_depth(b, 0, n, rows)
+    fill_depth(b, 1, n, rows + n)
+    return min(n, <Py_ssize_t> b.sides[0].count), min(n, <Py_ssize_t> b.sides[1].count)
+
+
+cdef int64_t checked_level(const book_t* b, object side, object price) except? -1:
+    if side != 1 and side != -1:
+        raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
+    if not b.lowest <= price <= INT64_MAX:
+        raise ValueError(f"price must lie in {'1' if b.lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
+    return price
+
+
+cdef object face_snapshot(const book_t* b, object seq, object exch_ns, object local_ns):
+    rows = np.empty(book_snapshot_rows(b), EVENT_DTYPE)
+    book_snapshot(b, <event_t*> cnp.PyArray_DATA(rows))
+    rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
+    return rows
+
+
+cdef int face_check(const book_t* b, object symbol_id) except -1:
+    cdef int broken = book_check(b)
+    if broken:
+        raise AssertionError(f"{_BROKEN[broken]}: symbol_id={symbol_id} live={b.live}")
+    return 0
+
+
+cdef inline object price_or_none(int64_t price):
+    return None if price == NO_PRICE else price
+
+
+cdef object apply_single(book_t* b, const event_t* e, str message):
+    # One event from Python numbers: raise what its result stands for.
+    cdef book_change_t change
+    cdef int result = book_apply(b, e, &change)
+    if result != RESULT_OK:
+        raise_result(result, message)
+    return None
+
+
+cdef object apply_order(
     book_t* b, uint8_t kind, object order_id, object side, object price, object size, object new_order_id
 ):
-    # Build one event from Python numbers, apply it, raise what its result stands for.
     cdef event_t e
-    cdef book_change_t change
-    cdef int result
     memset(&e, 0, sizeof(e))
     e.kind = kind
     e.symbol_id = b.symbol_id
@@ -452,17 +842,30 @@ cdef object apply_one(
     e.size = as_int64(size)
     if kind == KIND_REPLACE:
         e.new_order_id = <int64_t> as_uint64(new_order_id)
-    result = book_apply(b, &e, &change)
-    if result != RESULT_OK:
-        raise_result(result, f"order_id={order_id} side={side} price={price} size={size} new_order_id={new_order_id}")
-    return None
+    return apply_single(b, &e, f"order_id={order_id} side={side} price={price} size={size} new_order_id={new_order_id}")
+
+
+cdef OrderBook order_book_view(book_t* b, OrderTable orders, object owner):
+    cdef OrderBook view = OrderBook.__new__(OrderBook, b.symbol_id, orders)
+    book_free(&view._book)
+    view._b = b
+    view._owner = owner
+    return view
+
+
+cdef LevelBook level_book_view(book_t* b, OrderTable orders, object owner):
+    cdef LevelBook view = LevelBook.__new__(LevelBook, b.symbol_id, orders)
+    book_free(&view._book)
+    view._b = b
+    view._owner = owner
+    return view
 
 
 # Without tp_clear: the table must outlive the book, and neither can be part of a cycle.
 @cython.final
 @cython.no_gc_clear
 cdef class OrderBook:
-    """Order-by-order book of one symbol.
+    """Order-by-order (L3) book of one symbol.
 
     Parameters
     ----------
@@ -471,6 +874,8 @@ cdef class OrderBook:
     orders : OrderTable, optional
         Table to keep the orders in; books that share one must not see the same order reference twice.
         None makes a private table.
+    signed_prices : bool, default False
+        Take negative prices and 0 too.
 
     Raises
     ------
@@ -479,27 +884,24 @@ cdef class OrderBook:
 
     Notes
     -----
-    Prices are ticks and sizes lots. What malformed events do is listed at `counts`.
+    Prices are ticks and sizes lots. What malformed events do is listed at `counts`; messages of several events, gaps and
+    crossed books are in the text of the module.
 
     **Thread safety**: one thread owns a book and its table.
     """
 
-    def __cinit__(self, symbol_id=None, OrderTable orders=None):
-        if symbol_id is not None and not 0 <= symbol_id < UINT32_MAX:
-            raise ValueError(f"symbol_id must lie in 0..2**32-2: symbol_id={symbol_id}")
+    def __cinit__(self, symbol_id=None, OrderTable orders=None, *, signed_prices=False):
         self.symbol_id = symbol_id
-        self._symbol = 0 if symbol_id is None else symbol_id
         self.orders = OrderTable() if orders is None else orders
-        if book_init(&self._book, &self.orders._o, self._symbol, 256) != RESULT_OK:
-            raise MemoryError("no memory for an order book")
+        make_book(&self._book, self.orders, symbol_id, False, signed_prices)
         self._b = &self._book
 
     def __dealloc__(self):
-        if self._b != NULL:
+        if self._b == &self._book:
             book_free(self._b)
 
     def __len__(self):
-        return self._book.live
+        return self._b.live
 
     def apply(self, events):
         """Apply a batch of events.
@@ -513,45 +915,24 @@ cdef class OrderBook:
         dict of str to int
             Events of this batch by result, as in `counts`.
         """
-        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
-        cdef const event_t* e = events_data(a)
-        cdef Py_ssize_t n = a.shape[0]
-        cdef uint64_t[32] before
-        memcpy(before, self._book.counts, sizeof(before))
-        with nogil:
-            apply_batch(self._b, e, n, NULL, self._symbol, self.symbol_id is not None)
-        return {name: self._book.counts[code] - before[code] for code, name in _RESULT_NAMES.items()
-                if self._book.counts[code] != before[code]}
+        return face_apply(self._b, events, self.symbol_id is not None)
 
     def apply_into(self, events, quotes):
-        """Apply a batch and write a quote event for each change of a best price or its size.
+        """Apply a batch and write a quote event for each message that changed a best price or its size.
 
         Parameters
         ----------
         events : ndarray of EVENT_DTYPE, shape (n,), contiguous
         quotes : ndarray of EVENT_DTYPE or QUOTE_DTYPE, at least n rows, writable
-            Receives events of kind quote: `bid`, `ask` (NO_PRICE for an empty side), `bid_size`, `ask_size`, the times
-            and the symbol of the event that made the change.
+            Receives events of kind quote: `bid`, `ask` (NO_PRICE for an empty side), `bid_size`, `ask_size`, and number,
+            times and symbol of the last event of the message. Crossed and locked books are written as they are.
 
         Returns
         -------
         int
             Quotes written.
         """
-        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
-        cdef cnp.ndarray q = check_events(quotes, "quotes", True, _EVENT_DTYPES)
-        cdef const event_t* e = events_data(a)
-        cdef event_t* out = events_data(q)
-        cdef Py_ssize_t n = a.shape[0]
-        cdef Py_ssize_t written
-        cdef bint filtered = self.symbol_id is not None
-        if q.shape[0] < n:
-            raise ValueError(f"quotes must have a row for each event: events={n} quotes={q.shape[0]}")
-        if np.may_share_memory(events, quotes):
-            raise ValueError("quotes must not share memory with events")
-        with nogil:
-            written = apply_batch(self._b, e, n, out, self._symbol, filtered)
-        return written
+        return face_apply_into(self._b, events, quotes, "quotes", 1, self.symbol_id is not None)
 
     def apply_depth(self, events, marks, levels):
         """Apply a batch and keep the best levels as they are at given moments.
@@ -569,66 +950,38 @@ cdef class OrderBook:
         ndarray of LEVEL_DTYPE, shape (m, 2, levels)
             Bids are [:, 0], asks [:, 1], best first; levels that do not exist have price NO_PRICE and size 0.
         """
-        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
-        cdef const event_t* e = events_data(a)
-        cdef Py_ssize_t n = a.shape[0]
-        if not 1 <= levels <= 1000:
-            raise ValueError(f"levels must lie in 1..1000: levels={levels}")
-        at_array = np.ascontiguousarray(marks, dtype=np.int64)
-        if at_array.ndim != 1 or (at_array.size and (at_array[0] < 0 or at_array[at_array.size - 1] > n or np.any(np.diff(at_array) < 0))):
-            raise ValueError(f"marks must be one-dimensional, ascending, in 0..{n}: shape={at_array.shape}")
-        rows = np.empty((at_array.size, 2, levels), LEVEL_DTYPE)
-        cdef const int64_t* at = <const int64_t*> cnp.PyArray_DATA(at_array)
-        cdef level_row_t* out = <level_row_t*> cnp.PyArray_DATA(rows)
-        cdef Py_ssize_t m = at_array.size
-        cdef Py_ssize_t width = levels
-        cdef Py_ssize_t i
-        cdef Py_ssize_t done = 0
-        cdef bint filtered = self.symbol_id is not None
-        with nogil:
-            for i in range(m):
-                apply_batch(self._b, e + done, at[i] - done, NULL, self._symbol, filtered)
-                done = at[i]
-                fill_depth(self._b, 0, width, out + 2 * i * width)
-                fill_depth(self._b, 1, width, out + (2 * i + 1) * width)
-            apply_batch(self._b, e + done, n - done, NULL, self._symbol, filtered)
-        return rows
-
-    def add(self, order_id, side, price, size):
-        """Add an order at the back of its price level; raises BookError for a reference in use, ValueError for bad values."""
-        apply_one(self._b, KIND_ADD, order_id, side, price, size, None)
-
-    def execute(self, order_id, size):
-        """Execute `size` lots of an order; raises BookError where it is unknown, ValueError beyond what is left."""
-        apply_one(self._b, KIND_EXECUTE, order_id, 0, NO_PRICE, size, None)
-
-    def cancel(self, order_id, size):
-        """Take `size` lots off an order, which keeps its place; raises as `execute`."""
-        apply_one(self._b, KIND_CANCEL, order_id, 0, NO_PRICE, size, None)
-
-    def delete(self, order_id):
-        """Remove an order; raises BookError where it is unknown."""
-        apply_one(self._b, KIND_DELETE, order_id, 0, NO_PRICE, 0, None)
-
-    def replace(self, order_id, new_order_id, price, size):
-        """Replace an order by one of the same side at the back of its level; raises as `add` and `execute`."""
-        apply_one(self._b, KIND_REPLACE, order_id, 0, price, size, new_order_id)
+        return face_apply_depth(self._b, events, marks, levels, self.symbol_id is not None)
 
     def clear(self):
-        """Remove all orders. Arrival numbers and counts go on."""
+        """Empty the book, which is no longer stale then. Counts go on."""
         book_clear(self._b)
+
+    def snapshot(self, *, seq=0, exch_ns=0, local_ns=0):
+        """Return events that rebuild the book: a clear, then its contents from the worst level to the best.
+
+        Parameters
+        ----------
+        seq, exch_ns, local_ns : int
+            Number and times that all of the events carry.
+
+        Returns
+        -------
+        ndarray of EVENT_DTYPE
+            One message with the flag snapshot. Applied to any book of the same kind it gives the same `state_hash`, the same
+            queues and, from there on, the same behaviour; arrival numbers differ. A stale book ends with a gap event. Take it
+            between messages. Its bytes (``tobytes``) may be stored.
+        """
+        return face_snapshot(self._b, seq, exch_ns, local_ns)
 
     @property
     def best_bid(self):
         """Best bid price in ticks, None when there is no bid."""
-        cdef int64_t price = book_best_bid(self._b)
-        return None if price == NO_PRICE else price
+        return price_or_none(book_best_bid(self._b))
 
     @property
     def best_ask(self):
         """Best ask price in ticks, None when there is no ask."""
-        cdef int64_t price = book_best_ask(self._b)
-        return None if price == NO_PRICE else price
+        return price_or_none(book_best_ask(self._b))
 
     @property
     def best_bid_size(self):
@@ -641,26 +994,25 @@ cdef class OrderBook:
         return book_best_ask_size(self._b)
 
     @property
+    def crossed(self):
+        """Whether the best bid is above the best ask."""
+        return book_crossed(self._b)
+
+    @property
+    def locked(self):
+        """Whether the best bid equals the best ask."""
+        cdef int64_t bid = book_best_bid(self._b)
+        return bid != NO_PRICE and bid == book_best_ask(self._b)
+
+    @property
+    def stale(self):
+        """Whether messages are missing since the last clear."""
+        return self._b.stale != 0
+
+    @property
     def levels(self):
         """Numbers of price levels: (bids, asks)."""
-        return self._book.sides[0].count, self._book.sides[1].count
-
-    @property
-    def next_stamp(self):
-        """Arrival number of the next order."""
-        return self._book.next_stamp
-
-    @property
-    def counts(self):
-        """Events since the book was made, by result: a dict of str to int without zeros.
-
-        ``ok`` (applied, or of a kind that changes no displayed order), ``unknown order`` (execute, cancel, delete or
-        replace of an order that is not here), ``duplicate order`` (a reference that is in use), ``price outside range``
-        (not positive), ``size outside range`` (not positive, more than the order has left, or a level beyond 2**63-1),
-        ``corrupt`` (an add without a side), ``unknown message type`` (level and quote events, which belong to a book by
-        level), ``out of memory``. All but ``ok`` left the book untouched.
-        """
-        return {name: self._book.counts[code] for code, name in _RESULT_NAMES.items() if self._book.counts[code]}
+        return self._b.sides[0].count, self._b.sides[1].count
 
     def depth(self, levels=None):
         """Return the best price levels.
@@ -673,26 +1025,95 @@ cdef class OrderBook:
         Returns
         -------
         (bids, asks) : ndarrays of LEVEL_DTYPE
-            Best first: `price` (ticks), `size` (lots), `orders`.
+            Best first: `price` (ticks), `size` (lots), `orders` (0 in a book by level).
         """
-        if levels is not None and levels < 0:
-            raise ValueError(f"levels must not be negative: levels={levels}")
-        sides = []
-        cdef int i
-        for i in range(2):
-            n = self._book.sides[i].count
-            a = np.empty(n if levels is None else min(n, levels), LEVEL_DTYPE)
-            fill_depth(self._b, i, a.size, <level_row_t*> cnp.PyArray_DATA(a))
-            sides.append(a)
-        return tuple(sides)
+        return face_depth(self._b, levels)
+
+    def depth_into(self, out):
+        """Write the best price levels into an array of the caller.
+
+        Parameters
+        ----------
+        out : ndarray of LEVEL_DTYPE, shape (2, levels), contiguous, writable
+            Receives bids in row 0 and asks in row 1, best first; levels that do not exist have price NO_PRICE and size 0.
+
+        Returns
+        -------
+        (int, int)
+            Levels written of each side.
+        """
+        return face_depth_into(self._b, out)
 
     def level_size(self, side, price):
         """Return the lots that rest at a price (ticks) of a side (1 or -1); 0 where there is no level."""
-        if side != 1 and side != -1:
-            raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
-        if not 0 < price <= INT64_MAX:
-            raise ValueError(f"price must lie in 1..2**63-1: price={price}")
-        return book_level_size(self._b, side, price)
+        cdef int64_t ticks = checked_level(self._b, side, price)
+        return book_level_size(self._b, side, ticks)
+
+    def state_hash(self):
+        """Return a 64-bit hash of all that rests, in the order of its priority.
+
+        By order: reference, price and size of each order; by level: price and size of each level. Equal books of one kind
+        give equal numbers on every platform, however they came about.
+        """
+        return book_hash(self._b)
+
+    def check(self):
+        """Walk through the whole structure; raises AssertionError with the rule that does not hold."""
+        face_check(self._b, self.symbol_id)
+
+    def apply_levels(self, events, levels):
+        """Apply a batch and write what it does to the price levels, as a feed by level would send it.
+
+        Parameters
+        ----------
+        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
+        levels : ndarray of EVENT_DTYPE, at least 2 n rows, writable
+            Receives events of kind level (price and new total) with number, times and symbol of their cause; clear and gap
+            events pass through. A replacement that changes the price makes two, the first of them `continued`.
+
+        Returns
+        -------
+        int
+            Events written: applied to an empty ``LevelBook`` they give the same depth.
+        """
+        return face_apply_into(self._b, events, levels, "levels", 2, self.symbol_id is not None)
+
+    def add(self, order_id, side, price, size):
+        """Add an order at the back of its price level; raises BookError for a reference in use, ValueError for bad values."""
+        apply_order(self._b, KIND_ADD, order_id, side, price, size, None)
+
+    def execute(self, order_id, size):
+        """Execute `size` lots of an order; raises BookError where it is unknown, ValueError beyond what is left."""
+        apply_order(self._b, KIND_EXECUTE, order_id, 0, NO_PRICE, size, None)
+
+    def cancel(self, order_id, size):
+        """Take `size` lots off an order, which keeps its place; raises as `execute`."""
+        apply_order(self._b, KIND_CANCEL, order_id, 0, NO_PRICE, size, None)
+
+    def delete(self, order_id):
+        """Remove an order; raises BookError where it is unknown."""
+        apply_order(self._b, KIND_DELETE, order_id, 0, NO_PRICE, 0, None)
+
+    def replace(self, order_id, new_order_id, price, size):
+        """Replace an order by one of the same side at the back of its level; raises as `add` and `execute`."""
+        apply_order(self._b, KIND_REPLACE, order_id, 0, price, size, new_order_id)
+
+    @property
+    def next_stamp(self):
+        """Arrival number of the next order."""
+        return self._b.next_stamp
+
+    @property
+    def counts(self):
+        """Events since the book was made, by result: a dict of str to int without zeros.
+
+        ``ok`` (applied, or of a kind that changes no displayed order), ``unknown order`` (execute, cancel, delete or
+        replace of an order that is not here), ``duplicate order`` (a reference that is in use), ``price outside range``
+        (not positive), ``size outside range`` (not positive, more than the order has left, or a level beyond 2**63-1),
+        ``corrupt`` (an add without a side), ``unknown message type`` (level and quote events, which belong to a book by
+        level), ``out of memory``. All but ``ok`` left the book untouched.
+        """
+        return result_counts(self._b.counts, NULL)
 
     def order(self, order_id):
         """Return (side, price, size, stamp) of a resting order, None where there is no such order."""
@@ -709,7 +1130,7 @@ cdef class OrderBook:
         if order == NULL:
             return None
         while order.before:
-            order = &self._book.orders.orders[order.before]
+            order = &self._b.orders.orders[order.before]
             count += 1
             size += order.size
         return count, size
@@ -728,37 +1149,253 @@ cdef class OrderBook:
         cdef const level_t* l
         cdef queue_row_t* out
         cdef Py_ssize_t i = 0
-        if side != 1 and side != -1:
-            raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
-        if not 0 < price <= INT64_MAX:
-            raise ValueError(f"price must lie in 1..2**63-1: price={price}")
-        cdef int64_t key = price * side
-        s = &self._book.sides[0 if side == 1 else 1]
+        cdef int64_t key = checked_level(self._b, side, price) * <int64_t> side
+        s = &self._b.sides[0 if side == 1 else 1]
         place = side_find(s, key)
         count = 0
         if place < s.count and s.keys[place] == key:
-            l = &self._book.orders.levels[s.levels[place]]
+            l = &self._b.orders.levels[s.levels[place]]
             number = l.front
             count = l.count
         rows = np.empty(count, QUEUE_DTYPE)
         out = <queue_row_t*> cnp.PyArray_DATA(rows)
         while number:
-            out[i].order_id = self._book.orders.orders[number].order_id
-            out[i].size = self._book.orders.orders[number].size
-            out[i].stamp = self._book.orders.orders[number].stamp
-            number = self._book.orders.orders[number].after
+            out[i].order_id = self._b.orders.orders[number].order_id
+            out[i].size = self._b.orders.orders[number].size
+            out[i].stamp = self._b.orders.orders[number].stamp
+            number = self._b.orders.orders[number].after
             i += 1
         return rows
 
-    def state_hash(self):
-        """Return a 64-bit hash of all orders (reference, price, size) in the order of their priority.
 
-        Equal books give equal numbers on every platform, however they came about.
+@cython.final
+@cython.no_gc_clear
+cdef class LevelBook:
+    """Book by level (L2) of one symbol: the total of each price, without its orders.
+
+    Parameters
+    ----------
+    symbol_id : int, optional
+        Events of other symbols are passed over by the batch calls. None applies every event.
+    orders : OrderTable, optional
+        Table to keep the levels in, which several books may share. None makes a private one.
+    signed_prices : bool, default False
+        Take negative prices and 0 too.
+
+    Raises
+    ------
+    ValueError
+        If symbol_id is outside 0..2**32-2.
+
+    Notes
+    -----
+    Prices are ticks and sizes lots. A quote leaves one level a side, with the size that it says, 0 where the feed has no
+    sizes; a level event of size 0 removes its level. The length is the number of levels. Messages of several events, gaps
+    and crossed books are in the text of the module.
+
+    **Thread safety**: one thread owns a book and its table.
+    """
+
+    def __cinit__(self, symbol_id=None, OrderTable orders=None, *, signed_prices=False):
+        self.symbol_id = symbol_id
+        self.orders = OrderTable(1) if orders is None else orders
+        make_book(&self._book, self.orders, symbol_id, True, signed_prices)
+        self._b = &self._book
+
+    def __dealloc__(self):
+        if self._b == &self._book:
+            book_free(self._b)
+
+    def __len__(self):
+        return <Py_ssize_t> self._b.sides[0].count + self._b.sides[1].count
+
+    def apply(self, events):
+        """Apply a batch of events.
+
+        Parameters
+        ----------
+        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
+
+        Returns
+        -------
+        dict of str to int
+            Events of this batch by result, as in `counts`.
+        """
+        return face_apply(self._b, events, self.symbol_id is not None)
+
+    def apply_into(self, events, quotes):
+        """Apply a batch and write a quote event for each message that changed a best price or its size.
+
+        Parameters
+        ----------
+        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
+        quotes : ndarray of EVENT_DTYPE or QUOTE_DTYPE, at least n rows, writable
+            Receives events of kind quote: `bid`, `ask` (NO_PRICE for an empty side), `bid_size`, `ask_size`, and number,
+            times and symbol of the last event of the message. Crossed and locked books are written as they are.
+
+        Returns
+        -------
+        int
+            Quotes written.
+        """
+        return face_apply_into(self._b, events, quotes, "quotes", 1, self.symbol_id is not None)
+
+    def apply_depth(self, events, marks, levels):
+        """Apply a batch and keep the best levels as they are at given moments.
+
+        Parameters
+        ----------
+        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
+        marks : ndarray of int64, shape (m,), ascending, in 0..n
+            Numbers of events after which to look: 0 is the state before the batch.
+        levels : int
+            Levels of each side, 1..1000.
+
+        Returns
+        -------
+        ndarray of LEVEL_DTYPE, shape (m, 2, levels)
+            Bids are [:, 0], asks [:, 1], best first; levels that do not exist have price NO_PRICE and size 0.
+        """
+        return face_apply_depth(self._b, events, marks, levels, self.symbol_id is not None)
+
+    def clear(self):
+        """Empty the book, which is no longer stale then. Counts go on."""
+        book_clear(self._b)
+
+    def snapshot(self, *, seq=0, exch_ns=0, local_ns=0):
+        """Return events that rebuild the book: a clear, then its contents from the worst level to the best.
+
+        Parameters
+        ----------
+        seq, exch_ns, local_ns : int
+            Number and times that all of the events carry.
+
+        Returns
+        -------
+        ndarray of EVENT_DTYPE
+            One message with the flag snapshot. Applied to any book of the same kind it gives the same `state_hash`, the same
+            queues and, from there on, the same behaviour; arrival numbers differ. A stale book ends with a gap event. Take it
+            between messages. Its bytes (``tobytes``) may be stored.
+        """
+        return face_snapshot(self._b, seq, exch_ns, local_ns)
+
+    @property
+    def best_bid(self):
+        """Best bid price in ticks, None when there is no bid."""
+        return price_or_none(book_best_bid(self._b))
+
+    @property
+    def best_ask(self):
+        """Best ask price in ticks, None when there is no ask."""
+        return price_or_none(book_best_ask(self._b))
+
+    @property
+    def best_bid_size(self):
+        """Lots at the best bid, 0 when there is none."""
+        return book_best_bid_size(self._b)
+
+    @property
+    def best_ask_size(self):
+        """Lots at the best ask, 0 when there is none."""
+        return book_best_ask_size(self._b)
+
+    @property
+    def crossed(self):
+        """Whether the best bid is above the best ask."""
+        return book_crossed(self._b)
+
+    @property
+    def locked(self):
+        """Whether the best bid equals the best ask."""
+        cdef int64_t bid = book_best_bid(self._b)
+        return bid != NO_PRICE and bid == book_best_ask(self._b)
+
+    @property
+    def stale(self):
+        """Whether messages are missing since the last clear."""
+        return self._b.stale != 0
+
+    @property
+    def levels(self):
+        """Numbers of price levels: (bids, asks)."""
+        return self._b.sides[0].count, self._b.sides[1].count
+
+    def depth(self, levels=None):
+        """Return the best price levels.
+
+        Parameters
+        ----------
+        levels : int, optional
+            At most so many of each side; all by default.
+
+        Returns
+        -------
+        (bids, asks) : ndarrays of LEVEL_DTYPE
+            Best first: `price` (ticks), `size` (lots), `orders` (0 in a book by level).
+        """
+        return face_depth(self._b, levels)
+
+    def depth_into(self, out):
+        """Write the best price levels into an array of the caller.
+
+        Parameters
+        ----------
+        out : ndarray of LEVEL_DTYPE, shape (2, levels), contiguous, writable
+            Receives bids in row 0 and asks in row 1, best first; levels that do not exist have price NO_PRICE and size 0.
+
+        Returns
+        -------
+        (int, int)
+            Levels written of each side.
+        """
+        return face_depth_into(self._b, out)
+
+    def level_size(self, side, price):
+        """Return the lots that rest at a price (ticks) of a side (1 or -1); 0 where there is no level."""
+        cdef int64_t ticks = checked_level(self._b, side, price)
+        return book_level_size(self._b, side, ticks)
+
+    def state_hash(self):
+        """Return a 64-bit hash of all that rests, in the order of its priority.
+
+        By order: reference, price and size of each order; by level: price and size of each level. Equal books of one kind
+        give equal numbers on every platform, however they came about.
         """
         return book_hash(self._b)
 
     def check(self):
         """Walk through the whole structure; raises AssertionError with the rule that does not hold."""
-        cdef int broken = book_check(self._b)
-        if broken:
-            raise AssertionError(f"{_BROKEN[broken]}: symbol_id={self.symbol_id} live={self._book.live}")
+        face_check(self._b, self.symbol_id)
+
+    def set_level(self, side, price, size):
+        """Set the total (lots) at a price of a side (1 or -1), 0 to remove the level; raises ValueError for bad values."""
+        cdef event_t e
+        memset(&e, 0, sizeof(e))
+        e.kind = KIND_LEVEL
+        e.symbol_id = self._b.symbol_id
+        e.side = as_side(side)
+        e.price = as_int64(price)
+        e.size = as_int64(size)
+        apply_single(self._b, &e, f"side={side} price={price} size={size}")
+
+    def set_quote(self, bid, ask, bid_size=0, ask_size=0):
+        """Set both best prices (ticks; None empties the side) and sizes (lots), and remove all other levels."""
+        cdef event_t e
+        memset(&e, 0, sizeof(e))
+        e.kind = KIND_QUOTE
+        e.symbol_id = self._b.symbol_id
+        e.bid = NO_PRICE if bid is None else as_int64(bid)
+        e.ask = NO_PRICE if ask is None else as_int64(ask)
+        e.bid_size = as_int64(bid_size)
+        e.ask_size = as_int64(ask_size)
+        apply_single(self._b, &e, f"bid={bid} ask={ask} bid_size={bid_size} ask_size={ask_size}")
+
+    @property
+    def counts(self):
+        """Events since the book was made, by result: a dict of str to int without zeros.
+
+        ``ok`` (applied, or of a kind that changes no level), ``price outside range`` (not positive), ``size outside range``
+        (negative), ``corrupt`` (a level without a side), ``unknown message type`` (changes of orders, which belong to a book
+        by order), ``out of memory``. All but ``ok`` left the book untouched.
+        """
+        return result_counts(self._b.counts, NULL)

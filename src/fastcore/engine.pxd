@@ -1,6 +1,7 @@
 """Contract of the engine: one compiled loop from wire bytes to profit, without the GIL, allocation or system calls.
 
-    bytes -> decode -> ring -> book of its symbol -> (chosen symbol) venue -> store -> strategy -> limits -> venue
+    bytes -> decode -+-> ring -> book of its symbol -> (chosen symbol) venue -> store -> strategy -> limits -> venue
+    events ----------+
 
 Everything that the loop needs room for is checked before an event is taken from the ring; the loop returns to its cold
 caller to grow it. So a run that was interrupted for room continues exactly where it was, and the size of the chunks in
@@ -10,7 +11,8 @@ which the bytes arrive changes nothing but time.
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.avellaneda cimport EwmaVolatility, Quoter, ewma_t, quoter_t
-from fastcore.book cimport OrderTable, book_change_t, book_t, orders_t
+from fastcore.book cimport book_change_t, book_t
+from fastcore.bookset cimport BookSet, bookset_t
 from fastcore.exchange cimport Venue, venue_t
 from fastcore.histogram cimport histogram_t
 from fastcore.itch cimport ItchDecoder, itch_decoder_t
@@ -38,10 +40,12 @@ cdef enum:
     RUN_MEMORY
     RUN_STORE       # the store refused a tick
     RUN_STOPPED     # the loss limit: own orders are out, nothing more is done
+    RUN_ACCOUNT     # a fill does not fit into the accounts
 
 cdef enum:
     ENGINE_LOCATES = 65536
     ENGINE_BATCH = 128  # events decoded before they are worked on
+    ENGINE_NEAR = 32    # so many books stay in the caches: looking ahead would only cost
 
 
 # One row of the curve: CURVE_DTYPE of NumPy.
@@ -60,8 +64,7 @@ ctypedef struct working_t:
 ctypedef struct engine_t:
     itch_decoder_t* decoder
     ring_t* ring
-    book_t** books          # by stock locate; NULL before the first message of its symbol
-    orders_t* orders
+    bookset_t* books        # of all symbols, by stock locate or symbol id
     # The chosen symbol
     uint64_t symbol_key     # eight bytes, space padded, in memory order
     book_t* book            # NULL until it is listed
@@ -69,7 +72,10 @@ ctypedef struct engine_t:
     bint trading            # last status of the symbol; false until the venue says that it trades
     bint session            # market hours; true until a system message says otherwise
     bint dirty              # the quotes must be thought over
+    uint64_t rare           # kinds that touch no book, one bit each
+    bint inside             # the event before said that this one carries more of its message
     bint stopped
+    bint overflowed         # a fill did not fit into the accounts
     # Parts of the chosen symbol
     venue_t* venue
     position_t* position
@@ -103,6 +109,7 @@ ctypedef struct engine_t:
     book_change_t change    # what the last event did to its book
     # Counters
     int64_t events          # taken from the ring
+    int64_t given           # events that came as such, not as bytes
     int64_t book_errors     # events that a book refused
     uint64_t first_error_seq
     int64_t quotes          # times that the model was asked
@@ -117,7 +124,7 @@ ctypedef struct engine_t:
 cdef class Engine:
     cdef engine_t _g
     cdef readonly ItchDecoder decoder
-    cdef readonly OrderTable orders
+    cdef readonly BookSet books
     cdef readonly Venue venue
     cdef readonly Position position
     cdef readonly object quoter, volatility, limits, store
@@ -126,3 +133,4 @@ cdef class Engine:
     cdef RingBuffer _ring
     cdef list _histograms
     cdef int _make_room(self) except -1
+    cdef int _raise(self, int status) except -1

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.book import OrderTable
+from fastcore.bookset import BookSet
 from fastcore.exchange import Venue
 from fastcore.histogram import Histogram
 from fastcore.itch import ItchDecoder
@@ -23,6 +24,7 @@ class Engine:
         cls,
         symbol: str,
         *,
+        symbol_id: int | None = None,
         quoter: Quoter | None = None,
         volatility: EwmaVolatility | None = None,
         limits: RiskLimits | None = None,
@@ -37,11 +39,14 @@ class Engine:
         sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
+        book: str = "orders",
         orders: int = 65536,
         reports: int = 65536,
     ) -> Engine: ...
     @property
     def decoder(self) -> ItchDecoder: ...
+    @property
+    def books(self) -> BookSet: ...
     @property
     def orders(self) -> OrderTable: ...
     @property
@@ -61,6 +66,7 @@ class Engine:
     @property
     def latency(self) -> dict[str, Histogram]: ...
     def feed(self, data: Any) -> int: ...
+    def feed_events(self, events: npt.NDArray[np.void]) -> int: ...
     def reports(self) -> npt.NDArray[np.void]: ...
     def curve(self) -> npt.NDArray[np.void]: ...
     def quote(self) -> tuple[int | None, int, int | None, int]: ...

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""The engine: a day of ITCH bytes through book, market maker, limits and simulated venue in one compiled loop.
+"""The engine: a day of market data through book, market maker, limits and simulated venue in one compiled loop.
 
 Own orders and their outcomes are the *reports* of the engine: 64-byte events with the flag ``own`` as in
 ``fastcore.exchange``, plus a ``reject`` for each order that the limits refused (``order_id`` 0, ``match_id`` the result
@@ -30,35 +30,37 @@ from libc.math cimport isfinite
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastcore._arrays cimport check_events, events_data
 from fastcore._types cimport (
-    BUY, FLAG_NOT_PRINTABLE, KIND_EXECUTE, KIND_FILL, KIND_LISTING, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE,
-    NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t, fc_alloc, fc_free, floor_div, key8, likely, tick_t, unlikely,
+    BUY, FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_CLEAR, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_IMBALANCE, KIND_LISTING,
+    KIND_NOTICE, KIND_QUOTE, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t,
+    fc_alloc, fc_free, floor_div, key8, likely, tick_t, unlikely,
 )
 from fastcore.avellaneda cimport (
     EwmaVolatility, Quoter, ewma_update, ewma_volatility, quote_t, quoter_ceil, quoter_floor, quoter_quote, quoter_round,
     quoter_set_volatility,
 )
 from fastcore.book cimport (
-    OrderTable, book_apply, book_best_ask, book_best_ask_size, book_best_bid, book_best_bid_size, book_change_t, book_free,
-    book_init, book_t,
+    OrderTable, book_best_ask, book_best_ask_size, book_best_bid, book_best_bid_size, book_change_t,
 )
+from fastcore.bookset cimport BookSet, bookset_ahead, bookset_apply, bookset_open
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns
 from fastcore.exchange cimport (
     VENUE_TOOK, Venue, venue_apply, venue_cancel, venue_grow_reports, venue_index, venue_replace, venue_report, venue_submit,
 )
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.itch cimport ItchDecoder, itch_decode_batch
+from fastcore.itch cimport ITCH_MAX_EVENTS, ItchDecoder, itch_decode_batch
 from fastcore.portfolio cimport (
     Position, position_fill_fee, position_realised, position_unrealised,
 )
 from fastcore.ring cimport (
-    RingBuffer, ring_commit_batch, ring_release_batch, ring_try_claim_batch, ring_try_peek_batch,
+    RingBuffer, ring_commit_batch, ring_release_batch, ring_try_claim_batch, ring_try_peek_batch, ring_try_push_batch,
 )
 from fastcore.risk cimport RiskLimits, risk_gate
 from fastcore.tickstore cimport TickStore, store_append, store_grow, store_room
 
 from fastcore.errors import RESULTS, CorruptDataError, StoreError, raise_result
-from fastcore.records import EVENT_DTYPE
+from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
 
@@ -68,6 +70,12 @@ CURVE_DTYPE = np.dtype(
     [("exch_ns", np.int64), ("mid_ticks", np.int64), ("position_lots", np.int64), ("profit", np.int64)]
 )
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
+cdef tuple _DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
+
+# Kinds that touch no book.
+cdef uint64_t RARE = (
+    1 << KIND_SYSTEM | 1 << KIND_LISTING | 1 << KIND_STATUS | 1 << KIND_NOTICE | 1 << KIND_IMBALANCE | 1 << KIND_BREAK | 1 << KIND_BAR
+)
 
 # Reports that one event can cause: fills of both own orders, then for each side a refusal, a replacement and a sweep.
 cdef int64_t REPORT_ROOM = 1024
@@ -90,10 +98,11 @@ cdef void engine_settle(engine_t* g, int64_t mark) noexcept nogil:
     for i in range(mark, g.venue.report_count):
         r = &g.venue.reports[i]
         if r.kind == KIND_FILL:
-            position_fill_fee(
+            if unlikely(position_fill_fee(
                 g.position, r.side, r.price, r.size,
                 r.size * (g.taker_fee if r.match_id == VENUE_TOOK else g.maker_fee),
-            )
+            ) != RESULT_OK):
+                g.overflowed = True
             g.fills += 1
             g.dirty = g.working[0].retry = g.working[1].retry = True
     # One own order a side: when none rests, it is gone.
@@ -155,7 +164,7 @@ cdef inline void engine_think(engine_t* g) noexcept nogil:
     cdef int64_t bid = NO_PRICE, ask = NO_PRICE, profit
     cdef quote_t quote
     g.dirty = False
-    if likely(g.trading and g.session and best_bid != NO_PRICE and best_ask != NO_PRICE and best_bid < best_ask):
+    if likely(g.trading and g.session and not g.book.stale and best_bid != NO_PRICE and best_ask != NO_PRICE and best_bid < best_ask):
         if g.max_loss >= 0:
             profit = engine_profit(g)
             if unlikely(profit != NO_PRICE and profit < -g.max_loss):
@@ -206,6 +215,8 @@ cdef inline int engine_chosen(engine_t* g, const event_t* e, const book_change_t
                 then = clock_ticks()
                 histogram_record(g.stages[STAGE_STORE], clock_ticks_to_ns(then - now[0]))
                 now[0] = then
+    if unlikely(c.kind == KIND_GAP or c.kind == KIND_CLEAR):
+        g.dirty = True  # nothing is quoted on a stale book; an image makes it good
     if c.top_changed:
         g.dirty = True
         best_bid = book_best_bid(g.book)
@@ -217,7 +228,7 @@ cdef inline int engine_chosen(engine_t* g, const event_t* e, const book_change_t
                 ewma_update(g.volatility, <double> (best_bid + best_ask) / (2.0 * g.ticks_per_price), e.exch_ns)
                 if g.volatility.count != count:
                     quoter_set_volatility(g.quoter, ewma_volatility(g.volatility))
-    if g.dirty and g.quoter != NULL:
+    if g.dirty and g.quoter != NULL and likely(not e.flags & FLAG_CONTINUED):
         g.risk_ticks = 0
         count = g.venue_ticks
         engine_think(g)
@@ -231,7 +242,9 @@ cdef inline int engine_chosen(engine_t* g, const event_t* e, const book_change_t
             now[0] = then
     if unlikely(e.exch_ns >= g.curve_next_ns):
         engine_mark(g, e.exch_ns)
-    return RUN_STOPPED if unlikely(g.stopped) else RUN_DONE
+    if unlikely(g.stopped or g.overflowed):
+        return RUN_ACCOUNT if g.overflowed else RUN_STOPPED
+    return RUN_DONE
 
 
 cdef void engine_mark(engine_t* g, int64_t exch_ns) noexcept nogil:
@@ -247,25 +260,15 @@ cdef void engine_mark(engine_t* g, int64_t exch_ns) noexcept nogil:
 
 # ---- the loop ----
 
-cdef book_t* engine_open_book(engine_t* g, uint32_t locate) noexcept nogil:
-    # Cold: once for each symbol of the file.
-    cdef book_t* b = <book_t*> fc_alloc(1, sizeof(book_t))
-    if b == NULL or book_init(b, g.orders, locate, 64) != RESULT_OK:
-        fc_free(b)
-        return NULL
-    g.books[locate] = b
-    return b
-
-
 cdef int engine_rare(engine_t* g, const event_t* e) noexcept nogil:
-    # Listing, status and system events.
+    # What a message carries in its first event is all that matters here.
     cdef int64_t code = e.payload[0]
+    if g.inside:
+        return RUN_DONE
     if e.kind == KIND_LISTING:
         if <uint64_t> code == g.symbol_key and g.book == NULL:
             g.symbol_id = e.symbol_id
-            g.book = g.books[e.symbol_id]
-            if g.book == NULL:
-                g.book = engine_open_book(g, e.symbol_id)
+            g.book = bookset_open(g.books, e.symbol_id)
             if g.book == NULL:
                 return RUN_MEMORY
             g.venue.symbol_id = e.symbol_id
@@ -273,7 +276,7 @@ cdef int engine_rare(engine_t* g, const event_t* e) noexcept nogil:
         if g.book != NULL and e.symbol_id == g.symbol_id:
             g.trading = code == c'T'
             g.dirty = True
-    else:
+    elif e.kind == KIND_SYSTEM:
         # Before the opening bell nobody quotes; a file that announces no hours trades all the time.
         g.session = code == c'Q'
         g.dirty = True
@@ -285,20 +288,20 @@ cdef int engine_rare(engine_t* g, const event_t* e) noexcept nogil:
 
 
 cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
-    cdef book_t* b
     cdef uint64_t start = 0, now = 0, then
     cdef int status = RUN_DONE, result
-    if unlikely(e.kind == KIND_SYSTEM or e.kind == KIND_LISTING or e.kind == KIND_STATUS):
-        return engine_rare(g, e)
+    cdef bint chosen = e.symbol_id == g.symbol_id and g.book != NULL
+    if unlikely(g.rare >> e.kind & 1):
+        status = engine_rare(g, e)
+        g.inside = e.flags & FLAG_CONTINUED
+        return status
     if g.timing:
         start = clock_ticks()
         g.venue_ticks = 0
-    b = g.books[e.symbol_id]
-    if unlikely(b == NULL):
-        b = engine_open_book(g, e.symbol_id)
-        if b == NULL:
-            return RUN_MEMORY
-    result = book_apply(b, e, &g.change)
+    g.inside = e.flags & FLAG_CONTINUED
+    result = bookset_apply(g.books, e, &g.change)
+    if unlikely(e.symbol_id == NO_SYMBOL and g.book != NULL):
+        chosen = g.dirty = True  # clear or gap of the whole feed
     if g.timing:
         now = clock_ticks()
         histogram_record(g.stages[STAGE_BOOK], clock_ticks_to_ns(now - start))
@@ -308,7 +311,8 @@ cdef inline int engine_event(engine_t* g, const event_t* e) noexcept nogil:
         if g.book_errors == 0:
             g.first_error_seq = e.seq
         g.book_errors += 1
-    elif b == g.book:
+        g.dirty |= chosen and g.change.top_changed  # of the events of its message before it
+    elif chosen:
         status = engine_chosen(g, e, &g.change, &now)
     if g.timing:
         then = clock_ticks()
@@ -331,11 +335,14 @@ cdef int engine_drain(engine_t* g) noexcept nogil:
     cdef event_t* e
     cdef size_t got = 0, i
     cdef int status
+    cdef bint far = g.books.count > ENGINE_NEAR
     while True:
         e = <event_t*> ring_try_peek_batch(g.ring, ENGINE_BATCH, &got)
         if e == NULL:
             return RUN_DONE
         for i in range(got):
+            if far:
+                bookset_ahead(g.books, e + i, got - i)
             if unlikely(not engine_has_room(g)):
                 ring_release_batch(g.ring, i)
                 return RUN_ROOM
@@ -350,33 +357,44 @@ cdef int engine_drain(engine_t* g) noexcept nogil:
         ring_release_batch(g.ring, got)
 
 
+cdef inline size_t engine_want(const engine_t* g) noexcept nogil:
+    """Events to take before the next sampled one."""
+    if g.sample_every == 0 or g.until_sample >= ENGINE_BATCH:
+        return ENGINE_BATCH
+    return g.until_sample
+
+
 cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* consumed) noexcept nogil:
     cdef size_t want, got = 0, used = 0, at = consumed[0]
     cdef ptrdiff_t n
     cdef event_t* slots
-    cdef uint64_t start, failed
+    cdef event_t[ITCH_MAX_EVENTS] whole
+    cdef uint64_t start = 0, failed
     cdef bint timed
     cdef int status = engine_drain(g)
     while status == RUN_DONE and at < length:
-        want = ENGINE_BATCH
-        timed = False
-        start = 0
-        if g.sample_every > 0:
-            timed = g.until_sample == 0
-            want = 1 if timed else <size_t> (g.until_sample if g.until_sample < ENGINE_BATCH else ENGINE_BATCH)
-        slots = <event_t*> ring_try_claim_batch(g.ring, want, &got)
+        want = engine_want(g)
+        timed = want == 0
+        slots = <event_t*> ring_try_claim_batch(g.ring, 1 if timed else want, &got)
         failed = g.decoder.total_errors
         if timed:
             start = clock_ticks()
         n = itch_decode_batch(g.decoder, data + at, length - at, slots, got, &used)
+        if unlikely(n == 0 and used == 0 and got < ENGINE_BATCH and g.decoder.total_errors == failed):
+            # A message of several events needs more slots than are in a row here (the ring may end), or the last is not whole.
+            timed = False
+            n = itch_decode_batch(g.decoder, data + at, length - at, &whole[0], ITCH_MAX_EVENTS, &used)
+            ring_try_push_batch(g.ring, &whole[0], n)
+            got = 0
         if timed and n == 1:
             g.timed_decode = clock_ticks() - start
             g.timed_seq = g.ring.head + 1
             histogram_record(g.stages[STAGE_DECODE], clock_ticks_to_ns(g.timed_decode))
             g.until_sample = g.sample_every - 1
-        elif not timed:
-            g.until_sample -= n
-        ring_commit_batch(g.ring, n)
+        elif not timed and g.sample_every > 0:
+            g.until_sample = g.until_sample - n if g.until_sample > n else 0
+        if likely(got):
+            ring_commit_batch(g.ring, n)
         at += used
         status = engine_drain(g)
         if unlikely(g.decoder.strict and g.decoder.total_errors != failed):
@@ -384,6 +402,34 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
             return RUN_CORRUPT if status == RUN_DONE else status
         if n == 0 and used == 0:
             break
+    consumed[0] = at
+    return status
+
+
+cdef int engine_run_events(engine_t* g, const event_t* events, size_t length, size_t* consumed) noexcept nogil:
+    cdef size_t want, got = 0, at = consumed[0]
+    cdef event_t* slots
+    cdef bint timed
+    cdef int status = engine_drain(g)
+    while status == RUN_DONE and at < length:
+        want = engine_want(g)
+        timed = want == 0
+        if timed:
+            want = 1
+        if want > length - at:
+            want = length - at
+        slots = <event_t*> ring_try_claim_batch(g.ring, want, &got)
+        memcpy(slots, events + at, got * sizeof(event_t))
+        if timed:
+            g.timed_decode = 0
+            g.timed_seq = g.ring.head + 1
+            g.until_sample = g.sample_every - 1
+        elif g.sample_every > 0:
+            g.until_sample -= got
+        g.given += got
+        ring_commit_batch(g.ring, got)
+        at += got
+        status = engine_drain(g)
     consumed[0] = at
     return status
 
@@ -399,12 +445,16 @@ cdef int64_t checked(object value, str name, int64_t low, int64_t high) except? 
 @cython.final
 @cython.no_gc_clear
 cdef class Engine:
-    """Run ITCH bytes through the book of every symbol, and one symbol through market maker, limits, venue and accounts.
+    """Run a feed through the book of every symbol, and one symbol through market maker, limits, venue and accounts.
 
     Parameters
     ----------
     symbol : str
-        The chosen symbol, 1 to 8 ASCII characters. Its listing must be in the file.
+        The chosen symbol. Without `symbol_id`: 1 to 8 ASCII characters, found by its listing in the feed, and quoted while
+        the feed's status messages say that it trades.
+    symbol_id : int, optional
+        Id of the chosen symbol in the events, 0..65535, where the feed does not list symbols: it trades until a status
+        event says otherwise.
     quoter : Quoter, optional
         Model of the market maker. None runs the books only.
     volatility : EwmaVolatility, optional
@@ -432,6 +482,10 @@ cdef class Engine:
         One point of `curve` per interval of exchange time.
     skip_malformed : bool, default False
         Count malformed messages and go on, instead of raising.
+    book : {"orders", "levels", "quotes"}, default "orders"
+        What the feed gives: orders, price levels, or best prices alone. Without orders, places in queues are estimates
+        (``fastcore.exchange``). Beside orders or levels, quote events are the venue's own account of its best prices and
+        change nothing here.
     orders : int, default 65536
         Recorded orders that have room from the start; the table grows.
     reports : int, default 65536
@@ -439,7 +493,7 @@ cdef class Engine:
 
     Attributes
     ----------
-    decoder, orders, venue, position, quoter, volatility, limits, store
+    decoder, books, venue, position, quoter, volatility, limits, store
         The parts, to be read between calls.
     latency : dict of str to Histogram
         Nanoseconds by stage.
@@ -460,16 +514,16 @@ cdef class Engine:
     """
 
     def __cinit__(
-        self, str symbol not None, *, Quoter quoter=None, EwmaVolatility volatility=None, RiskLimits limits=None, order_lots=100,
+        self, str symbol not None, *, symbol_id=None, Quoter quoter=None, EwmaVolatility volatility=None, RiskLimits limits=None, order_lots=100,
         double time_left=1.0, TickStore store=None, double ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0,
-        taker_fee_ticks=0, midnight_ns=0, sample_every=256, curve_interval_ns=1_000_000_000, skip_malformed=False, orders=65536,
-        reports=65536,
+        taker_fee_ticks=0, midnight_ns=0, sample_every=256, curve_interval_ns=1_000_000_000, skip_malformed=False,
+        str book="orders", orders=65536, reports=65536,
     ):
         cdef engine_t* g = &self._g
         cdef int i
         cdef bytes key
         cdef Histogram h
-        if not 1 <= len(symbol) <= 8 or not symbol.isascii() or symbol != symbol.strip():
+        if symbol_id is None and (not 1 <= len(symbol) <= 8 or not symbol.isascii() or symbol != symbol.strip()):
             raise ValueError(f"symbol must be 1 to 8 ASCII characters without spaces around: symbol={symbol!r}")
         if not (isfinite(time_left) and time_left >= 0.0):
             raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
@@ -486,8 +540,11 @@ cdef class Engine:
         checked(reports, "reports", 1, <int64_t> 1 << 40)
         self.symbol = symbol
         self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
-        self.orders = OrderTable(orders)
-        self.venue = Venue(1)
+        self.books = BookSet(by_level=book != "orders", symbols=ENGINE_LOCATES, orders=OrderTable(orders))
+        if book not in ("orders", "levels", "quotes"):
+            raise ValueError(f"book must be orders, levels or quotes: book={book}")
+        g.rare = RARE if book == "quotes" else RARE | 1 << KIND_QUOTE
+        self.venue = Venue(1, by_level=book != "orders")
         self.position = Position()
         self.quoter = quoter
         self.volatility = volatility
@@ -501,12 +558,13 @@ cdef class Engine:
             g.stages[i] = h._h
             self.latency[STAGE_NAMES[i]] = h
             self._histograms.append(h)
-        key = symbol.ljust(8).encode("ascii")
-        g.symbol_key = key8(<const uint8_t*> <const char*> key)
         g.symbol_id = NO_SYMBOL
+        if symbol_id is None:
+            key = symbol.ljust(8).encode("ascii")
+            g.symbol_key = key8(<const uint8_t*> <const char*> key)
         g.decoder = self.decoder._d
         g.ring = self._ring._ring
-        g.orders = &self.orders._o
+        g.books = &self.books._s
         g.venue = &self.venue._v
         g.position = &self.position._p
         g.quoter = NULL if quoter is None else &quoter._q
@@ -518,20 +576,19 @@ cdef class Engine:
         g.curve_next_ns = NO_PRICE
         for i in range(2):
             g.working[i].wanted_ticks = NO_PRICE
-        g.books = <book_t**> fc_alloc(ENGINE_LOCATES, sizeof(book_t*))
         g.curve_capacity = 32768
         g.curve = <curve_point_t*> fc_alloc(g.curve_capacity, sizeof(curve_point_t))
-        if g.books == NULL or g.curve == NULL or venue_grow_reports(g.venue, reports + REPORT_ROOM) != RESULT_OK:
+        if g.curve == NULL or venue_grow_reports(g.venue, reports + REPORT_ROOM) != RESULT_OK:
             raise MemoryError(f"no memory for the tables of an engine: reports={reports}")
+        if symbol_id is not None:
+            g.symbol_id = checked(symbol_id, "symbol_id", 0, ENGINE_LOCATES - 1)
+            g.book = bookset_open(g.books, g.symbol_id)
+            if g.book == NULL:
+                raise MemoryError("no memory for a book")
+            g.venue.symbol_id = g.symbol_id
+            g.trading = True
 
     def __dealloc__(self):
-        cdef int i
-        if self._g.books != NULL:
-            for i in range(ENGINE_LOCATES):
-                if self._g.books[i] != NULL:
-                    book_free(self._g.books[i])
-                    fc_free(self._g.books[i])
-        fc_free(self._g.books)
         fc_free(self._g.curve)
 
     cdef int _make_room(self) except -1:
@@ -578,6 +635,8 @@ cdef class Engine:
             its length prefix in the stream.
         StoreError
             If the store could not take a tick.
+        OverflowError
+            If a fill does not fit into the accounts, which count ticks * lots in 64 bits.
         MemoryError
             If a table could not grow.
         """
@@ -600,6 +659,48 @@ cdef class Engine:
                 self._make_room()
         finally:
             PyBuffer_Release(&view)
+        self._raise(status)
+        return consumed
+
+    def feed_events(self, events):
+        """Run events that are decoded already.
+
+        Parameters
+        ----------
+        events : ndarray of EVENT_DTYPE, shape (n,)
+            What follows the events consumed so far. `seq` is not read: events are numbered as they come.
+
+        Returns
+        -------
+        int
+            Events consumed; fewer than given only after the loss limit has stopped the engine (`stopped`).
+
+        Raises
+        ------
+        StoreError, OverflowError, MemoryError
+            As for `feed`.
+        """
+        cdef engine_t* g = &self._g
+        cdef cnp.ndarray array = check_events(events, "events", False, _DTYPES)
+        cdef const event_t* data = events_data(array)
+        cdef size_t consumed = 0, length = <size_t> cnp.PyArray_DIM(array, 0)
+        cdef int status = RUN_DONE
+        cdef int64_t start
+        if g.stopped:
+            return 0
+        while True:
+            with nogil:
+                start = clock_monotonic_ns()
+                status = engine_run_events(g, data, length, &consumed)
+                g.loop_ns += clock_monotonic_ns() - start
+            if status != RUN_ROOM:
+                break
+            self._make_room()
+        self._raise(status)
+        return consumed
+
+    cdef int _raise(self, int status) except -1:
+        cdef engine_t* g = &self._g
         if status == RUN_CORRUPT:
             error = CorruptDataError(
                 f"ITCH stream must hold whole messages of version 5.0: {RESULTS[g.decoder.last.code][0]} "
@@ -611,7 +712,12 @@ cdef class Engine:
             raise MemoryError(f"no memory for a book: symbols={self.symbols} orders={len(self.orders)}")
         if status == RUN_STORE:
             raise StoreError(f"the store must accept every tick: ticks={g.store.count} errno={g.store.error}")
-        return consumed
+        if status == RUN_ACCOUNT:
+            raise OverflowError(
+                "position, cash and turnover in ticks * lots must fit into 64 bits, read the feed in coarser units: "
+                f"fills={g.fills} position_lots={g.position.position_lots} turnover={g.position.turnover}"
+            )
+        return 0
 
     def reports(self):
         """Return the orders, refusals and fills so far, oldest first.
@@ -660,16 +766,18 @@ cdef class Engine:
     @property
     def symbols(self):
         """Symbols that have a book."""
-        cdef int i, n = 0
-        for i in range(ENGINE_LOCATES):
-            n += self._g.books[i] != NULL
-        return n
+        return self._g.books.count
+
+    @property
+    def orders(self):
+        """Table of the recorded orders of all books."""
+        return self.books.orders
 
     @property
     def messages(self):
-        """Well-formed messages so far, the skipped ones included."""
+        """Well-formed messages so far, the skipped ones included, and the events that came as such."""
         cdef int i
-        cdef uint64_t n = 0
+        cdef uint64_t n = self._g.given
         for i in range(256):
             n += self._g.decoder.counts[i]
         return n

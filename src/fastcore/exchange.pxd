@@ -1,4 +1,4 @@
-"""Contract of the simulated venue: own orders with their exact place in the queue of an order-by-order book.
+"""Contract of the simulated venue: own orders with their place in the queue of a recorded book.
 
     book_apply(book, event, &change)  ->  venue_apply(venue, event, &change)  ->  reports
 
@@ -13,6 +13,15 @@ what price-time priority would have given them:
 - An order that arrives on the other side at our price or through it would have traded with us: filled the same way.
 - A print against hidden liquidity at a price strictly worse than ours fills us too (a displayed order has priority).
 
+A book by level does not say whose quantity comes and goes. There (`by_level`) the place in the queue is an estimate that never
+flatters us:
+
+- An order joins behind the whole level. Worse than every level shown, nobody knows what waits there: VENUE_UNKNOWN is ahead.
+- Executions at our price serve those ahead first and then us; executions at a worse price fill us.
+- Whoever leaves without trading stood behind us, until the level is smaller than what we thought was ahead.
+- Quantity that arrives on the other side at our price or through it would have traded with us; an image of the book is no arrival.
+- Best prices alone (`quote`): the same rules for the two levels that are seen; an order better than the best has nobody ahead.
+
 The recorded book is never altered: what our order took stays displayed. For one order per price the times of fills are
 therefore those of a matching engine into which the order had really been inserted, as long as the others would have
 acted the same; several own orders at one price share the quantity in entry order.
@@ -21,8 +30,8 @@ acted the same; several own orders at one price share the quantity in entry orde
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore._types cimport (
-    BUY, FLAG_OWN, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_REPLACE, KIND_TRADE, RESULT_FULL, RESULT_OK,
-    SELL, event_t, unlikely,
+    BUY, FLAG_HIDDEN, FLAG_OWN, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_LEVEL, KIND_QUOTE, KIND_REPLACE,
+    KIND_TRADE, RESULT_FULL, RESULT_OK, SELL, event_t, unlikely,
 )
 from fastcore.book cimport book_change_t, book_t
 
@@ -30,6 +39,13 @@ from fastcore.book cimport book_change_t, book_t
 cdef enum:
     # Levels that one marketable order may walk; what is left after that is pulled.
     VENUE_SWEEP = 64
+
+# Quantity ahead of an order where the book shows nothing: 2^60, more than will ever trade.
+cdef extern from *:
+    """
+    #define FC_VENUE_UNKNOWN ((int64_t)1 << 60)
+    """
+    const int64_t VENUE_UNKNOWN "FC_VENUE_UNKNOWN"
 
 # match_id of a fill for which our order took displayed liquidity on entry.
 cdef enum:
@@ -49,6 +65,9 @@ ctypedef struct venue_t:
     int32_t count[2]          # resting orders of each side
     int32_t capacity          # per side; fixed at construction
     uint32_t symbol_id        # written into reports
+    bint by_level             # the book is one by level or of best prices
+    int64_t shown_ticks[2]    # best prices of the last quote event
+    int64_t shown_lots[2]
     int64_t now_ns            # exchange time of the market event being applied
     uint64_t now_seq          # its sequence number: reports carry it, so the cause of each is known
     int64_t next_order_id
@@ -90,6 +109,8 @@ cdef inline void venue_report(
 cdef void venue_fill(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp, int64_t match_id) noexcept nogil
 cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp) noexcept nogil
 cdef void venue_clear_queues(venue_t* v) noexcept nogil
+# The rules of a book by level.
+cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil
 
 
 cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
@@ -97,10 +118,13 @@ cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c
     cdef int8_t other
     v.now_ns = e.exch_ns
     v.now_seq = e.seq
-    if v.count[0] + v.count[1] == 0:
+    if v.count[0] + v.count[1] == 0 and e.kind != KIND_QUOTE:
         return RESULT_OK
     if unlikely(not venue_has_room(v)):
         return RESULT_FULL
+    if v.by_level:
+        venue_apply_level(v, e, c)
+        return RESULT_OK
     other = -c.side
     if c.kind == KIND_ADD:
         if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.price) >= 0:

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""Simulated venue on order-by-order data: own orders in their exact place in the queue.
+"""Simulated venue: own orders in their place in the queue of a recorded book, exact by order, estimated by level.
 
 The rules are in ``exchange.pxd``; the plain-Python twin, ``fastcore.reference.exchange``, is written to be read.
 
@@ -28,20 +28,21 @@ from libc.string cimport memcpy, memmove
 
 from fastcore._integers cimport as_int64, as_side
 from fastcore._types cimport (
-    BUY, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_PULLED, KIND_REJECT,
-    KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
+    BUY, FLAG_HIDDEN, FLAG_SNAPSHOT, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_LEVEL,
+    KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, unlikely,
 )
-from fastcore.book cimport OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
+from fastcore.book cimport LevelBook, OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
 
 from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE
 
 cnp.import_array()
 
-__all__ = ["TOOK", "Venue"]
+__all__ = ["TOOK", "UNKNOWN", "Venue"]
 
 TOOK = VENUE_TOOK
+UNKNOWN = VENUE_UNKNOWN
 
 # Keeps every sum of prices and sizes inside int64.
 cdef int64_t MAX_VALUE = <int64_t> 1 << 60
@@ -100,6 +101,100 @@ cdef void venue_clear_queues(venue_t* v) noexcept nogil:
     for s in range(2):
         for i in range(v.count[s]):
             v.orders[s][i].ahead_lots = 0
+
+
+cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
+    # By level: `size` was executed on our side at `price`, those ahead of us first.
+    cdef int s = venue_index(side)
+    cdef int32_t i = 0
+    cdef int64_t left = size, reached = size, take, ahead
+    cdef venue_order_t* o
+    while i < v.count[s]:
+        o = &v.orders[s][i]
+        if side * (o.price_ticks - price) < 0:
+            return
+        take = left
+        if o.price_ticks == price:
+            ahead = o.ahead_lots
+            o.ahead_lots = ahead - reached if ahead > reached else 0
+            take = left - ahead if left > ahead else 0
+        else:
+            reached = left - (left if left < o.left_lots else o.left_lots)  # what better orders leave to the price
+        if take > o.left_lots:
+            take = o.left_lots
+        if take > 0:
+            left -= take
+            o.left_lots -= take
+            v.filled_lots += take
+            v.open_lots[s] -= take
+            venue_report(v, KIND_FILL, side, o.price_ticks, take, o.order_id, match_id)
+        if o.left_lots == 0:
+            venue_remove(v, s, i)
+        else:
+            i += 1
+
+
+cdef void venue_shown(venue_t* v, int8_t side, int64_t price, int64_t total, int64_t grown, bint quoted) noexcept nogil:
+    # By level: `total` is displayed at `price`, `grown` of it arrived just now. A best price `quoted` with 0 has an unknown size.
+    cdef int s = venue_index(side)
+    cdef int32_t i
+    cdef venue_order_t* o
+    for i in range(v.count[s]):
+        o = &v.orders[s][i]
+        if o.price_ticks == price and o.ahead_lots > total and (total or not quoted):
+            o.ahead_lots = total
+    if grown > 0:
+        venue_fill(v, -side, price, grown, <uint64_t> -1, 0)
+
+
+cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    cdef int8_t side
+    cdef int s
+    cdef int32_t i
+    cdef int64_t price, size, grown
+    if c.kind == KIND_LEVEL:
+        venue_shown(v, c.side, c.price, c.new_size, c.size if c.grew and not e.flags & FLAG_SNAPSHOT else 0, False)
+    elif c.kind == KIND_QUOTE:
+        for s in range(2):
+            side = <int8_t> (1 - 2 * s)
+            price = e.ask if s else e.bid
+            size = e.ask_size if s else e.bid_size
+            grown = 0
+            if price != NO_PRICE:
+                if v.shown_ticks[s] == NO_PRICE or side * (price - v.shown_ticks[s]) > 0:
+                    grown = size if size else VENUE_UNKNOWN  # a feed without sizes
+                elif price == v.shown_ticks[s]:
+                    grown = size - v.shown_lots[s]
+                # Better than the best: alone.
+                for i in range(v.count[s]):
+                    if side * (v.orders[s][i].price_ticks - price) > 0:
+                        v.orders[s][i].ahead_lots = 0
+            v.shown_ticks[s] = price
+            v.shown_lots[s] = size
+            if price != NO_PRICE:
+                venue_shown(v, side, price, size, 0 if e.flags & FLAG_SNAPSHOT else grown, True)
+    elif c.kind == KIND_TRADE:
+        if e.flags & FLAG_HIDDEN:
+            # As by order: only strictly through our price.
+            if v.count[0] and v.orders[0][0].price_ticks > e.price:
+                venue_fill(v, BUY, e.price + 1, e.size, <uint64_t> -1, e.match_id)
+            if v.count[1] and v.orders[1][0].price_ticks < e.price:
+                venue_fill(v, SELL, e.price - 1, e.size, <uint64_t> -1, e.match_id)
+        elif e.side != NO_SIDE:
+            venue_print(v, e.side, e.price, e.size, e.match_id)
+        elif v.count[0] and v.orders[0][0].price_ticks >= e.price:
+            venue_print(v, BUY, e.price, e.size, e.match_id)
+        else:
+            venue_print(v, SELL, e.price, e.size, e.match_id)
+
+
+cdef int64_t venue_ahead(const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks) noexcept nogil:
+    # Displayed quantity that an order would wait behind; a level without size is a best price whose size the feed does not say.
+    cdef const side_t* s = &b.sides[venue_index(side)]
+    cdef int64_t ahead = book_level_size(b, side, price_ticks)
+    if v.by_level and ahead == 0 and s.count and price_ticks * side <= s.keys[0]:
+        return VENUE_UNKNOWN
+    return ahead
 
 
 cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
@@ -184,7 +279,7 @@ cdef int venue_submit(
         return refusal
     order_id[0] = v.next_order_id
     v.next_order_id += 1
-    ahead = book_level_size(b, side, price_ticks)
+    ahead = venue_ahead(v, b, side, price_ticks)
     venue_report(v, KIND_ACK, side, price_ticks, size_lots, order_id[0], ahead)
     left = venue_take(v, b, side, price_ticks, size_lots, order_id[0], &swept)
     if swept:
@@ -250,6 +345,7 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
     v.report_capacity = reports
     v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
     for s in range(2):
+        v.shown_ticks[s] = NO_PRICE
         v.orders[s] = <venue_order_t*> fc_alloc(capacity + 1, sizeof(venue_order_t))
     if v.reports == NULL or v.orders[0] == NULL or v.orders[1] == NULL:
         venue_free(v)
@@ -280,6 +376,13 @@ cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil:
     return RESULT_OK
 
 
+cdef const book_t* venue_book(const venue_t* v, object book) except NULL:
+    # A Python book of the kind that the venue was made for.
+    if isinstance(book, LevelBook if v.by_level else OrderBook):
+        return (<LevelBook> book)._b if v.by_level else (<OrderBook> book)._b
+    raise TypeError(f"book must be {'a LevelBook' if v.by_level else 'an OrderBook'}: type={type(book).__name__}")
+
+
 @cython.final
 cdef class Venue:
     """Simulated venue for the own orders of one symbol, beside a recorded order-by-order book.
@@ -293,6 +396,8 @@ cdef class Venue:
         Own orders that can rest at the same time on each side, 1 to 65,536. One more is rejected with the code `full`.
     symbol_id : int, default 0
         Written into the reports.
+    by_level : bool, default False
+        The book is a ``LevelBook``: places in queues are estimates (the rules are in ``exchange.pxd``).
 
     Raises
     ------
@@ -307,13 +412,14 @@ cdef class Venue:
     **Thread safety**: one thread owns a venue and its book.
     """
 
-    def __cinit__(self, capacity=64, symbol_id=0):
+    def __cinit__(self, capacity=64, symbol_id=0, bint by_level=False):
         if not 1 <= capacity <= 65536:
             raise ValueError(f"capacity must be in 1..65536: capacity={capacity}")
         if not 0 <= symbol_id <= NO_SYMBOL:
             raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol_id}")
         if venue_init(&self._v, capacity, 4 * (2 * <int64_t> capacity + VENUE_SWEEP + 4), symbol_id) != RESULT_OK:
             raise_result(RESULT_NO_MEMORY, f"venue for own orders: capacity={capacity}")
+        self._v.by_level = by_level
 
     def __dealloc__(self):
         venue_free(&self._v)
@@ -324,7 +430,7 @@ cdef class Venue:
             raise_result(RESULT_NO_MEMORY, f"reports of the venue: count={self._v.report_count}")
         return 0
 
-    def submit(self, OrderBook book not None, side, price_ticks, size_lots):
+    def submit(self, book not None, side, price_ticks, size_lots):
         """Send an order: at once an `ack`, perhaps fills, or a `reject`.
 
         Parameters
@@ -343,7 +449,7 @@ cdef class Venue:
         """
         cdef int64_t order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
         self._room()
-        return venue_submit(&self._v, book._b, as_side(side), price, size, &order_id)
+        return venue_submit(&self._v, venue_book(&self._v, book), as_side(side), price, size, &order_id)
 
     def cancel(self, order_id):
         """Take an order out: `pulled` with what was left, or `reject` for an order that does not rest.
@@ -361,7 +467,7 @@ cdef class Venue:
         self._room()
         return venue_cancel(&self._v, as_int64(order_id))
 
-    def replace(self, OrderBook book not None, order_id, price_ticks, size_lots):
+    def replace(self, book not None, order_id, price_ticks, size_lots):
         """Replace an order: `pulled` for the old number and `ack` for a new one.
 
         The place in the queue is kept when the price is the same and the quantity not larger; else the order goes to the
@@ -383,10 +489,10 @@ cdef class Venue:
         """
         cdef int64_t new_order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
         self._room()
-        return venue_replace(&self._v, book._b, as_int64(order_id), price, size, &new_order_id)
+        return venue_replace(&self._v, venue_book(&self._v, book), as_int64(order_id), price, size, &new_order_id)
 
     def apply(
-        self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0
+        self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0, flags=0, bint grew=False
     ):
         """Apply a market event that the book has resolved; for the meaning of the values see ``OrderBook``.
 
@@ -396,11 +502,17 @@ cdef class Venue:
             Kind of the event.
         side, price, size, stamp : int
             Of the order concerned: its side, price in ticks, lots added or taken off, and arrival number. For a print
-            against hidden liquidity (`trade`): price and size of the print.
+            against hidden liquidity (`trade`): price and size of the print. For a `level`: lots by which it changed. For a
+            `quote`: the best bid and its size.
         new_price, new_size : int
-            Of the order that takes its place, for `replace`.
+            Of the order that takes its place, for `replace`. `new_size` is the total of a `level`; for a `quote` both are
+            of the best ask.
         match_id, exch_ns, seq : int
             Execution number, exchange time and number of the event; reports repeat them.
+        flags : int, default 0
+            Of the event: ``hidden`` and ``snapshot`` matter to a venue by level.
+        grew : bool, default False
+            Lots were added to the `level`.
         """
         cdef event_t e
         cdef book_change_t c
@@ -411,13 +523,18 @@ cdef class Venue:
         e.price = as_int64(price)
         e.size = as_int64(size)
         e.match_id = as_int64(match_id)
-        c.kind = kind
+        e.kind = c.kind = kind
+        e.side = as_side(side)
+        e.flags = flags
+        c.grew = grew
         c.side = as_side(side)
         c.price = as_int64(price)
         c.size = as_int64(size)
         c.stamp = stamp
         c.new_price = as_int64(new_price)
         c.new_size = as_int64(new_size)
+        if kind == KIND_QUOTE:
+            e.bid, e.bid_size, e.ask, e.ask_size = c.price, c.size, c.new_price, c.new_size
         self._room()
         venue_apply(&self._v, &e, &c)
 

@@ -19,10 +19,11 @@ from fastcore._types cimport (
     unlikely,
 )
 
-# Largest message, and with its length prefix: what itch_encode may write.
+# Largest message, and with its length prefix: what itch_encode may write; most events that one message makes.
 cdef enum:
     ITCH_MAX_MESSAGE = 50
     ITCH_MAX_FRAME = 52
+    ITCH_MAX_EVENTS = 3
     ITCH_LOCATES = 65536
     ITCH_ERROR_LOG = 64
 
@@ -35,8 +36,8 @@ ctypedef struct itch_layout_t:
     uint32_t size_mask
     uint16_t length         # exact length of the message; 0 an unknown type
     uint16_t flags          # flags that the type always carries
-    uint8_t kind            # of the event; KIND_NONE: skipped and counted
-    uint8_t rare            # decoded field by field in itch_decode_rare
+    uint8_t kind            # of the event
+    uint8_t rare            # decoded field by field in itch_decode_rare: how many events it makes; 0 an order message
     uint8_t size            # offsets
     uint8_t price
     uint8_t match
@@ -45,12 +46,26 @@ ctypedef struct itch_layout_t:
     uint8_t side_free       # 1 where there is none
     uint8_t printable       # offset of the printable letter
     uint8_t printable_mask
-    uint8_t pad[2]
+    uint8_t symbol          # offset of the eight bytes of the symbol; 0 where there is none
+    uint8_t pad
 
 ctypedef struct itch_error_t:
     uint64_t offset         # of the length prefix in the stream
     int code                # result code
     uint8_t type            # first byte of the message, 0 for none
+
+# What a message says and its events do not: WIRE_DTYPE.
+ctypedef struct itch_wire_t:
+    uint64_t symbol         # its eight bytes in memory order; 0 for a type without one
+    uint16_t locate
+    uint16_t tracking
+    uint8_t type
+    uint8_t printable       # of C, else 0
+    uint16_t pad
+
+# payload[1..3] of the listing event of a locate
+ctypedef struct itch_listing_t:
+    int64_t payload[3]
 
 ctypedef struct itch_decoder_t:
     int64_t midnight_ns         # added to the time of day of every message: ns since the UNIX epoch
@@ -59,13 +74,13 @@ ctypedef struct itch_decoder_t:
     uint64_t* symbols           # by locate: the eight bytes of the symbol, from its listing; 0 not listed
     itch_layout_t layouts[256]  # by type
     int8_t sides[256]           # letter -> side
-    uint64_t counts[256]        # well-formed messages by type, the skipped ones included
+    uint64_t counts[256]        # well-formed messages by type
     uint64_t unknown[256]       # messages of unknown types, by type
     uint64_t errors[32]         # malformed messages by result code
-    uint64_t skipped            # well-formed messages that make no event
     uint64_t total_errors
     itch_error_t log[ITCH_ERROR_LOG]    # the first errors
     itch_error_t last           # the latest error
+    itch_listing_t* listings    # by locate: the rest of its listing
     bint strict                 # a batch stops at the first malformed message
 
 ctypedef struct itch_encoder_t:
@@ -75,24 +90,34 @@ ctypedef struct itch_encoder_t:
 
 cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil
 cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil
-# System, listing, status and cross messages, whose length was checked before.
-cdef int itch_decode_rare(itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out) noexcept nogil
+# A message that is no order message and whose length was checked before; as itch_decode.
+cdef int itch_decode_rare(
+    itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out, size_t room
+) noexcept nogil
 # Count an error at `offset` bytes behind d.position; returns -code.
 cdef int itch_fail(itch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil
 # Length-prefixed messages from `data`: events written (at most `capacity`), bytes of whole messages in `consumed`.
-# Stops before a message that is not whole, when `out` is full, and in strict mode before a malformed message.
+# Stops before a message that is not whole, before one whose events do not all fit, and in strict mode before a malformed
+# one. With a capacity of ITCH_MAX_EVENTS it never stops at a whole message without an event.
 cdef ptrdiff_t itch_decode_batch(
     itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed
+) noexcept nogil
+# The same with one row of `wire` for each event; the events of one message have equal rows.
+cdef ptrdiff_t itch_decode_wire(
+    itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, itch_wire_t* wire, size_t capacity, size_t* consumed
 ) noexcept nogil
 
 cdef int itch_encoder_init(itch_encoder_t* c, int64_t midnight_ns) noexcept nogil
 cdef void itch_encoder_free(itch_encoder_t* c) noexcept nogil
-# One message with its length prefix into `out` (ITCH_MAX_FRAME bytes of room): bytes written, or -result code.
-cdef int itch_encode(itch_encoder_t* c, const event_t* e, uint8_t* out) noexcept nogil
+# The message at the head of `count` events, with its length prefix, into `out` (ITCH_MAX_FRAME bytes of room): bytes
+# written, or -result code; the events that it took in `used`. `wire`: the row of the first event, or NULL.
+cdef int itch_encode(
+    itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
+) noexcept nogil
 
 
 cdef inline int itch_decode_at(
-    itch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* out
+    itch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* out, size_t room
 ) noexcept nogil:
     """As itch_decode, for a message `offset` bytes behind d.position."""
     cdef const itch_layout_t* l
@@ -108,11 +133,7 @@ cdef inline int itch_decode_at(
             return itch_fail(d, offset, RESULT_UNKNOWN_TYPE, type)
         return itch_fail(d, offset, RESULT_BAD_LENGTH, type)
     if unlikely(l.rare):
-        if l.kind == 0:
-            d.counts[type] += 1
-            d.skipped += 1
-            return 0
-        return itch_decode_rare(d, message, offset, out)
+        return itch_decode_rare(d, message, offset, out, room)
     side = d.sides[message[l.side]] & <int8_t> l.side_mask
     # One test for all types: whether a type has a side must not become a branch.
     if unlikely((side | l.side_free) == 0):
@@ -132,13 +153,16 @@ cdef inline int itch_decode_at(
     return 1
 
 
-cdef inline int itch_decode(itch_decoder_t* d, const uint8_t* message, size_t length, event_t* out) noexcept nogil:
-    """Decode one message without its length prefix: 1 an event, 0 skipped, -result code malformed; all are counted.
+cdef inline int itch_decode(
+    itch_decoder_t* d, const uint8_t* message, size_t length, event_t* out, size_t room
+) noexcept nogil:
+    """Decode one message without its length prefix: the events written, or -result code for a malformed one; both are counted.
 
-    `out.seq` is left alone: it belongs to whoever publishes the event. `out` is unspecified unless the result is 1.
-    The caller keeps d.position, from which errors are reported.
+    `room` is the number of events that `out` holds, at least 1; 0 comes back, and nothing is counted, where that is not
+    enough for all events of the message (ITCH_MAX_EVENTS always is). `seq` is left alone: it belongs to whoever publishes
+    the event. `out` is unspecified after an error. The caller keeps d.position, from which errors are reported.
     """
-    return itch_decode_at(d, message, length, 0, out)
+    return itch_decode_at(d, message, length, 0, out, room)
 
 
 @cython.final

@@ -1,15 +1,16 @@
 # cython: freethreading_compatible=True
-"""NASDAQ TotalView-ITCH 5.0: wire messages to 64-byte events and back.
+"""NASDAQ TotalView-ITCH 5.0: wire messages to 64-byte events and back, all 23 types.
 
 A stream is a sequence of messages, each behind a 2-byte big-endian length. All numbers are big-endian; prices are
 unsigned 32-bit in 1/10,000 USD and become int64 ticks of that size; times are nanoseconds since midnight. Every message
-starts with ``type@0:1 locate@1:2 tracking@3:2 time@5:6``. What becomes an event (offset:length in bytes):
+starts with ``type@0:1 locate@1:2 tracking@3:2 time@5:6``; `symbol_id` is the stock locate, or what
+`ItchDecoder.set_symbol_id` maps it to. Below: field, offset:length in bytes; letters are events' numbers by ASCII code.
 
 ==== ====== ========= ===================================================================================================
 type length kind      fields
 ==== ====== ========= ===================================================================================================
 A    36     add       order_id 11:8, side 19:1 (B, S), size 20:4, symbol 24:8, price 32:4
-F    40     add       as A; attribution 36:4 as a number in match_id
+F    40     add       as A; attribution 36:4 as a number in match_id (0 in A)
 E    31     execute   order_id 11:8, size 19:4, match_id 23:8; price is NO_PRICE (the order's own)
 C    36     execute   as E; printable 31:1 (N sets the flag not_printable), price 32:4
 X    23     cancel    order_id 11:8, size 19:4 (taken off); price is NO_PRICE
@@ -17,36 +18,79 @@ D    19     delete    order_id 11:8; price is NO_PRICE, size 0
 U    35     replace   order_id 11:8, new_order_id 19:8, size 27:4, price 31:4
 P    44     trade     order_id 11:8, side 19:1, size 20:4, symbol 24:8, price 32:4, match_id 36:8; flag hidden
 Q    40     cross     size 11:8, symbol 19:8, price 27:4, match_id 31:8, cross type 39:1 (its letter in order_id)
+B    19     break     match_id 11:8; price is NO_PRICE, size and order_id 0
 R    39     listing   symbol 11:8 (payload[0]), round lot 21:4 (payload[1]); market 19:1, status 20:1, lots only 25:1,
                       class 26:1, subtype 27:2, authenticity 29:1, threshold 30:1 (payload[2], first byte lowest);
-                      IPO 31:1, LULD tier 32:1, ETP 33:1, leverage 34:4, inverse 38:1 (payload[3])
+                      IPO 31:1, LULD tier 32:1, ETP 33:1, leverage 34:4, inverse 38:1 (payload[3], first byte lowest)
 H    25     status    symbol 11:8, state 19:1 (letter, payload[0]), reserved 20:1 (payload[2]), reason 21:4 (payload[1])
 S    12     system    event 11:1 (letter, payload[0])
+I    50     imbalance paired 11:8, imbalance 19:8, direction 27:1, symbol 28:8, far 36:4, near 40:4, reference 44:4,
+                      cross type 48:1, variation 49:1: two events, see below
 ==== ====== ========= ===================================================================================================
 
-The remaining types of version 5.0 (Y 20, L 26, V 35, W 12, K 28, J 35, h 21, B 19, I 50, N 20, O 48) are checked,
-counted and skipped. ``symbol_id`` is the stock locate (0..65535), or what `ItchDecoder.set_symbol_id` maps it to.
-``seq`` of an event is left alone: it belongs to whoever publishes it. The tracking number is not kept.
+The two events of an imbalance; `side` of both is +1 where the direction is B (more to buy), -1 where it is S, else 0:
 
-Source: NASDAQ TotalView-ITCH 5.0 specification, section 4.
+- payload: reference price, imbalance (`size`), paired shares, cross type; flag continued
+- payload: far price, near price, direction, variation
+
+All other types are of kind ``notice``; payload[0] of each event is the letter of the type:
+
+==== ====== ================================ ================================================================================
+type length what                             payload[1], payload[2], payload[3]
+==== ====== ================================ ================================================================================
+Y    20     short sale price test            action 19:1
+L    26     position of a market participant MPID 11:4 as a number; primary 23:1, mode 24:1, state 25:1 (first byte lowest)
+V    35     levels of the market-wide halt   level 1 11:8, level 2 19:8, level 3 27:8, in 1e-8
+W    12     a level was breached             level 11:1
+K    28     IPO quotation                    release 19:4 (seconds since midnight, 0 none), qualifier 23:1, price 24:4
+J    35     collars of a volatility auction  reference 19:4, upper 23:4, lower 27:4; continued: extensions 31:4
+h    21     halt of one market               market 19:1, action 20:1
+N    20     retail price improvement         interest 19:1
+O    48     direct listing with a price      eligible 19:1, near price 28:4, near time 32:8 (ns since midnight, bit pattern);
+                                             continued: lowest 20:4, highest price 24:4; continued: lower collar 40:4,
+                                             upper collar 44:4
+==== ====== ================================ ================================================================================
+
+(symbol 11:8 in Y, K, J, h, N and O, 15:8 in L.) ``h`` is no ``status``: it halts one market of several, and a consumer that
+follows the trading state must not take it for the exchange's own. In the types of the second table and in I the venue writes
+a price of 0 for none: it becomes NO_PRICE. Elsewhere a price of 0 stays 0. Payload that is not named is 0.
+
+What is malformed: an unknown type, a length other than that of the type, a side of A, F or P that is neither B nor S (corrupt),
+shares of Q or I (size outside range) or levels of V (price outside range) from 2**63 up. All other letters are data: they go
+into the events as they are, known to the specification or not, because the exchange adds to them between versions; in C every
+letter but N is printable.
+
+Without more, an event stream encodes to the message stream that it came from except for the tracking numbers, which
+become 0. What else events leave out is given by the listing: the symbol, and (where `set_symbol_id` is in use) the locate. With an
+array of `WIRE_DTYPE` beside the events (argument `wire` of `decode` and `encode`, one row for each event) every well-formed message comes
+back byte for byte, whatever its symbol, MPID or letters are. Only those who ask for it pay for it.
+
+`seq` of an event is left alone: it belongs to whoever publishes it.
+
+Source: NASDAQ TotalView-ITCH 5.0 specification, sections 1 (data types) and 4 (messages).
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport UINT32_MAX
-from libc.string cimport memset
+from libc.stdint cimport INT64_MAX, UINT32_MAX
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._types cimport (
+    FLAG_CONTINUED,
     FLAG_HIDDEN,
     KIND_ADD,
+    KIND_BREAK,
     KIND_CANCEL,
     KIND_CROSS,
     KIND_DELETE,
     KIND_EXECUTE,
+    KIND_IMBALANCE,
     KIND_LISTING,
+    KIND_NOTICE,
     KIND_REPLACE,
     KIND_STATUS,
     KIND_SYSTEM,
@@ -72,13 +116,48 @@ from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
 
-__all__ = ["LENGTHS", "ItchDecoder", "ItchEncoder", "whole_messages"]
+__all__ = ["LENGTHS", "LISTING_DTYPE", "MAX_EVENTS", "WIRE_DTYPE", "ItchDecoder", "ItchEncoder", "whole_messages"]
 
 # Exact length of every message type of version 5.0, without the length prefix.
 LENGTHS = {
     "S": 12, "R": 39, "H": 25, "Y": 20, "L": 26, "V": 35, "W": 12, "K": 28, "J": 35, "h": 21, "A": 36, "F": 40, "E": 31, "C": 36,
     "X": 23, "D": 19, "U": 35, "P": 44, "Q": 40, "B": 19, "I": 50, "N": 20, "O": 48,
 }
+
+# Most events that one message makes: an array with this much room always receives the next message.
+MAX_EVENTS = ITCH_MAX_EVENTS
+
+# What a message says and its events do not; `printable` is the letter of C.
+WIRE_DTYPE = np.dtype(
+    {
+        "names": ["symbol", "locate", "tracking", "type", "printable"],
+        "formats": ["S8", "=u2", "=u2", "S1", "S1"],
+        "offsets": [0, 8, 10, 12, 13],
+        "itemsize": 16,
+    }
+)
+
+# The stock directory; letters are those of the specification.
+LISTING_DTYPE = np.dtype(
+    [
+        ("symbol", "S8"),
+        ("symbol_id", "=u4"),
+        ("round_lot", "=u4"),
+        ("leverage", "=u4"),
+        ("locate", "=u2"),
+        ("market", "S1"),
+        ("status", "S1"),
+        ("lots_only", "S1"),
+        ("class", "S1"),
+        ("subtype", "S2"),
+        ("authenticity", "S1"),
+        ("threshold", "S1"),
+        ("ipo", "S1"),
+        ("luld_tier", "S1"),
+        ("etp", "S1"),
+        ("inverse", "S1"),
+    ]
+)
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
@@ -104,13 +183,16 @@ cdef void set_layout(
     l.side = side if side >= 0 else 0
     l.side_mask = 0xFF if side >= 0 else 0
     l.side_free = side < 0
+    l.symbol = 24 if side >= 0 else 0
 
 
-cdef void set_rare(itch_decoder_t* d, char type, uint16_t length, uint8_t kind) noexcept nogil:
-    """A message that is decoded field by field, or (kind 0) skipped."""
-    d.layouts[<uint8_t> type].length = length
-    d.layouts[<uint8_t> type].kind = kind
-    d.layouts[<uint8_t> type].rare = 1
+cdef void set_rare(itch_decoder_t* d, char type, uint16_t length, uint8_t kind, uint8_t symbol, uint8_t events) noexcept nogil:
+    """A message that is decoded field by field."""
+    cdef itch_layout_t* l = &d.layouts[<uint8_t> type]
+    l.length = length
+    l.kind = kind
+    l.symbol = symbol
+    l.rare = events
 
 
 cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil:
@@ -131,30 +213,34 @@ cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) 
     d.layouts[<uint8_t> c'C'].printable = 31
     d.layouts[<uint8_t> c'C'].printable_mask = 0xFF
     d.layouts[<uint8_t> c'P'].flags = FLAG_HIDDEN
-    set_rare(d, c'S', 12, KIND_SYSTEM)
-    set_rare(d, c'R', 39, KIND_LISTING)
-    set_rare(d, c'H', 25, KIND_STATUS)
-    set_rare(d, c'Q', 40, KIND_CROSS)
-    set_rare(d, c'Y', 20, 0)
-    set_rare(d, c'L', 26, 0)
-    set_rare(d, c'V', 35, 0)
-    set_rare(d, c'W', 12, 0)
-    set_rare(d, c'K', 28, 0)
-    set_rare(d, c'J', 35, 0)
-    set_rare(d, c'h', 21, 0)
-    set_rare(d, c'B', 19, 0)
-    set_rare(d, c'I', 50, 0)
-    set_rare(d, c'N', 20, 0)
-    set_rare(d, c'O', 48, 0)
+    set_rare(d, c'S', 12, KIND_SYSTEM, 0, 1)
+    set_rare(d, c'R', 39, KIND_LISTING, 11, 1)
+    set_rare(d, c'H', 25, KIND_STATUS, 11, 1)
+    set_rare(d, c'Q', 40, KIND_CROSS, 19, 1)
+    set_rare(d, c'B', 19, KIND_BREAK, 0, 1)
+    set_rare(d, c'I', 50, KIND_IMBALANCE, 28, 2)
+    set_rare(d, c'Y', 20, KIND_NOTICE, 11, 1)
+    set_rare(d, c'L', 26, KIND_NOTICE, 15, 1)
+    set_rare(d, c'V', 35, KIND_NOTICE, 0, 1)
+    set_rare(d, c'W', 12, KIND_NOTICE, 0, 1)
+    set_rare(d, c'K', 28, KIND_NOTICE, 11, 1)
+    set_rare(d, c'J', 35, KIND_NOTICE, 11, 2)
+    set_rare(d, c'h', 21, KIND_NOTICE, 11, 1)
+    set_rare(d, c'N', 20, KIND_NOTICE, 11, 1)
+    set_rare(d, c'O', 48, KIND_NOTICE, 11, 3)
     d.symbols = <uint64_t*> fc_alloc(ITCH_LOCATES, sizeof(uint64_t))
-    return RESULT_OK if d.symbols != NULL else RESULT_NO_MEMORY
+    # Not fc_alloc, which touches every page: only those of listed locates are ever needed.
+    d.listings = <itch_listing_t*> calloc(ITCH_LOCATES, sizeof(itch_listing_t))
+    return RESULT_OK if d.symbols != NULL and d.listings != NULL else RESULT_NO_MEMORY
 
 
 cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil:
     fc_free(d.symbols)
     fc_free(d.symbol_ids)
+    free(d.listings)
     d.symbols = NULL
     d.symbol_ids = NULL
+    d.listings = NULL
 
 
 cdef int itch_fail(itch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil:
@@ -170,44 +256,129 @@ cdef int itch_fail(itch_decoder_t* d, uint64_t offset, int code, int type) noexc
     return -code
 
 
-cdef int itch_decode_rare(itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out) noexcept nogil:
+cdef inline int64_t price_or_none(const uint8_t* p) noexcept nogil:
+    """A price that the venue writes as 0 where it has none."""
+    cdef uint32_t price = be32(p)
+    return price if price else NO_PRICE
+
+
+cdef inline int64_t letters(const uint8_t* p, int count) noexcept nogil:
+    """The bytes as a number, the first one lowest."""
+    cdef uint64_t packed = 0
+    cdef int i
+    for i in range(count):
+        packed |= <uint64_t> p[i] << (8 * i)
+    return <int64_t> packed
+
+
+cdef int itch_decode_rare(
+    itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out, size_t room
+) noexcept nogil:
     cdef uint8_t type = message[0]
     cdef uint16_t locate = be16(message + 1)
+    cdef const itch_layout_t* l = &d.layouts[type]
+    cdef int events = l.rare
+    cdef int i
+    if room < <size_t> events:
+        return 0
     if type == c'Q' and be64(message + 11) >> 63:
         return itch_fail(d, offset, RESULT_BAD_SIZE, type)
-    out.exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
-    out.local_ns = 0
-    out.symbol_id = locate if d.symbol_ids == NULL else d.symbol_ids[locate]
-    out.kind = d.layouts[type].kind
-    out.side = 0
-    out.flags = 0
+    if type == c'I' and (be64(message + 11) | be64(message + 19)) >> 63:
+        return itch_fail(d, offset, RESULT_BAD_SIZE, type)
+    if type == c'V' and (be64(message + 11) | be64(message + 19) | be64(message + 27)) >> 63:
+        return itch_fail(d, offset, RESULT_BAD_PRICE, type)
+    for i in range(events):
+        out[i].exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
+        out[i].local_ns = 0
+        out[i].symbol_id = locate if d.symbol_ids == NULL else d.symbol_ids[locate]
+        out[i].kind = l.kind
+        out[i].side = 0
+        out[i].flags = FLAG_CONTINUED if i + 1 < events else 0
+        out[i].payload[0] = type
+        out[i].payload[1] = 0
+        out[i].payload[2] = 0
+        out[i].payload[3] = 0
     if type == c'R':
-        d.symbols[locate] = key8(message + 11)
         out.payload[0] = <int64_t> key8(message + 11)
         out.payload[1] = be32(message + 21)
-        out.payload[2] = <int64_t> (
-            message[19] | (<uint64_t> message[20] << 8) | (<uint64_t> message[25] << 16) | (<uint64_t> message[26] << 24)
-            | (<uint64_t> message[27] << 32) | (<uint64_t> message[28] << 40) | (<uint64_t> message[29] << 48)
-            | (<uint64_t> message[30] << 56)
-        )
-        out.payload[3] = <int64_t> key8(message + 31)
+        out.payload[2] = letters(message + 19, 2) | (letters(message + 25, 6) << 16)
+        out.payload[3] = letters(message + 31, 8)
+        d.symbols[locate] = key8(message + 11)
+        memcpy(&d.listings[locate], &out.payload[1], sizeof(itch_listing_t))
     elif type == c'H':
         out.payload[0] = message[19]
         out.payload[1] = be32(message + 21)
         out.payload[2] = message[20]
-        out.payload[3] = 0
+    elif type == c'S':
+        out.payload[0] = message[11]
     elif type == c'Q':
         out.size = <int64_t> be64(message + 11)
         out.price = be32(message + 27)
         out.payload[2] = message[39]
         out.match_id = <int64_t> be64(message + 31)
-    else:
-        out.payload[0] = message[11]
-        out.payload[1] = 0
-        out.payload[2] = 0
-        out.payload[3] = 0
+    elif type == c'B':
+        out.price = NO_PRICE
+        out.match_id = <int64_t> be64(message + 11)
+    elif type == c'I':
+        out[0].side = d.sides[message[27]]
+        out[0].price = price_or_none(message + 44)
+        out[0].size = <int64_t> be64(message + 19)
+        out[0].payload[2] = <int64_t> be64(message + 11)
+        out[0].payload[3] = message[48]
+        out[1].side = out[0].side
+        out[1].payload[0] = price_or_none(message + 36)
+        out[1].payload[1] = price_or_none(message + 40)
+        out[1].payload[2] = message[27]
+        out[1].payload[3] = message[49]
+    elif type == c'Y' or type == c'N':
+        out.payload[1] = message[19]
+    elif type == c'L':
+        out.payload[1] = be32(message + 11)
+        out.payload[2] = letters(message + 23, 3)
+    elif type == c'V':
+        for i in range(3):
+            out.payload[1 + i] = <int64_t> be64(message + 11 + 8 * i)
+            if out.payload[1 + i] == 0:
+                out.payload[1 + i] = NO_PRICE
+    elif type == c'W':
+        out.payload[1] = message[11]
+    elif type == c'K':
+        out.payload[1] = be32(message + 19)
+        out.payload[2] = message[23]
+        out.payload[3] = price_or_none(message + 24)
+    elif type == c'J':
+        out[0].payload[1] = price_or_none(message + 19)
+        out[0].payload[2] = price_or_none(message + 23)
+        out[0].payload[3] = price_or_none(message + 27)
+        out[1].payload[1] = be32(message + 31)
+    elif type == c'h':
+        out.payload[1] = message[19]
+        out.payload[2] = message[20]
+    else:  # O
+        out[0].payload[1] = message[19]
+        out[0].payload[2] = price_or_none(message + 28)
+        out[0].payload[3] = <int64_t> be64(message + 32)
+        out[1].payload[1] = price_or_none(message + 20)
+        out[1].payload[2] = price_or_none(message + 24)
+        out[2].payload[1] = price_or_none(message + 40)
+        out[2].payload[2] = price_or_none(message + 44)
     d.counts[type] += 1
-    return 1
+    return events
+
+
+cdef void keep_wire(const itch_decoder_t* d, const uint8_t* message, itch_wire_t* wire, ptrdiff_t events) noexcept nogil:
+    cdef const itch_layout_t* l = &d.layouts[message[0]]
+    cdef ptrdiff_t i
+    wire.symbol = 0
+    if l.symbol:
+        memcpy(&wire.symbol, message + l.symbol, 8)
+    wire.locate = be16(message + 1)
+    wire.tracking = be16(message + 3)
+    wire.type = message[0]
+    wire.printable = message[l.printable] & l.printable_mask
+    wire.pad = 0
+    for i in range(1, events):
+        wire[i] = wire[0]
 
 
 cdef ptrdiff_t itch_decode_batch(
@@ -221,12 +392,39 @@ cdef ptrdiff_t itch_decode_batch(
         size = be16(data + at)
         if length - at - 2 < size:
             break
-        result = itch_decode_at(d, data + at + 2, size, at, &out[events])
-        if unlikely(result < 0 and d.strict):
+        result = itch_decode_at(d, data + at + 2, size, at, &out[events], capacity - events)
+        if likely(result == 1):  # apart from the other cases: a constant in the common one
+            events += 1
+        elif result > 0:
+            events += result
+        elif result == 0 or d.strict:
             break
-        events += result > 0
         at += 2 + size
     d.position += at
+    consumed[0] = at
+    return <ptrdiff_t> events
+
+
+cdef ptrdiff_t itch_decode_wire(
+    itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, itch_wire_t* wire, size_t capacity, size_t* consumed
+) noexcept nogil:
+    # Message by message through the other loop, which must not grow for this one.
+    cdef size_t at = 0
+    cdef size_t events = 0
+    cdef size_t size
+    cdef size_t used
+    cdef ptrdiff_t n
+    while events < capacity and length - at >= 2:
+        size = be16(data + at) + <size_t> 2
+        if length - at < size:
+            break
+        n = itch_decode_batch(d, data + at, size, &out[events], capacity - events, &used)
+        if used == 0:
+            break
+        if n:
+            keep_wire(d, data + at + 2, &wire[events], n)
+        events += n
+        at += size
     consumed[0] = at
     return <ptrdiff_t> events
 
@@ -244,134 +442,308 @@ cdef void itch_encoder_free(itch_encoder_t* c) noexcept nogil:
     c.symbols = NULL
 
 
-cdef inline void put_key8(uint8_t* p, uint64_t key) noexcept nogil:
+cdef inline void put_letters(uint8_t* p, uint64_t packed, int count) noexcept nogil:
     cdef int i
-    for i in range(8):
-        p[i] = <uint8_t> (key >> (8 * i))
+    for i in range(count):
+        p[i] = <uint8_t> (packed >> (8 * i))
 
 
-cdef inline int put_head(uint8_t* out, char type, int length, const event_t* e, uint64_t time) noexcept nogil:
-    """Length prefix and header; returns the bytes of the whole frame."""
-    put_be16(out, <uint16_t> length)
-    out[2] = <uint8_t> type
-    put_be16(out + 3, <uint16_t> e.symbol_id)
-    put_be16(out + 5, 0)
-    put_be48(out + 7, time)
-    return length + 2
+cdef inline bint is_letter(int64_t value) noexcept nogil:
+    return <uint64_t> value <= 0xFF
 
 
-cdef int itch_encode(itch_encoder_t* c, const event_t* e, uint8_t* out) noexcept nogil:
-    cdef uint8_t* m = out + 2
+cdef inline bint is_price(int64_t value, int64_t most) noexcept nogil:
+    """A price that is written as 0 where there is none."""
+    return value == NO_PRICE or 0 <= value <= most
+
+
+cdef inline void put_price(uint8_t* p, int64_t value) noexcept nogil:
+    put_be32(p, 0 if value == NO_PRICE else <uint32_t> value)
+
+
+cdef inline char type_of(const event_t* e, const itch_wire_t* wire) noexcept nogil:
+    """The message of an event, 0 for none."""
     cdef uint8_t kind = e.kind
+    if kind == KIND_ADD:
+        # A and F without an attribution differ on the wire alone.
+        return c'A' if e.match_id == 0 and (wire == NULL or wire.type != c'F') else c'F'
+    if kind == KIND_EXECUTE:
+        return c'E' if e.price == NO_PRICE else c'C'
+    if kind == KIND_DELETE:
+        return c'D'
+    if kind == KIND_CANCEL:
+        return c'X'
+    if kind == KIND_REPLACE:
+        return c'U'
+    if kind == KIND_TRADE:
+        return c'P'
+    if kind == KIND_CROSS:
+        return c'Q'
+    if kind == KIND_LISTING:
+        return c'R'
+    if kind == KIND_STATUS:
+        return c'H'
+    if kind == KIND_SYSTEM:
+        return c'S'
+    if kind == KIND_BREAK:
+        return c'B'
+    if kind == KIND_IMBALANCE:
+        return c'I'
+    if kind == KIND_NOTICE and (
+        e.payload[0] == c'Y' or e.payload[0] == c'L' or e.payload[0] == c'V' or e.payload[0] == c'W' or e.payload[0] == c'K'
+        or e.payload[0] == c'J' or e.payload[0] == c'h' or e.payload[0] == c'N' or e.payload[0] == c'O'
+    ):
+        return <char> e.payload[0]
+    return 0
+
+
+cdef inline bint belong_together(const event_t* e, size_t events) noexcept nogil:
+    cdef size_t i
+    if ((e.flags & FLAG_CONTINUED) != 0) != (events > 1):
+        return False
+    for i in range(1, events):
+        if (
+            e[i].kind != e.kind or e[i].symbol_id != e.symbol_id or e[i].exch_ns != e.exch_ns
+            or ((e[i].flags & FLAG_CONTINUED) != 0) != (i + 1 < events)
+            or (e.kind == KIND_NOTICE and e[i].payload[0] != e.payload[0])
+        ):
+            return False
+    return True
+
+
+cdef inline int encode_order(const event_t* e, char type, uint64_t symbol, uint8_t printable, uint8_t* m) noexcept nogil:
+    """A, F, E, C, X, D, U, P: the length of the message, or -result code."""
+    cdef bint entry = type == c'A' or type == c'F' or type == c'P'
+    put_be64(m + 11, <uint64_t> e.order_id)
+    if type == c'D':
+        return 19
+    if unlikely(e.size < 0 or e.size > UINT32_MAX):
+        return -RESULT_BAD_SIZE
+    if type == c'X':
+        put_be32(m + 19, <uint32_t> e.size)
+        return 23
+    if type == c'E':
+        put_be32(m + 19, <uint32_t> e.size)
+        put_be64(m + 23, <uint64_t> e.match_id)
+        return 31
+    if unlikely(e.price < 0 or e.price > UINT32_MAX):
+        return -RESULT_BAD_PRICE
+    if type == c'C':
+        put_be32(m + 19, <uint32_t> e.size)
+        put_be64(m + 23, <uint64_t> e.match_id)
+        m[31] = printable
+        put_be32(m + 32, <uint32_t> e.price)
+        return 36
+    if type == c'U':
+        put_be64(m + 19, <uint64_t> e.new_order_id)
+        put_be32(m + 27, <uint32_t> e.size)
+        put_be32(m + 31, <uint32_t> e.price)
+        return 35
+    if unlikely(e.side != 1 and e.side != -1):
+        return -RESULT_CORRUPT
+    m[19] = c'B' if e.side > 0 else c'S'
+    put_be32(m + 20, <uint32_t> e.size)
+    put_letters(m + 24, symbol, 8)
+    put_be32(m + 32, <uint32_t> e.price)
+    if type == c'A':
+        return 36
+    if type == c'P':
+        put_be64(m + 36, <uint64_t> e.match_id)
+        return 44
+    if unlikely(<uint64_t> e.match_id >> 32):
+        return -RESULT_CORRUPT
+    put_be32(m + 36, <uint32_t> e.match_id)
+    return 40
+
+
+cdef int encode_session(const event_t* e, char type, uint64_t symbol, uint8_t* m) noexcept nogil:
+    """S, R, H, Q, B, I: the length of the message, or -result code."""
+    if type == c'B':
+        put_be64(m + 11, <uint64_t> e.match_id)
+        return 19
+    if type == c'S':
+        if unlikely(not is_letter(e.payload[0])):
+            return -RESULT_CORRUPT
+        m[11] = <uint8_t> e.payload[0]
+        return 12
+    if type == c'R':
+        if unlikely(<uint64_t> e.payload[1] > UINT32_MAX):
+            return -RESULT_BAD_SIZE
+        put_letters(m + 11, <uint64_t> e.payload[0], 8)
+        put_letters(m + 19, <uint64_t> e.payload[2], 2)
+        put_be32(m + 21, <uint32_t> e.payload[1])
+        put_letters(m + 25, <uint64_t> e.payload[2] >> 16, 6)
+        put_letters(m + 31, <uint64_t> e.payload[3], 8)
+        return 39
+    if type == c'H':
+        if unlikely(not is_letter(e.payload[0]) or <uint64_t> e.payload[1] > UINT32_MAX or not is_letter(e.payload[2])):
+            return -RESULT_CORRUPT
+        put_letters(m + 11, symbol, 8)
+        m[19] = <uint8_t> e.payload[0]
+        m[20] = <uint8_t> e.payload[2]
+        put_be32(m + 21, <uint32_t> e.payload[1])
+        return 25
+    if unlikely(e.size < 0):
+        return -RESULT_BAD_SIZE
+    if type == c'Q':
+        if unlikely(e.price < 0 or e.price > UINT32_MAX):
+            return -RESULT_BAD_PRICE
+        if unlikely(not is_letter(e.payload[2])):
+            return -RESULT_CORRUPT
+        put_be64(m + 11, <uint64_t> e.size)
+        put_letters(m + 19, symbol, 8)
+        put_be32(m + 27, <uint32_t> e.price)
+        put_be64(m + 31, <uint64_t> e.match_id)
+        m[39] = <uint8_t> e.payload[2]
+        return 40
+    # I
+    if unlikely(e.payload[2] < 0):
+        return -RESULT_BAD_SIZE
+    if unlikely(
+        not is_price(e.price, UINT32_MAX) or not is_price(e[1].payload[0], UINT32_MAX) or not is_price(e[1].payload[1], UINT32_MAX)
+    ):
+        return -RESULT_BAD_PRICE
+    if unlikely(not is_letter(e.payload[3]) or not is_letter(e[1].payload[2]) or not is_letter(e[1].payload[3])):
+        return -RESULT_CORRUPT
+    put_be64(m + 11, <uint64_t> e.payload[2])
+    put_be64(m + 19, <uint64_t> e.size)
+    m[27] = <uint8_t> e[1].payload[2]
+    put_letters(m + 28, symbol, 8)
+    put_price(m + 36, e[1].payload[0])
+    put_price(m + 40, e[1].payload[1])
+    put_price(m + 44, e.price)
+    m[48] = <uint8_t> e.payload[3]
+    m[49] = <uint8_t> e[1].payload[3]
+    return 50
+
+
+cdef int encode_notice(const event_t* e, char type, uint64_t symbol, uint8_t* m) noexcept nogil:
+    """Y, L, V, W, K, J, h, N, O: the length of the message, or -result code."""
+    cdef const int64_t* p = &e.payload[0]
+    cdef int i
+    if type == c'V':
+        for i in range(3):
+            if unlikely(not is_price(p[1 + i], INT64_MAX)):
+                return -RESULT_BAD_PRICE
+            put_be64(m + 11 + 8 * i, 0 if p[1 + i] == NO_PRICE else <uint64_t> p[1 + i])
+        return 35
+    if type == c'L':
+        if unlikely(<uint64_t> p[1] > UINT32_MAX or <uint64_t> p[2] >> 24):
+            return -RESULT_CORRUPT
+        put_be32(m + 11, <uint32_t> p[1])
+        put_letters(m + 15, symbol, 8)
+        put_letters(m + 23, <uint64_t> p[2], 3)
+        return 26
+    if type == c'W':
+        if unlikely(not is_letter(p[1])):
+            return -RESULT_CORRUPT
+        m[11] = <uint8_t> p[1]
+        return 12
+    put_letters(m + 11, symbol, 8)
+    if type == c'K':
+        if unlikely(<uint64_t> p[1] > UINT32_MAX or not is_letter(p[2])):
+            return -RESULT_CORRUPT
+        if unlikely(not is_price(p[3], UINT32_MAX)):
+            return -RESULT_BAD_PRICE
+        put_be32(m + 19, <uint32_t> p[1])
+        m[23] = <uint8_t> p[2]
+        put_price(m + 24, p[3])
+        return 28
+    if type == c'J':
+        if unlikely(<uint64_t> e[1].payload[1] > UINT32_MAX):
+            return -RESULT_CORRUPT
+        for i in range(3):
+            if unlikely(not is_price(p[1 + i], UINT32_MAX)):
+                return -RESULT_BAD_PRICE
+            put_price(m + 19 + 4 * i, p[1 + i])
+        put_be32(m + 31, <uint32_t> e[1].payload[1])
+        return 35
+    if unlikely(not is_letter(p[1])):
+        return -RESULT_CORRUPT
+    m[19] = <uint8_t> p[1]
+    if type == c'Y' or type == c'N':
+        return 20
+    if type == c'h':
+        if unlikely(not is_letter(p[2])):
+            return -RESULT_CORRUPT
+        m[20] = <uint8_t> p[2]
+        return 21
+    # O
+    if unlikely(not is_price(p[2], UINT32_MAX)):
+        return -RESULT_BAD_PRICE
+    for i in range(1, 3):
+        if unlikely(not is_price(e[i].payload[1], UINT32_MAX) or not is_price(e[i].payload[2], UINT32_MAX)):
+            return -RESULT_BAD_PRICE
+    put_price(m + 20, e[1].payload[1])
+    put_price(m + 24, e[1].payload[2])
+    put_price(m + 28, p[2])
+    put_be64(m + 32, <uint64_t> p[3])
+    put_price(m + 40, e[2].payload[1])
+    put_price(m + 44, e[2].payload[2])
+    return 48
+
+
+cdef int itch_encode(
+    itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
+) noexcept nogil:
+    cdef uint8_t* m = out + 2
+    cdef char type = type_of(e, wire)
+    cdef uint8_t printable = c'N' if e.flags & FLAG_NOT_PRINTABLE else c'Y'
+    cdef uint16_t locate = <uint16_t> e.symbol_id
+    cdef uint16_t tracking = 0
+    cdef uint64_t symbol = 0
     cdef uint64_t time
-    cdef uint64_t symbol
-    cdef uint64_t packed
-    cdef int frame
-    if unlikely(e.symbol_id >= ITCH_LOCATES):
-        return -RESULT_UNKNOWN_SYMBOL
+    cdef size_t events = 1
+    cdef bint order = KIND_TRADE <= e.kind <= KIND_REPLACE  # trade, add, execute, cancel, delete, replace
+    cdef bint named
+    cdef int length
+    used[0] = 1
+    if likely(order):
+        named = type == c'A' or type == c'F' or type == c'P'
+        if unlikely(e.flags & FLAG_CONTINUED):
+            return -RESULT_CORRUPT
+    else:
+        if type == 0:
+            return -RESULT_UNKNOWN_TYPE
+        named = type != c'S' and type != c'B' and type != c'V' and type != c'W'
+        events = 2 if type == c'I' or type == c'J' else 3 if type == c'O' else 1
+        if count < events or not belong_together(e, events):
+            return -RESULT_CORRUPT
     # Unsigned: a time before midnight becomes huge.
     time = <uint64_t> e.exch_ns - <uint64_t> c.midnight_ns
     if unlikely(time >> 48):
         return -RESULT_CORRUPT
-    symbol = c.symbols[e.symbol_id]
-    if kind == KIND_ADD or kind == KIND_TRADE or kind == KIND_EXECUTE or kind == KIND_CANCEL or kind == KIND_REPLACE:
-        if unlikely(e.size < 0 or e.size > UINT32_MAX):
-            return -RESULT_BAD_SIZE
-    if kind == KIND_ADD or kind == KIND_TRADE or kind == KIND_REPLACE or kind == KIND_CROSS or (
-        kind == KIND_EXECUTE and e.price != NO_PRICE
-    ):
-        if unlikely(e.price < 0 or e.price > UINT32_MAX):
-            return -RESULT_BAD_PRICE
-    if kind == KIND_ADD or kind == KIND_TRADE or kind == KIND_CROSS or kind == KIND_STATUS:
-        if unlikely(symbol == 0):
-            return -RESULT_UNKNOWN_SYMBOL
-    if kind == KIND_ADD or kind == KIND_TRADE:
-        if unlikely(e.side != 1 and e.side != -1):
+    if wire != NULL:
+        if unlikely(wire.type != <uint8_t> type or (type == c'C' and (wire.printable == c'N') != (printable == c'N'))):
             return -RESULT_CORRUPT
-        if kind == KIND_TRADE:
-            frame = put_head(out, c'P', 44, e, time)
-            put_be64(m + 36, <uint64_t> e.match_id)
-        elif e.match_id == 0:
-            frame = put_head(out, c'A', 36, e, time)
-        else:
-            if unlikely(<uint64_t> e.match_id >> 32):
-                return -RESULT_CORRUPT
-            frame = put_head(out, c'F', 40, e, time)
-            put_be32(m + 36, <uint32_t> e.match_id)
-        put_be64(m + 11, <uint64_t> e.order_id)
-        m[19] = c'B' if e.side > 0 else c'S'
-        put_be32(m + 20, <uint32_t> e.size)
-        put_key8(m + 24, symbol)
-        put_be32(m + 32, <uint32_t> e.price)
-    elif kind == KIND_EXECUTE:
-        if e.price == NO_PRICE:
-            frame = put_head(out, c'E', 31, e, time)
-        else:
-            frame = put_head(out, c'C', 36, e, time)
-            m[31] = c'N' if e.flags & FLAG_NOT_PRINTABLE else c'Y'
-            put_be32(m + 32, <uint32_t> e.price)
-        put_be64(m + 11, <uint64_t> e.order_id)
-        put_be32(m + 19, <uint32_t> e.size)
-        put_be64(m + 23, <uint64_t> e.match_id)
-    elif kind == KIND_CANCEL:
-        frame = put_head(out, c'X', 23, e, time)
-        put_be64(m + 11, <uint64_t> e.order_id)
-        put_be32(m + 19, <uint32_t> e.size)
-    elif kind == KIND_DELETE:
-        frame = put_head(out, c'D', 19, e, time)
-        put_be64(m + 11, <uint64_t> e.order_id)
-    elif kind == KIND_REPLACE:
-        frame = put_head(out, c'U', 35, e, time)
-        put_be64(m + 11, <uint64_t> e.order_id)
-        put_be64(m + 19, <uint64_t> e.new_order_id)
-        put_be32(m + 27, <uint32_t> e.size)
-        put_be32(m + 31, <uint32_t> e.price)
-    elif kind == KIND_CROSS:
-        if unlikely(e.size < 0):
-            return -RESULT_BAD_SIZE
-        if unlikely(<uint64_t> e.payload[2] > 0xFF):
-            return -RESULT_CORRUPT
-        frame = put_head(out, c'Q', 40, e, time)
-        put_be64(m + 11, <uint64_t> e.size)
-        put_key8(m + 19, symbol)
-        put_be32(m + 27, <uint32_t> e.price)
-        put_be64(m + 31, <uint64_t> e.match_id)
-        m[39] = <uint8_t> e.payload[2]
-    elif kind == KIND_LISTING:
-        if unlikely(e.payload[0] == 0):
-            return -RESULT_UNKNOWN_SYMBOL
-        if unlikely(<uint64_t> e.payload[1] > UINT32_MAX):
-            return -RESULT_BAD_SIZE
-        frame = put_head(out, c'R', 39, e, time)
-        c.symbols[e.symbol_id] = <uint64_t> e.payload[0]
-        packed = <uint64_t> e.payload[2]
-        put_key8(m + 11, <uint64_t> e.payload[0])
-        m[19] = <uint8_t> packed
-        m[20] = <uint8_t> (packed >> 8)
-        put_be32(m + 21, <uint32_t> e.payload[1])
-        m[25] = <uint8_t> (packed >> 16)
-        m[26] = <uint8_t> (packed >> 24)
-        m[27] = <uint8_t> (packed >> 32)
-        m[28] = <uint8_t> (packed >> 40)
-        m[29] = <uint8_t> (packed >> 48)
-        m[30] = <uint8_t> (packed >> 56)
-        put_key8(m + 31, <uint64_t> e.payload[3])
-    elif kind == KIND_STATUS:
-        if unlikely(<uint64_t> e.payload[0] > 0xFF or <uint64_t> e.payload[1] > UINT32_MAX or <uint64_t> e.payload[2] > 0xFF):
-            return -RESULT_CORRUPT
-        frame = put_head(out, c'H', 25, e, time)
-        put_key8(m + 11, symbol)
-        m[19] = <uint8_t> e.payload[0]
-        m[20] = <uint8_t> e.payload[2]
-        put_be32(m + 21, <uint32_t> e.payload[1])
-    elif kind == KIND_SYSTEM:
-        if unlikely(<uint64_t> e.payload[0] > 0xFF):
-            return -RESULT_CORRUPT
-        frame = put_head(out, c'S', 12, e, time)
-        m[11] = <uint8_t> e.payload[0]
+        locate = wire.locate
+        tracking = wire.tracking
+        printable = wire.printable
+        memcpy(&symbol, &wire.symbol, 8)
+        symbol = key8(<const uint8_t*> &symbol)
     else:
-        return -RESULT_UNKNOWN_TYPE
-    return frame
+        if unlikely(e.symbol_id >= ITCH_LOCATES):
+            return -RESULT_UNKNOWN_SYMBOL
+        symbol = <uint64_t> e.payload[0] if type == c'R' else c.symbols[e.symbol_id]
+        if unlikely(named and symbol == 0):
+            return -RESULT_UNKNOWN_SYMBOL
+    if likely(order):
+        length = encode_order(e, type, symbol, printable, m)
+    elif e.kind == KIND_NOTICE:
+        length = encode_notice(e, type, symbol, m)
+    else:
+        length = encode_session(e, type, symbol, m)
+    if unlikely(length < 0):
+        return length
+    if type == c'R':
+        c.symbols[locate] = <uint64_t> e.payload[0]
+    put_be16(out, <uint16_t> length)
+    m[0] = <uint8_t> type
+    put_be16(m + 1, locate)
+    put_be16(m + 3, tracking)
+    put_be48(m + 5, time)
+    used[0] = events
+    return length + 2
 
 
 # ---- Python ----
@@ -392,8 +764,47 @@ cdef str symbol_name(uint64_t key):
     return (<uint64_t> key).to_bytes(8, "little").decode("latin-1").rstrip(" ")
 
 
+cdef cnp.ndarray check_wire(object wire, Py_ssize_t least, Py_ssize_t most):
+    """Return `wire` as an array that C may walk through, or raise."""
+    cdef cnp.ndarray a
+    if not cnp.PyArray_Check(wire):
+        raise TypeError(f"wire must be a NumPy array of WIRE_DTYPE: type={type(wire).__name__}")
+    a = wire
+    if a.dtype is not WIRE_DTYPE and a.dtype != WIRE_DTYPE:
+        raise TypeError(f"wire must have dtype WIRE_DTYPE: dtype={a.dtype}")
+    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or <size_t> cnp.PyArray_DATA(a) & 7:
+        raise ValueError(f"wire must be one-dimensional, contiguous and aligned: ndim={a.ndim} strides={wire.strides}")
+    if not least <= a.shape[0] <= most:
+        raise ValueError(f"wire must have a row for each event: rows={a.shape[0]} events={least}")
+    return a
+
+
 cdef dict named_counts(const uint64_t* counts):
     return {chr(i): counts[i] for i in range(256) if counts[i]}
+
+
+_INSTRUMENT = {
+    "tick_size": 0.0001, "lot_size": 1.0, "currency": "USD", "increment_ticks": 100, "low_increment_ticks": 1,
+    "low_below_ticks": 10_000,
+}
+
+
+def _table(rows):
+    """The instrument table; `rows`: locate, symbol id, and the payload of the listing."""
+    table = np.zeros(len(rows), LISTING_DTYPE)
+    raw = rows.view(np.uint8)
+    table["locate"] = rows[:, 0]
+    table["symbol_id"] = rows[:, 1]
+    table["round_lot"] = rows[:, 3]
+    for at, name in (
+        (16, "symbol"), (32, "market"), (33, "status"), (34, "lots_only"), (35, "class"), (36, "subtype"), (38, "authenticity"),
+        (39, "threshold"), (40, "ipo"), (41, "luld_tier"), (42, "etp"), (47, "inverse"),
+    ):
+        size = table.dtype[name].itemsize
+        text = np.ascontiguousarray(raw[:, at : at + size]).view(f"S{size}").ravel()
+        table[name] = np.char.rstrip(text, b" ") if size > 1 else text
+    table["leverage"] = np.ascontiguousarray(raw[:, 43:47]).view(">u4").ravel()
+    return table
 
 
 def whole_messages(data):
@@ -458,9 +869,8 @@ cdef class ItchDecoder:
 
     Notes
     -----
-    Malformed are: an unknown type, a length other than that of the type (the length prefix says how far to skip), a side
-    that is neither B nor S, a cross of more than 2**63-1 shares, and a stream that ends inside a message. Each is counted
-    (`errors`) and the first 64 are kept with their offset (`error_log`).
+    What is malformed is said above; so is a stream that ends inside a message. Each case is counted (`errors`) and passed over
+    (the length prefix says how far), and the first 64 are kept with their offset (`error_log`).
 
     **Thread safety**: one thread at a time; `decode` releases the GIL.
     """
@@ -475,7 +885,7 @@ cdef class ItchDecoder:
             itch_decoder_free(self._d)
             fc_free(self._d)
 
-    def decode(self, data, out, final=False):
+    def decode(self, data, out, final=False, wire=None):
         """Decode length-prefixed messages.
 
         Parameters
@@ -483,48 +893,69 @@ cdef class ItchDecoder:
         data : bytes-like
             The stream, or what follows the bytes consumed so far: bytes, memoryview, mmap, contiguous ndarray.
         out : ndarray of EVENT_DTYPE, shape (n,), writable
-            Receives the events; `seq` is left alone.
+            Receives the events; `seq` is left alone. With n >= MAX_EVENTS every whole message finds room.
         final : bool, default False
             Nothing follows: a message that is not whole at the end is an error (``short buffer``) and is consumed.
+        wire : ndarray of WIRE_DTYPE, shape (m,), m >= n, writable, optional
+            Receives, for each event, what its message says besides: with it `ItchEncoder.encode` gives the same bytes.
 
         Returns
         -------
         (events, consumed) : (int, int)
-            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when `out` is full or
-            when the last message is not whole: pass the rest again, with what follows it.
+            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when the events of the next
+            message do not all fit into `out` (they are never split) or when the last message is not whole: pass the rest
+            again, with what follows it.
 
         Raises
         ------
         CorruptDataError
             In strict mode, at the first malformed message. Attributes `offset` (in the whole stream, of the length
             prefix) and `events` (written to `out` before it).
+        ValueError
+            If `out` is not empty and too small for the one message at the head of `data`.
         """
         cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
+        cdef cnp.ndarray w
         cdef event_t* events = events_data(a)
+        cdef itch_wire_t* rows = NULL
         cdef size_t capacity = a.shape[0]
         cdef size_t consumed = 0
         cdef ptrdiff_t n
         cdef uint64_t failed = self._d.total_errors
         cdef bint at_end = final
         cdef size_t rest
+        cdef size_t wanted = 0
         cdef itch_decoder_t* d = self._d
         cdef Py_buffer view
         cdef const uint8_t* bytes_
+        if wire is not None:
+            w = check_wire(wire, a.shape[0], <Py_ssize_t> INT64_MAX)
+            if not cnp.PyArray_ISWRITEABLE(w):
+                raise ValueError("wire must be writable")
+            rows = <itch_wire_t*> cnp.PyArray_DATA(w)
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         bytes_ = <const uint8_t*> view.buf
         try:
             with nogil:
-                n = itch_decode_batch(d, bytes_, view.len, events, capacity, &consumed)
+                if rows == NULL:
+                    n = itch_decode_batch(d, bytes_, view.len, events, capacity, &consumed)
+                else:
+                    n = itch_decode_wire(d, bytes_, view.len, events, rows, capacity, &consumed)
                 rest = view.len - consumed
-                if at_end and rest and not (d.strict and d.total_errors != failed) and (
-                    rest < 2 or rest - 2 < be16(bytes_ + consumed)
-                ):
-                    itch_fail(d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
-                    if not d.strict:
-                        d.position += rest
-                        consumed += rest
+                if d.strict and d.total_errors != failed:
+                    pass
+                elif rest < 2 or rest - 2 < be16(bytes_ + consumed):
+                    if at_end and rest:
+                        itch_fail(d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
+                        if not d.strict:
+                            d.position += rest
+                            consumed += rest
+                elif consumed == 0 and capacity:
+                    wanted = d.layouts[bytes_[2]].rare
         finally:
             PyBuffer_Release(&view)
+        if wanted > capacity:
+            raise ValueError(f"out must hold all events of a message: size={capacity} events={wanted}")
         if d.strict and d.total_errors != failed:
             raise_last(d, n)
         return n, consumed
@@ -542,6 +973,50 @@ cdef class ItchDecoder:
             for i in range(<uint32_t> ITCH_LOCATES):
                 self._d.symbol_ids[i] = i
         self._d.symbol_ids[at] = symbol_id
+
+    def fill_mapper(self, mapper):
+        """Add the listed symbols to a symbol mapper, each with its locate and what its prices and sizes mean.
+
+        Parameters
+        ----------
+        mapper : SymbolMapper
+            Receives ticks of 0.0001 USD, lots of one share, and the increments of Regulation NMS, rule 612: one cent, and
+            one tick below 1 USD. A symbol that it holds already keeps its id and gets these values.
+
+        Returns
+        -------
+        int
+            Symbols listed so far.
+
+        Raises
+        ------
+        ValueError
+            If the bytes of a symbol are no symbol for the mapper; those of lower locates are in it then.
+        OverflowError
+            If the mapper is full.
+        """
+        cdef int locate
+        cdef int count = 0
+        for locate in range(ITCH_LOCATES):
+            if self._d.symbols[locate]:
+                raw = (<uint64_t> self._d.symbols[locate]).to_bytes(8, "little")
+                mapper.set_locate(locate, mapper.add(raw, **_INSTRUMENT))
+                count += 1
+        return count
+
+    @property
+    def instruments(self):
+        """The stock directory so far: array of LISTING_DTYPE, one row for each listed locate in ascending order."""
+        cdef int locate
+        cdef const itch_decoder_t* d = self._d
+        rows = []
+        for locate in range(ITCH_LOCATES):
+            if d.symbols[locate]:
+                rows.append((
+                    locate, locate if d.symbol_ids == NULL else d.symbol_ids[locate], <int64_t> d.symbols[locate],
+                    d.listings[locate].payload[0], d.listings[locate].payload[1], d.listings[locate].payload[2],
+                ))
+        return _table(np.array(rows, "<i8").reshape(-1, 6))
 
     def symbol(self, locate):
         """Return the symbol that was listed under a locate (0..65535), None where none was."""
@@ -570,13 +1045,13 @@ cdef class ItchDecoder:
 
     @property
     def counts(self):
-        """Well-formed messages by type letter, skipped types included: dict of str to int without zeros."""
+        """Well-formed messages by type letter: dict of str to int without zeros."""
         return named_counts(self._d.counts)
 
     @property
     def skipped(self):
-        """Well-formed messages of types that make no event."""
-        return self._d.skipped
+        """Well-formed messages of types that make no event: none, in this version."""
+        return 0
 
     @property
     def unknown(self):
@@ -608,8 +1083,9 @@ cdef class ItchEncoder:
 
     Notes
     -----
-    Symbols come from listing events, which must precede the first add, trade, cross or status event of a locate, or from
-    `set_symbol`. An add with a match_id becomes F, an execute with a price C. Tracking numbers are 0.
+    Symbols come from listing events, which must precede the first event of a locate whose message carries a symbol, or from
+    `set_symbol`. An add with a match_id becomes F, an execute with a price C. Tracking numbers are 0. Payload that the message
+    has no field for is not looked at.
 
     **Thread safety**: one thread at a time; `encode` releases the GIL.
     """
@@ -629,12 +1105,16 @@ cdef class ItchEncoder:
             raise ValueError(f"symbol must have 1 to 8 characters: symbol={symbol!r}")
         self._c.symbols[at] = int.from_bytes(raw.rstrip(b" ").ljust(8), "little")
 
-    def encode(self, events):
-        """Encode events, each behind its 2-byte length.
+    def encode(self, events, wire=None):
+        """Encode events, each message behind its 2-byte length.
 
         Parameters
         ----------
         events : ndarray of EVENT_DTYPE, shape (n,), contiguous
+            With all events of each message.
+        wire : ndarray of WIRE_DTYPE, shape (n,), optional
+            From `ItchDecoder.decode`: the locate, the tracking number, the symbol, F with no attribution, and the printable letter
+            come from there; `symbol_id` is not looked at.
 
         Returns
         -------
@@ -643,28 +1123,34 @@ cdef class ItchEncoder:
         Raises
         ------
         ValueError
-            A price or size outside 0..2**32-1 (a cross: size outside 0..2**63-1).
+            A price or size outside 0..2**32-1 (a cross, an imbalance: size outside 0..2**63-1; V: outside 0..2**63-1).
         CorruptDataError
-            A kind that ITCH has no message for, a time outside the day (2**48 ns), a side that is missing, or a field
-            beyond its bytes.
+            A kind or notice that ITCH has no message for, a time outside the day (2**48 ns), a side that is missing, a field
+            beyond its bytes, events of one message that do not follow each other, or a row of `wire` of another type.
         UnknownSymbolError
             A symbol_id beyond 65,535 or without a symbol.
         """
         cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+        cdef cnp.ndarray w
         cdef const event_t* e = events_data(a)
-        cdef Py_ssize_t n = a.shape[0]
-        cdef Py_ssize_t i = 0
+        cdef const itch_wire_t* rows = NULL
+        cdef size_t n = a.shape[0]
+        cdef size_t i = 0
         cdef size_t at = 0
+        cdef size_t used = 0
         cdef int written = 0
         buffer = np.empty(n * ITCH_MAX_FRAME, np.uint8)
         cdef uint8_t* out = <uint8_t*> cnp.PyArray_DATA(buffer)
+        if wire is not None:
+            w = check_wire(wire, a.shape[0], a.shape[0])
+            rows = <const itch_wire_t*> cnp.PyArray_DATA(w)
         with nogil:
             while i < n:
-                written = itch_encode(&self._c, &e[i], out + at)
+                written = itch_encode(&self._c, &e[i], n - i, rows + i if rows != NULL else NULL, out + at, &used)
                 if unlikely(written < 0):
                     break
                 at += written
-                i += 1
+                i += used
         if written < 0:
             raise_result(-written, f"event must fit its ITCH message: index={i} event={events[i]}")
         return buffer[:at].tobytes()

@@ -36,6 +36,7 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
@@ -98,8 +99,8 @@ cdef extern from "fc_store.h" nogil:
     uint64_t* fc_store_word(const whole_t* s, uint64_t block)
     void fc_store_open_block(whole_t* s)
     uint64_t fc_store_published(const whole_t* s)
-    size_t fc_store_append_batch(whole_t* s, const void* records, size_t n, bint clear_padding)
     ctypedef size_t (*ticks_check_t "fc_ticks_check_t")(const tick_t* ticks, size_t n, bint* padding) noexcept
+    size_t fc_store_append_batch(whole_t* s, const void* records, size_t n, ticks_check_t check, bint lenient)
     ticks_check_t fc_ticks_check_select(bint allow_sse42)
 
 
@@ -1136,8 +1137,7 @@ cdef class TickStore:
     cdef _append_array(self, records, bint check):
         cdef cnp.ndarray array
         cdef const void* data
-        cdef size_t n, bad
-        cdef bint padding = False
+        cdef size_t n, good
         cdef whole_t* s = <whole_t*> self._s
         if not isinstance(records, np.ndarray):
             raise TypeError(f"records must be an ndarray: type={type(records).__name__}")
@@ -1153,18 +1153,15 @@ cdef class TickStore:
             if <uintptr_t> data % 8:
                 array = array.copy()
                 data = cnp.PyArray_DATA(array)
-            bad = _ticks_check(<const tick_t*> data, n, &padding)
-            if bad < n:
-                padding = True
-                if check:
-                    row = (<const tick_t*> data)[bad]
-                    try:
-                        refuse_tick(<int64_t> row.timestamp_ns, row.symbol_id, row.price, row.volume)
-                    except ValueError as error:
-                        raise ValueError(f"{error} at index={bad}") from None
         if n > <size_t> store_room(self._s):
             self._grow(n)
-        fc_store_append_batch(s, data, n, padding)
+        good = fc_store_append_batch(s, data, n, _ticks_check if self._ticks else NULL, not check)
+        if unlikely(good < n):
+            row = (<const tick_t*> data)[good]
+            try:
+                refuse_tick(<int64_t> row.timestamp_ns, row.symbol_id, row.price, row.volume)
+            except ValueError as error:
+                raise ValueError(f"{error} at index={good}") from None
         if load_acquire(&s.state):
             self._refused(<int> s.state)
         if unlikely(load_relaxed(&s.hungry) or self._commit):
@@ -1470,6 +1467,8 @@ cdef class TickStore:
             else:
                 if timeout_s is not None and time.monotonic() - waiting_since >= timeout_s:
                     return
+                # A signal that came outside the sleep waits for somebody to look, and no bytecode runs in this loop.
+                PyErr_CheckSignals()
                 time.sleep(interval_s)
 
     # ---- looking after it

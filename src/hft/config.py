@@ -1,7 +1,8 @@
 """Configuration: frozen typed structs, from TOML and the environment, validated with the path of what is wrong.
 
 Order of precedence: command line, environment (``HFT_<SECTION>_<KEY>``), TOML file, default. The defaults of the market
-maker suit a liquid share of some hundred USD, quoted in 1/10,000 USD.
+maker suit a liquid share of some hundred USD. For other instruments read units (contracts, coins) for shares, and the quote
+currency for USD.
 """
 
 import datetime
@@ -56,7 +57,7 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Count malformed messages and go on, instead of stopping with exit code 4.
     """
 
-    symbol: Annotated[str, Meta(min_length=1, max_length=8)] | None = None
+    symbol: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     strategy: Literal["avellaneda", "none"] = "avellaneda"
     store: str | None = None
     date: datetime.date | None = None

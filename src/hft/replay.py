@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ import numpy.typing as npt
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.engine import Engine
 from fastcore.itch import ItchDecoder
-from fastcore.records import EVENT_DTYPE
+from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, QUOTE_DTYPE
 from fastcore.risk import RiskLimits
 from fastcore.tickstore import TickStore
 
 from .config import TICKS_PER_USD, Config, ConfigError
+from .feeds.feed import Events, Feed, Instrument
 
 
 class UnknownSymbolInFile(LookupError):
@@ -43,12 +45,12 @@ class Summary:
         Symbols with a book.
     orders, rejected, fills : int
         Sent (replacements included), refused by the limits, and filled or partly filled.
-    volume, market_volume : int
-        Shares of our fills, and of all printed executions of the symbol.
-    position : int
-        Shares at the end.
+    volume, market_volume : int or float
+        Units (shares, contracts, coins) of our fills, and of all printed executions of the symbol.
+    position : int or float
+        Units at the end.
     pnl, fees : float
-        USD: profit after fees marked at the last middle price (None without one), and fees paid.
+        Quote currency: profit after fees marked at the last middle price (None without one), and fees paid.
     ticks_stored : int
     seconds, events_per_s, loop_ns_per_event : float
         Wall time of reading and running; time inside the compiled loop per message.
@@ -57,6 +59,8 @@ class Summary:
     peak_rss_bytes : int
     stopped, interrupted : bool
         By the loss limit; by Ctrl-C.
+    tick_size, lot_size : float
+        What the integers of `curve` and `reports` mean.
     """
 
     data: str
@@ -71,9 +75,9 @@ class Summary:
     orders: int
     rejected: int
     fills: int
-    volume: int
-    market_volume: int
-    position: int
+    volume: int | float
+    market_volume: int | float
+    position: int | float
     pnl: float | None
     fees: float
     ticks_stored: int
@@ -84,6 +88,8 @@ class Summary:
     peak_rss_bytes: int
     stopped: bool
     interrupted: bool
+    tick_size: float
+    lot_size: float
     curve: npt.NDArray[np.void] = field(repr=False)
     reports: npt.NDArray[np.void] = field(repr=False)
 
@@ -115,17 +121,34 @@ def choose_symbol(head: memoryview | bytes) -> str:
     )
 
 
-def build_engine(config: Config, symbol: str, store: TickStore | None = None, midnight_ns: int = 0) -> Engine:
+def build_engine(
+    config: Config,
+    instrument: Instrument,
+    store: TickStore | None = None,
+    midnight_ns: int = 0,
+    *,
+    symbol_id: int | None = None,
+    increment_ticks: int = 100,
+    book: str = "orders",
+) -> Engine:
     """Return the engine that a configuration describes.
 
     Parameters
     ----------
     config : Config
-    symbol : str
+        Its shares are units of the instrument (shares, contracts, coins), its USD the quote currency.
+    instrument : Instrument
+        What is traded, and what its ticks and lots are.
     store : TickStore, optional
         Opened for writing; receives the executions.
     midnight_ns : int
-        Midnight of the day, ns since the UNIX epoch.
+        Midnight of the day, ns since the UNIX epoch; for feeds of bytes.
+    symbol_id : int, optional
+        Where the feed does not list its symbols.
+    increment_ticks : int, default 100
+        Price increment of the venue. On ITCH (0.0001 USD a tick) it is one tick below 1 USD.
+    book : {"orders", "levels", "quotes", "none"}
+        What the feed builds.
 
     Raises
     ------
@@ -134,6 +157,19 @@ def build_engine(config: Config, symbol: str, store: TickStore | None = None, mi
     """
     run, maker, limits, fees = config.run, config.market_maker, config.limits, config.fees
     quoter = volatility = None
+
+    def ticks(price: float) -> float:
+        return price / instrument.tick_size
+
+    def lots(units: float) -> int:
+        return round(units / instrument.lot_size)
+
+    def fee(per_unit: float) -> int:
+        exact = ticks(per_unit) * instrument.lot_size
+        if abs(exact - round(exact)) > 1e-6:
+            raise ConfigError(f"a fee must be a whole number of ticks per lot: fee={per_unit}, ticks per lot={exact}")
+        return round(exact)
+
     try:
         if run.strategy == "avellaneda":
             quoter = Quoter(
@@ -141,13 +177,13 @@ def build_engine(config: Config, symbol: str, store: TickStore | None = None, mi
                 gamma=maker.risk_aversion_per_usd,
                 k=maker.fill_decay_per_usd,
                 sigma=maker.volatility_usd_per_sqrt_s,
-                inventory_unit=maker.order_shares,
-                inventory_limit=maker.inventory_limit_shares,
-                tick_size=1.0 / TICKS_PER_USD,
-                increment_ticks=100,
-                low_increment_ticks=1,
-                low_below_ticks=TICKS_PER_USD,
-                min_spread_ticks=max(1, math.ceil(maker.min_spread_usd * TICKS_PER_USD - 1e-6)),
+                inventory_unit=lots(maker.order_shares),
+                inventory_limit=lots(maker.inventory_limit_shares),
+                tick_size=instrument.tick_size,
+                increment_ticks=increment_ticks,
+                low_increment_ticks=1 if symbol_id is None else increment_ticks,
+                low_below_ticks=TICKS_PER_USD if symbol_id is None else 0,
+                min_spread_ticks=max(1, math.ceil(ticks(maker.min_spread_usd) - 1e-6)),
             )
             if maker.volatility_half_life_s > 0:
                 volatility = EwmaVolatility(
@@ -156,26 +192,31 @@ def build_engine(config: Config, symbol: str, store: TickStore | None = None, mi
                     variance=maker.volatility_usd_per_sqrt_s**2 * maker.volatility_interval_s,
                 )
         return Engine(
-            symbol,
+            instrument.symbol,
+            symbol_id=symbol_id,
             quoter=quoter,
             volatility=volatility,
             limits=RiskLimits(
-                limits.max_order_shares, limits.max_position_shares, round(limits.price_collar_usd * TICKS_PER_USD)
+                lots(limits.max_order_shares), lots(limits.max_position_shares), round(ticks(limits.price_collar_usd))
             ),
-            order_lots=maker.order_shares,
+            order_lots=lots(maker.order_shares),
             time_left=maker.horizon_s,
             store=store,
-            ticks_per_price=float(TICKS_PER_USD),
-            max_loss=None if limits.max_loss_usd is None else round(limits.max_loss_usd * TICKS_PER_USD),
-            maker_fee_ticks=round(fees.maker_usd_per_share * TICKS_PER_USD),
-            taker_fee_ticks=round(fees.taker_usd_per_share * TICKS_PER_USD),
+            ticks_per_price=1.0 / instrument.tick_size,
+            max_loss=None if limits.max_loss_usd is None else round(ticks(limits.max_loss_usd) / instrument.lot_size),
+            maker_fee_ticks=fee(fees.maker_usd_per_share),
+            taker_fee_ticks=fee(fees.taker_usd_per_share),
             midnight_ns=midnight_ns,
             sample_every=run.sample_every,
             curve_interval_ns=round(run.curve_interval_s * 1e9),
             skip_malformed=run.skip_malformed,
+            book="quotes" if book == "none" else book,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+Partial = Callable[["Summary"], None]
 
 
 def replay(
@@ -184,7 +225,7 @@ def replay(
     *,
     data: str = "recorded",
     midnight_ns: int = 0,
-    partial: Callable[[Summary], None] = lambda summary: None,
+    partial: Partial = lambda summary: None,
 ) -> Summary:
     """Run a feed of ITCH messages through the engine.
 
@@ -214,20 +255,112 @@ def replay(
     ConfigError
         If the parts refuse the values of the configuration.
     """
-    start = time.perf_counter()
     source = iter(chunks)
-    chunk = next(source, b"")
-    symbol = config.run.symbol or choose_symbol(chunk)
+    first = next(source, b"")
+    instrument = Instrument(config.run.symbol or choose_symbol(first), 1.0 / TICKS_PER_USD, 1.0)
+
+    def make(store: TickStore | None) -> Engine:
+        return build_engine(config, instrument, store, midnight_ns)
+
+    return _run(chain([first], source), make, instrument, config, data, partial, lambda engine: _counts(engine.decoder))
+
+
+def replay_feed(feed: Feed, config: Config, *, partial: Partial = lambda summary: None) -> Summary:
+    """Run a feed of events through the engine: what ``hft.feeds.open_feed`` gives for any format.
+
+    Parameters
+    ----------
+    feed : Feed
+        Its book decides how own orders are filled: in their place in the queue (by order), or by the quantity that was
+        displayed ahead of them (by level and best prices).
+    config, partial
+        As in `replay`.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    CorruptDataError, UnknownSymbolInFile, ConfigError
+        As in `replay`.
+    """
+    skipped, source = 0, iter(feed)
+    first = next(source, None)
+    symbol_id = _chosen(feed, config.run.symbol)
+    while first is not None and symbol_id is None:  # what comes before its first event cannot concern it
+        skipped += len(first)
+        first = next(source, None)
+        symbol_id = _chosen(feed, config.run.symbol)
+    if first is None or symbol_id is None:
+        names = ", ".join(i.symbol for i in list(feed.instruments.values())[:8])
+        raise UnknownSymbolInFile(f"the file has no such symbol: symbol={config.run.symbol}, symbols={names}")
+    instrument, increment = feed.instruments[symbol_id], _increment(first, symbol_id)
+
+    def make(store: TickStore | None) -> Engine:
+        return build_engine(
+            config, instrument, store, symbol_id=symbol_id, increment_ticks=increment, book=feed.book
+        )
+
+    return _run(
+        chain([first], source), make, instrument, config, "recorded", partial,
+        lambda engine: (feed.messages, 0, sum(feed.errors.values())),
+    )  # fmt: skip
+
+
+def _chosen(feed: Feed, symbol: str | None) -> int | None:
+    """Id of the chosen symbol, or of the only one; None while it has not appeared."""
+    if symbol is not None:
+        return next((number for number, i in feed.instruments.items() if i.symbol == symbol), None)
+    if len(feed.instruments) > 1:
+        names = ", ".join(i.symbol for i in list(feed.instruments.values())[:8])
+        raise UnknownSymbolInFile(f"the file has several symbols: choose one with --symbol ({names}, ...)")
+    return next(iter(feed.instruments), None)
+
+
+def _increment(events: Events, symbol_id: int) -> int:
+    """Price increment of a venue whose feed does not say it: the largest of which all prices are multiples, in ticks."""
+    own = events[events["symbol_id"] == symbol_id]
+    kinds = own["kind"]
+    prices = [own["price"][np.isin(kinds, [KINDS[name] for name in ("add", "level", "trade", "replace")])]]
+    quotes = own[kinds == KINDS["quote"]].view(QUOTE_DTYPE)
+    found = np.concatenate([*prices, quotes["bid"], quotes["ask"]])
+    found = found[found != NO_PRICE]
+    return max(1, int(np.gcd.reduce(found))) if len(found) else 1
+
+
+Counts = tuple[dict[str, int], int, int]  # messages by type, skipped, malformed
+
+
+def _counts(decoder: ItchDecoder) -> Counts:
+    return decoder.counts, decoder.skipped, sum(decoder.errors.values())
+
+
+def _run(
+    source: Iterable[Any],
+    make: Callable[[TickStore | None], Engine],
+    instrument: Instrument,
+    config: Config,
+    data: str,
+    partial: Partial,
+    counts: Callable[[Engine], Counts],
+) -> Summary:
+    """Give everything to the engine: chunks of bytes, or arrays of events."""
+    start = time.perf_counter()
     store = TickStore(config.run.store, "a") if config.run.store else None
     try:
-        engine = build_engine(config, symbol, store, midnight_ns)
+        engine = make(store)
         stored = 0 if store is None else -len(store)
         interrupted = False
         failure: Exception | None = None
         try:
-            while len(chunk) and not engine.stopped:
-                engine.feed(chunk)
-                chunk = next(source, b"")
+            for chunk in source:
+                if engine.stopped or not len(chunk):
+                    break
+                if isinstance(chunk, np.ndarray):
+                    engine.feed_events(chunk)
+                else:
+                    engine.feed(chunk)
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:
@@ -236,36 +369,52 @@ def replay(
     finally:
         if store is not None:
             store.close()
-    summary = summarise(engine, config, data, time.perf_counter() - start, interrupted, stored)
+    seconds = time.perf_counter() - start
+    summary = summarise(engine, config, instrument, data, seconds, interrupted, stored, counts(engine))
     if failure is not None:
         partial(summary)
         raise failure
     if not engine.listed and not interrupted:
-        raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={symbol}")
+        raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={instrument.symbol}")
     return summary
 
 
-def summarise(engine: Engine, config: Config, data: str, seconds: float, interrupted: bool, stored: int) -> Summary:
+def summarise(
+    engine: Engine,
+    config: Config,
+    instrument: Instrument,
+    data: str,
+    seconds: float,
+    interrupted: bool,
+    stored: int,
+    counts: Counts,
+) -> Summary:
     """Collect the summary of an engine."""
-    messages = engine.messages
+    by_type, skipped, malformed = counts
+    messages = sum(by_type.values())
+    value = instrument.tick_size * instrument.lot_size
+
+    def units(lots: int) -> int | float:
+        return lots if instrument.lot_size == 1.0 else lots * instrument.lot_size
+
     return Summary(
         data=data,
         symbol=engine.symbol,
         strategy=config.run.strategy,
         events=messages,
-        messages_by_type=engine.decoder.counts,
-        skipped=engine.decoder.skipped,
-        malformed=sum(engine.decoder.errors.values()),
+        messages_by_type=by_type,
+        skipped=skipped,
+        malformed=malformed,
         book_errors=engine.book_errors,
         symbols=engine.symbols,
         orders=engine.orders_sent,
         rejected=engine.risk_rejects,
         fills=engine.fills,
-        volume=engine.position.volume_lots,
-        market_volume=engine.traded_lots,
-        position=engine.position.position_lots,
-        pnl=None if engine.profit is None else engine.profit / TICKS_PER_USD,
-        fees=engine.position.fees / TICKS_PER_USD,
+        volume=units(engine.position.volume_lots),
+        market_volume=units(engine.traded_lots),
+        position=units(engine.position.position_lots),
+        pnl=None if engine.profit is None else engine.profit * value,
+        fees=engine.position.fees * value,
         ticks_stored=stored,
         seconds=seconds,
         events_per_s=messages / seconds if seconds > 0 else 0.0,
@@ -283,6 +432,8 @@ def summarise(engine: Engine, config: Config, data: str, seconds: float, interru
         peak_rss_bytes=peak_rss_bytes(),
         stopped=engine.stopped,
         interrupted=interrupted,
+        tick_size=instrument.tick_size,
+        lot_size=instrument.lot_size,
         curve=engine.curve(),
         reports=engine.reports(),
     )

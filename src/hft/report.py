@@ -10,7 +10,6 @@ from rich.table import Table
 
 from fastcore.records import NO_PRICE
 
-from .config import TICKS_PER_USD
 from .replay import Summary
 
 
@@ -32,21 +31,26 @@ def table(summary: Summary) -> Table:
         if count:
             out.add_row(name, f"{count:,}")
     out.add_row("symbols", f"{summary.symbols:,}")
-    out.add_row("market volume", f"{summary.market_volume:,} shares")
+    out.add_row("market volume", f"{quantity(summary.market_volume)}")
     if summary.strategy != "none":
         out.add_row("orders", f"{summary.orders:,}" + (f" (and {summary.rejected:,} refused)" if summary.rejected else ""))
         out.add_row("fills", f"{summary.fills:,}")
-        out.add_row("volume", f"{summary.volume:,} shares")
-        out.add_row("position", f"{summary.position:,} shares")
-        out.add_row("profit and loss", "no price" if summary.pnl is None else f"{summary.pnl:,.2f} USD")
+        out.add_row("volume", f"{quantity(summary.volume)}")
+        out.add_row("position", f"{quantity(summary.position)}")
+        out.add_row("profit and loss", "no price" if summary.pnl is None else f"{summary.pnl:,.2f}")
         if summary.fees:
-            out.add_row("of it fees", f"{-summary.fees:,.2f} USD")
+            out.add_row("of it fees", f"{-summary.fees:,.2f}")
     if summary.ticks_stored:
         out.add_row("ticks stored", f"{summary.ticks_stored:,}")
     out.add_row("events per second", f"{summary.events_per_s:,.0f}")
     out.add_row("loop", f"{summary.loop_ns_per_event:,.1f} ns an event")
     out.add_row("peak memory", f"{summary.peak_rss_bytes / 2**20:,.0f} MiB")
     return out
+
+
+def quantity(units: int | float) -> str:
+    """Format shares, contracts or coins."""
+    return f"{units:,}" if isinstance(units, int) else f"{units:,.8g}"
 
 
 def latency_table(summary: Summary) -> Table:
@@ -69,23 +73,23 @@ def title(summary: Summary) -> str:
 
 
 def series(summary: Summary) -> dict[str, npt.NDArray[np.float64]]:
-    """Return hours of the day, middle price and profit (USD, NaN for none) and position (shares) of the curve."""
+    """Return hours of the day, middle price and profit (NaN for none) and position (units) of the curve."""
     curve = summary.curve
 
-    def usd(values: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        return np.where(values == NO_PRICE, np.nan, values / TICKS_PER_USD)
+    def money(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64]:
+        return np.where(values == NO_PRICE, np.nan, values * unit)
 
     first = curve["exch_ns"][0] if len(curve) else 0
     midnight = 0 if 0 <= first < 86_400 * 10**9 else first
     return {
         "hours": (curve["exch_ns"] - midnight) / 3.6e12,
-        "mid": usd(curve["mid_ticks"]),
-        "position": curve["position_lots"].astype(np.float64),
-        "profit": usd(curve["profit"]),
+        "mid": money(curve["mid_ticks"], summary.tick_size),
+        "position": curve["position_lots"] * summary.lot_size,
+        "profit": money(curve["profit"], summary.tick_size * summary.lot_size),
     }
 
 
-PANELS = (("profit", "profit, USD"), ("position", "position, shares"), ("mid", "middle price, USD"))
+PANELS = (("profit", "profit"), ("position", "position"), ("mid", "middle price"))
 
 
 def check_plot(path: Path) -> None:

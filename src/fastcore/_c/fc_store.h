@@ -38,7 +38,7 @@
 #define FC_STORE_ALIGN 65536u /* unit of every part of a segment */
 #define FC_STORE_BLOCK_BYTES 4096u
 #define FC_STORE_STREAM_BYTES 65536u /* batches from this size on use streaming stores */
-#define FC_STORE_PENDING 32u         /* blocks of a batch that are published together */
+#define FC_STORE_PENDING 64u         /* blocks of a batch that are published together */
 
 typedef struct fc_store_header {
     char magic[8];            /* "FCSTORE\0" */
@@ -296,35 +296,46 @@ static inline void fc_stream_fence(void) {
 #endif
 }
 
-/* Append an array of records, block by block: the bytes, their checksum, then one commit word for all of them. The words of up to
-   FC_STORE_PENDING blocks are stored together, in order, so that one fence serves them all: streaming stores run on while the next
-   block is summed. Returns how many found room. `clear_padding`: the padding of ticks must be made 0. */
-static inline size_t fc_store_append_batch(fc_store_t *s, const void *records, size_t n, int clear_padding) {
+/* Append an array of records for which there is room, block by block: the bytes, their checksum, then one commit word for all of them.
+   The words of up to FC_STORE_PENDING blocks are stored together, in order, so that one fence serves them all: streaming stores run
+   on while the next block is summed. Returns n; or, where `check` finds a tick that breaks a rule, its index, and nothing was appended.
+   `check` (NULL: the records are no ticks) looks at each block just before it is copied, so that the batch is read from the cache
+   below only once; when it finds something nothing has been published yet, and the writer goes back to where it was. A batch of
+   more blocks than are published together is checked as a whole first. `lenient`: rules are not enforced. Padding becomes 0. */
+static inline size_t fc_store_append_batch(fc_store_t *s, const void *records, size_t n, fc_ticks_check_t check, int lenient) {
     const unsigned char *from = (const unsigned char *)records;
-    size_t size = s->record_size, done = 0, pending = 0;
-    int stream = n * size >= FC_STORE_STREAM_BYTES && ((uintptr_t)s->cursor | size) % 16 == 0;
+    const size_t size = s->record_size;
+    size_t done = 0, pending = 0;
+    const int stream = n * size >= FC_STORE_STREAM_BYTES && ((uintptr_t)s->cursor | size) % 16 == 0;
+    int padding = 0;
+    unsigned char *const cursor = s->cursor;
+    uint64_t *const word = s->word;
+    const uint64_t count = s->count;
+    const uint32_t crc = s->crc, in_block = s->in_block;
     fc_tick_t clean[FC_STORE_BLOCK_BYTES / sizeof(fc_tick_t)];
     struct {
         uint64_t *at, word;
     } commit[FC_STORE_PENDING];
-    for (;;) {
-        uint64_t limit = fc_load_acquire(&s->limit);
-        size_t room = limit > s->count ? (size_t)(limit - s->count) : 0;
+    if (check && !lenient && n > (FC_STORE_PENDING - 1) * (size_t)s->block_records) {
+        size_t good = check((const fc_tick_t *)records, n, &padding);
+        if (FC_UNLIKELY(good < n)) return good;
+    }
+    while (done < n) {
         size_t m = s->block_records - s->in_block;
-        if (m > n - done) m = n - done;
-        if (m > room) m = room;
-        if (!m || pending == FC_STORE_PENDING) {
-            if (stream) fc_stream_fence();
-            for (size_t i = 0; i < pending; i++) fc_store_release(commit[i].at, commit[i].word);
-            if (pending) fc_store_release(s->published, s->count);
-            pending = 0;
-            if (!m) return done;
-        }
         const unsigned char *bytes = from;
-        if (FC_UNLIKELY(clear_padding)) {
-            memcpy(clean, from, m * size);
-            for (size_t i = 0; i < m; i++) clean[i].pad = 0;
-            bytes = (const unsigned char *)clean;
+        if (m > n - done) m = n - done;
+        if (check) {
+            size_t good = check((const fc_tick_t *)from, m, &padding);
+            if (FC_UNLIKELY(good < m || padding)) {
+                if (good < m && !lenient) {
+                    s->cursor = cursor, s->word = word, s->count = count, s->crc = crc, s->in_block = in_block;
+                    if (stream) fc_stream_fence();
+                    return done + good;
+                }
+                memcpy(clean, from, m * size);
+                for (size_t i = 0; i < m; i++) clean[i].pad = 0;
+                bytes = (const unsigned char *)clean;
+            }
         }
         if (stream) {
             s->crc = s->stream(s->crc, s->cursor, bytes, m * size);
@@ -340,7 +351,14 @@ static inline size_t fc_store_append_batch(fc_store_t *s, const void *records, s
         commit[pending].at = s->word;
         commit[pending++].word = fc_store_commit_word(s->in_block, s->crc);
         if (s->in_block == s->block_records) fc_store_open_block(s);
+        if (pending == FC_STORE_PENDING || done == n) {
+            if (stream) fc_stream_fence();
+            for (size_t i = 0; i < pending; i++) fc_store_release(commit[i].at, commit[i].word);
+            fc_store_release(s->published, s->count);
+            pending = 0;
+        }
     }
+    return n;
 }
 
 /* Records that a reader may look at. */

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.book``: one dict of orders, one list of orders for each price."""
+"""Plain-Python twin of ``fastcore.book``: one dict of orders, one list of orders (or one total) for each price."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fastcore.errors import RESULTS, raise_result
 
-from .records import BUY, KINDS, NO_PRICE, NO_SIDE, QUOTE_DTYPE, SELL
+from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, QUOTE_DTYPE, SELL
 
 LEVEL_DTYPE = np.dtype([("price", np.int64), ("size", np.int64), ("orders", np.int64)])
 QUEUE_DTYPE = np.dtype([("order_id", np.uint64), ("size", np.int64), ("stamp", np.uint64)])
@@ -36,13 +36,6 @@ class _Order:
 def _check_count(value: int, name: str, low: int) -> None:
     if not low <= value <= _MAX_ORDERS:
         raise ValueError(f"{name} must lie in {low}..2**30: {name}={value}")
-
-
-def _check_side_price(side: int, price: int) -> None:
-    if side not in (BUY, SELL):
-        raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
-    if not 0 < price <= _MAX:
-        raise ValueError(f"price must lie in 1..2**63-1: price={price}")
 
 
 def _mix(h: int, value: int) -> int:
@@ -70,17 +63,211 @@ class OrderTable:
         _check_count(levels, "levels", 0)
 
 
-class OrderBook:
-    """Order-by-order book of one symbol."""
+class _Book:
+    """What both kinds of book share: batches, messages and reading, over a queue or a total for each price."""
 
-    def __init__(self, symbol_id: int | None = None, orders: OrderTable | None = None) -> None:
+    def __init__(self, symbol_id: int | None, orders: OrderTable | None, signed_prices: bool) -> None:
         if symbol_id is not None and not 0 <= symbol_id < 2**32 - 1:
             raise ValueError(f"symbol_id must lie in 0..2**32-2: symbol_id={symbol_id}")
         self.symbol_id = symbol_id
         self.orders = OrderTable() if orders is None else orders
+        self.stale = False
+        self._lowest = -_MAX if signed_prices else 1
+        self._before: tuple[int, int, int, int] | None = None  # the top when a message began that is not at its end
+        self._counts: dict[str, int] = {}
+
+    # ---- of the kind ----
+
+    def _change(self, kind: int, row: Any) -> str:
+        """Apply an event of a kind that not every book has; returns the name of the result."""
+        raise NotImplementedError
+
+    def _ladder(self, side: int) -> list[tuple[int, int, int]]:
+        """Price, size and number of orders of each level, best first."""
+        raise NotImplementedError
+
+    def _image(self) -> list[tuple[int, int, tuple[int, int, int, int]]]:
+        """Kind, side and payload of the events that rebuild the contents."""
+        raise NotImplementedError
+
+    def clear(self) -> None:
+        """Empty the book, which is no longer stale then."""
+        raise NotImplementedError
+
+    # ---- changes ----
+
+    def _price_ok(self, price: int) -> bool:
+        return self._lowest <= price <= _MAX
+
+    def _apply(self, row: Any) -> bool:
+        """Apply one event; returns whether the message that ends with it changed the top."""
+        kind = int(row["kind"])
+        continued = bool(row["flags"] & FLAGS["continued"])
+        if self._before is None:
+            self._before = self._top()
+        if kind == KINDS["clear"]:
+            self.clear()
+            result = "ok"
+        elif kind == KINDS["gap"]:
+            self.stale = True
+            result = "ok"
+        else:
+            result = self._change(kind, row)
+        self._counts[result] = self._counts.get(result, 0) + 1
+        if continued:
+            return False
+        before, self._before = self._before, None
+        return before != self._top()
+
+    def _concerns(self, row: Any) -> bool:
+        if self.symbol_id is None or row["symbol_id"] == self.symbol_id:
+            return True
+        return bool(row["symbol_id"] == NO_SYMBOL and row["kind"] in (KINDS["clear"], KINDS["gap"]))
+
+    def _mine(self, events: npt.NDArray[np.void]) -> Any:
+        return (row for row in events if self._concerns(row))
+
+    def apply(self, events: npt.NDArray[np.void]) -> dict[str, int]:
+        """Apply a batch of events; returns the events of this batch by result."""
+        before = dict(self._counts)
+        for row in self._mine(events):
+            self._apply(row)
+        return {name: n - before.get(name, 0) for name, n in self.counts.items() if n != before.get(name, 0)}
+
+    def apply_into(self, events: npt.NDArray[np.void], quotes: npt.NDArray[np.void]) -> int:
+        """Apply a batch and write a quote event for each message that changed the top."""
+        if len(quotes) < len(events):
+            raise ValueError(f"quotes must have a row for each event: events={len(events)} quotes={len(quotes)}")
+        if np.may_share_memory(events, quotes):
+            raise ValueError("quotes must not share memory with events")
+        out = quotes.view(QUOTE_DTYPE)
+        written = 0
+        for row in self._mine(events):
+            if self._apply(row):
+                out[written] = self._quote(row)
+                written += 1
+        return written
+
+    def _quote(self, row: Any) -> tuple[int, ...]:
+        times = row["seq"], row["exch_ns"], row["local_ns"], row["symbol_id"]
+        return (*times, KINDS["quote"], NO_SIDE, 0, *self._top())
+
+    def apply_depth(self, events: npt.NDArray[np.void], marks: Any, levels: int) -> npt.NDArray[np.void]:
+        """Apply a batch and keep the best levels as they are after `marks` events."""
+        if not 1 <= levels <= 1000:
+            raise ValueError(f"levels must lie in 1..1000: levels={levels}")
+        at = np.asarray(marks, np.int64)
+        if at.ndim != 1 or (at.size and (at[0] < 0 or at[-1] > len(events) or np.any(np.diff(at) < 0))):
+            raise ValueError(f"marks must be one-dimensional, ascending, in 0..{len(events)}: shape={at.shape}")
+        rows = np.zeros((at.size, 2, levels), LEVEL_DTYPE)
+        done = 0
+        for i, mark in enumerate(at.tolist()):
+            self.apply(events[done:mark])
+            done = mark
+            self.depth_into(rows[i])
+        self.apply(events[done:])
+        return rows
+
+    def _one(self, result: str, message: str) -> None:
+        self._counts[result] = self._counts.get(result, 0) + 1
+        if result != "ok":
+            raise_result(_CODES[result], message)
+
+    def snapshot(self, *, seq: int = 0, exch_ns: int = 0, local_ns: int = 0) -> npt.NDArray[np.void]:
+        """Return events that rebuild the book: a clear, then its contents from the worst level to the best."""
+        rows = [(KINDS["clear"], NO_SIDE, (NO_PRICE, 0, 0, 0)), *self._image()]
+        if self.stale:
+            rows.append((KINDS["gap"], NO_SIDE, (0, -1, 0, 0)))
+        out = np.zeros(len(rows), EVENT_DTYPE)
+        symbol = 0 if self.symbol_id is None else self.symbol_id
+        for i, (kind, side, payload) in enumerate(rows):
+            flags = FLAGS["snapshot"] | (FLAGS["continued"] if i < len(rows) - 1 else 0)
+            out[i] = (seq, exch_ns, local_ns, symbol, kind, side, flags, *payload)
+        return out
+
+    # ---- reading ----
+
+    def _best(self, side: int) -> tuple[int, int]:
+        ladder = self._ladder(side)
+        return ladder[0][:2] if ladder else (NO_PRICE, 0)
+
+    def _top(self) -> tuple[int, int, int, int]:
+        (bid, bid_size), (ask, ask_size) = self._best(BUY), self._best(SELL)
+        return bid, ask, bid_size, ask_size
+
+    @property
+    def best_bid(self) -> int | None:
+        """Best bid price in ticks, None when there is no bid."""
+        price = self._best(BUY)[0]
+        return None if price == NO_PRICE else price
+
+    @property
+    def best_ask(self) -> int | None:
+        """Best ask price in ticks, None when there is no ask."""
+        price = self._best(SELL)[0]
+        return None if price == NO_PRICE else price
+
+    @property
+    def best_bid_size(self) -> int:
+        """Lots at the best bid, 0 when there is none."""
+        return self._best(BUY)[1]
+
+    @property
+    def best_ask_size(self) -> int:
+        """Lots at the best ask, 0 when there is none."""
+        return self._best(SELL)[1]
+
+    @property
+    def crossed(self) -> bool:
+        """Whether the best bid is above the best ask."""
+        bid, ask = self.best_bid, self.best_ask
+        return bid is not None and ask is not None and bid > ask
+
+    @property
+    def locked(self) -> bool:
+        """Whether the best bid equals the best ask."""
+        return self.best_bid is not None and self.best_bid == self.best_ask
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """Numbers of price levels: (bids, asks)."""
+        return len(self._ladder(BUY)), len(self._ladder(SELL))
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Events since the book was made, by result."""
+        return {name: self._counts[name] for name in _CODES if name in self._counts}
+
+    def depth(self, levels: int | None = None) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
+        """Return the best price levels: (bids, asks), best first."""
+        if levels is not None and levels < 0:
+            raise ValueError(f"levels must not be negative: levels={levels}")
+        bids, asks = (np.array(self._ladder(side)[:levels], LEVEL_DTYPE) for side in (BUY, SELL))
+        return bids, asks
+
+    def depth_into(self, out: npt.NDArray[np.void]) -> tuple[int, int]:
+        """Write the best price levels into an array of shape (2, levels)."""
+        if out.ndim != 2 or len(out) != 2:
+            raise ValueError(f"out must be of shape (2, levels), contiguous, aligned and writable: shape={out.shape}")
+        out[:] = (NO_PRICE, 0, 0)
+        bids, asks = self.depth(out.shape[1])
+        out[0, : len(bids)], out[1, : len(asks)] = bids, asks
+        return len(bids), len(asks)
+
+    def _check_side_price(self, side: int, price: int) -> None:
+        if side not in (BUY, SELL):
+            raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
+        if not self._price_ok(price):
+            raise ValueError(f"price must lie in {1 if self._lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
+
+
+class OrderBook(_Book):
+    """Order-by-order book of one symbol."""
+
+    def __init__(self, symbol_id: int | None = None, orders: OrderTable | None = None, *, signed_prices: bool = False) -> None:
+        super().__init__(symbol_id, orders, signed_prices)
         self._sides: dict[int, dict[int, list[_Order]]] = {BUY: {}, SELL: {}}
         self.next_stamp = 0
-        self._counts: dict[str, int] = {}
 
     def __len__(self) -> int:
         return sum(len(queue) for side in self._sides.values() for queue in side.values())
@@ -109,7 +296,7 @@ class OrderBook:
     def _add(self, order_id: int, side: int, price: int, size: int) -> str:
         if side not in (BUY, SELL):
             return "corrupt"
-        if price <= 0:
+        if not self._price_ok(price):
             return "price outside range"
         if size <= 0 or self._level_size(side, price) + size > _MAX:
             return "size outside range"
@@ -133,7 +320,7 @@ class OrderBook:
         order = self._find(order_id)
         if order is None:
             return "unknown order"
-        if price <= 0:
+        if not self._price_ok(price):
             return "price outside range"
         others = self._level_size(order.side, price) - (order.size if price == order.price else 0)
         if size <= 0 or others + size > _MAX:
@@ -144,81 +331,51 @@ class OrderBook:
         self._put(new_id, order.side, price, size)
         return "ok"
 
-    def _apply(self, row: Any) -> str:
-        kind, price, size = int(row["kind"]), int(row["price"]), int(row["size"])
+    def _change(self, kind: int, row: Any) -> str:
+        price, size = int(row["price"]), int(row["size"])
         order_id, new_id = int(row["order_id"]) & _MASK, int(row["match_id"]) & _MASK
         if kind == KINDS["add"]:
-            result = self._add(order_id, int(row["side"]), price, size)
-        elif kind in (KINDS["execute"], KINDS["cancel"]):
-            result = self._reduce(order_id, size)
-        elif kind == KINDS["delete"]:
-            result = self._reduce(order_id, None)
-        elif kind == KINDS["replace"]:
-            result = self._replace(order_id, new_id, price, size)
-        elif kind == KINDS["clear"]:
-            self.clear()
-            result = "ok"
-        elif kind in (KINDS["level"], KINDS["quote"]):
-            result = "unknown message type"
-        else:
-            result = "ok"
-        self._counts[result] = self._counts.get(result, 0) + 1
-        return result
+            return self._add(order_id, int(row["side"]), price, size)
+        if kind in (KINDS["execute"], KINDS["cancel"]):
+            return self._reduce(order_id, size)
+        if kind == KINDS["delete"]:
+            return self._reduce(order_id, None)
+        if kind == KINDS["replace"]:
+            return self._replace(order_id, new_id, price, size)
+        return "unknown message type" if kind in (KINDS["level"], KINDS["quote"]) else "ok"
 
-    def _mine(self, events: npt.NDArray[np.void]) -> Any:
-        for row in events:
-            if self.symbol_id is None or row["symbol_id"] == self.symbol_id:
-                yield row
-
-    def apply(self, events: npt.NDArray[np.void]) -> dict[str, int]:
-        """Apply a batch of events; returns the events of this batch by result."""
-        before = dict(self._counts)
-        for row in self._mine(events):
-            self._apply(row)
-        return {name: n - before.get(name, 0) for name, n in self.counts.items() if n != before.get(name, 0)}
-
-    def apply_into(self, events: npt.NDArray[np.void], quotes: npt.NDArray[np.void]) -> int:
-        """Apply a batch and write a quote event for each change at the top."""
-        if len(quotes) < len(events):
-            raise ValueError(f"quotes must have a row for each event: events={len(events)} quotes={len(quotes)}")
-        if np.may_share_memory(events, quotes):
-            raise ValueError("quotes must not share memory with events")
-        out = quotes.view(QUOTE_DTYPE)
+    def apply_levels(self, events: npt.NDArray[np.void], levels: npt.NDArray[np.void]) -> int:
+        """Apply a batch and write what it does to the price levels as level events."""
+        if len(levels) < 2 * len(events):
+            raise ValueError(f"levels must have 2 rows for each event: events={len(events)} levels={len(levels)}")
+        if np.may_share_memory(events, levels):
+            raise ValueError("levels must not share memory with events")
         written = 0
+        orders = [KINDS[name] for name in ("add", "execute", "cancel", "delete", "replace")]
         for row in self._mine(events):
-            before = self._top()
+            flags = int(row["flags"]) & (FLAGS["continued"] | FLAGS["snapshot"])
+            order = self._find(int(row["order_id"]) & _MASK)
+            places = [] if order is None or row["kind"] == KINDS["add"] else [(order.side, order.price)]
+            ok = self._counts.get("ok", 0)
             self._apply(row)
-            top = self._top()
-            if top != before:
-                out[written] = (
-                    *(0, row["exch_ns"], row["local_ns"], row["symbol_id"], KINDS["quote"], NO_SIDE, 0),
-                    *top,
-                )
+            if self._counts.get("ok", 0) == ok or row["kind"] not in (*orders, KINDS["clear"], KINDS["gap"]):
+                if written and not flags & FLAGS["continued"]:
+                    levels[written - 1]["flags"] &= ~np.uint16(FLAGS["continued"])
+                continue
+            if row["kind"] not in orders:
+                levels[written] = row
+                written += 1
+                continue
+            if row["kind"] == KINDS["add"]:
+                places = [(int(row["side"]), int(row["price"]))]
+            elif row["kind"] == KINDS["replace"] and places[0][1] != row["price"]:
+                places.append((places[0][0], int(row["price"])))
+            for i, (side, price) in enumerate(places):
+                more = flags | (FLAGS["continued"] if i < len(places) - 1 else 0)
+                head = row["seq"], row["exch_ns"], row["local_ns"], row["symbol_id"]
+                levels[written] = (*head, KINDS["level"], side, more, price, self._level_size(side, price), 0, 0)
                 written += 1
         return written
-
-    def apply_depth(self, events: npt.NDArray[np.void], marks: Any, levels: int) -> npt.NDArray[np.void]:
-        """Apply a batch and keep the best levels as they are after `marks` events."""
-        if not 1 <= levels <= 1000:
-            raise ValueError(f"levels must lie in 1..1000: levels={levels}")
-        at = np.asarray(marks, np.int64)
-        if at.ndim != 1 or (at.size and (at[0] < 0 or at[-1] > len(events) or np.any(np.diff(at) < 0))):
-            raise ValueError(f"marks must be one-dimensional, ascending, in 0..{len(events)}: shape={at.shape}")
-        rows = np.zeros((at.size, 2, levels), LEVEL_DTYPE)
-        rows["price"] = NO_PRICE
-        done = 0
-        for i, mark in enumerate(at.tolist()):
-            self.apply(events[done:mark])
-            done = mark
-            for side, best in enumerate(self.depth(levels)):
-                rows[i, side, : len(best)] = best
-        self.apply(events[done:])
-        return rows
-
-    def _one(self, result: str, message: str) -> None:
-        self._counts[result] = self._counts.get(result, 0) + 1
-        if result != "ok":
-            raise_result(_CODES[result], message)
 
     def add(self, order_id: int, side: int, price: int, size: int) -> None:
         """Add an order at the back of its price level."""
@@ -248,62 +405,28 @@ class OrderBook:
                 for order in queue:
                     del self.orders.by_id[order.order_id]
             side.clear()
+        self.stale = False
+
+    def _image(self) -> list[tuple[int, int, tuple[int, int, int, int]]]:
+        return [
+            (KINDS["add"], side, (o.price, o.size, (o.order_id ^ 2**63) - 2**63, 0))
+            for side in (BUY, SELL)
+            for _, queue in sorted(self._sides[side].items(), reverse=side == SELL)
+            for o in queue
+        ]
 
     # ---- reading ----
 
     def _level_size(self, side: int, price: int) -> int:
         return sum(order.size for order in self._sides[side].get(price, ()))
 
-    def _top(self) -> tuple[int, int, int, int]:
-        bid, ask = self.best_bid, self.best_ask
-        return NO_PRICE if bid is None else bid, NO_PRICE if ask is None else ask, self.best_bid_size, self.best_ask_size
-
-    @property
-    def best_bid(self) -> int | None:
-        """Best bid price in ticks, None when there is no bid."""
-        return max(self._sides[BUY], default=None)
-
-    @property
-    def best_ask(self) -> int | None:
-        """Best ask price in ticks, None when there is no ask."""
-        return min(self._sides[SELL], default=None)
-
-    @property
-    def best_bid_size(self) -> int:
-        """Lots at the best bid, 0 when there is none."""
-        return 0 if self.best_bid is None else self._level_size(BUY, self.best_bid)
-
-    @property
-    def best_ask_size(self) -> int:
-        """Lots at the best ask, 0 when there is none."""
-        return 0 if self.best_ask is None else self._level_size(SELL, self.best_ask)
-
-    @property
-    def levels(self) -> tuple[int, int]:
-        """Numbers of price levels: (bids, asks)."""
-        return len(self._sides[BUY]), len(self._sides[SELL])
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Events since the book was made, by result."""
-        return {name: self._counts[name] for name in _CODES if name in self._counts}
-
-    def _ladder(self, side: int) -> list[tuple[int, list[_Order]]]:
-        return sorted(self._sides[side].items(), reverse=side == BUY)
-
-    def depth(self, levels: int | None = None) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-        """Return the best price levels: (bids, asks), best first."""
-        if levels is not None and levels < 0:
-            raise ValueError(f"levels must not be negative: levels={levels}")
-        bids, asks = (
-            np.array([(p, sum(o.size for o in q), len(q)) for p, q in self._ladder(side)[:levels]], LEVEL_DTYPE)
-            for side in (BUY, SELL)
-        )
-        return bids, asks
+    def _ladder(self, side: int) -> list[tuple[int, int, int]]:
+        queues = sorted(self._sides[side].items(), reverse=side == BUY)
+        return [(price, sum(o.size for o in queue), len(queue)) for price, queue in queues]
 
     def level_size(self, side: int, price: int) -> int:
         """Return the lots that rest at a price of a side."""
-        _check_side_price(side, price)
+        self._check_side_price(side, price)
         return self._level_size(side, price)
 
     def order(self, order_id: int) -> tuple[int, int, int, int] | None:
@@ -322,7 +445,7 @@ class OrderBook:
 
     def queue(self, side: int, price: int) -> npt.NDArray[np.void]:
         """Return the orders at a price of a side, front first."""
-        _check_side_price(side, price)
+        self._check_side_price(side, price)
         return np.array([(o.order_id, o.size, o.stamp) for o in self._sides[side].get(price, ())], QUEUE_DTYPE)
 
     def state_hash(self) -> int:
@@ -330,7 +453,7 @@ class OrderBook:
         h = 0
         for side in (BUY, SELL):
             h = _mix(h, len(self._sides[side]))
-            for _, queue in self._ladder(side):
+            for _, queue in sorted(self._sides[side].items(), reverse=side == BUY):
                 for order in queue:
                     for value in (order.order_id, order.price, order.size):
                         h = _mix(h, value)
@@ -346,3 +469,93 @@ class OrderBook:
             for queue in side.values():
                 if any(a.stamp >= b.stamp for a, b in pairwise(queue)):
                     raise AssertionError("arrival numbers ascend along a queue and lie below the next")
+
+
+class LevelBook(_Book):
+    """Book by level of one symbol."""
+
+    def __init__(self, symbol_id: int | None = None, orders: OrderTable | None = None, *, signed_prices: bool = False) -> None:
+        super().__init__(symbol_id, orders, signed_prices)
+        self._sides: dict[int, dict[int, int]] = {BUY: {}, SELL: {}}
+
+    def __len__(self) -> int:
+        return sum(len(side) for side in self._sides.values())
+
+    def _set(self, side: int, price: int, size: int) -> str:
+        if side not in (BUY, SELL):
+            return "corrupt"
+        if not self._price_ok(price):
+            return "price outside range"
+        if size < 0:
+            return "size outside range"
+        if size:
+            self._sides[side][price] = size
+        else:
+            self._sides[side].pop(price, None)
+        return "ok"
+
+    def _set_top(self, best: list[tuple[int, int]]) -> str:
+        if not all(price == NO_PRICE or self._price_ok(price) for price, _ in best):
+            return "price outside range"
+        if any(price != NO_PRICE and size < 0 for price, size in best):
+            return "size outside range"
+        for side, (price, size) in zip((BUY, SELL), best, strict=True):
+            self._sides[side] = {} if price == NO_PRICE else {price: size}
+        return "ok"
+
+    def _change(self, kind: int, row: Any) -> str:
+        a, b, c, d = (int(row[name]) for name in ("price", "size", "order_id", "match_id"))
+        if kind == KINDS["level"]:
+            return self._set(int(row["side"]), a, b)
+        if kind == KINDS["quote"]:  # the payload is bid, ask, bid_size, ask_size
+            return self._set_top([(a, c), (b, d)])
+        orders = ("add", "execute", "cancel", "delete", "replace")
+        return "unknown message type" if kind in [KINDS[name] for name in orders] else "ok"
+
+    def set_level(self, side: int, price: int, size: int) -> None:
+        """Set the total at a price of a side, 0 to remove the level."""
+        self._one(self._set(side, price, size), f"side={side} price={price} size={size}")
+
+    def set_quote(self, bid: int | None, ask: int | None, bid_size: int = 0, ask_size: int = 0) -> None:
+        """Set both best prices and remove all other levels."""
+        best = [(NO_PRICE if p is None else p, size) for p, size in ((bid, bid_size), (ask, ask_size))]
+        self._one(self._set_top(best), f"bid={bid} ask={ask} bid_size={bid_size} ask_size={ask_size}")
+
+    def clear(self) -> None:
+        """Remove all levels."""
+        for side in self._sides.values():
+            side.clear()
+        self.stale = False
+
+    def _image(self) -> list[tuple[int, int, tuple[int, int, int, int]]]:
+        rows: list[tuple[int, int, tuple[int, int, int, int]]] = []
+        bid, ask = (next((p for p, size in self._sides[side].items() if not size), NO_PRICE) for side in (BUY, SELL))
+        if (bid, ask) != (NO_PRICE, NO_PRICE):
+            rows.append((KINDS["quote"], NO_SIDE, (bid, ask, 0, 0)))
+        for side in (BUY, SELL):
+            for price, size in sorted(self._sides[side].items(), reverse=side == SELL):
+                if size:
+                    rows.append((KINDS["level"], side, (price, size, 0, 0)))
+        return rows
+
+    def _ladder(self, side: int) -> list[tuple[int, int, int]]:
+        return [(price, size, 0) for price, size in sorted(self._sides[side].items(), reverse=side == BUY)]
+
+    def level_size(self, side: int, price: int) -> int:
+        """Return the lots that rest at a price of a side."""
+        self._check_side_price(side, price)
+        return self._sides[side].get(price, 0)
+
+    def state_hash(self) -> int:
+        """Return a 64-bit hash of all levels, best first."""
+        h = 0
+        for side in (BUY, SELL):
+            h = _mix(h, len(self._sides[side]))
+            for price, size, _ in self._ladder(side):
+                h = _mix(_mix(h, price), size)
+        return h
+
+    def check(self) -> None:
+        """Raise AssertionError where a size is negative."""
+        if any(size < 0 for side in self._sides.values() for size in side.values()):
+            raise AssertionError("the size of a level is not negative")

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import BookError, CorruptDataError
+from fastcore.errors import CorruptDataError
 
 from .avellaneda import EwmaVolatility, Quoter
-from .book import OrderBook, OrderTable
+from .book import LevelBook, OrderBook, OrderTable
 from .exchange import TOOK, Venue
 from .histogram import Histogram
 from .itch import ItchDecoder
 from .portfolio import Position
-from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
+from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
 from .risk import RiskLimits
 
 __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
@@ -25,6 +25,9 @@ __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
 CURVE_DTYPE = np.dtype([("exch_ns", np.int64), ("mid_ticks", np.int64), ("position_lots", np.int64), ("profit", np.int64)])
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
 
+# Kinds that touch no book.
+_RARE = {KINDS[name] for name in ("system", "listing", "status", "notice", "imbalance", "break", "bar")}
+_OPENS = {KINDS[name] for name in "add execute cancel delete replace level quote clear gap".split()}
 _OK = 0
 _MASK = 2**64 - 1
 _BATCH = 4096
@@ -52,6 +55,7 @@ class Engine:
         self,
         symbol: str,
         *,
+        symbol_id: int | None = None,
         quoter: Quoter | None = None,
         volatility: EwmaVolatility | None = None,
         limits: RiskLimits | None = None,
@@ -66,10 +70,11 @@ class Engine:
         sample_every: int = 256,
         curve_interval_ns: int = 1_000_000_000,
         skip_malformed: bool = False,
+        book: str = "orders",
         orders: int = 65536,
         reports: int = 65536,
     ) -> None:
-        if not 1 <= len(symbol) <= 8 or not symbol.isascii() or symbol != symbol.strip():
+        if symbol_id is None and (not 1 <= len(symbol) <= 8 or not symbol.isascii() or symbol != symbol.strip()):
             raise ValueError(f"symbol must be 1 to 8 ASCII characters without spaces around: symbol={symbol!r}")
         if not (math.isfinite(time_left) and time_left >= 0.0):
             raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
@@ -87,7 +92,10 @@ class Engine:
         self.symbol = symbol
         self.decoder = ItchDecoder(midnight_ns, not skip_malformed)
         self.orders = OrderTable(orders)
-        self.venue = Venue(1)
+        if book not in ("orders", "levels", "quotes"):
+            raise ValueError(f"book must be orders, levels or quotes: book={book}")
+        self._rare_kinds = _RARE if book == "quotes" else _RARE | {KINDS["quote"]}
+        self.venue = Venue(1, by_level=book != "orders")
         self.position = Position()
         self.quoter = quoter
         self.volatility = volatility
@@ -98,11 +106,16 @@ class Engine:
         self.fills = self.traded_lots = self.loop_ns = self.last_ns = 0
         self.mid_ticks: int | None = None
         self.stopped = False
-        self._books: dict[int, OrderBook] = {}
-        self._symbol_key = int.from_bytes(symbol.ljust(8).encode("ascii"), "little", signed=True)
-        self._book: OrderBook | None = None
+        self._books: dict[int, OrderBook | LevelBook] = {}
+        self._symbol_key = int.from_bytes(symbol.ljust(8).encode("ascii"), "little", signed=True) if symbol_id is None else None
+        self._book: OrderBook | LevelBook | None = None
         self._symbol_id = -1
-        self._trading = False
+        self._trading = symbol_id is not None
+        self._inside = False  # the event before said that this one carries more of its message
+        self._given = 0
+        if symbol_id is not None:
+            self._symbol_id = self.venue.symbol_id = _check(symbol_id, "symbol_id", 0, 65535)
+            self._book = self._open(symbol_id)
         self._session = True
         self._dirty = False
         self._working = {BUY: _Working(), SELL: _Working()}
@@ -134,7 +147,7 @@ class Engine:
 
     @property
     def messages(self) -> int:
-        return sum(self.decoder.counts.values())
+        return sum(self.decoder.counts.values()) + self._given
 
     @property
     def profit(self) -> int | None:
@@ -155,53 +168,92 @@ class Engine:
             except CorruptDataError as error:
                 failure, count, used = error, error.events, 0  # type: ignore[attr-defined]
             at += used
-            for event in out[:count].tolist():
-                self.events += 1
-                self._event(*event)
-                self.last_ns = event[1]
-                if self.stopped:
-                    break
+            self._run(out[:count])
             if failure is not None and not self.stopped:
                 raise failure
             if count == 0 and used == 0:
                 break
         return at
 
+    def feed_events(self, events: npt.NDArray[np.void]) -> int:
+        if self.stopped:
+            return 0
+        done = self._run(events)
+        self._given += done
+        return done
+
+    def _run(self, events: npt.NDArray[np.void]) -> int:
+        for done, event in enumerate(events.tolist(), 1):
+            self.events += 1
+            self._event(*event)
+            self._inside = bool(event[6] & FLAGS["continued"])
+            self.last_ns = event[1]
+            if self.stopped:
+                return done
+        return len(events)
+
     def _event(self, _: int, exch_ns: int, __: int, locate: int, kind: int, side: int, flags: int, *payload: int) -> None:
         price, size, order_id, match_id = payload
-        if kind in (KINDS["system"], KINDS["listing"], KINDS["status"]):
-            self._rare(exch_ns, locate, kind, payload)
+        if kind in self._rare_kinds:
+            if not self._inside:
+                self._rare(exch_ns, locate, kind, payload)
             return
-        book = self._books.setdefault(locate, OrderBook(orders=self.orders))
-        order_id &= _MASK
-        before = book._top()
-        found = book.order(order_id)
-        old_side, old_price, old_size, stamp = found if found is not None else (0, NO_PRICE, 0, 0)
-        try:
-            if kind == KINDS["add"]:
-                book.add(order_id, side, price, size)
-                change = (side, price, size, book.next_stamp - 1, NO_PRICE, 0)
-            elif kind == KINDS["execute"]:
-                book.execute(order_id, size)
-                change = (old_side, old_price, size, stamp, NO_PRICE, 0)
-            elif kind == KINDS["cancel"]:
-                book.cancel(order_id, size)
-                change = (old_side, old_price, size, stamp, NO_PRICE, 0)
-            elif kind == KINDS["delete"]:
-                book.delete(order_id)
-                change = (old_side, old_price, old_size, stamp, NO_PRICE, 0)
-            elif kind == KINDS["replace"]:
-                book.replace(order_id, match_id & _MASK, price, size)
-                change = (old_side, old_price, old_size, stamp, price, size)
-            else:  # trades and crosses change no displayed order
-                change = (0, price, size, 0, NO_PRICE, 0)
-        except (BookError, ValueError, CorruptDataError):
+        if locate == NO_SYMBOL and kind in (KINDS["clear"], KINDS["gap"]):
+            for every in self._books.values():  # of the whole feed
+                every._apply({"kind": kind, "flags": flags})
+            if self._book is not None:
+                self._dirty = True
+                self._chosen(exch_ns, kind, flags, price, size, match_id, (0, NO_PRICE, 0, 0, NO_PRICE, 0), False, False)
+            return
+        if kind not in _OPENS and locate not in self._books:
+            return
+        if locate > 65535:
             if self.book_errors == 0:
                 self.first_error_seq = self.events
             self.book_errors += 1
             return
+        book = self._open(locate)
+        order_id &= _MASK
+        found = book.order(order_id) if isinstance(book, OrderBook) else None
+        old_side, old_price, old_size, stamp = found if found is not None else (0, NO_PRICE, 0, 0)
+        shown = book._sides[side].get(price, 0) if isinstance(book, LevelBook) and kind == KINDS["level"] and side else 0
+        done = book.counts.get("ok", 0)
+        names = ("kind", "side", "flags", "price", "size", "order_id", "match_id")
+        top_changed = book._apply(dict(zip(names, (kind, side, flags, price, size, order_id, match_id), strict=True)))
+        if book.counts.get("ok", 0) == done:
+            if self.book_errors == 0:
+                self.first_error_seq = self.events
+            self.book_errors += 1
+            self._dirty |= book is self._book and top_changed
+            return
+        grew = False
+        if kind == KINDS["add"]:
+            change = (side, price, size, self._next_stamp(book) - 1, NO_PRICE, 0)
+        elif kind in (KINDS["execute"], KINDS["cancel"]):
+            change = (old_side, old_price, size, stamp, NO_PRICE, 0)
+        elif kind == KINDS["delete"]:
+            change = (old_side, old_price, old_size, stamp, NO_PRICE, 0)
+        elif kind == KINDS["replace"]:
+            change = (old_side, old_price, old_size, stamp, price, size)
+        elif kind == KINDS["level"]:
+            grew = size > shown
+            change = (side, price, abs(size - shown), 0, NO_PRICE, size)
+        elif kind == KINDS["quote"]:  # the payload is bid, ask, bid_size, ask_size
+            change = (0, price, order_id, 0, size, match_id)
+        else:  # trades and crosses change no displayed order
+            change = (side if self.venue.by_level else 0, price, size, 0, NO_PRICE, 0)
         if book is self._book:
-            self._chosen(exch_ns, kind, flags, price, size, match_id, change, book._top() != before)
+            self._chosen(exch_ns, kind, flags, price, size, match_id, change, top_changed, grew)
+
+    def _open(self, locate: int) -> OrderBook | LevelBook:
+        if locate not in self._books:
+            self._books[locate] = LevelBook(orders=self.orders) if self.venue.by_level else OrderBook(orders=self.orders)
+        return self._books[locate]
+
+    @staticmethod
+    def _next_stamp(book: OrderBook | LevelBook) -> int:
+        assert isinstance(book, OrderBook)
+        return book.next_stamp
 
     def _chosen(
         self,
@@ -213,16 +265,20 @@ class Engine:
         match_id: int,
         change: tuple[int, int, int, int, int, int],
         top_changed: bool,
+        grew: bool,
     ) -> None:
         assert self._book is not None
         side, own_price, changed, stamp, new_price, new_size = change
-        self.venue.apply(kind, side, own_price, changed, stamp, new_price, new_size, match_id, exch_ns, self.events)
+        at = (match_id, exch_ns, self.events)
+        self.venue.apply(kind, side, own_price, changed, stamp, new_price, new_size, *at, flags, grew)
         self._settle()
         if kind in (KINDS["execute"], KINDS["trade"]) and not flags & FLAGS["not_printable"]:
             self.traded_lots += size
             if self.store is not None:
                 paid = own_price if price == NO_PRICE else price
                 self.store.append(exch_ns, self._symbol_id, paid / self._ticks_per_price, float(size))
+        if kind in (KINDS["gap"], KINDS["clear"]):
+            self._dirty = True  # nothing is quoted on a stale book; an image makes it good
         if top_changed:
             self._dirty = True
             bid, ask = self._book.best_bid, self._book.best_ask
@@ -233,7 +289,7 @@ class Engine:
                     self.volatility.update((bid + ask) / (2.0 * self._ticks_per_price), exch_ns)
                     if self.volatility.count != count:
                         self.quoter.volatility = self.volatility.volatility
-        if self._dirty and self.quoter is not None:
+        if self._dirty and self.quoter is not None and not flags & FLAGS["continued"]:
             self._think()
         if exch_ns >= self._curve_next_ns:
             self._curve_next_ns = (exch_ns // self._curve_interval_ns + 1) * self._curve_interval_ns
@@ -245,12 +301,12 @@ class Engine:
         if kind == KINDS["listing"]:
             if payload[0] == self._symbol_key and self._book is None:
                 self._symbol_id = self.venue.symbol_id = locate
-                self._book = self._books.setdefault(locate, OrderBook(orders=self.orders))
+                self._book = self._open(locate)
         elif kind == KINDS["status"]:
             if self._book is not None and locate == self._symbol_id:
                 self._trading = payload[0] == ord("T")
                 self._dirty = True
-        else:
+        elif kind == KINDS["system"]:
             self._session = payload[0] == ord("Q")
             self._dirty = True
         if self._dirty and self.quoter is not None and self._book is not None:
@@ -266,7 +322,8 @@ class Engine:
         self._dirty = False
         bid = ask = None
         best_bid, best_ask = self._book.best_bid, self._book.best_ask
-        if self._trading and self._session and best_bid is not None and best_ask is not None and best_bid < best_ask:
+        ready = self._trading and self._session and not self._book.stale
+        if ready and best_bid is not None and best_ask is not None and best_bid < best_ask:
             profit = self.profit
             if self._max_loss is not None and profit is not None and profit < -self._max_loss:
                 self.stopped = True

@@ -3,6 +3,9 @@
 A recorded order that arrived before ours is ahead of us, one that arrived later is behind. Quantity that was executed
 behind us at our price, at a worse price, or that arrived on the other side at a price we would have accepted, would have
 traded with us first.
+
+A book by level does not say who comes and goes: there, executions at our price serve those ahead first, who leaves without
+trading stood behind us as long as that can be, and worse than every level shown nobody knows what waits.
 """
 
 from dataclasses import dataclass
@@ -10,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .book import OrderBook
+from .book import LevelBook, OrderBook
 from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, SELL
 
-__all__ = ["TOOK", "Venue"]
+__all__ = ["TOOK", "UNKNOWN", "Venue"]
 
 TOOK = -1
+UNKNOWN = 1 << 60
 _SWEEP = 64
 _MAX_VALUE = 2**60
 _BEHIND = 2**64 - 1  # a stamp behind every order
@@ -36,13 +40,15 @@ class _Order:
 class Venue:
     """Simulated venue for the own orders of one symbol; see ``fastcore.exchange.Venue``."""
 
-    def __init__(self, capacity: int = 64, symbol_id: int = 0) -> None:
+    def __init__(self, capacity: int = 64, symbol_id: int = 0, by_level: bool = False) -> None:
         if not 1 <= capacity <= 65536:
             raise ValueError(f"capacity must be in 1..65536: capacity={capacity}")
         if not 0 <= symbol_id <= NO_SYMBOL:
             raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol_id}")
         self.capacity = capacity
         self.symbol_id = symbol_id
+        self.by_level = by_level
+        self._shown: dict[int, tuple[int, int]] = {BUY: (NO_PRICE, 0), SELL: (NO_PRICE, 0)}
         self.filled_lots = 0
         self._orders: dict[int, list[_Order]] = {BUY: [], SELL: []}  # best price first, then earliest entry
         self._reports: list[tuple[int, ...]] = []
@@ -60,16 +66,16 @@ class Venue:
 
     # ---- orders ----
 
-    def submit(self, book: OrderBook, side: int, price_ticks: int, size_lots: int) -> int:
+    def submit(self, book: OrderBook | LevelBook, side: int, price_ticks: int, size_lots: int) -> int:
         return self._submit(book, side, price_ticks, size_lots)[0]
 
-    def _submit(self, book: OrderBook, side: int, price: int, size: int) -> tuple[int, int]:
+    def _submit(self, book: OrderBook | LevelBook, side: int, price: int, size: int) -> tuple[int, int]:
         refusal = self._refusal(side, price, size)
         if refusal != _OK:
             self._report("reject", side, price, size, 0, refusal)
             return refusal, 0
         order_id = self._new_order_id()
-        ahead = book.level_size(side, price)
+        ahead = self._ahead(book, side, price)
         self._report("ack", side, price, size, order_id, ahead)
         left = size
         for n, (level, displayed) in enumerate(self._reachable(book, side, price)):
@@ -83,7 +89,8 @@ class Venue:
             self.filled_lots += taken
             self._report("fill", side, level, taken, order_id, TOOK)
         if left:
-            self._rest(_Order(order_id, side, price, left, ahead, book.next_stamp))
+            stamp = book.next_stamp if isinstance(book, OrderBook) else 0
+            self._rest(_Order(order_id, side, price, left, ahead, stamp))
         return _OK, order_id
 
     def cancel(self, order_id: int) -> int:
@@ -95,10 +102,10 @@ class Venue:
         self._orders[order.side].remove(order)
         return _OK
 
-    def replace(self, book: OrderBook, order_id: int, price_ticks: int, size_lots: int) -> int:
+    def replace(self, book: OrderBook | LevelBook, order_id: int, price_ticks: int, size_lots: int) -> int:
         return self._replace(book, order_id, price_ticks, size_lots)[0]
 
-    def _replace(self, book: OrderBook, order_id: int, price: int, size: int) -> tuple[int, int]:
+    def _replace(self, book: OrderBook | LevelBook, order_id: int, price: int, size: int) -> tuple[int, int]:
         order = self._find(order_id)
         if order is None:
             self._report("reject", NO_SIDE, price, size, order_id, _UNKNOWN_ORDER)
@@ -130,11 +137,28 @@ class Venue:
         match_id: int = 0,
         exch_ns: int = 0,
         seq: int = 0,
+        flags: int = 0,
+        grew: bool = False,
     ) -> None:
         if not 0 <= kind < len(KINDS):
             raise ValueError(f"kind must be one of 0..{len(KINDS) - 1}: kind={kind}")
         self._now_ns, self._now_seq = exch_ns, seq
-        if kind == KINDS["add"]:
+        image, hidden = bool(flags & FLAGS["snapshot"]), bool(flags & FLAGS["hidden"])
+        if self.by_level:
+            if kind == KINDS["level"]:
+                self._level(side, price, new_size, size if grew and not image else 0)
+            elif kind == KINDS["quote"]:
+                self._quote(BUY, price, size, image)
+                self._quote(SELL, new_price, new_size, image)
+            elif kind == KINDS["trade"] and not hidden:
+                if side == NO_SIDE:
+                    bids = self._orders[BUY]
+                    side = BUY if bids and bids[0].price >= price else SELL
+                self._print(side, price, size, match_id)
+            elif kind == KINDS["trade"]:
+                self._fill(BUY, price + 1, size, _BEHIND, match_id)
+                self._fill(SELL, price - 1, size, _BEHIND, match_id)
+        elif kind == KINDS["add"]:
             self._fill(-side, price, size, _BEHIND, 0)
         elif kind in (KINDS["cancel"], KINDS["delete"]):
             self._shorten(side, price, size, stamp)
@@ -170,6 +194,58 @@ class Venue:
             if order.left == 0:
                 self._orders[side].remove(order)
 
+    def _print(self, side: int, price: int, size: int, match_id: int) -> None:
+        """`size` was executed on our side of a book by level: those ahead of us at our price first."""
+        left = reached = size
+        for order in list(self._orders[side]):
+            if side * (order.price - price) < 0:
+                break
+            if order.price == price:
+                taken = min(max(0, left - order.ahead), order.left)
+                order.ahead = max(0, order.ahead - reached)
+            else:
+                taken = min(left, order.left)
+                reached = left - taken  # what better orders leave to the price
+            if taken:
+                left -= taken
+                order.left -= taken
+                self.filled_lots += taken
+                self._report("fill", side, order.price, taken, order.order_id, match_id)
+            if order.left == 0:
+                self._orders[side].remove(order)
+
+    def _level(self, side: int, price: int, total: int, grown: int) -> None:
+        """A level displays `total`, of which `grown` arrived just now."""
+        for order in self._orders.get(side, ()):
+            if order.price == price:
+                order.ahead = min(order.ahead, total)
+        if grown > 0:
+            self._fill(-side, price, grown, _BEHIND, 0)
+
+    def _quote(self, side: int, price: int, size: int, image: bool) -> None:
+        """The best price of a side; what has arrived there is what was not shown before."""
+        before, shown = self._shown[side]
+        self._shown[side] = price, size
+        if price == NO_PRICE:
+            return
+        for order in self._orders[side]:
+            if side * (order.price - price) > 0:
+                order.ahead = 0
+        arrived = 0
+        if before == NO_PRICE or side * (price - before) > 0:
+            arrived = size or UNKNOWN  # a feed without sizes
+        elif price == before:
+            arrived = size - shown
+        self._level(side, price, size or UNKNOWN, 0 if image else arrived)
+
+    def _ahead(self, book: OrderBook | LevelBook, side: int, price: int) -> int:
+        """Displayed quantity that an order would wait behind."""
+        shown = book.depth()[0 if side == BUY else 1]["price"].tolist()
+        ahead = book.level_size(side, price)
+        if self.by_level and ahead == 0 and shown and side * (price - shown[-1]) <= 0:
+            return UNKNOWN  # not shown, or a best price whose size the feed does not say
+        return ahead
+
     def _shorten(self, side: int, price: int, size: int, stamp: int) -> None:
         """`size` left the queue at `price` without trading."""
         for order in self._orders.get(side, ()):
@@ -203,7 +279,7 @@ class Venue:
             return _BAD_SIZE
         return _FULL if len(self._orders[side]) >= self.capacity else _OK
 
-    def _reachable(self, book: OrderBook, side: int, price: int) -> list[tuple[int, int]]:
+    def _reachable(self, book: OrderBook | LevelBook, side: int, price: int) -> list[tuple[int, int]]:
         """(price, size) of the displayed levels that an order of `side` at `price` trades with, best first."""
         rows = book.depth()[0 if side == SELL else 1]
         return [

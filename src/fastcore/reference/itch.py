@@ -12,7 +12,7 @@ from fastcore.errors import RESULTS, CorruptDataError, raise_result
 
 from .records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL
 
-# Behind type, locate, tracking number and time; x is a byte that the event does not carry.
+# Behind type, locate, tracking number and time. 8s is the symbol, but for the first and last field of R.
 _HEAD = struct.Struct(">cHH6s")
 _BODIES = {
     "A": struct.Struct(">QcI8sI"),
@@ -24,15 +24,48 @@ _BODIES = {
     "U": struct.Struct(">QQII"),
     "P": struct.Struct(">QcI8sIQ"),
     "Q": struct.Struct(">Q8sIQc"),
+    "B": struct.Struct(">Q"),
     "R": struct.Struct(">8s2sI6s8s"),
     "H": struct.Struct(">8sccI"),
     "S": struct.Struct(">c"),
+    "I": struct.Struct(">QQc8sIIIcc"),
+    "Y": struct.Struct(">8sc"),
+    "L": struct.Struct(">I8s3s"),
+    "V": struct.Struct(">QQQ"),
+    "W": struct.Struct(">c"),
+    "K": struct.Struct(">8sIcI"),
+    "J": struct.Struct(">8sIIII"),
+    "h": struct.Struct(">8scc"),
+    "N": struct.Struct(">8sc"),
+    "O": struct.Struct(">8scIIIQII"),
 }
-_SKIPPED = {"Y": 20, "L": 26, "V": 35, "W": 12, "K": 28, "J": 35, "h": 21, "B": 19, "I": 50, "N": 20, "O": 48}
-LENGTHS = {type: _HEAD.size + body.size for type, body in _BODIES.items()} | _SKIPPED
+_SYMBOL_AT = {**dict.fromkeys("RHYKJhNO", 0), "L": 1, "Q": 1, "A": 3, "F": 3, "P": 3, "I": 3}  # which of the fields
+LENGTHS = {type: _HEAD.size + body.size for type, body in _BODIES.items()}
+MAX_EVENTS = 3
+_EVENTS = {"I": 2, "J": 2, "O": 3}
+
+WIRE_DTYPE = np.dtype(
+    {
+        "names": ["symbol", "locate", "tracking", "type", "printable"],
+        "formats": ["S8", "=u2", "=u2", "S1", "S1"],
+        "offsets": [0, 8, 10, 12, 13],
+        "itemsize": 16,
+    }
+)
+LISTING_DTYPE = np.dtype(
+    [("symbol", "S8"), ("symbol_id", "=u4"), ("round_lot", "=u4"), ("leverage", "=u4"), ("locate", "=u2")]
+    + [(name, "S1") for name in ("market", "status", "lots_only", "class")]
+    + [("subtype", "S2")]
+    + [(name, "S1") for name in ("authenticity", "threshold", "ipo", "luld_tier", "etp", "inverse")]
+)
 
 _SIDES = {b"B": BUY, b"S": SELL}
 _LETTERS = {BUY: b"B", SELL: b"S"}
+_TYPES = {
+    **{"trade": "P", "cancel": "X", "delete": "D", "replace": "U", "cross": "Q", "break": "B"},
+    **{"listing": "R", "status": "H", "system": "S", "imbalance": "I"},
+}
+_PAYLOAD = ("price", "size", "order_id", "match_id")
 _CODES = {name: code for code, (name, _) in RESULTS.items()}
 _LOG = 64
 _LOCATES = 65536
@@ -49,6 +82,44 @@ def _signed(value: int) -> int:
 
 def _unsigned(value: Any) -> int:
     return int(value) & (2**64 - 1)
+
+
+def _price(value: int) -> int:
+    """A price that the venue writes as 0 where it has none."""
+    return value or NO_PRICE
+
+
+def _wire_price(value: int, most: int = 2**32 - 1) -> int:
+    if value == NO_PRICE:
+        return 0
+    if not 0 <= value <= most:
+        raise _Malformed("price outside range")
+    return value
+
+
+def _letter(value: int) -> bytes:
+    if not 0 <= value <= 0xFF:
+        raise _Malformed("corrupt")
+    return bytes([value])
+
+
+def _u32(value: int) -> int:
+    if not 0 <= value < 2**32:
+        raise _Malformed("corrupt")
+    return value
+
+
+def _size(value: int, most: int = 2**63 - 1) -> int:
+    if not 0 <= value <= most:
+        raise _Malformed("size outside range")
+    return value
+
+
+def _check_wire(wire: npt.NDArray[np.void], least: int, most: int) -> None:
+    if wire.dtype != WIRE_DTYPE:
+        raise TypeError(f"wire must have dtype WIRE_DTYPE: dtype={wire.dtype}")
+    if not least <= len(wire) <= most:
+        raise ValueError(f"wire must have a row for each event: rows={len(wire)} events={least}")
 
 
 def _check_midnight(midnight_ns: int) -> int:
@@ -80,9 +151,10 @@ class ItchDecoder:
         self.midnight_ns = _check_midnight(midnight_ns)
         self.strict = bool(strict)
         self.position = 0
-        self.skipped = 0
+        self.skipped = 0  # every type makes events
         self.symbols: dict[int, str] = {}
         self.error_log: list[tuple[int, str, str]] = []
+        self._listings: dict[int, tuple[Any, ...]] = {}
         self._symbol_ids: dict[int, int] = {}
         self._counts: dict[str, int] = {}
         self._unknown: dict[str, int] = {}
@@ -95,8 +167,8 @@ class ItchDecoder:
         if len(self.error_log) < _LOG:
             self.error_log.append((self.position + offset, type, reason))
 
-    def _message(self, message: bytes) -> tuple[Any, ...] | None:
-        """Fields of the event behind ``seq``, None for a message that makes none."""
+    def _message(self, message: bytes, room: int) -> list[tuple[Any, ...]]:
+        """The events of a message, all fields behind ``seq``; none where there is not room for all of them."""
         if not message:
             raise _Malformed("bad length")
         type = chr(message[0])
@@ -104,59 +176,113 @@ class ItchDecoder:
             raise _Malformed("unknown message type")
         if len(message) != LENGTHS[type]:
             raise _Malformed("bad length")
-        if type in _SKIPPED:
-            return None
+        if room < _EVENTS.get(type, 1):
+            return []
         _, locate, _, time = _HEAD.unpack_from(message)
         fields = _BODIES[type].unpack_from(message, _HEAD.size)
         side, flags = NO_SIDE, 0
-        payload: tuple[int, int, int, int]
+        letter = ord(type)
+        kind = "notice"
+        payloads: list[tuple[int, ...]]
         match type:
             case "A" | "F" | "P":
-                order_id, letter, size, _, price = fields[:5]
-                if letter not in _SIDES:
+                order_id, way, size, _, price = fields[:5]
+                if way not in _SIDES:
                     raise _Malformed("corrupt")
-                side = _SIDES[letter]
+                side = _SIDES[way]
                 kind = "trade" if type == "P" else "add"
                 flags = FLAGS["hidden"] if type == "P" else 0
-                payload = price, size, order_id, fields[5] if len(fields) > 5 else 0
+                payloads = [(price, size, order_id, fields[5] if len(fields) > 5 else 0)]
             case "E":
                 order_id, size, match_id = fields
-                kind, payload = "execute", (NO_PRICE, size, order_id, match_id)
+                kind, payloads = "execute", [(NO_PRICE, size, order_id, match_id)]
             case "C":
                 order_id, size, match_id, printable, price = fields
                 flags = FLAGS["not_printable"] if printable == b"N" else 0
-                kind, payload = "execute", (price, size, order_id, match_id)
+                kind, payloads = "execute", [(price, size, order_id, match_id)]
             case "X":
                 order_id, size = fields
-                kind, payload = "cancel", (NO_PRICE, size, order_id, 0)
+                kind, payloads = "cancel", [(NO_PRICE, size, order_id, 0)]
             case "D":
-                kind, payload = "delete", (NO_PRICE, 0, fields[0], 0)
+                kind, payloads = "delete", [(NO_PRICE, 0, fields[0], 0)]
             case "U":
                 order_id, new_id, size, price = fields
-                kind, payload = "replace", (price, size, order_id, new_id)
+                kind, payloads = "replace", [(price, size, order_id, new_id)]
             case "Q":
-                size, _, price, match_id, letter = fields
-                if size >= 2**63:
-                    raise _Malformed("size outside range")
-                kind, payload = "cross", (price, size, letter[0], match_id)
+                size, _, price, match_id, cross = fields
+                kind, payloads = "cross", [(price, _size(size), cross[0], match_id)]
+            case "B":
+                kind, payloads = "break", [(NO_PRICE, 0, 0, fields[0])]
             case "R":
                 symbol, market, lot, classes, rest = fields
                 self.symbols[locate] = symbol.decode("latin-1").rstrip(" ")
+                self._listings[locate] = fields
                 if symbol == bytes(8):
-                    del self.symbols[locate]
+                    del self.symbols[locate], self._listings[locate]
                 first, second, third = (int.from_bytes(b, "little") for b in (symbol, market + classes, rest))
-                kind, payload = "listing", (first, lot, second, third)
+                kind, payloads = "listing", [(first, lot, second, third)]
             case "H":
                 _, state, reserved, reason = fields
-                kind, payload = "status", (state[0], reason, reserved[0], 0)
+                kind, payloads = "status", [(state[0], reason, reserved[0])]
+            case "S":
+                kind, payloads = "system", [(fields[0][0],)]
+            case "I":
+                paired, imbalance, way, _, far, near, reference, cross, variation = fields
+                side = _SIDES.get(way, NO_SIDE)
+                kind = "imbalance"
+                payloads = [
+                    (_price(reference), _size(imbalance), _size(paired), cross[0]),
+                    (_price(far), _price(near), way[0], variation[0]),
+                ]
+            case "Y" | "N":
+                payloads = [(letter, fields[1][0])]
+            case "L":
+                mpid, _, state = fields
+                payloads = [(letter, mpid, int.from_bytes(state, "little"))]
+            case "V":
+                if max(fields) >= 2**63:
+                    raise _Malformed("price outside range")
+                payloads = [(letter, *map(_price, fields))]
+            case "W":
+                payloads = [(letter, fields[0][0])]
+            case "K":
+                _, release, qualifier, price = fields
+                payloads = [(letter, release, qualifier[0], _price(price))]
+            case "J":
+                payloads = [(letter, *map(_price, fields[1:4])), (letter, fields[4])]
+            case "h":
+                _, market, action = fields
+                payloads = [(letter, market[0], action[0])]
             case _:
-                kind, payload = "system", (fields[0][0], 0, 0, 0)
+                _, eligible, lowest, highest, near, near_time, lower, upper = fields
+                payloads = [
+                    (letter, eligible[0], _price(near), near_time),
+                    (letter, _price(lowest), _price(highest)),
+                    (letter, _price(lower), _price(upper)),
+                ]
         exch_ns = self.midnight_ns + int.from_bytes(time, "big")
         symbol_id = self._symbol_ids.get(locate, locate)
-        return (exch_ns, 0, symbol_id, KINDS[kind], side, flags, *(_signed(v) for v in payload))
+        events = []
+        for i, payload in enumerate(payloads):
+            more = FLAGS["continued"] if i + 1 < len(payloads) else 0
+            values = [_signed(v) for v in (*payload, 0, 0, 0)[:4]]
+            events.append((exch_ns, 0, symbol_id, KINDS[kind], side, flags | more, *values))
+        return events
 
-    def decode(self, data: Any, out: npt.NDArray[np.void], final: bool = False) -> tuple[int, int]:
+    @staticmethod
+    def _wire(message: bytes) -> tuple[Any, ...]:
+        """What a well-formed message says besides its events."""
+        type, locate, tracking, _ = _HEAD.unpack_from(message)
+        fields = _BODIES[type.decode()].unpack_from(message, _HEAD.size)
+        at = _SYMBOL_AT.get(type.decode())
+        return b"" if at is None else fields[at], locate, tracking, type, fields[3] if type == b"C" else b""
+
+    def decode(
+        self, data: Any, out: npt.NDArray[np.void], final: bool = False, wire: npt.NDArray[np.void] | None = None
+    ) -> tuple[int, int]:
         """Decode length-prefixed messages; returns (events written, bytes consumed)."""
+        if wire is not None:
+            _check_wire(wire, len(out), 2**63)
         raw = bytes(memoryview(data).cast("B"))
         at = events = 0
         while events < len(out) and len(raw) - at >= 2:
@@ -165,18 +291,22 @@ class ItchDecoder:
             if len(message) < size:
                 break
             try:
-                event = self._message(message)
+                found = self._message(message, len(out) - events)
             except _Malformed as malformed:
                 self._fail(at, str(malformed), chr(message[0]) if message else "\0")
                 if self.strict:
                     self._raise(at, str(malformed), chr(message[0]) if message else "\0", events)
             else:
                 type = chr(message[0])
+                if not found:
+                    if at == 0:
+                        raise ValueError(f"out must hold all events of a message: size={len(out)} events={_EVENTS[type]}")
+                    break
                 self._counts[type] = self._counts.get(type, 0) + 1
-                if event is None:
-                    self.skipped += 1
-                else:
+                for event in found:
                     out[events] = (out[events]["seq"], *event)
+                    if wire is not None:
+                        wire[events] = self._wire(message)
                     events += 1
             at += 2 + size
         rest = raw[at:]
@@ -204,6 +334,35 @@ class ItchDecoder:
         if not 0 <= symbol_id <= 0xFFFFFFFF:
             raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
         self._symbol_ids[locate] = symbol_id
+
+    def fill_mapper(self, mapper: Any) -> int:
+        """Add the listed symbols to a symbol mapper."""
+        for locate in sorted(self.symbols):
+            symbol_id = mapper.add(
+                self._listings[locate][0],
+                tick_size=0.0001,
+                lot_size=1.0,
+                currency="USD",
+                increment_ticks=100,
+                low_increment_ticks=1,
+                low_below_ticks=10_000,
+            )
+            mapper.set_locate(locate, symbol_id)
+        return len(self.symbols)
+
+    @property
+    def instruments(self) -> npt.NDArray[np.void]:
+        """The stock directory so far, by locate."""
+        table = np.zeros(len(self.symbols), LISTING_DTYPE)
+        for row, locate in zip(table, sorted(self.symbols), strict=True):
+            symbol, market, lot, classes, rest = self._listings[locate]
+            row["symbol"], row["locate"], row["symbol_id"] = symbol.rstrip(b" "), locate, self._symbol_ids.get(locate, locate)
+            row["market"], row["status"], row["round_lot"] = market[:1], market[1:], lot
+            row["lots_only"], row["class"], row["subtype"] = classes[:1], classes[1:2], classes[2:4].rstrip(b" ")
+            row["authenticity"], row["threshold"] = classes[4:5], classes[5:]
+            row["ipo"], row["luld_tier"], row["etp"], row["inverse"] = rest[:1], rest[1:2], rest[2:3], rest[7:]
+            row["leverage"] = int.from_bytes(rest[3:7], "big")
+        return table
 
     def symbol(self, locate: int) -> str | None:
         """Return the symbol that was listed under a locate."""
@@ -240,80 +399,130 @@ class ItchEncoder:
             raise ValueError(f"symbol must have 1 to 8 characters: symbol={symbol!r}")
         self._symbols[locate] = raw.ljust(8)
 
-    def _message(self, row: Any) -> bytes:
+    def _type(self, row: Any, wire: Any) -> str:
+        """The type of the message of an event."""
         kinds = {number: name for name, number in KINDS.items()}
-        kind, locate, side = kinds.get(int(row["kind"]), "none"), int(row["symbol_id"]), int(row["side"])
-        price, size, match_id = int(row["price"]), int(row["size"]), _unsigned(row["match_id"])
-        order_id = _unsigned(row["order_id"])
+        match kinds.get(int(row["kind"]), "none"):
+            case "add":
+                return "A" if row["match_id"] == 0 and (wire is None or wire["type"] != b"F") else "F"
+            case "execute":
+                return "E" if row["price"] == NO_PRICE else "C"
+            case "notice" if row["price"] in map(ord, "YLVWKJhNO"):
+                return chr(row["price"])
+            case kind if kind in _TYPES:
+                return _TYPES[kind]
+        raise _Malformed("unknown message type")
+
+    def _message(self, rows: npt.NDArray[np.void], wire: Any) -> tuple[int, bytes]:
+        """The message at the head of the events: how many these are, and its bytes."""
+        row = rows[0]
+        type = self._type(row, wire)
+        events = _EVENTS.get(type, 1)
+        alike = ["kind", "symbol_id", "exch_ns"] + ["price"] * (int(row["kind"]) == KINDS["notice"])
+        if len(rows) < events:
+            raise _Malformed("corrupt")
+        for i in range(events):
+            if any(rows[i][name] != row[name] for name in alike):
+                raise _Malformed("corrupt")
+            if bool(rows[i]["flags"] & FLAGS["continued"]) != (i + 1 < events):
+                raise _Malformed("corrupt")
         time = int(row["exch_ns"]) - self.midnight_ns
-        if locate >= _LOCATES:
-            raise _Malformed("unknown symbol")
         if not 0 <= time < 2**48:
             raise _Malformed("corrupt")
-        symbol = self._symbols.get(locate, bytes(8))
-        if kind in ("add", "trade", "execute", "cancel", "replace") and not 0 <= size < 2**32:
-            raise _Malformed("size outside range")
-        priced = kind in ("add", "trade", "replace", "cross") or (kind == "execute" and price != NO_PRICE)
-        if priced and not 0 <= price < 2**32:
-            raise _Malformed("price outside range")
-        if kind in ("add", "trade", "cross", "status") and symbol == bytes(8):
-            raise _Malformed("unknown symbol")
-        if kind in ("add", "trade") and side not in _LETTERS:
-            raise _Malformed("corrupt")
-        values: tuple[Any, ...]
-        match kind:
-            case "add" if match_id == 0:
-                type, values = "A", (order_id, _LETTERS[side], size, symbol, price)
-            case "add":
-                if match_id >= 2**32:
-                    raise _Malformed("corrupt")
-                type, values = "F", (order_id, _LETTERS[side], size, symbol, price, match_id)
-            case "trade":
-                type, values = "P", (order_id, _LETTERS[side], size, symbol, price, match_id)
-            case "execute" if price == NO_PRICE:
-                type, values = "E", (order_id, size, match_id)
-            case "execute":
-                printable = b"N" if int(row["flags"]) & FLAGS["not_printable"] else b"Y"
-                type, values = "C", (order_id, size, match_id, printable, price)
-            case "cancel":
-                type, values = "X", (order_id, size)
-            case "delete":
-                type, values = "D", (order_id,)
-            case "replace":
-                type, values = "U", (order_id, match_id, size, price)
-            case "cross":
-                if size < 0:
-                    raise _Malformed("size outside range")
-                if order_id > 0xFF:
-                    raise _Malformed("corrupt")
-                type, values = "Q", (size, symbol, price, match_id, bytes([order_id]))
-            case "listing":
-                if price == 0:
-                    raise _Malformed("unknown symbol")
-                if not 0 <= size < 2**32:
-                    raise _Malformed("size outside range")
-                name, classes, rest = (v.to_bytes(8, "little") for v in (_unsigned(price), order_id, match_id))
-                self._symbols[locate] = name
-                type, values = "R", (name, classes[:2], size, classes[2:], rest)
-            case "status":
-                if not (0 <= price <= 0xFF and 0 <= size < 2**32 and order_id <= 0xFF):
-                    raise _Malformed("corrupt")
-                type, values = "H", (symbol, bytes([price]), bytes([order_id]), size)
-            case "system":
-                if not 0 <= price <= 0xFF:
-                    raise _Malformed("corrupt")
-                type, values = "S", (bytes([price]),)
-            case _:
-                raise _Malformed("unknown message type")
-        return _HEAD.pack(type.encode(), locate, 0, time.to_bytes(6, "big")) + _BODIES[type].pack(*values)
+        printable = b"N" if int(row["flags"]) & FLAGS["not_printable"] else b"Y"
+        tracking, locate = 0, int(row["symbol_id"])
+        if wire is None:
+            if locate >= _LOCATES:
+                raise _Malformed("unknown symbol")
+            symbol = self._symbols.get(locate, bytes(8))
+            if type == "R":
+                symbol = _unsigned(row["price"]).to_bytes(8, "little")
+            if type in _SYMBOL_AT and symbol == bytes(8):
+                raise _Malformed("unknown symbol")
+        else:
+            if wire["type"] != type.encode() or (type == "C" and (wire["printable"] == b"N") != (printable == b"N")):
+                raise _Malformed("corrupt")
+            # Items of an S field come without the zeros at their end.
+            locate, tracking, symbol = int(wire["locate"]), int(wire["tracking"]), bytes(wire["symbol"]).ljust(8, b"\0")
+            printable = bytes(wire["printable"]).ljust(1, b"\0")
+        values = self._values(type, [[int(r[name]) for name in _PAYLOAD] for r in rows[:events]], int(row["side"]), symbol, printable)
+        if type == "R":
+            self._symbols[locate] = values[0]
+        return events, _HEAD.pack(type.encode(), locate, tracking, time.to_bytes(6, "big")) + _BODIES[type].pack(*values)
 
-    def encode(self, events: npt.NDArray[np.void]) -> bytes:
-        """Encode events, each behind its 2-byte length."""
-        out = []
-        for i, row in enumerate(events):
+    @staticmethod
+    def _values(type: str, payloads: list[list[int]], side: int, symbol: bytes, printable: bytes) -> tuple[Any, ...]:
+        """The fields of a message behind its head."""
+        price, size, third, fourth = payloads[0]
+        order_id, match_id = _unsigned(third), _unsigned(fourth)
+        most = 2**32 - 1
+        if type in "AFPECXU":
+            _size(size, most)
+        if type in "AFPCU" and not 0 <= price <= most:
+            raise _Malformed("price outside range")
+        match type:
+            case "A" | "F" | "P":
+                if side not in _LETTERS or (type == "F" and match_id > most):
+                    raise _Malformed("corrupt")
+                return (order_id, _LETTERS[side], size, symbol, price) + ((match_id,) if type != "A" else ())
+            case "E":
+                return order_id, size, match_id
+            case "C":
+                return order_id, size, match_id, printable, price
+            case "X":
+                return order_id, size
+            case "D":
+                return (order_id,)
+            case "U":
+                return order_id, match_id, size, price
+            case "B":
+                return (match_id,)
+            case "S" | "W":
+                return (_letter(price if type == "S" else size),)
+            case "R":
+                name, classes, rest = (_unsigned(v).to_bytes(8, "little") for v in (price, third, fourth))
+                return name, classes[:2], _size(size, most), classes[2:], rest
+            case "H":
+                return symbol, _letter(price), _letter(third), _u32(size)
+            case "Q":
+                _size(size)
+                if not 0 <= price <= most:
+                    raise _Malformed("price outside range")
+                return size, symbol, price, match_id, _letter(third)
+            case "I":
+                far, near, way, variation = payloads[1]
+                _size(size), _size(third)
+                prices = [_wire_price(v) for v in (far, near, price)]
+                return third, size, _letter(way), symbol, *prices, _letter(fourth), _letter(variation)
+            case "Y" | "N":
+                return symbol, _letter(size)
+            case "h":
+                return symbol, _letter(size), _letter(third)
+            case "L":
+                if order_id >= 2**24:
+                    raise _Malformed("corrupt")
+                return _u32(size), symbol, order_id.to_bytes(3, "little")
+            case "V":
+                return tuple(_wire_price(v, 2**63 - 1) for v in (size, third, fourth))
+            case "K":
+                return symbol, _u32(size), _letter(third), _wire_price(fourth)
+            case "J":
+                extension = _u32(payloads[1][1])
+                return symbol, *(_wire_price(v) for v in (size, third, fourth)), extension
+        eligible = _letter(size)
+        near, lowest, highest, lower, upper = map(_wire_price, (third, *payloads[1][1:3], *payloads[2][1:3]))
+        return symbol, eligible, lowest, highest, near, match_id, lower, upper
+
+    def encode(self, events: npt.NDArray[np.void], wire: npt.NDArray[np.void] | None = None) -> bytes:
+        """Encode events, each message behind its 2-byte length."""
+        if wire is not None:
+            _check_wire(wire, len(events), len(events))
+        out, i = [], 0
+        while i < len(events):
             try:
-                message = self._message(row)
+                used, message = self._message(events[i:], None if wire is None else wire[i])
             except _Malformed as malformed:
-                raise_result(_CODES[str(malformed)], f"event must fit its ITCH message: index={i} event={row}")
+                raise_result(_CODES[str(malformed)], f"event must fit its ITCH message: index={i} event={events[i]}")
             out.append(struct.pack(">H", len(message)) + message)
+            i += used
         return b"".join(out)

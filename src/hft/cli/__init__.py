@@ -17,7 +17,9 @@ FAILED, USAGE, CONFIGURATION, CORRUPT, STOPPED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 COMMANDS = {
     "replay": "hft.cli.replay:replay",
     "demo": "hft.cli.replay:demo",
+    "verify": "hft.cli.verify:verify",
     "bench": "hft.cli.bench:bench",
+    "store": "hft.cli.store:store",
 }
 
 

@@ -1,9 +1,9 @@
-"""``hft replay`` and ``hft demo``: a day of ITCH messages through the compiled engine."""
+"""``hft replay`` and ``hft demo``: a day of market data through the compiled engine."""
 
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from hft import report
-from hft.config import SYNTHETIC, Config, load
-from hft.feeds import synthetic
+from hft.config import SYNTHETIC, load
+from hft.feeds import FormatError, open_feed, synthetic
 from hft.feeds.itch import day_of, midnight_ns, open_itch
-from hft.replay import Summary, UnknownSymbolInFile
+from hft.replay import Summary, UnknownSymbolInFile, replay_feed
 from hft.replay import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
@@ -39,12 +39,18 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option("--symbol", help="Symbol to trade; may be left out where the file lists only one.")
+@click.argument("file", type=click.Path(exists=True, allow_dash=True))
+@click.option("--symbol", help="Symbol to trade; may be left out where the file has only one.")
+@click.option("--format", "format_name", help="Format of the file; by default recognised.")
+@click.option(
+    "--option", "extra", multiple=True, metavar="NAME=VALUE", help="Option of the feed of that format; may be repeated."
+)
 @options
 def replay(
     file: str,
     symbol: str | None,
+    format_name: str | None,
+    extra: tuple[str, ...],
     strategy: str | None,
     config: Path | None,
     store: str | None,
@@ -52,8 +58,11 @@ def replay(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    """Replay FILE (NASDAQ ITCH 5.0, plain or gzip; - is the standard input) through book, market maker and venue."""
-    settings = load(config, symbol=symbol, strategy=strategy, store=store, sample_every=sample)
+    """Replay FILE (any format that hft.feeds reads; - is the standard input) through book, market maker and venue.
+
+    Unless told otherwise the market maker, whose defaults suit a share, runs on ITCH (files and pcap); other data build their
+    books only.
+    """
     check_plot(plot)
     with ExitStack() as stack:
         if file == "-":
@@ -61,11 +70,49 @@ def replay(
             with open(file, "wb") as copy:
                 while block := sys.stdin.buffer.read(1 << 20):
                     copy.write(block)
-        day = settings.run.date or day_of(file)
         bar = stack.enter_context(progress_bar())
         task = bar.add_task(Path(file).name, total=None)
-        chunks = open_itch(file, progress=lambda done, total: bar.update(task, completed=done, total=total))
-        run(chunks, settings, "recorded", 0 if day is None else midnight_ns(day), plot, as_json, bar)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        try:
+            feed = stack.enter_context(open_feed(file, format_name, progress=progress, **feed_options(extra)))
+        except FormatError as error:
+            raise click.UsageError(str(error)) from None
+        settings = load(
+            config,
+            defaults={} if feed.format in ("itch", "pcap") else {"run": {"strategy": "none"}},
+            symbol=symbol,
+            strategy=strategy,
+            store=store,
+            sample_every=sample,
+        )
+
+        def act(partial: Callable[[Summary], None]) -> Summary:
+            if feed.format != "itch":
+                return replay_feed(feed, settings, partial=partial)
+            # Bytes go to the engine as they are: it decodes them in the loop.
+            day = settings.run.date or day_of(file)
+            return run_replay(
+                open_itch(file, progress=progress), settings, midnight_ns=0 if day is None else midnight_ns(day), partial=partial
+            )
+
+        run(act, plot, as_json, bar)
+
+
+def feed_options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of a feed as Python values: numbers where they are numbers, text otherwise."""
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.UsageError(f"--option must be NAME=VALUE: {pair!r}")
+        try:
+            options[name] = json.loads(text)
+        except ValueError:
+            options[name] = text
+    return options
 
 
 @click.command()
@@ -89,7 +136,8 @@ def demo(
         click.echo("Making a synthetic day: no real market, nothing to conclude about profit.", err=True)
     chunks = list(synthetic.iterate(messages, seed))  # made first: the figures are those of the replay alone
     with progress_bar() as bar:
-        run(bar.track(chunks, description="synthetic day"), settings, "synthetic", 0, plot, as_json, bar)
+        tracked = bar.track(chunks, description="synthetic day")
+        run(lambda partial: run_replay(tracked, settings, data="synthetic", partial=partial), plot, as_json, bar)
 
 
 def check_plot(path: Path | None) -> None:
@@ -115,15 +163,7 @@ def progress_bar() -> Progress:
     )
 
 
-def run(
-    chunks: Iterable[memoryview | bytes],
-    settings: Config,
-    data: str,
-    midnight: int,
-    plot: Path | None,
-    as_json: bool,
-    bar: Progress,
-) -> None:
+def run(act: Callable[[Callable[[Summary], None]], Summary], plot: Path | None, as_json: bool, bar: Progress) -> None:
     """Run, print what was done, and leave with the exit code that says how it ended."""
 
     def show(summary: Summary) -> None:
@@ -140,7 +180,7 @@ def run(
             report.plot(summary, plot)
 
     try:
-        summary = run_replay(chunks, settings, data=data, midnight_ns=midnight, partial=show)
+        summary = act(show)
     except UnknownSymbolInFile as error:
         raise click.UsageError(str(error)) from None
     show(summary)

@@ -26,7 +26,7 @@ def _missing(price: Rows, size: Rows, in_price: Rows, in_size: Rows | None) -> n
         same = price[:, :, None] == in_price[:, None, :]
         if in_size is not None:
             same &= size[:, :, None] == in_size[:, None, :]
-        return there & ~same.any(2)
+        return np.asarray(there & ~same.any(2))
     # One sorted list of (row, price), with the rank of the price so that the two fit into one number.
     _, keys = np.unique(np.concatenate([price.ravel(), in_price.ravel()]), return_inverse=True)
     width = int(keys.max()) + 1
@@ -39,7 +39,7 @@ def _missing(price: Rows, size: Rows, in_price: Rows, in_size: Rows | None) -> n
     found = flat[at] == mine.ravel()
     if in_size is not None:
         found &= in_size.ravel()[order][at] == size.ravel()
-    return there & ~found.reshape(n, levels)
+    return np.asarray(there & ~found.reshape(n, levels))
 
 
 def level_changes(

@@ -1,8 +1,9 @@
 """Databento Binary Encoding (DBN), versions 1 to 3, plain or Zstandard, as event arrays.
 
-The metadata and the layout of the records are `databento_dbn`'s (extra ``feeds``); the records are viewed in place and
-converted a block at a time. Prices are the format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and
-nothing is rounded. ``symbol_id`` is the instrument id, ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
+The metadata and the layouts of the records are those of `databento_dbn` (extra ``feeds``). Records of orders, trades and best
+prices are converted by ``fastcore.dbn``, the others are viewed in place and converted a block at a time. Prices are the
+format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and nothing is rounded.
+``symbol_id`` is the instrument id, ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
 venue's sequence number (where a record has one).
 
 =================== =========================================================================================================
@@ -49,6 +50,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.dbn import DbnDecoder
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 
@@ -90,7 +92,7 @@ def _layouts() -> dict[tuple[int, int], np.dtype[np.void]]:
         22: [dbn.SymbolMappingMsg, dbn.v1.SymbolMappingMsg], 23: [dbn.SystemMsg, dbn.v1.SystemMsg],
         24: [dbn.StatMsg, dbn.v1.StatMsg], 160: [dbn.MBOMsg], 177: [dbn.CMBP1Msg], 194: [dbn.CMBP1Msg], 192: [dbn.CBBOMsg],
         193: [dbn.CBBOMsg], 195: [dbn.BBOMsg], 196: [dbn.BBOMsg], 197: [dbn.MBP1Msg],
-        **dict.fromkeys((17, 32, 33, 34, 35, 36), [dbn.OHLCVMsg]),
+        **{rtype: [dbn.OHLCVMsg] for rtype in _INTERVAL_NS},
     }  # fmt: skip
     return {(rtype, (dtype := np.dtype(c._dtypes)).itemsize): dtype for rtype, group in classes.items() for c in group}
 
@@ -168,6 +170,10 @@ class DbnFeed(Feed):
         self._depth_rows = np.zeros((0, 4, 10), np.int64)
         self._names: dict[int, str] = {}
         self._behind = 0
+        self._used = 0  # bytes of the piece at hand
+        self._offsets = np.zeros(0, np.int64)  # of the records that are converted
+        self._counted: dict[str, int] = {}  # records converted by NumPy, and by the compiled decoder
+        self._told: dict[str, int] = {}
         _layouts()
         self._start = self._read_metadata()
         rtype = self._start[1] if len(self._start) > 1 else -1
@@ -223,12 +229,13 @@ class DbnFeed(Feed):
             Records of that type with the layout of `databento_dbn` (``_dtypes``; and ``ts_out`` where records carry it), in the
             order of the file. Types that alternate come in groups, one block of the file after the other.
         """
-        for _, groups, _ in self._blocks(hold=False):
-            for rtype, _, records in groups:
+        for data, offset, _ in self._data():
+            groups, _, self._used = self._split(data, offset, False)
+            for rtype, _, _, records in groups:
                 yield rtype, records
 
-    def _blocks(self, hold: bool) -> Iterator[tuple[int, list[_Group], int]]:
-        """Blocks of whole records: (offset, groups by type, records in all)."""
+    def _data(self) -> Iterator[tuple[bytes, int, bool]]:
+        """Pieces that start with a record: (bytes, offset in the file, whether nothing follows); `_used` says what is done with."""
         rest, offset = self._start, self._behind
         failure: CorruptDataError | None = None
         last = False
@@ -239,11 +246,11 @@ class DbnFeed(Feed):
                 piece, failure = b"", error
             last = not piece
             data = rest + piece if rest else piece
-            groups, count, end = self._split(data, offset, hold and not last)
-            if count:
-                yield offset, groups, count
-            rest = data[end:]
-            offset += end
+            self._used = 0
+            if data:
+                yield data, offset, last
+            rest = data[self._used :]
+            offset += self._used
             if len(rest) >= 4 and rest[0] < 4:
                 where = f"path={self.path} offset={offset} (uncompressed)"
                 raise CorruptDataError(f"a DBN record must be at least 16 bytes long: {where} length={4 * rest[0]}")
@@ -268,7 +275,7 @@ class DbnFeed(Feed):
             records = np.frombuffer(data, layout, count)
             if hold and data[1] in self._grouped:
                 count -= _open(records)
-            return [(data[1], None, records[:count])], count, count * size
+            return [(data[1], None, np.arange(count) * size, records[:count])], count, count * size
         view = np.frombuffer(data, np.uint8)
         starts, end = _walk(view[: len(view) // 4 * 4 : 4])
         groups: list[_Group] = []
@@ -281,7 +288,7 @@ class DbnFeed(Feed):
                 self._unknown(starts[at] * 4 + offset, rtype, size)
                 continue
             rows = np.lib.stride_tricks.sliding_window_view(view, size)[starts[at] * 4]
-            groups.append((rtype, at, np.ascontiguousarray(rows).view(layout)[:, 0]))
+            groups.append((rtype, at, starts[at] * 4, np.ascontiguousarray(rows).view(layout)[:, 0]))
         return groups, len(starts), int(end) * 4
 
     def _unknown(self, offsets: npt.NDArray[np.int64], rtype: int, size: int) -> None:
@@ -296,25 +303,66 @@ class DbnFeed(Feed):
     # ---- events ----
 
     def _arrays(self) -> Iterator[Events]:
+        decoder = DbnDecoder(self._ts_out, bool(self._grouped))
+        # Room for the longest message that is waited for, always.
+        out = np.empty(max(self._chunk, 2 * _WAIT), EVENT_DTYPE)
+        n = 0
+        try:
+            for data, offset, last in self._data():
+                # What comes by the million is compiled; from the first other record on, the piece is left to NumPy.
+                view = memoryview(data)
+                while True:
+                    made, consumed = decoder.decode(view[self._used :], out[n:], last)
+                    self._used += consumed
+                    n += made
+                    self._name(decoder.take_instruments())
+                    self._told = decoder.counts
+                    self._recount()
+                    if n > len(out) - _WAIT - 2:
+                        yield from whole_messages(out[:n], self._chunk)
+                        out, n = np.empty(len(out), EVENT_DTYPE), 0
+                    elif not consumed:
+                        break
+                if decoder.blocked:
+                    if n:
+                        yield from whole_messages(out[:n], self._chunk)
+                        out, n = np.empty(len(out), EVENT_DTYPE), 0
+                    groups, count, end = self._split(data[self._used :], offset + self._used, not last)
+                    yield from self._converted(groups, count, offset + self._used)
+                    self._used += end
+                    self._recount()
+        except CorruptDataError:
+            yield from whole_messages(out[:n], self._chunk)
+            raise
+        yield from whole_messages(out[:n], self._chunk)
+
+    def _converted(self, groups: list[_Group], count: int, offset: int) -> Iterator[Events]:
+        """Events of the records of a piece, in their order."""
         convert = {0: self._trades, 10: self._depth, 18: self._status, 19: self._definitions, 22: self._mappings, 160: self._mbo}
         convert |= dict.fromkeys((1, 177, 194, 197), self._quotes) | dict.fromkeys(_SAMPLED, self._samples)
         convert |= dict.fromkeys(_INTERVAL_NS, self._bars)
-        for _, groups, count in self._blocks(hold=True):
-            made: list[tuple[npt.NDArray[np.int64] | None, Events, npt.NDArray[np.int64] | None]] = []
-            for rtype, at, records in groups:
-                self._enter(records["instrument_id"])
-                if rtype in convert:
-                    made.append((at, *convert[rtype](rtype, records, at)))
-                else:
-                    self._count(_NAMES[rtype], len(records))
-            if len(made) == 1 and made[0][0] is None:
-                yield from whole_messages(made[0][1], self._chunk)
-            elif made:
-                yield from whole_messages(_assemble(made, count), self._chunk)
+        made: list[tuple[npt.NDArray[np.int64] | None, Events, npt.NDArray[np.int64] | None]] = []
+        for rtype, at, starts, records in groups:
+            self._offsets = starts + offset
+            self._enter(records["instrument_id"])
+            if rtype in convert:
+                made.append((at, *convert[rtype](rtype, records, at)))
+            else:
+                self._count(_NAMES[rtype], len(records))
+        if len(made) == 1 and made[0][0] is None:
+            yield from whole_messages(made[0][1], self._chunk)
+        elif made:
+            yield from whole_messages(_assemble(made, count), self._chunk)
+
+    def _recount(self) -> None:
+        """Messages are those of both ways together."""
+        self.messages = dict(self._counted)
+        for name, count in self._told.items():
+            self.messages[name] = self.messages.get(name, 0) + count
 
     def _count(self, name: str, n: int) -> None:
         if n:
-            self.messages[name] = self.messages.get(name, 0) + n
+            self._counted[name] = self._counted.get(name, 0) + n
 
     def _count_actions(self, name: str, actions: npt.NDArray[np.uint8]) -> None:
         for letter in "ACMRTFN":
@@ -335,7 +383,10 @@ class DbnFeed(Feed):
             known[new] = True
         else:
             new = np.unique(ids)
-        for instrument in new.tolist():
+        self._name(new)
+
+    def _name(self, ids: npt.NDArray[np.uint32]) -> None:
+        for instrument in ids.tolist():  # once for each instrument
             if instrument not in self.instruments:
                 self.instruments[instrument] = Instrument(self._names.get(instrument, str(instrument)), TICK_SIZE, 1.0)
 
@@ -359,7 +410,7 @@ class DbnFeed(Feed):
         unknown = events["kind"] == 0
         if unknown.any():
             where = np.flatnonzero(unknown)
-            self._skip("a record must have a known action and side", where, records[["action", "side"]][where].tolist())
+            self._skip("a record must have a known action and side", self._offsets[where], records[["action", "side"]][where].tolist())
             lone = where[(words[where, 3] >> 48 & CONTINUED) == 0]  # the record before them ends the message then
             words[lone[lone > 0] - 1, 3] &= ~(CONTINUED << 48)
             return events[~unknown], (~unknown).astype(np.int64)
@@ -525,7 +576,8 @@ class DbnFeed(Feed):
         return (".dbn" in path.suffixes or path.suffix == ".dbz") and len(head) >= 16 and head[1] in _NAMES and head[0] >= 4
 
 
-_Group = tuple[int, npt.NDArray[np.int64] | None, Records]
+# Type, places among the records of the block (None: all of them), offsets in the block, records.
+_Group = tuple[int, npt.NDArray[np.int64] | None, npt.NDArray[np.int64], Records]
 _Positions = npt.NDArray[np.int64] | None
 _Made = tuple[Events, npt.NDArray[np.int64] | None]
 
@@ -574,7 +626,7 @@ def _joined(records: Records, at: _Positions) -> npt.NDArray[np.int64]:
     same = (time[i] == time[i + 1]) & (instrument[i] == instrument[i + 1])
     if at is not None:
         same &= at[i] + 1 == at[i + 1]
-    return i[same]
+    return np.asarray(i[same])
 
 
 def _mbo_events(fields: npt.NDArray[np.int64], words: npt.NDArray[np.int64]) -> None:
@@ -632,7 +684,7 @@ def _sides(rows: npt.NDArray[np.int64]) -> tuple[Rows, Rows, Rows, Rows]:
 def _assemble(made: list[tuple[_Positions, Events, npt.NDArray[np.int64] | None]], count: int) -> Events:
     """Put the events of several types back into the order of their records."""
     counts = np.zeros(count, np.int64)
-    for at, events, each in made:
+    for at, _, each in made:
         counts[at] = 1 if each is None else each
     starts, _ = place(counts)
     out = np.empty(int(counts.sum()), EVENT_DTYPE)

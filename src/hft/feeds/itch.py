@@ -1,4 +1,4 @@
-"""NASDAQ TotalView-ITCH 5.0 files, plain or gzip, as chunks of whole messages and as event arrays.
+"""NASDAQ TotalView-ITCH 5.0 files, plain, gzip or Zstandard: as a feed, as event arrays, and as chunks of whole messages.
 
 Python runs once for each chunk (megabytes), never for each message.
 """
@@ -11,26 +11,28 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.itch import ItchDecoder, whole_messages
+from fastcore.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder, whole_messages
 from fastcore.records import EVENT_DTYPE
 
-__all__ = ["day_of", "midnight_ns", "open_itch", "read_events"]
+from .feed import Events, Feed, Instrument, Progress
 
-# Called with the bytes of the file that are consumed, and its size.
-Progress = Callable[[int, int], None]
+__all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_events"]
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # behind 0x50..0x5F
 _MIN_CHUNK = 1 << 17  # twice the longest message
 _READ_BYTES = 1 << 18
+_ZSTD_BYTES = 1 << 11  # a block of four bytes may stand for 128 KiB: what one step can blow up is bounded by its input
 
 
 def day_of(path: str | os.PathLike[str]) -> date | None:
@@ -80,13 +82,13 @@ def _sunday(year: int, month: int, first_day: int) -> date:
 
 def open_itch(
     path: str | os.PathLike[str], *, chunk_bytes: int = 1 << 20, progress: Progress | None = None
-) -> Iterator[memoryview]:
+) -> Generator[memoryview, None, None]:
     """Iterate over a file in chunks of whole messages.
 
     Parameters
     ----------
     path : path
-        Length-prefixed ITCH 5.0 messages; gzip is recognised by its first bytes.
+        Length-prefixed ITCH 5.0 messages; gzip and Zstandard are recognised by their first bytes.
     chunk_bytes : int, default 1 MiB
         Size of a chunk, about; at least 128 KiB.
     progress : callable(done, total), optional
@@ -102,26 +104,30 @@ def open_itch(
     ValueError
         If chunk_bytes is too small, or if the path is a pipe or a device.
     CorruptDataError
-        After everything that is whole has been delivered: the file ends inside a message, the gzip stream is cut off or
-        fails its checksum, or something follows it that is not gzip.
+        After everything that is whole has been delivered: the file ends inside a message, the compressed stream is cut off
+        or fails its checksum, or something follows it that is not of its kind.
     OSError
         If the file cannot be read.
+    ImportError
+        If the file is Zstandard and the package ``zstandard`` is not installed.
     """
     if chunk_bytes < _MIN_CHUNK:
         raise ValueError(f"chunk_bytes must be at least {_MIN_CHUNK}: chunk_bytes={chunk_bytes}")
     return _chunks(Path(path), chunk_bytes, progress or (lambda done, total: None))
 
 
-def _chunks(path: Path, chunk_bytes: int, progress: Progress) -> Iterator[memoryview]:
+def _chunks(path: Path, chunk_bytes: int, progress: Progress) -> Generator[memoryview, None, None]:
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"path must be a regular file: path={path}")
         total = status.st_size
-        magic = file.read(2)
+        magic = file.read(4)
         file.seek(0)
-        if magic == _GZIP_MAGIC:
-            yield from _compressed(file, path, total, chunk_bytes, progress)
+        if magic[:2] == _GZIP_MAGIC:
+            yield from _compressed(_inflated(file, path, chunk_bytes), file, path, total, progress)
+        elif magic == _ZSTD_MAGIC or (magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5):
+            yield from _compressed(_unpacked(file, path, chunk_bytes), file, path, total, progress)
         elif total:
             yield from _mapped(file, path, total, chunk_bytes, progress)
 
@@ -181,10 +187,56 @@ def _inflated(file: BinaryIO, path: Path, chunk_bytes: int) -> Iterator[bytes]:
         raise corrupt("it ends in the middle")
 
 
-def _compressed(file: BinaryIO, path: Path, total: int, chunk_bytes: int, progress: Progress) -> Iterator[memoryview]:
+def _unpacked(file: BinaryIO, path: Path, chunk_bytes: int) -> Iterator[bytes]:
+    """Pieces of about `chunk_bytes` of a Zstandard file of one or several frames."""
+    try:
+        import zstandard
+    except ImportError as error:
+        raise ImportError(
+            f"a Zstandard file needs the package zstandard (pip install 'hft-fastcore[feeds]'): path={path}"
+        ) from error
+
+    def corrupt(what: str) -> CorruptDataError:
+        return CorruptDataError(f"a Zstandard file must be whole: {what} path={path} offset={file.tell()}")
+
+    frames = zstandard.ZstdDecompressor()
+    frame = frames.decompressobj()
+    fresh = True
+    pieces: list[bytes] = []
+    size = 0
+    failure: CorruptDataError | None = None
+    while failure is None and (data := file.read(_ZSTD_BYTES)):
+        while data:
+            fresh = False
+            try:
+                pieces.append(frame.decompress(data))
+            except zstandard.ZstdError as error:
+                failure = corrupt(str(error))
+                failure.__cause__ = error
+                break
+            size += len(pieces[-1])
+            data = b""
+            if frame.eof:
+                data = frame.unused_data
+                frame = frames.decompressobj()
+                fresh = True
+        if size >= chunk_bytes:
+            whole = memoryview(b"".join(pieces))
+            pieces, size = [], 0
+            for at in range(0, len(whole), chunk_bytes):
+                yield bytes(whole[at : at + chunk_bytes])
+    if size:
+        yield b"".join(pieces)
+    if failure is not None:
+        raise failure
+    if not fresh:
+        raise corrupt("it ends in the middle")
+
+
+def _compressed(pieces: Iterator[bytes], file: BinaryIO, path: Path, total: int, progress: Progress) -> Iterator[memoryview]:
     rest: bytes | memoryview = b""
     offset = 0
-    for piece in _inflated(file, path, chunk_bytes):
+    for piece in pieces:
         data = memoryview(b"".join((rest, piece)) if len(rest) else piece)
         length, _ = whole_messages(data)
         if length:
@@ -217,7 +269,7 @@ def read_events(
         Keeps counts, errors and symbols for you. By default a new one with midnight (New York) of the day in the file
         name, or 0 where the name has none since 2007.
     chunk_events : int, default 65536
-        Largest number of events in an array.
+        Largest number of events in an array; at least 3, the events of the longest message.
     chunk_bytes, progress
         As in `open_itch`.
     reuse : bool, default False
@@ -235,13 +287,22 @@ def read_events(
     CorruptDataError
         As in `open_itch`; in strict mode of the decoder also at the first malformed message.
     """
-    if chunk_events < 1:
-        raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+    _check_chunk_events(chunk_events)
     if decoder is None:
-        day = day_of(path)
-        decoder = ItchDecoder(0 if day is None or day.year < 2007 else midnight_ns(day))
+        decoder = ItchDecoder(_midnight_of(path))
     chunks = open_itch(path, chunk_bytes=chunk_bytes, progress=progress)
     return _events(chunks, decoder, chunk_events, reuse)
+
+
+def _check_chunk_events(chunk_events: int) -> None:
+    if chunk_events < MAX_EVENTS:
+        raise ValueError(f"chunk_events must be at least {MAX_EVENTS}: chunk_events={chunk_events}")
+
+
+def _midnight_of(path: str | os.PathLike[str]) -> int:
+    """Midnight of the day in a file name, 0 where there is none since 2007."""
+    day = day_of(path)
+    return 0 if day is None or day.year < 2007 else midnight_ns(day)
 
 
 def _events(
@@ -254,4 +315,126 @@ def _events(
             events, consumed = decoder.decode(chunk[at:], out)
             at += consumed
             if events:
-                yield out[:events] if reuse else out[:events].copy()
+                yield out[:events]
+                if not reuse:
+                    out = np.zeros(chunk_events, EVENT_DTYPE)  # memory is touched where events come to lie, not before
+
+
+class ItchFeed(Feed):
+    """A recorded ITCH file as a feed.
+
+    Parameters
+    ----------
+    path : path
+        As in `open_itch`.
+    progress : callable(done, total), optional
+        Told the (compressed) bytes consumed.
+    chunk_events : int, default 65536
+        Largest number of events in an array; at least 3, the events of the longest message.
+    chunk_bytes : int, default 1 MiB
+        Size of the pieces in which the file is read; at least 128 KiB.
+    midnight_ns : int, optional
+        Midnight of the day, ns since the UNIX epoch. By default (New York) that of the day in the file name, or 0.
+    strict : bool, default False
+        Raise CorruptDataError at the first malformed message, after the events before it.
+
+    Attributes
+    ----------
+    decoder : ItchDecoder
+        With the stock directory (`instruments`, `fill_mapper`), and the symbols by stock locate.
+
+    Raises
+    ------
+    ValueError
+        If a size is too small or midnight_ns is out of range. What `open_itch` raises comes while iterating.
+
+    Notes
+    -----
+    `symbol_id` is the stock locate. `instruments` is filled from the stock directory. A locate that has events without having been
+    listed (a capture that begins late) gets the symbol that the messages at hand carry, or, where they carry none, ``locate 13``;
+    a listing that comes later replaces it. Locate 0 belongs to the session and has no entry.
+
+    **Thread safety**: one thread at a time.
+    """
+
+    format: ClassVar[str] = "itch"
+    book: Literal["orders", "levels", "quotes", "none"] = "orders"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        chunk_events: int = 65_536,
+        chunk_bytes: int = 1 << 20,
+        midnight_ns: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(path)
+        _check_chunk_events(chunk_events)
+        self.decoder = ItchDecoder(_midnight_of(path) if midnight_ns is None else midnight_ns, strict)
+        self._chunks = open_itch(path, chunk_bytes=chunk_bytes, progress=progress)
+        self._chunk_events = chunk_events
+        self._known = np.zeros(1 << 16, np.bool_)  # locates with an instrument
+        self._known[0] = True
+        self._listings = 0
+
+    def _arrays(self) -> Iterator[Events]:
+        with contextlib.closing(self._chunks):
+            for chunk in self._chunks:
+                at = 0
+                while at < len(chunk):
+                    out = np.zeros(self._chunk_events, EVENT_DTYPE)
+                    failure: CorruptDataError | None = None
+                    try:
+                        events, consumed = self.decoder.decode(chunk[at:], out)
+                    except CorruptDataError as error:
+                        failure, events, consumed = error, error.events, 0  # type: ignore[attr-defined]
+                    self._note(chunk[at:], out[:events])
+                    if events:
+                        yield out[:events]
+                    if failure is not None:
+                        raise failure
+                    at += consumed
+
+    def _note(self, data: memoryview, events: Events) -> None:
+        """Take over the counts, and see that every symbol of the events has an instrument."""
+        self.messages = self.decoder.counts
+        self.errors = self.decoder.errors
+        if len(self.error_log) < 64:
+            self.error_log = [(offset, f"{reason} (type {type!r})") for offset, type, reason in self.decoder.error_log]
+        if self.messages.get("R", 0) != self._listings:
+            self._listings = self.messages["R"]
+            for locate, symbol in self.decoder.symbols.items():
+                self._name(locate, symbol)
+        known = self._known.take(events["symbol_id"])
+        if not known.all():
+            names = _carried(data, len(events))
+            for locate in np.unique(events["symbol_id"][~known]).tolist():
+                self._name(locate, names.get(locate, f"locate {locate}"))
+
+    def _name(self, locate: int, symbol: str) -> None:
+        self.instruments[locate] = Instrument(symbol, tick_size=0.0001, lot_size=1.0)
+        self._known[locate] = True
+
+    @classmethod
+    def recognise(cls, head: bytes, path: Path) -> bool:
+        """Say whether messages of known types and of the lengths of these types follow each other from the first byte on.
+
+        A few malformed ones among many are let pass: those are for the reader to count. An empty file goes by its name.
+        """
+        decoder = ItchDecoder()
+        decoder.decode(head, np.empty(len(head) // 14 + MAX_EVENTS, EVENT_DTYPE))  # no event comes from fewer bytes
+        good, bad = sum(decoder.counts.values()), sum(decoder.errors.values())
+        if not head:
+            return path.name.lower().endswith((".itch", ".itch.gz", ".itch.zst"))
+        return good > 9 * bad and (not bad or decoder.error_log[0][0] > 0)
+
+
+def _carried(data: memoryview, events: int) -> dict[int, str]:
+    """The symbols that messages carry, by locate."""
+    out, wire = np.empty(events, EVENT_DTYPE), np.zeros(events, WIRE_DTYPE)
+    n, _ = ItchDecoder().decode(data, out, wire=wire)
+    rows = wire[:n][wire["symbol"][:n] != b""]
+    _, first = np.unique(rows["locate"], return_index=True)
+    return {int(row["locate"]): row["symbol"].decode("latin-1").rstrip(" ") for row in rows[first]}

@@ -1,6 +1,7 @@
-"""A synthetic trading day as real ITCH bytes: for demos, benchmarks and tests that need data without a download.
+"""A synthetic trading day, as events and as real ITCH bytes: for demos, benchmarks and tests that need data without a download.
 
-The day is made by ``fastcore.synthetic.SyntheticMarket``; nothing in it is market data.
+The day is made by ``fastcore.synthetic.SyntheticMarket``, whose options give it known laws (branching, correlation,
+cointegrated pairs) to hold an estimate against; nothing in it is market data.
 """
 
 from __future__ import annotations
@@ -10,28 +11,34 @@ import gzip
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.itch import ItchEncoder
-from fastcore.records import EVENT_DTYPE
-from fastcore.synthetic import SyntheticMarket
+from fastcore.records import EVENT_DTYPE, KINDS
+from fastcore.synthetic import Pair, SyntheticMarket, Truth
 
-from .itch import Progress
+from .feed import Events, Feed, Instrument, Progress
 
-__all__ = ["generate", "generate_events", "iterate", "write_itch"]
+__all__ = ["Pair", "SyntheticFeed", "generate", "generate_events", "iterate", "write_itch"]
 
 _CHUNK_EVENTS = 32_768
+_NAMES = {number: name for name, number in KINDS.items()}
 
 
 def iterate(
-    messages: int = 1_000_000, seed: int = 1, symbols: Sequence[str] | str = ("SYNTH",), chunk_events: int = _CHUNK_EVENTS
+    messages: int = 1_000_000,
+    seed: int = 1,
+    symbols: Sequence[str] | str = ("SYNTH",),
+    chunk_events: int = _CHUNK_EVENTS,
+    **options: Any,
 ) -> Iterator[bytes]:
     """Iterate over a synthetic day in chunks of whole ITCH messages; parameters as in `generate`."""
     if chunk_events < 1:
         raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
-    return _chunks(SyntheticMarket(messages, seed, symbols), chunk_events)
+    return _chunks(SyntheticMarket(messages, seed, symbols, **options), chunk_events)
 
 
 def _chunks(market: SyntheticMarket, chunk_events: int) -> Iterator[bytes]:
@@ -41,7 +48,9 @@ def _chunks(market: SyntheticMarket, chunk_events: int) -> Iterator[bytes]:
         yield encoder.encode(events[:n])
 
 
-def generate(messages: int = 1_000_000, seed: int = 1, symbols: Sequence[str] | str = ("SYNTH",)) -> bytes:
+def generate(
+    messages: int = 1_000_000, seed: int = 1, symbols: Sequence[str] | str = ("SYNTH",), **options: Any
+) -> bytes:
     """Make a synthetic day as ITCH 5.0 bytes.
 
     Parameters
@@ -52,6 +61,8 @@ def generate(messages: int = 1_000_000, seed: int = 1, symbols: Sequence[str] | 
         0..2**64-1; the same arguments give the same bytes on every platform.
     symbols : str or sequence of str, default "SYNTH"
         1 to 65,535 names of 1 to 8 ASCII characters; their stock locates are 1, 2, ...
+    **options
+        Keywords of ``fastcore.synthetic.SyntheticMarket``.
 
     Returns
     -------
@@ -63,14 +74,18 @@ def generate(messages: int = 1_000_000, seed: int = 1, symbols: Sequence[str] | 
     ValueError
         If an argument is out of range.
     """
-    return b"".join(iterate(messages, seed, symbols))
+    return b"".join(iterate(messages, seed, symbols, **options))
 
 
 def generate_events(
-    messages: int = 1_000_000, seed: int = 1, symbols: Sequence[str] | str = ("SYNTH",), midnight_ns: int = 0
+    messages: int = 1_000_000,
+    seed: int = 1,
+    symbols: Sequence[str] | str = ("SYNTH",),
+    midnight_ns: int = 0,
+    **options: Any,
 ) -> npt.NDArray[np.void]:
     """Make the same day as one array of events; `midnight_ns` is added to the times of day."""
-    market = SyntheticMarket(messages, seed, symbols, midnight_ns)
+    market = SyntheticMarket(messages, seed, symbols, midnight_ns, **options)
     events = np.zeros(messages, EVENT_DTYPE)
     market.fill(events)
     return events
@@ -82,6 +97,7 @@ def write_itch(
     seed: int = 1,
     symbols: Sequence[str] | str = ("SYNTH",),
     progress: Progress | None = None,
+    **options: Any,
 ) -> int:
     """Write a synthetic day to a file, compressed if its name ends in ``.gz``.
 
@@ -90,7 +106,7 @@ def write_itch(
     Parameters
     ----------
     path : path
-    messages, seed, symbols
+    messages, seed, symbols, **options
         As in `generate`.
     progress : callable(done, total), optional
         Told the messages written after each chunk.
@@ -107,7 +123,7 @@ def write_itch(
     OSError
         If the file cannot be written.
     """
-    market = SyntheticMarket(messages, seed, symbols)
+    market = SyntheticMarket(messages, seed, symbols, **options)
     path = Path(path)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -128,3 +144,73 @@ def write_itch(
         with contextlib.suppress(FileNotFoundError):
             partial.unlink()
     return size
+
+
+class SyntheticFeed(Feed):
+    """A synthetic day as a feed of events, without a file.
+
+    Parameters
+    ----------
+    path : path, default "synthetic"
+        A name for reports; nothing is read.
+    progress : callable(done, total), optional
+        Told the messages after each array.
+    chunk_events : int, default 65536
+        Largest number of events in an array.
+    messages, seed, symbols, midnight_ns
+        As in `generate_events`.
+    **options
+        Keywords of ``fastcore.synthetic.SyntheticMarket``.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range.
+
+    Notes
+    -----
+    `messages` counts events by kind.
+    """
+
+    format = "synthetic"
+    book = "orders"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "synthetic",
+        *,
+        progress: Progress | None = None,
+        chunk_events: int = 65_536,
+        messages: int = 1_000_000,
+        seed: int = 1,
+        symbols: Sequence[str] | str = ("SYNTH",),
+        midnight_ns: int = 0,
+        **options: Any,
+    ) -> None:
+        super().__init__(path)
+        if chunk_events < 1:
+            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        self._market = SyntheticMarket(messages, seed, symbols, midnight_ns, **options)
+        self._total, self._chunk_events, self._progress = messages, chunk_events, progress
+        self.instruments = {i: Instrument(name, 0.0001, 1.0) for i, name in enumerate(self._market.symbols, 1)}
+
+    @property
+    def truth(self) -> Truth:
+        """Parameters and hidden paths: see ``fastcore.synthetic.Truth``."""
+        return self._market.truth
+
+    def _arrays(self) -> Iterator[Events]:
+        while size := min(self._market.remaining, self._chunk_events):
+            events = np.zeros(size, EVENT_DTYPE)
+            self._market.fill(events)
+            for kind, count in enumerate(np.bincount(events["kind"]).tolist()):
+                if count:
+                    self.messages[_NAMES[kind]] = self.messages.get(_NAMES[kind], 0) + count
+            yield events
+            if self._progress is not None:
+                self._progress(self._total - self._market.remaining, self._total)
+
+    @classmethod
+    def recognise(cls, head: bytes, path: Path) -> bool:
+        """No file is of this format: it is asked for by name."""
+        return False

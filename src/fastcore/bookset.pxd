@@ -1,0 +1,121 @@
+"""The books of all symbols of a feed: the contract.
+
+Books stand in blocks of 64 by symbol id, so that an id leads to its book without a search and books of one block share memory::
+
+    bookset_t.blocks[symbol_id >> 6] -> book_t[64], made when the first of them is opened
+                                        before that the one `closed` block, whose books are never open
+
+A book is open when its `orders` is set; the first event that concerns orders or levels of its symbol opens it. With thousands
+of symbols every event touches lines that no cache near the core holds: its book, the slot of its order, the order, the level.
+Who applies a batch therefore calls ``bookset_ahead`` for each event, which fetches these lines for later ones in three stages,
+each of which reads what the stage before has fetched.
+"""
+
+cimport cython
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
+
+from fastcore._types cimport KIND_ADD, RESULT_OK, event_t, likely, prefetch, unlikely
+from fastcore.book cimport OrderTable, book_apply, book_change_t, book_t, level_t, order_t, orders_prefetch, orders_t, orders_tag, side_t
+
+
+cdef enum:
+    BOOKSET_BLOCK = 64      # books
+    BOOKSET_AHEAD = 12      # events that `bookset_ahead` looks beyond the present one
+
+ctypedef struct bookset_t:
+    book_t** blocks         # one for each 64 symbol ids
+    book_t* closed          # block of books that are never open
+    orders_t* orders        # of all books
+    uint32_t capacity       # symbol ids are 0..capacity-1
+    uint32_t count          # open books
+    int64_t lowest          # as in book_t, for the books to come
+    uint8_t by_level
+    uint8_t stale           # a gap of the whole feed: books that open from now on have missed messages too
+    uint64_t counts[32]     # by result code: events that went to no book
+
+
+# Cold: memory. RESULT_OK or RESULT_NO_MEMORY.
+cdef int bookset_init(bookset_t* s, orders_t* orders, uint32_t symbols, bint by_level, int64_t lowest) noexcept nogil
+cdef void bookset_free(bookset_t* s) noexcept nogil
+# The book of a symbol, opened if need be; NULL for an id outside the set or without memory.
+cdef book_t* bookset_open(bookset_t* s, uint32_t symbol_id) noexcept nogil
+# bookset_apply for a symbol whose book is not open, and for what concerns every book.
+cdef int bookset_apply_rare(bookset_t* s, const event_t* e, book_change_t* out) noexcept nogil
+# n events; a quote for each message that changed a top into `quotes` (unless NULL; n of room). Returns their number.
+cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n, event_t* quotes) noexcept nogil
+
+
+cdef inline book_t* bookset_place(const bookset_t* s, uint32_t symbol_id) noexcept nogil:
+    """Where the book of a symbol stands, open or not; the id lies below the capacity."""
+    return s.blocks[symbol_id // BOOKSET_BLOCK] + symbol_id % BOOKSET_BLOCK
+
+
+cdef inline book_t* bookset_find(const bookset_t* s, uint32_t symbol_id) noexcept nogil:
+    """The open book of a symbol, or NULL; it never moves."""
+    cdef book_t* b
+    if unlikely(symbol_id >= s.capacity):
+        return NULL
+    b = bookset_place(s, symbol_id)
+    return b if likely(b.orders != NULL) else NULL
+
+
+cdef inline int bookset_apply(bookset_t* s, const event_t* e, book_change_t* out) noexcept nogil:
+    """As book_apply, to the book of the event's symbol. RESULT_UNKNOWN_SYMBOL for an id outside the set.
+
+    Events that change no book (system messages, status, prints, ...) do not open one. Clear and gap with NO_SYMBOL go to all.
+    """
+    cdef book_t* b = bookset_find(s, e.symbol_id)
+    if unlikely(b == NULL):
+        return bookset_apply_rare(s, e, out)
+    return book_apply(b, e, out)
+
+
+cdef inline void bookset_ahead(const bookset_t* s, const event_t* e, Py_ssize_t left) noexcept nogil:
+    """Fetch what later events will touch; `left` events begin at `e`, the next to be applied. For sets whose books fit no cache."""
+    cdef const event_t* f
+    cdef const book_t* b
+    cdef const order_t* order
+    cdef const side_t* side
+    cdef uint32_t number
+    if left > BOOKSET_AHEAD:
+        # The book and the slot of the order.
+        f = e + BOOKSET_AHEAD
+        orders_prefetch(s.orders, <uint64_t> f.order_id)
+        if f.symbol_id < s.capacity:
+            b = bookset_place(s, f.symbol_id)
+            prefetch(b)
+            prefetch(&b.live)
+    if left > 8:
+        # The order, and the best keys.
+        f = e + 8
+        number = s.orders.slots[orders_tag(<uint64_t> f.order_id) >> s.orders.shift].order
+        prefetch(&s.orders.orders[number])
+        if f.symbol_id < s.capacity:
+            b = bookset_place(s, f.symbol_id)
+            if b.orders != NULL:
+                prefetch(b.sides[0].keys + b.sides[0].count - 1)
+                prefetch(b.sides[1].keys + b.sides[1].count - 1)
+                prefetch(b.sides[0].levels + b.sides[0].count - 1)
+                prefetch(b.sides[1].levels + b.sides[1].count - 1)
+    if left > 4:
+        # The level, and the neighbours in the queue.
+        f = e + 4
+        number = s.orders.slots[orders_tag(<uint64_t> f.order_id) >> s.orders.shift].order
+        if number:
+            order = &s.orders.orders[number]
+            prefetch(&s.orders.levels[order.level])
+            prefetch(&s.orders.orders[order.before])
+            prefetch(&s.orders.orders[order.after])
+        elif f.symbol_id < s.capacity:
+            b = bookset_place(s, f.symbol_id)
+            if b.orders != NULL:
+                side = &b.sides[f.side < 0]
+                if side.count:
+                    prefetch(&s.orders.levels[side.levels[side.count - 1]])
+
+
+@cython.final
+cdef class BookSet:
+    cdef bookset_t _s
+    cdef readonly OrderTable orders
+    cdef readonly bint by_level

@@ -1,0 +1,106 @@
+"""OUCH 5.0 messages to 64-byte events and back: the contract. Field tables in ``ouch.pyx``."""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastcore._types cimport event_t
+from fastcore.symbols cimport SymbolMapper, symbols_t
+
+cdef enum:
+    OUCH_MAX_MESSAGE = 65534    # what a SoupBinTCP packet carries
+    OUCH_ERROR_LOG = 64
+
+# What of a message its event does not hold: OUCH_DTYPE of NumPy.
+ctypedef struct ouch_detail_t:
+    uint8_t type                # letters
+    uint8_t side
+    uint8_t time_in_force
+    uint8_t display
+    uint8_t capacity
+    uint8_t sweep
+    uint8_t cross_type
+    uint8_t state
+    uint8_t liquidity
+    uint8_t strategy
+    uint8_t reason
+    uint8_t has_appendage       # 1 where the length of an appendage is sent, be it 0
+    uint32_t prevented_size     # shares that self-match prevention kept from trading
+    uint8_t symbol[8]
+    uint8_t cl_ord_id[14]
+    uint16_t appendage_length
+    uint64_t order_reference    # of the venue
+    uint64_t execution_price    # ticks, of the trade that self-match prevention kept from happening
+    uint64_t appendage_offset   # in the bytes that were decoded
+    uint8_t firm[4]
+    uint32_t pad
+
+# Where the fields of a message type are: offsets, 0 for a field that it has not (the type is at 0).
+ctypedef struct ouch_layout_t:
+    uint8_t length              # without the appendage; 0 an unknown type
+    uint8_t appendage           # 0 none, 1 optional, 2 always there
+    uint8_t kind                # of the event
+    uint8_t time                # 8 bytes
+    uint8_t reference           # user reference number, 4
+    uint8_t original            # of the order that is replaced, 4
+    uint8_t side
+    uint8_t size                # 4
+    uint8_t price               # 8
+    uint8_t symbol              # 8
+    uint8_t time_in_force
+    uint8_t display
+    uint8_t capacity
+    uint8_t sweep
+    uint8_t cross_type
+    uint8_t state
+    uint8_t cl_ord_id           # 14
+    uint8_t order_reference     # 8
+    uint8_t match               # 8
+    uint8_t liquidity
+    uint8_t strategy
+    uint8_t reason              # a letter
+    uint8_t reject_reason       # 2
+    uint8_t firm                # 4
+    uint8_t prevented_size      # 4
+    uint8_t execution_price     # 8
+
+ctypedef struct ouch_error_t:
+    uint64_t offset             # of the message in the stream
+    int code                    # result code
+    uint8_t type                # letter, 0 for none
+
+ctypedef struct ouch_decoder_t:
+    int64_t midnight_ns
+    const symbols_t* symbols    # NULL: none
+    ouch_layout_t layouts[256]  # of one direction
+    uint64_t counts[256]        # well-formed messages by type
+    uint64_t unknown[256]
+    uint64_t errors[32]
+    uint64_t total_errors
+    ouch_error_t log[OUCH_ERROR_LOG]
+    ouch_error_t last
+    bint strict
+
+cdef void ouch_layouts(ouch_layout_t* layouts, bint outbound) noexcept nogil
+# One message at `message`, `offset` bytes behind the start of what the caller decodes: RESULT_OK or what is malformed, uncounted.
+cdef int ouch_decode(
+    ouch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* e, ouch_detail_t* t
+) noexcept nogil
+# One message into `out` (70 bytes more than the appendage of room): its length, or -result code.
+cdef int ouch_encode(
+    const ouch_layout_t* layouts, int64_t midnight_ns, const event_t* e, const ouch_detail_t* t, const uint8_t* data,
+    size_t length, bint outbound, uint8_t* out
+) noexcept nogil
+
+
+@cython.final
+cdef class OuchDecoder:
+    cdef ouch_decoder_t _d
+    cdef SymbolMapper _symbols
+    cdef readonly bint outbound
+
+
+@cython.final
+cdef class OuchEncoder:
+    cdef ouch_layout_t _layouts[256]
+    cdef int64_t _midnight_ns
+    cdef readonly bint outbound

@@ -1,0 +1,55 @@
+from typing import Any, Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.symbols import SymbolMapper
+
+__all__ = ["OPTIONS", "OUCH_DTYPE", "OuchDecoder", "OuchEncoder", "details", "pack_options", "parse_options"]
+
+OPTIONS: Final[dict[str, tuple[int, int, str]]]
+OUCH_DTYPE: Final[np.dtype[np.void]]
+
+def details(n: int, **fields: Any) -> npt.NDArray[np.void]: ...
+def parse_options(appendage: Any) -> dict[str | int, int | str | bytes]: ...
+def pack_options(options: dict[str | int, int | str | bytes]) -> bytes: ...
+
+@final
+class OuchDecoder:
+    def __new__(
+        cls, outbound: bool, symbols: SymbolMapper | None = None, midnight_ns: int = 0, strict: bool = False
+    ) -> OuchDecoder: ...
+    def decode(
+        self,
+        data: Any,
+        rows: npt.NDArray[np.void],
+        out: npt.NDArray[np.void],
+        details: npt.NDArray[np.void],
+        local_ns: int = 0,
+        offset: int = 0,
+    ) -> int: ...
+    @property
+    def outbound(self) -> bool: ...
+    @property
+    def midnight_ns(self) -> int: ...
+    @property
+    def strict(self) -> bool: ...
+    @property
+    def counts(self) -> dict[str, int]: ...
+    @property
+    def unknown(self) -> dict[str, int]: ...
+    @property
+    def errors(self) -> dict[str, int]: ...
+    @property
+    def error_log(self) -> list[tuple[int, str, str]]: ...
+
+@final
+class OuchEncoder:
+    def __new__(cls, outbound: bool, midnight_ns: int = 0) -> OuchEncoder: ...
+    def encode(
+        self, events: npt.NDArray[np.void], details: npt.NDArray[np.void], data: Any = b""
+    ) -> tuple[bytes, npt.NDArray[np.void]]: ...
+    @property
+    def outbound(self) -> bool: ...
+    @property
+    def midnight_ns(self) -> int: ...

@@ -1,0 +1,931 @@
+# cython: freethreading_compatible=True
+"""OUCH 5.0, NASDAQ order entry: messages of both directions to 64-byte events and back.
+
+All numbers are big-endian, prices unsigned 64-bit in 1/10,000 USD (int64 ticks of that size), times of outbound messages
+nanoseconds since midnight. An order is named by the client's user reference number (`ref`). Fields by offset:length:
+
+==== === ============================ ====================================================================================
+type len from the client              fields
+==== === ============================ ====================================================================================
+O    45  order                        ref 1:4, side 5:1, size 6:4, symbol 10:8, price 18:8, time in force 26:1, display 27:1,
+                                      capacity 28:1, sweep 29:1, cross type 30:1, cl_ord_id 31:14
+U    38  replace                      original ref 1:4, ref 5:4, size 9:4, price 13:8, time in force 21:1, display 22:1,
+                                      sweep 23:1, cl_ord_id 24:14
+X    9   pull                         ref 1:4, size 5:4 (the total that the order shall have; 0 takes all away)
+M    10  replace, new id = old id     ref 1:4, side 5:1, size 6:4
+C    17  notice (mass cancel)         ref 1:4, firm 5:4, symbol 9:8
+D, E 9   notice (disable, enable)     ref 1:4, firm 5:4
+Q    1   notice (account query)
+==== === ============================ ====================================================================================
+
+==== === ============================ ====================================================================================
+type len from the venue               fields behind the time 1:8
+==== === ============================ ====================================================================================
+S    10  system                       event 9:1
+A    62  ack                          ref 9:4, side 13:1, size 14:4, symbol 18:8, price 26:8, time in force 34:1, display 35:1,
+                                      order reference 36:8, capacity 44:1, sweep 45:1, cross type 46:1, state 47:1,
+                                      cl_ord_id 48:14
+U    66  replace                      original ref 9:4, then as A, four bytes later
+C    18  pulled                       ref 9:4, size 13:4 (taken off), reason 17:1
+D    32  pulled (self-match)          ref 9:4, size 13:4, reason 17:1, prevented size 18:4, execution price 22:8,
+                                      liquidity 30:1, strategy 31:1
+E    34  fill                         ref 9:4, size 13:4, price 17:8, liquidity 25:1, match 26:8
+B    36  break                        ref 9:4, match 13:8, reason 21:1, cl_ord_id 22:14
+J    29  reject                       ref 9:4, reason 13:2, cl_ord_id 15:14
+P, I 13  notice (cancel pending,      ref 9:4
+         cancel rejected)
+T    30  notice (priority update)     ref 9:4, price 13:8, display 21:1, order reference 22:8
+M    18  replace, new id = old id     ref 9:4, side 13:1, size 14:4
+R    14  notice (restated)            ref 9:4, reason 13:1
+X    25  notice (mass cancel)         ref 9:4, firm 13:4, symbol 17:8
+G, K 17  notice (disabled, enabled)   ref 9:4, firm 13:4
+Q    13  notice (account query)       next ref 9:4
+==== === ============================ ====================================================================================
+
+Behind these stands the appendage: its length 2 and elements of length 1 (of all that follows it), tag 1, value. O, U, C, D and E
+of the client and A, U, E, R, X, G and K of the venue always have it, the others may end without it, S never has it. An
+appendage is checked for whole elements; unknown tags are kept.
+
+What an event holds: flag ``own``; `seq` the SoupBinTCP number; `symbol_id` by the `SymbolMapper`, else NO_SYMBOL; `side` -1 for
+all sorts of sells (S, T, E); payload = price, size, order_id, and as the fourth value the new id (replace), the venue's order
+reference (ack), the match number (fill, break), the letter of the reason (pulled), 65,536 + the venue's reason (reject: other
+rejects carry result codes below that). A price that a message has not is NO_PRICE, a size 0. ``system``: payload[0] is the
+letter. ``notice``: payload[0] is the letter of the message, order_id the reference; of T also payload[1] = price and payload[3] =
+order reference, of R payload[1] = letter of the reason. Inbound messages carry no time: `exch_ns` is 0.
+
+What no event holds is in a row of OUCH_DTYPE beside it, so that `OuchEncoder.encode` gives back the same bytes.
+
+Source: NASDAQ OUCH 5.0 Order Entry Specification (October 2025), sections 2 and 3, appendix A.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport UINT32_MAX
+from libc.string cimport memcpy, memset
+
+cimport numpy as cnp
+
+from fastcore._arrays cimport check_events, events_data
+from fastcore._integers cimport as_int64
+from fastcore._types cimport (
+    FLAG_OWN,
+    KIND_ACK,
+    KIND_BREAK,
+    KIND_FILL,
+    KIND_NOTICE,
+    KIND_ORDER,
+    KIND_PULL,
+    KIND_PULLED,
+    KIND_REJECT,
+    KIND_REPLACE,
+    KIND_SYSTEM,
+    NO_PRICE,
+    NO_SYMBOL,
+    RESULT_BAD_LENGTH,
+    RESULT_BAD_PRICE,
+    RESULT_BAD_SIZE,
+    RESULT_CORRUPT,
+    RESULT_OK,
+    RESULT_UNKNOWN_ORDER,
+    RESULT_UNKNOWN_SYMBOL,
+    RESULT_UNKNOWN_TYPE,
+    be16,
+    be32,
+    be64,
+    key8,
+    put_be16,
+    put_be32,
+    put_be64,
+    unlikely,
+)
+from fastcore.soup cimport soup_packet_t
+from fastcore.symbols cimport symbols_find_key
+
+import numpy as np
+
+from fastcore.errors import RESULTS, CorruptDataError, raise_result
+from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
+from fastcore.soup import SOUP_DTYPE
+
+cnp.import_array()
+
+__all__ = ["OPTIONS", "OUCH_DTYPE", "OuchDecoder", "OuchEncoder", "details", "pack_options", "parse_options"]
+
+OUCH_DTYPE = np.dtype(
+    {
+        "names": [
+            "type", "side", "time_in_force", "display", "capacity", "sweep", "cross_type", "state", "liquidity", "strategy",
+            "reason", "has_appendage", "prevented_size", "symbol", "cl_ord_id", "appendage_length", "order_reference",
+            "execution_price", "appendage_offset", "firm",
+        ],
+        "formats": ["S1"] * 11 + ["u1", "=u4", "S8", "S14", "=u2", "=u8", "=u8", "=u8", "S4"],
+        "offsets": [*range(12), 12, 16, 24, 38, 40, 48, 56, 64],
+        "itemsize": 72,
+    }
+)
+
+# Elements of an appendage: tag, bytes of the value, and what it is: u unsigned, s signed, a letters.
+OPTIONS = {
+    "secondary_order_reference": (1, 8, "u"), "firm": (2, 4, "a"), "min_size": (3, 4, "u"), "customer_type": (4, 1, "a"),
+    "max_floor": (5, 4, "u"), "price_type": (6, 1, "a"), "peg_offset": (7, 4, "s"), "discretion_price": (9, 8, "u"),
+    "discretion_price_type": (10, 1, "a"), "discretion_peg_offset": (11, 4, "s"), "post_only": (12, 1, "a"),
+    "random_reserves": (13, 4, "u"), "route": (14, 4, "a"), "expire_time_s": (15, 4, "u"), "trade_now": (16, 1, "a"),
+    "handle_inst": (17, 1, "a"), "bbo_weight": (18, 1, "a"), "display_size": (22, 4, "u"), "display_price": (23, 8, "u"),
+    "group_id": (24, 2, "u"), "shares_located": (25, 1, "a"), "locate_broker": (26, 4, "a"), "side": (27, 1, "a"),
+    "user_reference_index": (28, 1, "u"), "aiq_strategy": (29, 1, "a"), "aiq_group_id": (30, 2, "a"),
+}
+
+cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
+_OPTION_NAMES = {tag: name for name, (tag, _, _) in OPTIONS.items()}
+_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
+_MAX_MIDNIGHT_NS = 2**62
+
+# A reject of the venue: its reason behind this, above all result codes.
+cdef enum:
+    VENUE_REASON = 65536
+
+
+# ---- layouts ----
+
+cdef void set_accepted(ouch_layout_t* l, uint8_t at) noexcept nogil:
+    """The fields of an accepted message, from the side on."""
+    l.side = at
+    l.size = at + 1
+    l.symbol = at + 5
+    l.price = at + 13
+    l.time_in_force = at + 21
+    l.display = at + 22
+    l.order_reference = at + 23
+    l.capacity = at + 31
+    l.sweep = at + 32
+    l.cross_type = at + 33
+    l.state = at + 34
+    l.cl_ord_id = at + 35
+
+
+cdef ouch_layout_t* new_layout(
+    ouch_layout_t* layouts, char type, uint8_t length, uint8_t appendage, uint8_t kind, uint8_t time, uint8_t reference
+) noexcept nogil:
+    cdef ouch_layout_t* l = &layouts[<uint8_t> type]
+    l.length = length
+    l.appendage = appendage
+    l.kind = kind
+    l.time = time
+    l.reference = reference
+    return l
+
+
+cdef void ouch_layouts(ouch_layout_t* layouts, bint outbound) noexcept nogil:
+    cdef ouch_layout_t* l
+    memset(layouts, 0, 256 * sizeof(ouch_layout_t))
+    if outbound:
+        l = new_layout(layouts, c'S', 10, 0, KIND_SYSTEM, 1, 0)
+        l.reason = 9
+        l = new_layout(layouts, c'A', 62, 2, KIND_ACK, 1, 9)
+        set_accepted(l, 13)
+        l = new_layout(layouts, c'U', 66, 2, KIND_REPLACE, 1, 13)
+        l.original = 9
+        set_accepted(l, 17)
+        l = new_layout(layouts, c'C', 18, 1, KIND_PULLED, 1, 9)
+        l.size = 13
+        l.reason = 17
+        l = new_layout(layouts, c'D', 32, 1, KIND_PULLED, 1, 9)
+        l.size = 13
+        l.reason = 17
+        l.prevented_size = 18
+        l.execution_price = 22
+        l.liquidity = 30
+        l.strategy = 31
+        l = new_layout(layouts, c'E', 34, 2, KIND_FILL, 1, 9)
+        l.size = 13
+        l.price = 17
+        l.liquidity = 25
+        l.match = 26
+        l = new_layout(layouts, c'B', 36, 1, KIND_BREAK, 1, 9)
+        l.match = 13
+        l.reason = 21
+        l.cl_ord_id = 22
+        l = new_layout(layouts, c'J', 29, 1, KIND_REJECT, 1, 9)
+        l.reject_reason = 13
+        l.cl_ord_id = 15
+        new_layout(layouts, c'P', 13, 1, KIND_NOTICE, 1, 9)
+        new_layout(layouts, c'I', 13, 1, KIND_NOTICE, 1, 9)
+        l = new_layout(layouts, c'T', 30, 1, KIND_NOTICE, 1, 9)
+        l.price = 13
+        l.display = 21
+        l.order_reference = 22
+        l = new_layout(layouts, c'M', 18, 1, KIND_REPLACE, 1, 9)
+        l.side = 13
+        l.size = 14
+        l = new_layout(layouts, c'R', 14, 2, KIND_NOTICE, 1, 9)
+        l.reason = 13
+        l = new_layout(layouts, c'X', 25, 2, KIND_NOTICE, 1, 9)
+        l.firm = 13
+        l.symbol = 17
+        l = new_layout(layouts, c'G', 17, 2, KIND_NOTICE, 1, 9)
+        l.firm = 13
+        l = new_layout(layouts, c'K', 17, 2, KIND_NOTICE, 1, 9)
+        l.firm = 13
+        new_layout(layouts, c'Q', 13, 1, KIND_NOTICE, 1, 9)
+    else:
+        l = new_layout(layouts, c'O', 45, 2, KIND_ORDER, 0, 1)
+        l.side = 5
+        l.size = 6
+        l.symbol = 10
+        l.price = 18
+        l.time_in_force = 26
+        l.display = 27
+        l.capacity = 28
+        l.sweep = 29
+        l.cross_type = 30
+        l.cl_ord_id = 31
+        l = new_layout(layouts, c'U', 38, 2, KIND_REPLACE, 0, 5)
+        l.original = 1
+        l.size = 9
+        l.price = 13
+        l.time_in_force = 21
+        l.display = 22
+        l.sweep = 23
+        l.cl_ord_id = 24
+        l = new_layout(layouts, c'X', 9, 1, KIND_PULL, 0, 1)
+        l.size = 5
+        l = new_layout(layouts, c'M', 10, 1, KIND_REPLACE, 0, 1)
+        l.side = 5
+        l.size = 6
+        l = new_layout(layouts, c'C', 17, 2, KIND_NOTICE, 0, 1)
+        l.firm = 5
+        l.symbol = 9
+        l = new_layout(layouts, c'D', 9, 2, KIND_NOTICE, 0, 1)
+        l.firm = 5
+        l = new_layout(layouts, c'E', 9, 2, KIND_NOTICE, 0, 1)
+        l.firm = 5
+        new_layout(layouts, c'Q', 1, 1, KIND_NOTICE, 0, 0)
+
+
+# ---- decoding ----
+
+cdef bint whole_elements(const uint8_t* p, size_t length) noexcept nogil:
+    """Whether an appendage consists of elements of at least a tag."""
+    cdef size_t at = 0
+    while at < length:
+        if p[at] == 0 or length - at - 1 < p[at]:
+            return False
+        at += 1 + <size_t> p[at]
+    return True
+
+
+cdef int ouch_decode(
+    ouch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* e, ouch_detail_t* t
+) noexcept nogil:
+    cdef const ouch_layout_t* l
+    cdef uint8_t type
+    cdef uint8_t letter
+    cdef uint64_t number
+    cdef int64_t fourth = 0
+    if unlikely(length == 0):
+        return RESULT_BAD_LENGTH
+    type = message[0]
+    l = &d.layouts[type]
+    if unlikely(l.length == 0):
+        return RESULT_UNKNOWN_TYPE
+    memset(t, 0, sizeof(ouch_detail_t))
+    if length != l.length:
+        if unlikely(length < <size_t> l.length + 2 or l.appendage == 0):
+            return RESULT_BAD_LENGTH
+        t.has_appendage = 1
+        t.appendage_length = be16(message + l.length)
+        t.appendage_offset = offset + l.length + 2
+        if unlikely(<size_t> t.appendage_length + l.length + 2 != length):
+            return RESULT_BAD_LENGTH
+        if unlikely(not whole_elements(message + l.length + 2, t.appendage_length)):
+            return RESULT_CORRUPT
+    elif unlikely(l.appendage == 2):
+        return RESULT_BAD_LENGTH
+    e.exch_ns = 0
+    e.symbol_id = NO_SYMBOL
+    e.kind = l.kind
+    e.side = 0
+    e.flags = FLAG_OWN
+    e.price = NO_PRICE
+    e.size = 0
+    e.order_id = 0
+    t.type = type
+    if l.time:
+        number = be64(message + l.time)
+        if unlikely(number >> 62):
+            return RESULT_CORRUPT
+        e.exch_ns = d.midnight_ns + <int64_t> number
+    if l.reference:
+        e.order_id = be32(message + l.reference)
+    if l.side:
+        letter = message[l.side]
+        if letter == c'B':
+            e.side = 1
+        elif letter == c'S' or letter == c'T' or letter == c'E':
+            e.side = -1
+        else:
+            return RESULT_CORRUPT
+        t.side = letter
+    if l.size:
+        e.size = be32(message + l.size)
+    if l.price:
+        number = be64(message + l.price)
+        if unlikely(number >> 63):
+            return RESULT_BAD_PRICE
+        e.price = <int64_t> number
+    if l.symbol:
+        memcpy(t.symbol, message + l.symbol, 8)
+        if d.symbols != NULL:
+            e.symbol_id = symbols_find_key(d.symbols, key8(message + l.symbol))
+    if l.time_in_force:
+        t.time_in_force = message[l.time_in_force]
+    if l.display:
+        t.display = message[l.display]
+    if l.capacity:
+        t.capacity = message[l.capacity]
+    if l.sweep:
+        t.sweep = message[l.sweep]
+    if l.cross_type:
+        t.cross_type = message[l.cross_type]
+    if l.state:
+        t.state = message[l.state]
+    if l.cl_ord_id:
+        memcpy(t.cl_ord_id, message + l.cl_ord_id, 14)
+    if l.order_reference:
+        t.order_reference = be64(message + l.order_reference)
+        fourth = <int64_t> t.order_reference
+    if l.match:
+        fourth = <int64_t> be64(message + l.match)
+    if l.liquidity:
+        t.liquidity = message[l.liquidity]
+    if l.strategy:
+        t.strategy = message[l.strategy]
+    if l.reason:
+        t.reason = message[l.reason]
+        if l.kind == KIND_PULLED:
+            fourth = t.reason
+    if l.reject_reason:
+        fourth = <int64_t> be16(message + l.reject_reason) + VENUE_REASON
+    if l.firm:
+        memcpy(t.firm, message + l.firm, 4)
+    if l.prevented_size:
+        t.prevented_size = be32(message + l.prevented_size)
+    if l.execution_price:
+        t.execution_price = be64(message + l.execution_price)
+    if l.kind == KIND_REPLACE:
+        fourth = e.order_id
+        if l.original:
+            e.order_id = be32(message + l.original)
+    elif l.kind == KIND_SYSTEM:
+        e.price = t.reason
+    elif l.kind == KIND_NOTICE:
+        e.size = e.price if l.price else t.reason
+        e.price = type
+    e.payload[3] = fourth
+    return RESULT_OK
+
+
+cdef void ouch_fail(ouch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil:
+    d.errors[code] += 1
+    if code == RESULT_UNKNOWN_TYPE:
+        d.unknown[type] += 1
+    d.last.offset = offset
+    d.last.code = code
+    d.last.type = <uint8_t> type
+    if d.total_errors < OUCH_ERROR_LOG:
+        d.log[d.total_errors] = d.last
+    d.total_errors += 1
+
+
+# ---- encoding ----
+
+cdef uint8_t type_of(const event_t* e, bint outbound) noexcept nogil:
+    """Letter of the message for a detail row without one; 0 where the event alone does not say it."""
+    if e.kind == KIND_REPLACE:
+        return c'M' if e.price == NO_PRICE else c'U'
+    if outbound:
+        if e.kind == KIND_ACK:
+            return c'A'
+        if e.kind == KIND_PULLED:
+            return c'C'
+        if e.kind == KIND_FILL:
+            return c'E'
+        if e.kind == KIND_BREAK:
+            return c'B'
+        if e.kind == KIND_REJECT:
+            return c'J'
+        if e.kind == KIND_SYSTEM:
+            return c'S'
+    else:
+        if e.kind == KIND_ORDER:
+            return c'O'
+        if e.kind == KIND_PULL:
+            return c'X'
+    return <uint8_t> e.price if e.kind == KIND_NOTICE and 0 < e.price < 256 else 0
+
+
+cdef inline bint put_reference(uint8_t* p, int64_t value) noexcept nogil:
+    put_be32(p, <uint32_t> value)
+    return 0 <= value <= UINT32_MAX
+
+
+cdef int ouch_encode(
+    const ouch_layout_t* layouts, int64_t midnight_ns, const event_t* e, const ouch_detail_t* t, const uint8_t* data,
+    size_t length, bint outbound, uint8_t* out
+) noexcept nogil:
+    cdef uint8_t type = t.type if t.type else type_of(e, outbound)
+    cdef const ouch_layout_t* l = &layouts[type]
+    cdef int64_t order_id = e.order_id
+    cdef int64_t price = e.price
+    cdef int64_t size = e.size
+    cdef int64_t fourth = e.payload[3]
+    cdef uint64_t time
+    cdef uint8_t letter
+    cdef size_t total
+    if unlikely(l.length == 0 or l.kind != e.kind):
+        return -RESULT_UNKNOWN_TYPE
+    memset(out, 0, l.length)
+    out[0] = type
+    if l.time:
+        # Unsigned: a time before midnight becomes huge.
+        time = <uint64_t> e.exch_ns - <uint64_t> midnight_ns
+        if unlikely(time >> 62):
+            return -RESULT_CORRUPT
+        put_be64(out + l.time, time)
+    if l.kind == KIND_REPLACE:
+        if l.original:
+            if unlikely(not put_reference(out + l.original, order_id)):
+                return -RESULT_UNKNOWN_ORDER
+        elif unlikely(fourth != order_id):
+            return -RESULT_UNKNOWN_ORDER
+        order_id = fourth
+    elif l.kind == KIND_NOTICE:
+        if unlikely(price != type):
+            return -RESULT_CORRUPT
+        price = size
+    if l.reference and unlikely(not put_reference(out + l.reference, order_id)):
+        return -RESULT_UNKNOWN_ORDER
+    if l.side:
+        letter = t.side
+        if letter == 0:
+            letter = c'B' if e.side > 0 else c'S'
+        if unlikely(e.side != (1 if letter == c'B' else -1 if letter == c'S' or letter == c'T' or letter == c'E' else 0)):
+            return -RESULT_CORRUPT
+        if unlikely(e.side == 0):
+            return -RESULT_CORRUPT
+        out[l.side] = letter
+    if l.size:
+        if unlikely(size < 0 or size > UINT32_MAX):
+            return -RESULT_BAD_SIZE
+        put_be32(out + l.size, <uint32_t> size)
+    if l.price:
+        if unlikely(price < 0):
+            return -RESULT_BAD_PRICE
+        put_be64(out + l.price, <uint64_t> price)
+    if l.symbol:
+        # Decoded rows are given back as they came; of rows that were made here, an order needs its symbol.
+        if unlikely(t.type == 0 and l.price and (t.symbol[0] == 0 or t.symbol[0] == c' ')):
+            return -RESULT_UNKNOWN_SYMBOL
+        memcpy(out + l.symbol, t.symbol, 8)
+    if l.time_in_force:
+        out[l.time_in_force] = t.time_in_force
+    if l.display:
+        out[l.display] = t.display
+    if l.capacity:
+        out[l.capacity] = t.capacity
+    if l.sweep:
+        out[l.sweep] = t.sweep
+    if l.cross_type:
+        out[l.cross_type] = t.cross_type
+    if l.state:
+        out[l.state] = t.state
+    if l.cl_ord_id:
+        memcpy(out + l.cl_ord_id, t.cl_ord_id, 14)
+    if l.order_reference:
+        put_be64(out + l.order_reference, <uint64_t> fourth if l.kind != KIND_REPLACE else t.order_reference)
+    if l.match:
+        put_be64(out + l.match, <uint64_t> fourth)
+    if l.liquidity:
+        out[l.liquidity] = t.liquidity
+    if l.strategy:
+        out[l.strategy] = t.strategy
+    if l.reason:
+        letter = t.reason
+        if l.kind == KIND_PULLED or l.kind == KIND_SYSTEM or l.kind == KIND_NOTICE:
+            fourth = fourth if l.kind == KIND_PULLED else e.price if l.kind == KIND_SYSTEM else e.size
+            if unlikely(<uint64_t> fourth > 0xFF):
+                return -RESULT_CORRUPT
+            letter = <uint8_t> fourth
+        out[l.reason] = letter
+    if l.reject_reason:
+        if unlikely(<uint64_t> fourth - VENUE_REASON > 0xFFFF):
+            return -RESULT_CORRUPT
+        put_be16(out + l.reject_reason, <uint16_t> (fourth - VENUE_REASON))
+    if l.firm:
+        memcpy(out + l.firm, t.firm, 4)
+    if l.prevented_size:
+        put_be32(out + l.prevented_size, t.prevented_size)
+    if l.execution_price:
+        put_be64(out + l.execution_price, t.execution_price)
+    if l.appendage == 0:
+        return -RESULT_BAD_LENGTH if unlikely(t.appendage_length) else l.length
+    if l.appendage == 1 and t.has_appendage == 0 and t.appendage_length == 0:
+        return l.length
+    total = <size_t> l.length + 2 + t.appendage_length
+    if unlikely(total > OUCH_MAX_MESSAGE):
+        return -RESULT_BAD_LENGTH
+    put_be16(out + l.length, t.appendage_length)
+    if t.appendage_length:
+        if unlikely(t.appendage_offset > length or length - t.appendage_offset < t.appendage_length):
+            return -RESULT_BAD_LENGTH
+        if unlikely(not whole_elements(data + t.appendage_offset, t.appendage_length)):
+            return -RESULT_CORRUPT
+        memcpy(out + l.length + 2, data + t.appendage_offset, t.appendage_length)
+    return <int> total
+
+
+# ---- Python ----
+
+cdef int64_t checked_midnight(object value) except? -1:
+    cdef int64_t midnight = as_int64(value)
+    if not -_MAX_MIDNIGHT_NS <= value <= _MAX_MIDNIGHT_NS:
+        raise ValueError(f"midnight_ns must lie within +-2**62: midnight_ns={value}")
+    return midnight
+
+
+cdef cnp.ndarray check_rows(object array, str name, object dtype, bint writable):
+    cdef cnp.ndarray a
+    if not cnp.PyArray_Check(array) or array.dtype != dtype:
+        raise TypeError(f"{name} must be a NumPy array of {'OUCH' if dtype is OUCH_DTYPE else 'SOUP'}_DTYPE: "
+                        f"type={type(array).__name__}")
+    a = array
+    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or <size_t> cnp.PyArray_DATA(a) & 7:
+        raise ValueError(f"{name} must be one-dimensional, contiguous and aligned: ndim={a.ndim} strides={array.strides}")
+    if writable and not cnp.PyArray_ISWRITEABLE(a):
+        raise ValueError(f"{name} must be writable")
+    return a
+
+
+def details(n, **fields):
+    """Make rows beside events for `OuchEncoder.encode`: those of an ordinary order, with fields of your own.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    **fields
+        Fields of OUCH_DTYPE and what they are set to: one value, or one for each row. By default the time in force is 0 (day),
+        display Y, capacity P (principal), sweep N, cross type N (continuous market), state L, liquidity A, reason U, strategy
+        N; symbol, cl_ord_id and firm are blank; type and side 0: they follow from the event.
+
+    Returns
+    -------
+    ndarray of OUCH_DTYPE, shape (n,)
+    """
+    rows = np.zeros(n, OUCH_DTYPE)
+    plain = {
+        "time_in_force": b"0", "display": b"Y", "capacity": b"P", "sweep": b"N", "cross_type": b"N", "state": b"L",
+        "liquidity": b"A", "reason": b"U", "strategy": b"N", "symbol": b"", "cl_ord_id": b"", "firm": b"",
+    }
+    for name, value in (plain | fields).items():
+        if name not in OUCH_DTYPE.names:
+            raise ValueError(f"a field must be one of OUCH_DTYPE: field={name!r}")
+        if name in ("symbol", "cl_ord_id", "firm"):
+            width = OUCH_DTYPE[name].itemsize
+            raw = np.asarray(value)
+            raw = np.char.encode(raw, "ascii") if raw.dtype.kind == "U" else raw
+            if raw.dtype.itemsize > width:
+                raise ValueError(f"{name} must have at most {width} characters: {name}={value!r}")
+            value = np.char.ljust(raw.astype(f"S{width}"), width)
+        rows[name] = value
+    return rows
+
+
+def parse_options(appendage):
+    """Read the elements of an appendage.
+
+    Parameters
+    ----------
+    appendage : bytes-like
+        ``data[offset : offset + length]`` with `appendage_offset` and `appendage_length` of a row.
+
+    Returns
+    -------
+    dict
+        By name in `OPTIONS`: int, or str of letters. A tag that is unknown, or a value of another length than the tag has, is
+        kept as bytes under the number of the tag.
+
+    Raises
+    ------
+    CorruptDataError
+        An element that is not whole, or a tag that comes twice.
+    """
+    raw = bytes(appendage)
+    options = {}
+    at = 0
+    while at < len(raw):
+        size = raw[at]
+        if size == 0 or len(raw) - at - 1 < size:
+            raise CorruptDataError(f"an appendage must hold whole elements: offset={at} size={size} length={len(raw)}")
+        tag, value = raw[at + 1], raw[at + 2 : at + 1 + size]
+        name = _OPTION_NAMES.get(tag, tag)
+        if name in OPTIONS and len(value) == OPTIONS[name][1]:
+            kind = OPTIONS[name][2]
+            value = value.decode("latin-1") if kind == "a" else int.from_bytes(value, "big", signed=kind == "s")
+        else:
+            name = tag
+        if name in options:
+            raise CorruptDataError(f"a tag must come once: tag={tag} offset={at}")
+        options[name] = value
+        at += 1 + size
+    return options
+
+
+def pack_options(options):
+    """Make an appendage of a dict as `parse_options` gives it.
+
+    Raises
+    ------
+    ValueError
+        A name that is not in `OPTIONS`, or a value that does not fit its bytes.
+    """
+    out = []
+    for name, value in options.items():
+        if name in OPTIONS:
+            tag, size, kind = OPTIONS[name]
+            try:
+                raw = value.encode("latin-1").ljust(size) if kind == "a" else value.to_bytes(size, "big", signed=kind == "s")
+            except OverflowError:
+                raise ValueError(f"{name} must fit {size} bytes: {name}={value}") from None
+            if len(raw) != size:
+                raise ValueError(f"{name} must have {size} characters: {name}={value!r}")
+        else:
+            if not isinstance(name, int) or not 0 <= name <= 255 or len(value) > 254:
+                raise ValueError(f"an option must be a name of OPTIONS, or a tag 0..255 with bytes: name={name!r} value={value!r}")
+            tag, raw = name, bytes(value)
+        out.append(bytes([len(raw) + 1, tag]) + raw)
+    return b"".join(out)
+
+
+@cython.final
+cdef class OuchDecoder:
+    """Decode the OUCH 5.0 messages of one direction of a connection.
+
+    Parameters
+    ----------
+    outbound : bool
+        True for what the venue sends, False for what the client sends.
+    symbols : SymbolMapper, optional
+        Gives `symbol_id`; without one, and for messages without a symbol, it is NO_SYMBOL.
+    midnight_ns : int, default 0
+        Midnight of the day, ns since the UNIX epoch, added to the times. Within +-2**62.
+    strict : bool, default False
+        Raise at the first malformed message, instead of counting it and going on with the next one.
+
+    Attributes
+    ----------
+    outbound : bool
+
+    Raises
+    ------
+    TypeError, ValueError
+        If midnight_ns is no whole number or out of range.
+
+    Notes
+    -----
+    Malformed are: an unknown type, a length that the type cannot have, an appendage whose length or elements do not fit
+    (``corrupt``), a side that is not B, S, T or E, a price of 2**63 or more, a time of 2**62 or more. Each is counted (`errors`)
+    and the first 64 are kept with their offset (`error_log`).
+
+    **Thread safety**: one thread at a time; `decode` releases the GIL.
+    """
+
+    def __cinit__(self, outbound, SymbolMapper symbols=None, midnight_ns=0, strict=False):
+        memset(&self._d, 0, sizeof(ouch_decoder_t))
+        self.outbound = outbound
+        self._symbols = symbols
+        self._d.symbols = symbols._s if symbols is not None else NULL
+        self._d.midnight_ns = checked_midnight(midnight_ns)
+        self._d.strict = strict
+        ouch_layouts(self._d.layouts, self.outbound)
+
+    def decode(self, data, rows, out, details, local_ns=0, offset=0):
+        """Decode the messages that SoupBinTCP packets carry.
+
+        Parameters
+        ----------
+        data : bytes-like
+            What the rows refer to.
+        rows : ndarray of SOUP_DTYPE, shape (packets,)
+            From `SoupDecoder`; packets other than S and U are passed over.
+        out : ndarray of EVENT_DTYPE, writable
+            Receives an event for each message; at least as long as `rows`.
+        details : ndarray of OUCH_DTYPE, writable
+            Receives what the event does not hold, row for row; at least as long as `rows`. `appendage_offset` refers to `data`.
+        local_ns : int, default 0
+            Receive time, ns since the UNIX epoch.
+        offset : int, default 0
+            Of `data` in the stream, for the offsets of errors.
+
+        Returns
+        -------
+        int
+            Events written.
+
+        Raises
+        ------
+        ValueError
+            A row outside `data`, or an array that is too short.
+        CorruptDataError
+            In strict mode, at the first malformed message. Attributes `offset` (of the message) and `events`.
+        """
+        cdef cnp.ndarray r = check_rows(rows, "rows", SOUP_DTYPE, False)
+        cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
+        cdef cnp.ndarray t = check_rows(details, "details", OUCH_DTYPE, True)
+        cdef const soup_packet_t* row = <const soup_packet_t*> cnp.PyArray_DATA(r)
+        cdef event_t* events = events_data(a)
+        cdef ouch_detail_t* rest = <ouch_detail_t*> cnp.PyArray_DATA(t)
+        cdef Py_ssize_t n = r.shape[0]
+        cdef Py_ssize_t i
+        cdef Py_ssize_t written = 0
+        cdef int64_t local = as_int64(local_ns)
+        cdef uint64_t base = as_int64(offset)
+        cdef int code = RESULT_OK
+        cdef Py_buffer view
+        cdef const uint8_t* bytes_
+        cdef size_t length
+        if a.shape[0] < n or t.shape[0] < n:
+            raise ValueError(f"out and details must be as long as rows: rows={n} out={a.shape[0]} details={t.shape[0]}")
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            bytes_ = <const uint8_t*> view.buf
+            length = view.len
+            for i in range(n):
+                if row[i].offset > length or length - row[i].offset < row[i].length:
+                    raise ValueError(f"a row must lie within data: index={i} row={rows[i]} data={length}")
+            with nogil:
+                for i in range(n):
+                    if row[i].type != c'S' and row[i].type != c'U':
+                        continue
+                    code = ouch_decode(
+                        &self._d, bytes_ + row[i].offset, row[i].length, row[i].offset, &events[written], &rest[written]
+                    )
+                    if unlikely(code != RESULT_OK):
+                        ouch_fail(&self._d, base + row[i].offset, code, bytes_[row[i].offset] if row[i].length else 0)
+                        if self._d.strict:
+                            break
+                        code = RESULT_OK
+                        continue
+                    self._d.counts[rest[written].type] += 1
+                    events[written].seq = row[i].sequence
+                    events[written].local_ns = local
+                    written += 1
+        finally:
+            PyBuffer_Release(&view)
+        if code != RESULT_OK:
+            entry = self._d.last
+            error = CorruptDataError(
+                f"OUCH messages must be those of version 5.0: {_RESULT_NAMES[entry.code]} type={chr(entry.type)!r} "
+                f"offset={entry.offset}"
+            )
+            error.offset = entry.offset
+            error.events = written
+            raise error
+        return written
+
+    @property
+    def midnight_ns(self):
+        """Midnight of the day, ns since the UNIX epoch."""
+        return self._d.midnight_ns
+
+    @property
+    def strict(self):
+        """Whether a malformed message raises."""
+        return bool(self._d.strict)
+
+    @property
+    def counts(self):
+        """Well-formed messages by type letter: dict of str to int without zeros."""
+        return {chr(i): self._d.counts[i] for i in range(256) if self._d.counts[i]}
+
+    @property
+    def unknown(self):
+        """Messages of unknown types, by first byte as a latin-1 letter."""
+        return {chr(i): self._d.unknown[i] for i in range(256) if self._d.unknown[i]}
+
+    @property
+    def errors(self):
+        """Malformed messages by reason: dict of str to int without zeros."""
+        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
+
+    @property
+    def error_log(self):
+        """The first 64 malformed messages: list of (offset, type letter, reason)."""
+        return [
+            (self._d.log[i].offset, chr(self._d.log[i].type), _RESULT_NAMES[self._d.log[i].code])
+            for i in range(<int> min(self._d.total_errors, <uint64_t> OUCH_ERROR_LOG))
+        ]
+
+
+@cython.final
+cdef class OuchEncoder:
+    """Encode events as the OUCH 5.0 messages of one direction.
+
+    Parameters
+    ----------
+    outbound : bool
+        True for what the venue sends, False for what the client sends.
+    midnight_ns : int, default 0
+        Midnight of the day, subtracted from `exch_ns`. Within +-2**62.
+
+    Attributes
+    ----------
+    outbound : bool
+
+    Notes
+    -----
+    **Thread safety**: any number of threads; `encode` releases the GIL.
+    """
+
+    def __cinit__(self, outbound, midnight_ns=0):
+        self.outbound = outbound
+        self._midnight_ns = checked_midnight(midnight_ns)
+        ouch_layouts(self._layouts, self.outbound)
+
+    def encode(self, events, details, data=b""):
+        """Encode events.
+
+        Parameters
+        ----------
+        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
+        details : ndarray of OUCH_DTYPE, shape (n,), contiguous
+            From `OuchDecoder.decode` or `fastcore.ouch.details`.
+        data : bytes-like, default b""
+            Where the appendages are.
+
+        Returns
+        -------
+        (stream, rows) : (bytes, ndarray of SOUP_DTYPE)
+            The messages one behind the other, and where they are, of type S (outbound) or U: what `fastcore.soup.encode` takes.
+
+        Raises
+        ------
+        ValueError
+            A price below 0 or a size outside 0..2**32-1.
+        CorruptDataError
+            A kind or type that has no message, a time outside 2**62 ns of the day, a side that is missing, a reason that is none
+            of the venue, an appendage outside `data` or with elements that are not whole.
+        UnknownSymbolError
+            A symbol that is missing.
+        BookError
+            An order id outside 0..2**32-1.
+        """
+        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+        cdef cnp.ndarray t = check_rows(details, "details", OUCH_DTYPE, False)
+        cdef const event_t* e = events_data(a)
+        cdef const ouch_detail_t* rest = <const ouch_detail_t*> cnp.PyArray_DATA(t)
+        cdef Py_ssize_t n = a.shape[0]
+        cdef Py_ssize_t i = 0
+        cdef size_t total = 0
+        cdef size_t at = 0
+        cdef int written = 0
+        cdef Py_buffer view
+        cdef const uint8_t* bytes_
+        cdef size_t length
+        cdef uint8_t* out
+        cdef soup_packet_t* row
+        if t.shape[0] != n:
+            raise ValueError(f"details must be as long as events: events={n} details={t.shape[0]}")
+        for i in range(n):
+            total += 70 + <size_t> rest[i].appendage_length
+        buffer = np.empty(total, np.uint8)
+        rows = np.zeros(n, SOUP_DTYPE)
+        out = <uint8_t*> cnp.PyArray_DATA(buffer)
+        row = <soup_packet_t*> cnp.PyArray_DATA(rows)
+        i = 0
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            bytes_ = <const uint8_t*> view.buf
+            length = view.len
+            with nogil:
+                while i < n:
+                    written = ouch_encode(
+                        self._layouts, self._midnight_ns, &e[i], &rest[i], bytes_, length, self.outbound, out + at
+                    )
+                    if unlikely(written < 0):
+                        break
+                    row[i].offset = at
+                    row[i].length = <uint32_t> written
+                    row[i].type = c'S' if self.outbound else c'U'
+                    at += written
+                    i += 1
+        finally:
+            PyBuffer_Release(&view)
+        if written < 0:
+            raise_result(-written, f"event must fit its OUCH message: index={i} event={events[i]} type={details[i]['type']}")
+        return buffer[:at].tobytes(), rows
+
+    @property
+    def midnight_ns(self):
+        """Midnight of the day, ns since the UNIX epoch."""
+        return self._midnight_ns

@@ -1,0 +1,467 @@
+"""Plain-Python twin of ``fastcore.ouch``: each message as a list of named fields, read and written by ``struct``."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.errors import RESULTS, CorruptDataError, raise_result
+
+from .records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
+from .soup import SOUP_DTYPE
+from .symbols import SymbolMapper, wire_key
+
+OUCH_DTYPE = np.dtype(
+    {
+        "names": [
+            *("type side time_in_force display capacity sweep cross_type state liquidity strategy reason".split()),
+            *("has_appendage prevented_size symbol cl_ord_id appendage_length order_reference".split()),
+            *("execution_price appendage_offset firm".split()),
+        ],
+        "formats": ["S1"] * 11 + ["u1", "=u4", "S8", "S14", "=u2", "=u8", "=u8", "=u8", "S4"],
+        "offsets": [*range(12), 12, 16, 24, 38, 40, 48, 56, 64],
+        "itemsize": 72,
+    }
+)
+OPTIONS = {
+    name: (int(tag), int(size), kind)
+    for name, tag, size, kind in (
+        line.split()
+        for line in """\
+secondary_order_reference 1 8 u
+firm 2 4 a
+min_size 3 4 u
+customer_type 4 1 a
+max_floor 5 4 u
+price_type 6 1 a
+peg_offset 7 4 s
+discretion_price 9 8 u
+discretion_price_type 10 1 a
+discretion_peg_offset 11 4 s
+post_only 12 1 a
+random_reserves 13 4 u
+route 14 4 a
+expire_time_s 15 4 u
+trade_now 16 1 a
+handle_inst 17 1 a
+bbo_weight 18 1 a
+display_size 22 4 u
+display_price 23 8 u
+group_id 24 2 u
+shares_located 25 1 a
+locate_broker 26 4 a
+side 27 1 a
+user_reference_index 28 1 u
+aiq_strategy 29 1 a
+aiq_group_id 30 2 a""".splitlines()
+    )
+}
+
+_ACCEPTED = (
+    "side:c size:I symbol:8s price:Q time_in_force:c display:c order_reference:Q capacity:c sweep:c cross_type:c state:c "
+    "cl_ord_id:14s"
+)
+# Letter -> kind of event, whether an appendage may (1) or must (2) follow, fields in order.
+_CLIENT = {
+    "O": (
+        "order", 2, "reference:I side:c size:I symbol:8s price:Q time_in_force:c display:c capacity:c sweep:c cross_type:c "
+        "cl_ord_id:14s",
+    ),
+    "U": ("replace", 2, "original:I reference:I size:I price:Q time_in_force:c display:c sweep:c cl_ord_id:14s"),
+    "X": ("pull", 1, "reference:I size:I"),
+    "M": ("replace", 1, "reference:I side:c size:I"),
+    "C": ("notice", 2, "reference:I firm:4s symbol:8s"),
+    "D": ("notice", 2, "reference:I firm:4s"),
+    "E": ("notice", 2, "reference:I firm:4s"),
+    "Q": ("notice", 1, ""),
+}  # fmt: skip
+_VENUE = {
+    "S": ("system", 0, "time:Q reason:c"),
+    "A": ("ack", 2, "time:Q reference:I " + _ACCEPTED),
+    "U": ("replace", 2, "time:Q original:I reference:I " + _ACCEPTED),
+    "C": ("pulled", 1, "time:Q reference:I size:I reason:c"),
+    "D": (
+        "pulled", 1, "time:Q reference:I size:I reason:c prevented_size:I execution_price:Q liquidity:c strategy:c",
+    ),
+    "E": ("fill", 2, "time:Q reference:I size:I price:Q liquidity:c match:Q"),
+    "B": ("break", 1, "time:Q reference:I match:Q reason:c cl_ord_id:14s"),
+    "J": ("reject", 1, "time:Q reference:I reject_reason:H cl_ord_id:14s"),
+    "P": ("notice", 1, "time:Q reference:I"),
+    "I": ("notice", 1, "time:Q reference:I"),
+    "T": ("notice", 1, "time:Q reference:I price:Q display:c order_reference:Q"),
+    "M": ("replace", 1, "time:Q reference:I side:c size:I"),
+    "R": ("notice", 2, "time:Q reference:I reason:c"),
+    "X": ("notice", 2, "time:Q reference:I firm:4s symbol:8s"),
+    "G": ("notice", 2, "time:Q reference:I firm:4s"),
+    "K": ("notice", 2, "time:Q reference:I firm:4s"),
+    "Q": ("notice", 1, "time:Q reference:I"),
+}  # fmt: skip
+
+_CODES = {name: code for code, (name, _) in RESULTS.items()}
+_NAMES = {number: name for name, number in KINDS.items()}
+_SIDES = {b"B": BUY, b"S": SELL, b"T": SELL, b"E": SELL}
+_VENUE_REASON = 65_536
+_MAX_MIDNIGHT_NS = 2**62
+_DETAILS = {name for name in OUCH_DTYPE.names or () if not name.startswith("appendage")}
+
+
+class _Malformed(Exception):
+    """Carries the name of a result."""
+
+
+class _Message:
+    """What is known of one type of message."""
+
+    def __init__(self, kind: str, appendage: int, fields: str) -> None:
+        self.kind, self.appendage = kind, appendage
+        pairs = [field.split(":") for field in fields.split()]
+        self.names = [name for name, _ in pairs]
+        self.struct = struct.Struct(">c" + "".join(code for _, code in pairs))
+
+
+def _messages(outbound: bool) -> dict[str, _Message]:
+    return {letter: _Message(*row) for letter, row in (_VENUE if outbound else _CLIENT).items()}
+
+
+def _signed(value: int) -> int:
+    return value - 2**64 if value >= 2**63 else value
+
+
+def _unsigned(value: Any) -> int:
+    return int(value) & (2**64 - 1)
+
+
+def _check_midnight(midnight_ns: int) -> int:
+    if not -_MAX_MIDNIGHT_NS <= midnight_ns <= _MAX_MIDNIGHT_NS:
+        raise ValueError(f"midnight_ns must lie within +-2**62: midnight_ns={midnight_ns}")
+    return midnight_ns
+
+
+def _raw(row: Any, name: str) -> bytes:
+    """The bytes of a field of letters, trailing NULs included."""
+    offset = OUCH_DTYPE.fields[name][1]  # type: ignore[index]
+    return bytes(row.tobytes()[offset : offset + OUCH_DTYPE[name].itemsize])
+
+
+def _whole_elements(appendage: bytes) -> bool:
+    at = 0
+    while at < len(appendage):
+        if appendage[at] == 0 or len(appendage) - at - 1 < appendage[at]:
+            return False
+        at += 1 + appendage[at]
+    return True
+
+
+def details(n: int, **fields: Any) -> npt.NDArray[np.void]:
+    """Make rows beside events: those of an ordinary order, with fields of your own."""
+    rows = np.zeros(n, OUCH_DTYPE)
+    plain: dict[str, Any] = {
+        **{"time_in_force": b"0", "display": b"Y", "capacity": b"P", "sweep": b"N", "cross_type": b"N", "state": b"L"},
+        **{"liquidity": b"A", "reason": b"U", "strategy": b"N", "symbol": b"", "cl_ord_id": b"", "firm": b""},
+    }
+    for name, value in (plain | fields).items():
+        if name not in (OUCH_DTYPE.names or ()):
+            raise ValueError(f"a field must be one of OUCH_DTYPE: field={name!r}")
+        if name in ("symbol", "cl_ord_id", "firm"):
+            width = OUCH_DTYPE[name].itemsize
+            values = [value] * n if isinstance(value, str | bytes) else list(value)
+            encoded = [v.encode("ascii") if isinstance(v, str) else bytes(v) for v in values]
+            if any(len(v) > width for v in encoded):
+                raise ValueError(f"{name} must have at most {width} characters: {name}={value!r}")
+            value = [v.ljust(width) for v in encoded]
+        rows[name] = value
+    return rows
+
+
+def parse_options(appendage: Any) -> dict[str | int, int | str | bytes]:
+    """Read the elements of an appendage."""
+    raw, at = bytes(appendage), 0
+    names = {tag: (name, size, kind) for name, (tag, size, kind) in OPTIONS.items()}
+    options: dict[str | int, int | str | bytes] = {}
+    while at < len(raw):
+        size = raw[at]
+        if size == 0 or len(raw) - at - 1 < size:
+            raise CorruptDataError(f"an appendage must hold whole elements: offset={at} size={size} length={len(raw)}")
+        tag, value = raw[at + 1], raw[at + 2 : at + 1 + size]
+        name, width, kind = names.get(tag, ("", -1, ""))
+        key: str | int = name if width == len(value) else tag
+        if key in options:
+            raise CorruptDataError(f"a tag must come once: tag={tag} offset={at}")
+        if key == tag:
+            options[key] = value
+        elif kind == "a":
+            options[key] = value.decode("latin-1")
+        else:
+            options[key] = int.from_bytes(value, "big", signed=kind == "s")
+        at += 1 + size
+    return options
+
+
+def pack_options(options: dict[str | int, int | str | bytes]) -> bytes:
+    """Make an appendage of a dict as `parse_options` gives it."""
+    out = []
+    for name, value in options.items():
+        if isinstance(name, str) and name in OPTIONS:
+            tag, size, kind = OPTIONS[name]
+            if isinstance(value, str):
+                raw = value.encode("latin-1").ljust(size)
+            else:
+                assert isinstance(value, int)
+                low, high = (-(2 ** (8 * size - 1)), 2 ** (8 * size - 1)) if kind == "s" else (0, 2 ** (8 * size))
+                if not low <= value < high:
+                    raise ValueError(f"{name} must fit {size} bytes: {name}={value}")
+                raw = value.to_bytes(size, "big", signed=kind == "s")
+            if len(raw) != size:
+                raise ValueError(f"{name} must have {size} characters: {name}={value!r}")
+        else:
+            if not isinstance(name, int) or not 0 <= name <= 255 or not isinstance(value, bytes) or len(value) > 254:
+                raise ValueError(
+                    f"an option must be a name of OPTIONS, or a tag 0..255 with bytes: name={name!r} value={value!r}"
+                )
+            tag, raw = name, value
+        out.append(bytes([len(raw) + 1, tag]) + raw)
+    return b"".join(out)
+
+
+class OuchDecoder:
+    """Decode the OUCH 5.0 messages of one direction of a connection."""
+
+    def __init__(self, outbound: bool, symbols: SymbolMapper | None = None, midnight_ns: int = 0, strict: bool = False) -> None:
+        self.outbound = bool(outbound)
+        self.midnight_ns = _check_midnight(midnight_ns)
+        self.strict = bool(strict)
+        self.error_log: list[tuple[int, str, str]] = []
+        self._symbols = symbols
+        self._messages = _messages(self.outbound)
+        self._counts: dict[str, int] = {}
+        self._unknown: dict[str, int] = {}
+        self._errors: dict[str, int] = {}
+
+    def _message(self, raw: bytes, offset: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Fields of the event from exch_ns on (without local_ns), and those of the row beside it."""
+        if not raw:
+            raise _Malformed("bad length")
+        letter = chr(raw[0])
+        if letter not in self._messages:
+            raise _Malformed("unknown message type")
+        m = self._messages[letter]
+        size = m.struct.size
+        row: dict[str, Any] = {"type": raw[:1]}
+        if len(raw) != size:
+            if len(raw) < size + 2 or m.appendage == 0:
+                raise _Malformed("bad length")
+            length = int.from_bytes(raw[size : size + 2], "big")
+            row |= {"has_appendage": 1, "appendage_length": length, "appendage_offset": offset + size + 2}
+            if length + size + 2 != len(raw):
+                raise _Malformed("bad length")
+            if not _whole_elements(raw[size + 2 :]):
+                raise _Malformed("corrupt")
+        elif m.appendage == 2:
+            raise _Malformed("bad length")
+        f = dict(zip(m.names, m.struct.unpack_from(raw)[1:], strict=True))
+        if f.get("time", 0) >= 2**62 or ("side" in f and f["side"] not in _SIDES):
+            raise _Malformed("corrupt")
+        if f.get("price", 0) >= 2**63:
+            raise _Malformed("price outside range")
+        row |= {name: value for name, value in f.items() if name in _DETAILS and name != "size"}
+        time = self.midnight_ns + f["time"] if "time" in f else 0
+        symbol_id = NO_SYMBOL
+        if "symbol" in f and self._symbols is not None:
+            keys = {wire_key(s): i for i, s in enumerate(self._symbols.symbols) if len(s.encode()) <= 8}
+            symbol_id = keys.get(int.from_bytes(f["symbol"], "little"), NO_SYMBOL)
+        reference, reason = f.get("reference", 0), f.get("reason", b"\0")[0]
+        price, shares = f.get("price", NO_PRICE), f.get("size", 0)
+        payload: tuple[int, int, int, int]
+        match m.kind:
+            case "replace":
+                payload = price, shares, f.get("original", reference), reference
+            case "system":
+                payload = reason, 0, 0, 0
+            case "notice":
+                payload = raw[0], f.get("price", reason), reference, f.get("order_reference", 0)
+            case "pulled":
+                payload = price, shares, reference, reason
+            case "reject":
+                payload = price, shares, reference, f["reject_reason"] + _VENUE_REASON
+            case "fill" | "break":
+                payload = price, shares, reference, f["match"]
+            case _:
+                payload = price, shares, reference, f.get("order_reference", 0)
+        side = _SIDES[f["side"]] if "side" in f else 0
+        return (time, symbol_id, KINDS[m.kind], side, FLAGS["own"], *map(_signed, payload)), row
+
+    def decode(
+        self,
+        data: Any,
+        rows: npt.NDArray[np.void],
+        out: npt.NDArray[np.void],
+        details: npt.NDArray[np.void],
+        local_ns: int = 0,
+        offset: int = 0,
+    ) -> int:
+        """Decode the messages that SoupBinTCP packets carry; returns the events written."""
+        if len(out) < len(rows) or len(details) < len(rows):
+            raise ValueError(f"out and details must be as long as rows: rows={len(rows)} out={len(out)} details={len(details)}")
+        raw = bytes(memoryview(data).cast("B"))
+        for i, (at, _, length, _) in enumerate(rows.tolist()):
+            if at + length > len(raw):
+                raise ValueError(f"a row must lie within data: index={i} row={rows[i]} data={len(raw)}")
+        written = 0
+        for at, sequence, length, type in rows.tolist():
+            if type not in (b"S", b"U"):
+                continue
+            message = raw[at : at + length]
+            try:
+                event, row = self._message(message, at)
+            except _Malformed as malformed:
+                reason, letter = str(malformed), chr(message[0]) if message else "\0"
+                self._errors[reason] = self._errors.get(reason, 0) + 1
+                if reason == "unknown message type":
+                    self._unknown[letter] = self._unknown.get(letter, 0) + 1
+                if len(self.error_log) < 64:
+                    self.error_log.append((offset + at, letter, reason))
+                if self.strict:
+                    error = CorruptDataError(
+                        f"OUCH messages must be those of version 5.0: {reason} type={letter!r} offset={offset + at}"
+                    )
+                    error.offset = offset + at  # type: ignore[attr-defined]
+                    error.events = written  # type: ignore[attr-defined]
+                    raise error from None
+                continue
+            self._counts[chr(message[0])] = self._counts.get(chr(message[0]), 0) + 1
+            out[written] = (sequence, event[0], local_ns, *event[1:])
+            details[written] = np.zeros(1, OUCH_DTYPE)[0]
+            for name, value in row.items():
+                details[name][written] = value
+            written += 1
+        return written
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Well-formed messages by type letter."""
+        return dict(sorted(self._counts.items()))
+
+    @property
+    def unknown(self) -> dict[str, int]:
+        """Messages of unknown types."""
+        return dict(sorted(self._unknown.items()))
+
+    @property
+    def errors(self) -> dict[str, int]:
+        """Malformed messages by reason."""
+        return {name: self._errors[name] for name in _CODES if name in self._errors}
+
+
+class OuchEncoder:
+    """Encode events as the OUCH 5.0 messages of one direction."""
+
+    def __init__(self, outbound: bool, midnight_ns: int = 0) -> None:
+        self.outbound = bool(outbound)
+        self.midnight_ns = _check_midnight(midnight_ns)
+        self._messages = _messages(self.outbound)
+
+    def _letter(self, kind: str, price: int) -> str:
+        if kind == "replace":
+            return "M" if price == NO_PRICE else "U"
+        if kind == "notice":
+            return chr(price) if 0 < price < 256 else "\0"
+        if self.outbound:
+            return dict(zip("ack pulled fill break reject system".split(), "ACEBJS", strict=True)).get(kind, "\0")
+        return {"order": "O", "pull": "X"}.get(kind, "\0")
+
+    def _encode(self, event: Any, row: Any, data: bytes) -> bytes:
+        kind = _NAMES.get(int(event["kind"]), "none")
+        price, size, order_id, fourth = (int(event[name]) for name in ("price", "size", "order_id", "match_id"))
+        letter = _raw(row, "type").decode("latin-1")
+        letter = self._letter(kind, price) if letter == "\0" else letter
+        if letter not in self._messages or self._messages[letter].kind != kind:
+            raise _Malformed("unknown message type")
+        m = self._messages[letter]
+        f: dict[str, Any] = {}
+        if "time" in m.names:
+            f["time"] = int(event["exch_ns"]) - self.midnight_ns
+            if not 0 <= _unsigned(f["time"]) < 2**62:
+                raise _Malformed("corrupt")
+            f["time"] = _unsigned(f["time"])
+        if kind == "replace":
+            f["original"] = order_id
+            if "original" in m.names and not 0 <= order_id < 2**32:
+                raise _Malformed("unknown order")
+            if "original" not in m.names and order_id != fourth:
+                raise _Malformed("unknown order")
+            order_id = fourth
+        if kind == "notice" and price != ord(letter):
+            raise _Malformed("corrupt")
+        f["reference"] = order_id
+        if "reference" in m.names and not 0 <= order_id < 2**32:
+            raise _Malformed("unknown order")
+        if "side" in m.names:
+            f["side"] = _raw(row, "side")
+            if f["side"] == b"\0":
+                f["side"] = b"B" if event["side"] > 0 else b"S"
+            if event["side"] == 0 or _SIDES.get(f["side"], 0) != event["side"]:
+                raise _Malformed("corrupt")
+        f["size"] = size
+        if "size" in m.names and not 0 <= size < 2**32:
+            raise _Malformed("size outside range")
+        f["price"] = size if kind == "notice" else price
+        if "price" in m.names and f["price"] < 0:
+            raise _Malformed("price outside range")
+        built = _raw(row, "type") == b"\0"
+        if built and "symbol" in m.names and "price" in m.names and _raw(row, "symbol")[:1] in (b"\0", b" "):
+            raise _Malformed("unknown symbol")
+        for name in m.names:
+            if name in _DETAILS and name not in f:
+                f[name] = _raw(row, name) if OUCH_DTYPE[name].kind == "S" else int(row[name])
+        if kind in ("ack", "notice"):
+            f["order_reference"] = _unsigned(fourth)
+        f["match"] = _unsigned(fourth)
+        if "reason" in m.names and kind in ("pulled", "system", "notice"):
+            value = {"pulled": fourth, "system": price, "notice": size}[kind]
+            if not 0 <= value <= 0xFF:
+                raise _Malformed("corrupt")
+            f["reason"] = bytes([value])
+        if "reject_reason" in m.names:
+            f["reject_reason"] = fourth - _VENUE_REASON
+            if not 0 <= f["reject_reason"] <= 0xFFFF:
+                raise _Malformed("corrupt")
+        body = m.struct.pack(letter.encode("latin-1"), *(f[name] for name in m.names))
+        length, offset = int(row["appendage_length"]), int(row["appendage_offset"])
+        if m.appendage == 0:
+            if length:
+                raise _Malformed("bad length")
+            return body
+        if m.appendage == 1 and not length and not row["has_appendage"]:
+            return body
+        if len(body) + 2 + length > 65_534 or (length and offset + length > len(data)):
+            raise _Malformed("bad length")
+        appendage = data[offset : offset + length] if length else b""
+        if not _whole_elements(appendage):
+            raise _Malformed("corrupt")
+        return body + struct.pack(">H", length) + appendage
+
+    def encode(
+        self, events: npt.NDArray[np.void], details: npt.NDArray[np.void], data: Any = b""
+    ) -> tuple[bytes, npt.NDArray[np.void]]:
+        """Encode events: (messages one behind the other, where they are)."""
+        if len(details) != len(events):
+            raise ValueError(f"details must be as long as events: events={len(events)} details={len(details)}")
+        raw = bytes(memoryview(data).cast("B"))
+        rows = np.zeros(len(events), SOUP_DTYPE)
+        out: list[bytes] = []
+        at = 0
+        for i, (event, row) in enumerate(zip(events, details, strict=True)):
+            try:
+                message = self._encode(event, row, raw)
+            except _Malformed as malformed:
+                raise_result(
+                    _CODES[str(malformed)],
+                    f"event must fit its OUCH message: index={i} event={event} type={row['type']}",
+                )
+            rows[i] = (at, 0, len(message), b"S" if self.outbound else b"U")
+            out.append(message)
+            at += len(message)
+        return b"".join(out), rows

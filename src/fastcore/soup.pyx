@@ -1,0 +1,544 @@
+# cython: freethreading_compatible=True
+"""SoupBinTCP: a TCP stream as logical packets, and back.
+
+A packet is a 2-byte big-endian length (of all that follows it), a type letter and a payload:
+
+==== ================= ======== ======================================================================================
+type packet            sender   payload (offset:length behind the type letter)
+==== ================= ======== ======================================================================================
+`+`  debug             either   text
+A    login accepted    server   session 0:10, number of the next sequenced message 10:20
+J    login rejected    server   reason 0:1 (A not authorised, S session not available)
+S    sequenced data    server   one message; its number is not sent but counted
+U    unsequenced data  client   one message; a server may send it from version 4.00 on
+H    heartbeat         server   none
+Z    end of session    server   none
+L    login request     client   user name 0:6, password 6:10, session 16:10 (blank: the current one), number of the first
+                                sequenced message wanted 26:20 (0: only new ones), and from version 4.10 on the time
+                                without a heartbeat that the client asks for 46:5, milliseconds
+R    heartbeat         client   none
+O    logout request    client   none
+==== ================= ======== ======================================================================================
+
+Numbers are ASCII digits, padded with spaces on the left (on the right is accepted). Version 4.00 differs from 3.00 in the
+unsequenced packets of the server alone, so one decoder reads all versions. A payload has at most 65,534 bytes.
+
+Source: NASDAQ SoupBinTCP 3.00 (2017-02-22), 4.00 (2010) and 4.10 (2012) specifications, section 2.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint16_t
+from libc.string cimport memcpy, memset
+
+cimport numpy as cnp
+
+from fastcore._integers cimport as_uint64
+from fastcore._types cimport (
+    RESULT_BAD_LENGTH,
+    RESULT_CORRUPT,
+    RESULT_OK,
+    RESULT_SHORT_BUFFER,
+    RESULT_UNKNOWN_TYPE,
+    be16,
+    put_be16,
+    unlikely,
+)
+
+import numpy as np
+
+from fastcore.errors import RESULTS, CorruptDataError
+
+cnp.import_array()
+
+__all__ = [
+    "MAX_PAYLOAD", "SOUP_DTYPE", "SoupDecoder", "debug", "encode", "end_of_session", "heartbeat", "login_accepted",
+    "login_rejected", "login_request", "logout_request", "parse_login_accepted", "parse_login_request", "sequenced", "unsequenced",
+]
+
+MAX_PAYLOAD = 65_534
+
+SOUP_DTYPE = np.dtype(
+    {
+        "names": ["offset", "sequence", "length", "type"],
+        "formats": ["=u8", "=u8", "=u4", "S1"],
+        "offsets": [0, 8, 16, 20],
+        "itemsize": 24,
+    }
+)
+
+_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
+
+
+# ---- decoding ----
+
+cdef void soup_decoder_init(soup_decoder_t* d, uint64_t next_sequence, bint strict) noexcept nogil:
+    memset(d, 0, sizeof(soup_decoder_t))
+    d.next_sequence = next_sequence
+    d.strict = strict
+
+
+cdef void soup_fail(soup_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil:
+    d.errors[code] += 1
+    if code == RESULT_UNKNOWN_TYPE:
+        d.unknown[type] += 1
+    d.last.offset = d.position + offset
+    d.last.code = code
+    d.last.type = <uint8_t> type
+    if d.total_errors < SOUP_ERROR_LOG:
+        d.log[d.total_errors] = d.last
+    d.total_errors += 1
+
+
+cdef bint soup_number(const uint8_t* text, size_t length, uint64_t* value) noexcept nogil:
+    """Digits with spaces before or behind them, below 2**64."""
+    cdef size_t i = 0
+    cdef uint64_t n = 0
+    cdef uint64_t digit
+    cdef bint any_digit = False
+    while i < length and text[i] == c' ':
+        i += 1
+    while i < length and c'0' <= text[i] <= c'9':
+        digit = text[i] - <uint8_t> c'0'
+        if n > (~<uint64_t> 0 - digit) // 10:
+            return False
+        n = n * 10 + digit
+        any_digit = True
+        i += 1
+    while i < length and text[i] == c' ':
+        i += 1
+    value[0] = n
+    return any_digit and i == length
+
+
+cdef int soup_check(soup_decoder_t* d, uint8_t type, const uint8_t* payload, size_t length) noexcept nogil:
+    """Result code of a packet; a login that was accepted sets the number of the next sequenced message."""
+    cdef uint64_t number = 0
+    if type == c'S' or type == c'U' or type == c'+':
+        return RESULT_OK
+    if type == c'H' or type == c'R' or type == c'Z' or type == c'O':
+        return RESULT_OK if length == 0 else RESULT_BAD_LENGTH
+    if type == c'A':
+        if length != 30:
+            return RESULT_BAD_LENGTH
+        if not soup_number(payload + 10, 20, &number):
+            return RESULT_CORRUPT
+        d.next_sequence = number
+        return RESULT_OK
+    if type == c'L':
+        return RESULT_OK if length == 46 or length == 51 else RESULT_BAD_LENGTH
+    if type == c'J':
+        return RESULT_OK if length == 1 else RESULT_BAD_LENGTH
+    return RESULT_UNKNOWN_TYPE
+
+
+cdef size_t soup_decode_batch(
+    soup_decoder_t* d, const uint8_t* data, size_t length, soup_packet_t* out, size_t capacity, size_t* consumed
+) noexcept nogil:
+    cdef size_t at = 0
+    cdef size_t packets = 0
+    cdef size_t size
+    cdef uint8_t type
+    cdef int code
+    while packets < capacity and length - at >= 2:
+        size = be16(data + at)
+        if length - at - 2 < size:
+            break
+        type = data[at + 2] if size else 0
+        code = soup_check(d, type, data + at + 3, size - 1) if size else RESULT_BAD_LENGTH
+        if unlikely(code != RESULT_OK):
+            soup_fail(d, at, code, type)
+            if d.strict:
+                break
+        else:
+            d.counts[type] += 1
+            out[packets].offset = at + 3
+            out[packets].sequence = 0
+            out[packets].length = <uint32_t> (size - 1)
+            out[packets].type = type
+            memset(out[packets].pad, 0, 3)
+            if type == c'S':
+                out[packets].sequence = d.next_sequence
+                d.next_sequence += 1
+            packets += 1
+        at += 2 + size
+    d.position += at
+    consumed[0] = at
+    return packets
+
+
+cdef size_t soup_count(const uint8_t* data, size_t length) noexcept nogil:
+    """Whole packets at the start of `data`."""
+    cdef size_t at = 0
+    cdef size_t n = 0
+    while length - at >= 2 and length - at - 2 >= be16(data + at):
+        at += be16(data + at) + <size_t> 2
+        n += 1
+    return n
+
+
+# ---- Python ----
+
+cdef cnp.ndarray check_rows(object array, str name, bint writable):
+    cdef cnp.ndarray a
+    if not cnp.PyArray_Check(array) or array.dtype != SOUP_DTYPE:
+        raise TypeError(f"{name} must be a NumPy array of SOUP_DTYPE: type={type(array).__name__}")
+    a = array
+    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or <size_t> cnp.PyArray_DATA(a) & 7:
+        raise ValueError(f"{name} must be one-dimensional, contiguous and aligned: ndim={a.ndim} strides={array.strides}")
+    if writable and not cnp.PyArray_ISWRITEABLE(a):
+        raise ValueError(f"{name} must be writable")
+    return a
+
+
+cdef dict named_counts(const uint64_t* counts):
+    return {chr(i): counts[i] for i in range(256) if counts[i]}
+
+
+cdef int raise_last(const soup_decoder_t* d, size_t packets) except -1:
+    error = CorruptDataError(
+        f"SoupBinTCP stream must hold whole packets of known types: {_RESULT_NAMES[d.last.code]} "
+        f"type={chr(d.last.type)!r} offset={d.last.offset}"
+    )
+    error.offset = d.last.offset
+    error.packets = packets
+    raise error
+
+
+@cython.final
+cdef class SoupDecoder:
+    """Split one direction of a connection into packets, and count the numbers of the sequenced ones.
+
+    Parameters
+    ----------
+    next_sequence : int, default 1
+        Number of the next sequenced message, 0..2**64-1; a login accepted packet sets it anew.
+    strict : bool, default False
+        Raise at the first malformed packet, instead of counting it and going on with the next one.
+
+    Raises
+    ------
+    TypeError, OverflowError
+        If next_sequence is not a whole number of 64 bits.
+
+    Notes
+    -----
+    Malformed are: an unknown type, a length of 0, a payload whose length is not that of its type, a login accepted packet
+    without a number, and a stream that ends inside a packet. Each is counted (`errors`) and the first 64 are kept with their
+    offset (`error_log`); no row is made of it.
+
+    **Thread safety**: one thread at a time; `decode` and `push` release the GIL.
+    """
+
+    def __cinit__(self, next_sequence=1, strict=False):
+        soup_decoder_init(&self._d, as_uint64(next_sequence), strict)
+        self._rest = b""
+
+    def decode(self, data, out, final=False):
+        """Find the packets in bytes that start at a packet.
+
+        Parameters
+        ----------
+        data : bytes-like
+            bytes, memoryview, mmap or contiguous ndarray.
+        out : ndarray of SOUP_DTYPE, shape (n,), writable
+            Receives a row for each packet: `offset` and `length` of the payload in `data`, `type`, `sequence`.
+        final : bool, default False
+            Nothing follows: a packet that is not whole at the end is an error (``short buffer``) and is consumed.
+
+        Returns
+        -------
+        (packets, consumed) : (int, int)
+            Rows written, and bytes of `data` that are done with: fewer than len(data) when `out` is full or when the last
+            packet is not whole. Pass the rest again, with what follows it.
+
+        Raises
+        ------
+        CorruptDataError
+            In strict mode, at the first malformed packet. Attributes `offset` (in the whole stream) and `packets` (rows
+            written before it).
+        """
+        cdef cnp.ndarray a = check_rows(out, "out", True)
+        cdef soup_packet_t* rows = <soup_packet_t*> cnp.PyArray_DATA(a)
+        cdef size_t capacity = a.shape[0]
+        cdef size_t consumed = 0
+        cdef size_t packets
+        cdef size_t rest
+        cdef uint64_t failed = self._d.total_errors
+        cdef bint at_end = final
+        cdef Py_buffer view
+        cdef const uint8_t* bytes_
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        bytes_ = <const uint8_t*> view.buf
+        try:
+            with nogil:
+                packets = soup_decode_batch(&self._d, bytes_, view.len, rows, capacity, &consumed)
+                rest = view.len - consumed
+                if at_end and rest and not (self._d.strict and self._d.total_errors != failed) and (
+                    rest < 2 or rest - 2 < be16(bytes_ + consumed)
+                ):
+                    soup_fail(&self._d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
+                    if not self._d.strict:
+                        self._d.position += rest
+                        consumed += rest
+        finally:
+            PyBuffer_Release(&view)
+        if self._d.strict and self._d.total_errors != failed:
+            raise_last(&self._d, packets)
+        return packets, consumed
+
+    def push(self, chunk):
+        """Take the next bytes of the stream, cut anywhere, and give the packets that are whole now.
+
+        Parameters
+        ----------
+        chunk : bytes-like
+            Any number of bytes. What is left behind its last whole packet is kept: at most 65,536 bytes.
+
+        Returns
+        -------
+        (data, rows) : (memoryview, ndarray of SOUP_DTYPE)
+            The rows refer to `data`, which is `chunk` itself unless a packet began in an earlier one.
+
+        Raises
+        ------
+        CorruptDataError
+            As `decode`; attributes `data` and `rows` hold the packets before it. The bytes from it on are kept, so that
+            the next call raises again.
+        """
+        cdef Py_buffer view
+        cdef size_t packets
+        cdef size_t consumed
+        data = memoryview(chunk).cast("B")
+        if self._rest:
+            data = memoryview(self._rest + bytes(data))
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            with nogil:
+                packets = soup_count(<const uint8_t*> view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        rows = np.zeros(packets, SOUP_DTYPE)
+        before = self._d.position
+        try:
+            packets, consumed = self.decode(data, rows)
+        except CorruptDataError as error:
+            consumed = error.offset - before
+            self._rest = bytes(data[consumed:])
+            error.data, error.rows = data[:consumed], rows[: error.packets]
+            raise
+        self._rest = bytes(data[consumed:])
+        return data[:consumed], rows[:packets]
+
+    @property
+    def pending(self):
+        """Bytes of a packet that is not whole yet, kept by `push`."""
+        return len(self._rest)
+
+    @property
+    def next_sequence(self):
+        """Number that the next sequenced packet will have."""
+        return self._d.next_sequence
+
+    @property
+    def strict(self):
+        """Whether a malformed packet raises."""
+        return bool(self._d.strict)
+
+    @property
+    def position(self):
+        """Bytes of the stream that are done with."""
+        return self._d.position
+
+    @property
+    def counts(self):
+        """Well-formed packets by type letter: dict of str to int without zeros."""
+        return named_counts(self._d.counts)
+
+    @property
+    def unknown(self):
+        """Packets of unknown types, by their letter in latin-1."""
+        return named_counts(self._d.unknown)
+
+    @property
+    def errors(self):
+        """Malformed packets by reason: dict of str to int without zeros."""
+        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
+
+    @property
+    def error_log(self):
+        """The first 64 malformed packets: list of (offset of the length prefix, type letter, reason)."""
+        return [
+            (self._d.log[i].offset, chr(self._d.log[i].type), _RESULT_NAMES[self._d.log[i].code])
+            for i in range(<int> min(self._d.total_errors, <uint64_t> SOUP_ERROR_LOG))
+        ]
+
+
+# ---- encoding ----
+
+def encode(data, rows):
+    """Encode packets, many at once: the inverse of `SoupDecoder.decode`.
+
+    Parameters
+    ----------
+    data : bytes-like
+        Where the payloads are.
+    rows : ndarray of SOUP_DTYPE, shape (n,), contiguous
+        `offset`, `length` and `type` of each; `sequence` is not sent.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    ValueError
+        A payload that lies outside `data` or is longer than 65,534 bytes.
+    """
+    cdef cnp.ndarray a = check_rows(rows, "rows", False)
+    cdef const soup_packet_t* r = <const soup_packet_t*> cnp.PyArray_DATA(a)
+    cdef Py_ssize_t n = a.shape[0]
+    cdef Py_ssize_t i = 0
+    cdef size_t total = 0
+    cdef size_t at = 0
+    cdef size_t length
+    cdef Py_buffer view
+    cdef const uint8_t* bytes_
+    cdef uint8_t* out
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        bytes_ = <const uint8_t*> view.buf
+        length = view.len
+        while i < n and r[i].length <= SOUP_MAX_PACKET - 3 and r[i].offset <= length and length - r[i].offset >= r[i].length:
+            total += r[i].length + <size_t> 3
+            i += 1
+        if i < n:
+            raise ValueError(
+                f"a payload must lie within data and have at most {MAX_PAYLOAD} bytes: index={i} row={rows[i]} data={length}"
+            )
+        buffer = np.empty(total, np.uint8)
+        out = <uint8_t*> cnp.PyArray_DATA(buffer)
+        with nogil:
+            for i in range(n):
+                put_be16(out + at, <uint16_t> (r[i].length + 1))
+                out[at + 2] = r[i].type
+                memcpy(out + at + 3, bytes_ + r[i].offset, r[i].length)
+                at += r[i].length + <size_t> 3
+    finally:
+        PyBuffer_Release(&view)
+    return buffer.tobytes()
+
+
+def _packet(letter, payload):
+    payload = bytes(memoryview(payload).cast("B"))
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"a payload must have at most {MAX_PAYLOAD} bytes: length={len(payload)}")
+    return (len(payload) + 1).to_bytes(2, "big") + letter + payload
+
+
+def _text(name, value, width, left=False):
+    """Characters of a field: padded with spaces, on the left where a number or a session is meant."""
+    raw = value.encode("ascii") if isinstance(value, str) else bytes(value)
+    if len(raw) > width:
+        raise ValueError(f"{name} must have at most {width} characters: {name}={value!r}")
+    return raw.rjust(width) if left else raw.ljust(width)
+
+
+def _digits(name, value, width):
+    value = as_uint64(value)
+    if value >= 10**width:
+        raise ValueError(f"{name} must have at most {width} digits: {name}={value}")
+    return str(value).encode().rjust(width)
+
+
+def debug(text):
+    """Encode a debug packet: text for people, of str (ASCII) or bytes."""
+    return _packet(b"+", text.encode("ascii") if isinstance(text, str) else text)
+
+
+def login_accepted(session, sequence):
+    """Encode a login accepted packet: session (up to 10 characters) and number of the next sequenced message."""
+    return _packet(b"A", _text("session", session, 10, True) + _digits("sequence", sequence, 20))
+
+
+def login_rejected(reason="A"):
+    """Encode a login rejected packet: reason ``A`` (not authorised) or ``S`` (session not available)."""
+    raw = _text("reason", reason, 1)
+    return _packet(b"J", raw)
+
+
+def login_request(username, password, session="", sequence=1, heartbeat_timeout_ms=None):
+    """Encode a login request.
+
+    Parameters
+    ----------
+    username, password : str or bytes
+        Up to 6 and 10 characters.
+    session : str or bytes, default ""
+        Up to 10 characters; empty for the current session.
+    sequence : int, default 1
+        Number of the first sequenced message wanted; 0 for new ones only.
+    heartbeat_timeout_ms : int, optional
+        0..99999; adds the field that version 4.10 has and 3.00 and 4.00 have not.
+
+    Raises
+    ------
+    ValueError
+        A field that is longer than its place.
+    """
+    payload = (
+        _text("username", username, 6) + _text("password", password, 10) + _text("session", session, 10, True)
+        + _digits("sequence", sequence, 20)
+    )
+    if heartbeat_timeout_ms is not None:
+        payload += _digits("heartbeat_timeout_ms", heartbeat_timeout_ms, 5)
+    return _packet(b"L", payload)
+
+
+def logout_request():
+    """Encode a logout request."""
+    return _packet(b"O", b"")
+
+
+def sequenced(payload):
+    """Encode one message of a server as a sequenced packet."""
+    return _packet(b"S", payload)
+
+
+def unsequenced(payload):
+    """Encode one message as an unsequenced packet."""
+    return _packet(b"U", payload)
+
+
+def heartbeat(server):
+    """Encode a heartbeat of the server (True) or of the client (False)."""
+    return _packet(b"H" if server else b"R", b"")
+
+
+def end_of_session():
+    """Encode an end of session packet."""
+    return _packet(b"Z", b"")
+
+
+def _number(name, raw):
+    text = bytes(raw).strip(b" ")
+    if not text.isdigit() or int(text) >= 2**64:
+        raise CorruptDataError(f"{name} must be a number of ASCII digits below 2**64: {name}={bytes(raw)!r}")
+    return int(text)
+
+
+def parse_login_accepted(payload):
+    """Read the payload of a login accepted packet: (session, number of the next sequenced message)."""
+    raw = bytes(payload)
+    if len(raw) != 30:
+        raise CorruptDataError(f"a login accepted payload must have 30 bytes: length={len(raw)}")
+    return raw[:10].decode("latin-1").strip(" "), _number("sequence", raw[10:])
+
+
+def parse_login_request(payload):
+    """Read the payload of a login request: (username, password, session, sequence, heartbeat_timeout_ms or None)."""
+    raw = bytes(payload)
+    if len(raw) not in (46, 51):
+        raise CorruptDataError(f"a login request payload must have 46 or 51 bytes: length={len(raw)}")
+    words = [raw[a:b].decode("latin-1").strip(" ") for a, b in ((0, 6), (6, 16), (16, 26))]
+    return (*words, _number("sequence", raw[26:46]), _number("heartbeat_timeout_ms", raw[46:]) if len(raw) > 46 else None)

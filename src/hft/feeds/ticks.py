@@ -1,0 +1,153 @@
+"""The tick store as a feed: its ticks as trades, its events as they are."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.errors import CorruptDataError, LayoutError
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, TICK_DTYPE
+from fastcore.tickstore import StoreWarning, TickStore
+
+from .feed import Events, Feed, Instrument, Progress, whole_messages
+from .tabular import _step
+
+__all__ = ["TickFeed"]
+
+_TOLERANCE = 1e-3
+
+
+class TickFeed(Feed):
+    """A store of ``fastcore.tickstore``, from its first committed record to its last at the time of the call.
+
+    Parameters
+    ----------
+    path : path
+    progress : callable(done, total), optional
+        Told the records read.
+    chunk_events : int, default 65536
+    tick_size, lot_size : float, optional
+        Of ticks, whose prices and volumes are floats; by default the largest power of ten (1 down to 1e-9) that divides those of
+        the first array. A price that is no whole number of ticks is an error of its record.
+    instruments : mapping of int to Instrument, optional
+        By `symbol_id`; by default the number is the name.
+    start_ns, end_ns : int, optional
+        Part of the store: times from start_ns up to, not including, end_ns.
+    strict : bool, default False
+        Raise CorruptDataError at the first record that is no event.
+
+    Raises
+    ------
+    LayoutError
+        If the store holds other records than ticks and events.
+    CorruptDataError
+        After every record that the store vouches for, when others are lost.
+    """
+
+    format = "ticks"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        chunk_events: int = 65_536,
+        tick_size: float | None = None,
+        lot_size: float | None = None,
+        instruments: Mapping[int, Instrument] | None = None,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(path)
+        for name, value in (("tick_size", tick_size), ("lot_size", lot_size)):
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name} must be positive and finite: {name}={value}")
+        if chunk_events < 1:
+            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        self.strict = strict
+        self._chunk, self._progress = chunk_events, progress or (lambda done, total: None)
+        self._tick, self._lot = tick_size, lot_size
+        self._given = dict(instruments or {})
+        self._range = start_ns, end_ns
+        with self._open() as store:
+            self._dtype = store.dtype
+        if self._dtype not in (TICK_DTYPE, EVENT_DTYPE):
+            raise LayoutError(f"a store must hold ticks or events to be a feed: path={path} dtype={self._dtype}")
+        if self._dtype == EVENT_DTYPE:
+            self.book = "orders"
+
+    def _open(self) -> TickStore:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StoreWarning)  # what is lost is an error behind what is not
+            return TickStore(self.path, "r")
+
+    def _arrays(self) -> Iterator[Events]:
+        with self._open() as store:
+            records = store.records() if self._range == (None, None) else store.query(*self._range)
+            total, at = len(records), 0
+            ticks = self._dtype == TICK_DTYPE
+            while at < total:
+                if ticks:
+                    part = records[at : at + self._chunk]
+                    events = self._trades(part, at)
+                else:
+                    part = next(whole_messages(records[at : at + 4 * self._chunk], self._chunk))
+                    events = part.copy()  # the mapping goes when the store is closed
+                    if events["flags"][-1] & FLAGS["continued"] and at + len(part) >= total:
+                        events["flags"][-1] &= ~np.uint16(FLAGS["continued"])  # the rest of the message was never stored
+                    self._enter(events["symbol_id"])
+                at += len(part)
+                if len(events):
+                    kinds = np.bincount(events["kind"], minlength=32)
+                    for name, code in KINDS.items():
+                        if kinds[code]:
+                            self.messages[name] = self.messages.get(name, 0) + int(kinds[code])
+                    yield events
+                self._progress(at, total)
+            lost = store.recovery
+            if lost is not None and lost.dropped_records:
+                where = f"path={self.path} records={lost.records} lost={lost.dropped_records}"
+                raise CorruptDataError(f"a store must be whole: {lost.reason}: {where}")
+
+    def _enter(self, ids: npt.NDArray[np.uint32]) -> None:
+        for symbol_id in np.unique(ids).tolist():
+            if symbol_id not in self.instruments:
+                own = Instrument(str(symbol_id), self._tick or 1.0, self._lot or 1.0)
+                self.instruments[symbol_id] = self._given.get(symbol_id, own)
+
+    def _trades(self, ticks: npt.NDArray[np.void], first: int) -> Events:
+        price, volume = np.ascontiguousarray(ticks["price"]), np.ascontiguousarray(ticks["volume"])
+        self._tick = self._tick or _step([price])
+        self._lot = self._lot or _step([volume])
+        self._enter(ticks["symbol_id"])
+        ids = ticks["symbol_id"]
+        step, lot = np.full(len(ticks), self._tick), np.full(len(ticks), self._lot)
+        for symbol_id, instrument in self._given.items():
+            step[ids == symbol_id], lot[ids == symbol_id] = instrument.tick_size, instrument.lot_size
+        events = np.zeros(len(ticks), EVENT_DTYPE)
+        events["exch_ns"] = ticks["timestamp_ns"]
+        events["symbol_id"] = ids
+        events["kind"] = KINDS["trade"]
+        bad = np.zeros(len(ticks), bool)
+        for name, values, unit in (("price", price, step), ("size", volume, lot)):
+            scaled = values / unit
+            whole = np.rint(scaled)
+            wrong = ~(np.abs(scaled - whole) <= np.maximum(_TOLERANCE, np.abs(scaled) * 4e-16)) | (np.abs(whole) >= 2.0**62)
+            if name == "size":
+                wrong |= whole < 0
+            where = np.flatnonzero(wrong & ~bad)
+            self._skip(f"{name} of a tick must be a whole multiple of its unit", where + first, values[where].tolist())
+            bad |= wrong
+            events[name] = np.where(wrong, 0, whole).astype(np.int64)
+        return events[~bad] if bad.any() else events
+
+    @classmethod
+    def recognise(cls, head: bytes, path: Path) -> bool:
+        """By the magic number."""
+        return head[:8] == b"FCSTORE\0"

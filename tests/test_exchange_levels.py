@@ -1,0 +1,204 @@
+"""The venue beside a book by level or of best prices: hand-computed estimates, then the twin on random streams."""
+
+import random
+from importlib import import_module
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastcore import exchange as compiled
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL, kind_name
+from fastcore.reference import exchange as reference
+
+MODULE = "exchange"
+
+
+class LevelMarket:
+    """A by-level stream: book and venue side by side, as the engine drives them."""
+
+    def __init__(self, impl):
+        self.book = import_module(impl.__name__.replace("exchange", "book")).LevelBook()
+        self.venue = impl.Venue(4, by_level=True)
+        self.unknown = impl.UNKNOWN
+
+    def _apply(self, kind, side, payload, flags=0):
+        event = np.zeros(1, EVENT_DTYPE)
+        event[0] = (0, 0, 0, 0, KINDS[kind], side, flags, *payload)
+        self.book.apply(event)
+
+    def level(self, side, price, total, flags=0):
+        before = self.book.level_size(side, price)
+        self._apply("level", side, (price, total, 0, 0), flags)
+        self.venue.apply(
+            KINDS["level"], side, price, abs(total - before), 0, NO_PRICE, total, flags=flags, grew=total > before
+        )
+
+    def quote(self, bid, bid_size, ask, ask_size):
+        self._apply("quote", NO_SIDE, (bid, ask, bid_size, ask_size))
+        self.venue.apply(KINDS["quote"], NO_SIDE, bid, bid_size, 0, ask, ask_size)
+
+    def trade(self, side, price, size, flags=0, match_id=7):
+        self.venue.apply(KINDS["trade"], side, price, size, 0, match_id=match_id, flags=flags)
+
+    def submit(self, side, price, size):
+        return self.venue.submit(self.book, side, price, size)
+
+    def ahead(self):
+        return [row[4] for row in self.venue.orders()]
+
+    def reports(self):
+        return [
+            (kind_name(r["kind"]), int(r["side"]), int(r["price"]), int(r["size"]), int(r["order_id"]), int(r["match_id"]))
+            for r in self.venue.take_reports()
+        ]
+
+    def fills(self):
+        return [row[2:4] for row in self.reports() if row[0] == "fill"]
+
+
+@pytest.fixture
+def market(impl):
+    made = LevelMarket(impl)
+    made.level(BUY, 100, 50)
+    made.level(BUY, 98, 10)
+    made.level(SELL, 103, 50)
+    return made
+
+
+def test_executions_serve_those_ahead_first(market):
+    market.submit(BUY, 100, 20)
+    assert market.ahead() == [50]
+    market.trade(BUY, 100, 30)
+    market.level(BUY, 100, 20)  # the same execution, as the book shows it
+    assert market.ahead() == [20]
+    market.trade(BUY, 100, 25)
+    assert market.fills() == [(100, 5)]
+    market.trade(BUY, 100, 100)
+    assert market.fills() == [(100, 15)]
+    assert market.venue.orders() == []
+
+
+def test_who_leaves_without_trading_stood_behind_us_while_that_can_be(market):
+    market.submit(BUY, 100, 20)
+    market.level(BUY, 100, 80)
+    market.level(BUY, 100, 60)
+    assert market.ahead() == [50]
+    market.level(BUY, 100, 30)
+    assert market.ahead() == [30]
+    market.level(BUY, 100, 90)
+    assert market.ahead() == [30]
+
+
+def test_worse_than_every_level_shown_nobody_knows_what_waits(market):
+    market.submit(BUY, 97, 5)
+    market.submit(BUY, 99, 5)
+    assert market.ahead() == [0, market.unknown]
+    market.trade(BUY, 97, 10**9)
+    assert market.fills() == [(99, 5)]
+    market.level(BUY, 97, 40)
+    assert market.ahead() == [40]
+
+
+def test_arrival_on_the_other_side_through_our_price_fills(market):
+    market.submit(BUY, 101, 30)
+    market.level(SELL, 101, 12)
+    assert market.fills() == [(101, 12)]
+    market.level(SELL, 101, 7)  # some of it left again: nothing arrived
+    market.level(SELL, 100, 100)
+    assert market.fills() == [(101, 18)]
+
+
+def test_image_of_the_book_is_no_arrival(market):
+    market.submit(BUY, 101, 30)
+    market.level(SELL, 101, 12, FLAGS["snapshot"])
+    assert market.fills() == []
+
+
+def test_execution_at_a_worse_price_fills_and_a_hidden_one_needs_a_strictly_worse(market):
+    market.submit(BUY, 100, 20)
+    market.trade(BUY, 100, 500, FLAGS["hidden"])
+    assert market.fills() == []
+    market.trade(BUY, 99, 8)
+    market.trade(BUY, 99, 8, FLAGS["hidden"])
+    assert market.fills() == [(100, 8), (100, 8)]
+
+
+def test_print_without_a_side_meets_the_order_that_it_reaches(market):
+    market.submit(BUY, 101, 5)
+    market.submit(SELL, 102, 5)
+    market.trade(NO_SIDE, 101, 2)
+    market.trade(NO_SIDE, 102, 3)
+    assert market.fills() == [(101, 2), (102, 3)]
+
+
+def test_own_orders_at_one_price_share_an_execution_in_the_order_of_their_entry(market):
+    market.submit(BUY, 100, 4)
+    market.submit(BUY, 100, 4)
+    market.trade(BUY, 100, 56)
+    assert market.fills() == [(100, 4), (100, 2)]
+
+
+def test_best_prices_alone(impl):
+    market = LevelMarket(impl)
+    market.quote(100, 10, 103, 20)
+    market.submit(BUY, 100, 5)
+    market.submit(BUY, 99, 5)
+    assert market.ahead() == [10, market.unknown]
+    market.quote(99, 30, 101, 4)  # our order is better than the best now
+    assert market.ahead() == [0, 30]
+    market.quote(99, 30, 100, 3)  # an arrival that would have traded with us
+    market.quote(99, 30, 100, 4)
+    market.quote(99, 30, 100, 4)
+    assert market.fills() == [(100, 3), (100, 1)]
+    market.quote(NO_PRICE, 0, NO_PRICE, 0)
+    market.quote(99, 30, 100, 4)
+    assert market.fills() == [(100, 1)]
+
+
+def test_best_prices_without_sizes(impl):
+    market = LevelMarket(impl)
+    market.quote(100, 0, 103, 0)
+    market.submit(BUY, 100, 5)
+    market.quote(100, 0, 103, 0)
+    assert market.ahead() == [market.unknown]
+    market.quote(98, 0, 101, 0)
+    assert market.ahead() == [0]
+    market.quote(98, 0, 100, 0)
+    assert market.fills() == [(100, 5)]
+
+
+def test_book_must_be_of_the_kind_of_the_venue():
+    book, levels = (import_module("fastcore.book").OrderBook(), import_module("fastcore.book").LevelBook())
+    with pytest.raises(TypeError, match="book must be a LevelBook: type=OrderBook"):
+        compiled.Venue(by_level=True).submit(book, BUY, 100, 1)
+    with pytest.raises(TypeError, match="book must be an OrderBook: type=LevelBook"):
+        compiled.Venue().submit(levels, BUY, 100, 1)
+
+
+@settings(max_examples=200)
+@given(st.lists(st.tuples(st.sampled_from(["level"] * 4 + ["quote", "trade", "trade", "submit", "submit", "pull"]), st.integers(0, 2**30))))
+def test_level_rules_match_the_reference(actions):
+    traces = []
+    for impl in (compiled, reference):
+        market, trace = LevelMarket(impl), []
+        for action, number in actions:
+            rng = random.Random(number)
+            side = rng.choice((BUY, SELL))
+            price, size = 100 - side * rng.randint(-2, 5), rng.randint(1, 20)
+            own = [row[0] for row in market.venue.orders()]
+            if action == "level":
+                market.level(side, price, rng.choice((0, size)), rng.choice((0, 0, 0, FLAGS["snapshot"])))
+            elif action == "quote":
+                market.quote(rng.choice((price, NO_PRICE)), rng.choice((size, 0)), price + rng.randint(0, 3), rng.randint(1, 20))
+            elif action == "trade":
+                market.trade(rng.choice((BUY, SELL, NO_SIDE)), price, size, rng.choice((0, 0, FLAGS["hidden"])))
+            elif action == "submit":
+                market.submit(side, price, size)
+            elif own:
+                market.venue.cancel(rng.choice(own))
+            market.venue.check()
+            trace.append((market.reports(), market.venue.orders(), market.book.state_hash()))
+        traces.append(trace)
+    assert traces[0] == traces[1]

@@ -1,0 +1,645 @@
+"""Captures: recorded ones against an independent reading, and made ones of every link and form; OUCH over TCP."""
+
+import gzip
+import os
+import random
+import struct
+import sys
+from datetime import date
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from fastcore import mold, ouch, soup
+from fastcore.errors import CorruptDataError
+from fastcore.itch import LENGTHS, ItchEncoder
+from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
+from fastcore.symbols import SymbolMapper
+from hft.feeds.itch import midnight_ns
+from hft.feeds.pcap import PcapFeed, read_ouch
+from hft.feeds.synthetic import generate_events
+
+dpkt = pytest.importorskip("dpkt")
+
+DAY = date(2023, 8, 22)
+NOON = midnight_ns(DAY) + 12 * 3_600 * 10**9
+GAP = KINDS["gap"]
+
+
+# ---- reading without the code under test ----
+
+
+def frames(path):
+    """(time in ns, frame) of a pcap file, by struct alone."""
+    raw = path.read_bytes()
+    order = "<" if raw[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1") else ">"
+    unit = 1 if raw[:4] in (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d") else 1_000
+    at = 24
+    while at < len(raw):
+        seconds, fraction, kept, length = struct.unpack_from(order + "4I", raw, at)
+        assert kept == length
+        yield seconds * 10**9 + fraction * unit, raw[at + 16 : at + 16 + kept]
+        at += 16 + kept
+    assert at == len(raw)
+
+
+def payload_of(frame):
+    """Payload and protocol of Ethernet with one tag or none, IPv4 without options."""
+    if frame[12:14] == b"\x81\x00":
+        frame = frame[:12] + frame[16:]
+    assert frame[12:15] == b"\x08\x00\x45"
+    ip = frame[14 : 14 + struct.unpack_from(">H", frame, 16)[0]]
+    if ip[9] == 17:
+        return 17, ip[28 : 20 + struct.unpack_from(">H", ip, 24)[0]]
+    return ip[9], ip[20 + (ip[32] >> 4) * 4 :]
+
+
+def messages_of(packet):
+    sequence, count = struct.unpack_from(">QH", packet, 10)
+    at, out = 20, []
+    for i in range(count):
+        (size,) = struct.unpack_from(">H", packet, at)
+        out.append((sequence + i if sequence else 0, packet[at + 2 : at + 2 + size]))
+        at += 2 + size
+    assert at == len(packet)
+    return out
+
+
+def expected(m):
+    """Kind, side, price, size, order id and match id of the order messages, by the field table of the exchange."""
+    u = lambda at, n: int.from_bytes(m[at : at + n], "big")  # noqa: E731
+    side = {b"B": 1, b"S": -1}.get(m[19:20], 0)
+    return {
+        b"A": lambda: ("add", side, u(32, 4), u(20, 4), u(11, 8), 0),
+        b"F": lambda: ("add", side, u(32, 4), u(20, 4), u(11, 8), u(36, 4)),
+        b"E": lambda: ("execute", 0, NO_PRICE, u(19, 4), u(11, 8), u(23, 8)),
+        b"C": lambda: ("execute", 0, u(32, 4), u(19, 4), u(11, 8), u(23, 8)),
+        b"X": lambda: ("cancel", 0, NO_PRICE, u(19, 4), u(11, 8), 0),
+        b"D": lambda: ("delete", 0, NO_PRICE, 0, u(11, 8), 0),
+        b"U": lambda: ("replace", 0, u(31, 4), u(27, 4), u(11, 8), u(19, 8)),
+        b"P": lambda: ("trade", side, u(32, 4), u(20, 4), u(11, 8), u(36, 8)),
+    }.get(m[:1], lambda: None)()
+
+
+def captures(data_dir, *folders):
+    found = [path for folder in folders for path in sorted((data_dir / "pcap" / folder).glob("*.pcap"))]
+    assert len(found) == {2: 23, 1: 6}[len(folders)]
+    return found
+
+
+ITCH = ("totalview-itch5-2023", "totalview-itch5")
+# The message that a capture was named for.
+NAMED = {
+    **{"AddOrderNoMPID": "A", "AddOrderWithMPID": "F", "CrossTrade": "Q", "LULDAuctionCollar": "J", "OrderCancel": "X"},
+    **{"MarketParticipantPosition": "L", "NetOrderImbalanceIndicator": "I", "NonCrossTrade": "P", "OrderDelete": "D"},
+    **{"OrderExecuted": "E", "OrderExecutedWithPrice": "C", "OrderReplace": "U", "RegSHORestriction": "Y"},
+    **{"StockTradingAction": "H", "SystemEvent": "S", "AddOrderNoMpidAttributionMessage": "A"},
+    **{"MarketParticipantPositionMessage": "L", "NetOrderImbalanceIndicatorMessage": "I", "OrderDeleteMessage": "D"},
+    **{"OrderExecutedMessage": "E", "OrderReplaceMessage": "U", "StockTradingActionMessage": "H"},
+}
+
+
+def test_every_itch_capture_agrees_with_an_independent_reading(data_dir):
+    compared = 0
+    for path in captures(data_dir, *ITCH):
+        known, counts = [], {}
+        for local_ns, frame in frames(path):
+            protocol, packet = payload_of(frame)
+            assert protocol == 17
+            for sequence, m in messages_of(packet):
+                letter = m[:1].decode()
+                assert len(m) == LENGTHS[letter], path.name
+                counts[letter] = counts.get(letter, 0) + 1
+                if row := expected(m):
+                    time = midnight_ns(DAY) + int.from_bytes(m[5:11], "big")
+                    known.append((sequence, time, local_ns, int.from_bytes(m[1:3], "big"), *row))
+        feed = PcapFeed(path, strict=True)
+        events = np.concatenate([*feed, np.zeros(0, EVENT_DTYPE)])
+        names = {number: name for name, number in KINDS.items()}
+        got = [
+            (e["seq"], e["exch_ns"], e["local_ns"], e["symbol_id"], names[int(e["kind"])], e["side"], e["price"], e["size"],
+             e["order_id"], e["match_id"])
+            for e in events if names[int(e["kind"])] in "add execute cancel delete replace trade".split()
+        ]  # fmt: skip
+        assert got == known, path.name
+        assert feed.messages == dict(sorted(counts.items())), path.name
+        assert (feed.errors, feed.error_log, feed.skipped) == ({}, [], {})
+        if path.stem in NAMED:
+            assert set(counts) == {NAMED[path.stem]}
+        # The capture follows the exchange by some hundred microseconds: both times are right.
+        assert all(0 < e["local_ns"] - e["exch_ns"] < 1_000_000 for e in events if e["kind"] != GAP), path.name
+        compared += len(known)
+    assert compared == 5 * 8 + 4 + 39  # eight of the types in five messages each, four in one, and 39 in one file
+
+
+def test_one_capture_holds_two_packets_with_1_and_38_messages(data_dir):
+    path = data_dir / "pcap" / "totalview-itch5" / "Multiple.Packets.pcap"
+    packets = [payload_of(frame)[1] for _, frame in frames(path)]
+    assert [len(messages_of(p)) for p in packets] == [1, 38]
+    feed = PcapFeed(path)
+    events = np.concatenate(list(feed))
+    first = int.from_bytes(packets[0][10:18], "big")
+    second = int.from_bytes(packets[1][10:18], "big")
+    assert events["seq"].tolist() == [first, first + 1, *range(second, second + 38)]
+    assert events["kind"][1] == GAP
+    assert (events["price"][1], events["size"][1], feed.gaps) == (first + 1, second - first - 1, 1)
+    stream = feed.streams["233.54.12.111:26477"]
+    assert (stream.packets, stream.messages, stream.session) == (2, 39, b"000010059B")
+
+
+def test_every_packet_of_the_itch_captures_roundtrips(data_dir):
+    for path in captures(data_dir, *ITCH):
+        for _, frame in frames(path):
+            _, packet = payload_of(frame)
+            session, sequence, count = mold.parse_header(packet)
+            stream, numbers = mold.MoldDecoder(strict=True).extract(packet, np.array([0, len(packet)]))
+            assert len(numbers) == count
+            assert mold.MoldEncoder(session, sequence, 1_500).encode(stream)[0] == packet
+
+
+# File, letter of the message, then what an independent reading of the specification says of its event and details.
+OUCH = {
+    "CancelOrderMessage": ("X", "pull"),
+    "CanceledMessage": ("C", "pulled"),
+    "EnterOrderMessage": ("O", "order"),
+    "OrderAcceptedMessage": ("A", "ack"),
+    "ClientHeartbeatPacket": ("R", None),
+    "ServerHeartbeatPacket": ("H", None),
+}
+
+
+def test_every_ouch_capture_is_what_its_name_says(data_dir):
+    for path in captures(data_dir, "ouch5"):
+        letter, kind = OUCH[path.stem]
+        ((local_ns, frame),) = frames(path)
+        protocol, raw = payload_of(frame)
+        assert protocol == 6
+        d = soup.SoupDecoder(strict=True)
+        data, rows = d.push(raw)
+        assert (len(rows), d.pending) == (1, 0)
+        assert soup.encode(data, rows) == raw
+        found = list(read_ouch(path, symbols=SymbolMapper(["ADBE", "CVLT"]), strict=True))
+        if kind is None:
+            assert found == []
+            assert rows["type"][0].decode() == letter
+            continue
+        ((connection, outbound, events, details, sent),) = found
+        assert sent == raw
+        assert outbound == (raw[2:3] == b"S")
+        assert connection.endswith(":8001" if letter == "O" else ":8003")
+        stream, places = ouch.OuchEncoder(outbound, midnight_ns(date(2024, 4, 29))).encode(events, details, sent)
+        assert soup.encode(stream, places) == raw
+        m = raw[3:]
+        e, t = events[0], details[0]
+        u = lambda at, n, m=m: int.from_bytes(m[at : at + n], "big")  # noqa: E731
+        assert (m[:1].decode(), int(e["kind"]), int(e["local_ns"])) == (letter, KINDS[kind], local_ns)
+        match letter:
+            case "X":
+                assert len(m) == 9
+                assert (e["order_id"], e["size"], e["price"]) == (u(1, 4), u(5, 4), NO_PRICE) == (7_679_601, 0, NO_PRICE)
+            case "C":
+                assert len(m) == 18
+                assert (e["order_id"], e["size"], e["match_id"], t["reason"]) == (u(9, 4), u(13, 4), ord("U"), b"U")
+                assert (e["order_id"], e["size"]) == (7_682_701, 40)
+                assert 0 < local_ns - e["exch_ns"] < 1_000_000
+            case "O":
+                assert len(m) == 45 + 2 + 6
+                assert (
+                    (e["order_id"], e["side"], e["size"], e["price"])
+                    == (u(1, 4), -1, u(6, 4), u(18, 8))
+                    == (113, -1, 225, 630_200)
+                )
+                assert (t["symbol"], t["side"], t["cl_ord_id"].strip(), e["symbol_id"]) == (b"CVLT    ", b"T", b"H8FUB8IV", 1)
+                assert t["time_in_force"] + t["display"] + t["capacity"] + t["sweep"] + t["cross_type"] == b"0YANN"
+                assert ouch.parse_options(sent[t["appendage_offset"] :]) == {"firm": "LIME"}
+            case "A":
+                assert len(m) == 62 + 2 + 9
+                assert (e["order_id"], e["side"], e["size"], e["price"]) == (u(9, 4), 1, u(14, 4), u(26, 8))
+                assert (e["size"], e["price"], e["match_id"], t["symbol"]) == (40, 4_777_800, u(36, 8), b"ADBE    ")
+                assert (t["time_in_force"] + t["display"], t["state"], e["symbol_id"]) == (b"5Y", b"L", 0)
+                assert ouch.parse_options(sent[t["appendage_offset"] :]) == {"firm": "MLRO", "bbo_weight": "0"}
+                assert 0 < local_ns - e["exch_ns"] < 1_000_000
+
+
+# ---- made captures ----
+
+
+@pytest.fixture(scope="module")
+def day():
+    """A synthetic day: its events, and its ITCH stream."""
+    events = generate_events(3_000, seed=4)
+    return events, ItchEncoder().encode(events)
+
+
+def packets_of(stream, sequence=1, session="SYNTH", size=1_400):
+    data, offsets = mold.MoldEncoder(session, sequence, size).encode(stream)
+    return [data[a:b] for a, b in pairwise(offsets)]
+
+
+def ip4(payload, port=26_400, address=b"\xe9\x36\x0c\x6f", options=b"", flags=0, protocol=17):
+    udp = struct.pack(">4H", 5_000, port, 8 + len(payload), 0) + payload if protocol == 17 else payload
+    head = struct.pack(">BBHHHBBH", 0x45 + len(options) // 4, 0, 20 + len(options) + len(udp), 1, flags, 64, protocol, 0)
+    return head + b"\x0a\0\0\1" + address + options + udp
+
+
+def ip6(payload, port=26_400, extension=b""):
+    udp = struct.pack(">4H", 5_000, port, 8 + len(payload), 1) + payload
+    first = extension[0] if extension else 17
+    body = (b"\x11" + extension[1:] if extension else b"") + udp
+    return struct.pack(">IHBB", 6 << 28, len(body), first, 64) + bytes(15) + b"\1" + b"\xff\x0e" + bytes(13) + b"\2" + body
+
+
+def ethernet(packet, type=0x0800, tags=b""):
+    return b"\1\0\x5e\0\0\1" + bytes(6) + tags + struct.pack(">H", type) + packet
+
+
+LINKS = {
+    "ethernet": (1, lambda p: ethernet(ip4(p))),
+    "padded": (1, lambda p: ethernet(ip4(p)) + bytes(7)),
+    "vlan": (1, lambda p: ethernet(ip4(p), tags=b"\x81\0\0\7")),
+    "double vlan": (1, lambda p: ethernet(ip4(p), tags=b"\x88\xa8\0\7\x81\0\0\x08")),
+    "options": (1, lambda p: ethernet(ip4(p, options=b"\x94\4\0\0"))),
+    "ip6": (1, lambda p: ethernet(ip6(p), 0x86DD)),
+    "ip6 with options": (1, lambda p: ethernet(ip6(p, extension=b"\0" + bytes(7)), 0x86DD)),
+    "cooked": (113, lambda p: struct.pack(">HHH8sH", 2, 1, 6, bytes(8), 0x0800) + ip4(p)),
+    "cooked vlan": (113, lambda p: struct.pack(">HHH8sH", 2, 1, 6, bytes(8), 0x8100) + b"\0\7\x08\0" + ip4(p)),
+    "cooked 2": (276, lambda p: struct.pack(">HHIHBB8s", 0x0800, 0, 1, 1, 2, 6, bytes(8)) + ip4(p)),
+    "raw": (101, ip4),
+    "raw ip6": (101, ip6),
+    "loopback": (0, lambda p: b"\2\0\0\0" + ip4(p)),
+}
+
+
+def pcap(path, rows, link=1, nano=True):
+    """Write (ns, frame) rows."""
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B23C4D if nano else 0xA1B2C3D4, 2, 4, 0, 0, 65_535, link))
+        for ns, frame in rows:
+            part = ns % 10**9 if nano else ns % 10**9 // 1_000
+            file.write(struct.pack("<4I", ns // 10**9, part, len(frame), len(frame)) + frame)
+    return path
+
+
+def pcapng(path, rows, link=1):
+    def block(type, body):
+        body += bytes(-len(body) % 4)
+        return struct.pack("<II", type, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+
+    with open(path, "wb") as file:
+        file.write(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
+        file.write(block(1, struct.pack("<HHI", link, 0, 65_535) + struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)))
+        file.write(block(5, struct.pack("<III", 0, 0, 0)))  # statistics: passed over
+        for ns, frame in rows:
+            head = struct.pack("<IIIII", 0, ns >> 32, ns & 0xFFFFFFFF, len(frame), len(frame))
+            file.write(block(6, head + frame))
+    return path
+
+
+def timed(frames, start=NOON):
+    return [(start + 1_001 * i, frame) for i, frame in enumerate(frames)]
+
+
+def events_of(feed):
+    return np.concatenate([*feed, np.zeros(0, EVENT_DTYPE)])
+
+
+def same(got, events, first=1):
+    """The same events, with the numbers of the messages and New York time."""
+    wanted = events.copy()
+    wanted["exch_ns"] += midnight_ns(DAY)
+    wanted["local_ns"] = got["local_ns"]
+    wanted["seq"] = np.arange(first, first + len(wanted))
+    return got.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("write", [pcap, pcapng])
+def test_every_link_gives_the_same_events(tmp_path, day, name, write):
+    events, stream = day
+    link, wrap = LINKS[name]
+    rows = timed([wrap(p) for p in packets_of(stream)])
+    feed = PcapFeed(write(tmp_path / "x", rows, link), strict=True)
+    got = events_of(feed)
+    assert same(got, events)
+    assert (feed.skipped, feed.errors, feed.gaps, len(feed.streams)) == ({}, {}, 0, 1)
+    assert set(got["local_ns"].tolist()) == {ns for ns, _ in rows}
+    assert feed.messages["A"] > 500
+
+
+@pytest.mark.parametrize("form", ["plain", "gzip", "zstd"])
+@pytest.mark.parametrize("nano", [True, False, None])
+def test_compressed_captures(tmp_path, day, form, nano):
+    events, stream = day
+    rows = timed([ethernet(ip4(p)) for p in packets_of(stream)])
+    path = pcapng(tmp_path / "x", rows) if nano is None else pcap(tmp_path / "x", rows, nano=nano)
+    if form == "gzip":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    elif form == "zstd":
+        path.write_bytes(pytest.importorskip("zstandard").ZstdCompressor().compress(path.read_bytes()))
+    told = []
+    feed = PcapFeed(path, progress=lambda done, total: told.append((done, total)))
+    got = events_of(feed)
+    assert same(got, events)
+    assert set(got["local_ns"].tolist()) == {ns if nano is not False else ns // 1_000 * 1_000 for ns, _ in rows}
+    assert told[-1] == (path.stat().st_size, path.stat().st_size)
+    assert told == sorted(told)
+
+
+def test_arrays_are_bounded_and_belong_to_the_caller(tmp_path, day):
+    events, stream = day
+    path = pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in packets_of(stream)]))
+    arrays = list(PcapFeed(path, chunk_events=100))
+    assert max(map(len, arrays)) <= 100 < len(events)
+    assert same(np.concatenate(arrays), events)
+    with pytest.raises(ValueError, match="chunk_events must be at least 64"):
+        PcapFeed(path, chunk_events=63)
+
+
+def test_instruments_are_there_before_their_events(tmp_path, day):
+    _, stream = day
+    path = pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in packets_of(stream)]))
+    with PcapFeed(path) as feed:
+        for array in feed:
+            assert set(np.unique(array["symbol_id"]).tolist()) - {0} <= set(feed.instruments)
+        assert feed.instruments[1] == ("SYNTH", 0.0001, 1.0)
+        assert (feed.format, feed.book) == ("pcap", "orders")
+    assert list(feed) == []
+
+
+def test_other_packets_are_passed_over_and_counted(tmp_path, day):
+    events, stream = day
+    good = [ethernet(ip4(p)) for p in packets_of(stream)]
+    p = packets_of(stream)[0]
+    others = [
+        ethernet(ip4(p, flags=0x2000)),
+        ethernet(ip4(p, flags=0x0010)),
+        ethernet(ip6(p, extension=b"\x2c\0\0\1\0\0\0\1"), 0x86DD),
+        ethernet(bytes(40), 0x0806),
+        ethernet(ip4(bytes(40), protocol=6)),
+        ethernet(ip4(bytes(40), protocol=2)),
+        ethernet(b""),
+        b"",
+        ethernet(ip4(p, port=53)),
+    ]
+    rows = timed([f for pair in zip(good, others, strict=False) for f in pair] + good[len(others) :])
+    feed = PcapFeed(pcap(tmp_path / "x", rows), ports=[26_400])
+    assert same(events_of(feed), events)
+    assert feed.skipped == {"fragment": 3, "not IP": 3, "not UDP": 2, "other port": 1}
+
+
+def test_ports_and_groups_are_streams_of_their_own(tmp_path, day):
+    events, stream = day
+    a = packets_of(stream, 1, "ONE", 300)
+    b = packets_of(stream, 1, "TWO", 300)
+    frames = [ethernet(ip4(p, port)) for pair in zip(a, b, strict=True) for p, port in zip(pair, (1_000, 2_000), strict=True)]
+    feed = PcapFeed(pcap(tmp_path / "x", timed(frames)))
+    got = events_of(feed)
+    assert len(got) == 2 * len(events)
+    assert {name: m.messages for name, m in feed.streams.items()} == dict.fromkeys(
+        ("233.54.12.111:1000", "233.54.12.111:2000"), len(events)
+    )
+    assert np.all(np.diff(got["local_ns"]) >= 0)
+    assert feed.gaps == 0
+
+
+def test_two_lines_of_a_feed_are_arbitrated(tmp_path, day):
+    events, stream = day
+    packets = packets_of(stream, size=300)
+    choose = random.Random(5)
+    frames = []
+    for i, p in enumerate(packets):
+        lost = choose.randrange(3) if i else 0
+        frames += [ethernet(ip4(p, port)) for k, port in ((1, 1_000), (2, 2_000)) if k != lost]
+    path = pcap(tmp_path / "x", timed(frames))
+    feed = PcapFeed(path, arbitrate=True, strict=True)
+    assert same(events_of(feed), events)
+    assert feed.gaps == 0
+    (stream_of_all,) = feed.streams.values()
+    assert stream_of_all.duplicates > 0
+    apart = PcapFeed(path)
+    assert len(events_of(apart)) > len(events)
+    assert apart.gaps > 0
+
+
+def test_gaps_are_events_and_counted(tmp_path, day):
+    events, stream = day
+    packets = packets_of(stream)
+    del packets[3]
+    feed = PcapFeed(pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in packets])))
+    got = events_of(feed)
+    gap = got[got["kind"] == GAP]
+    assert (len(gap), feed.gaps) == (1, 1)
+    assert len(got) - 1 + gap["size"][0] == len(events)
+    assert np.all(np.diff(got["local_ns"]) >= 0)
+    assert np.all(np.diff(got["exch_ns"]) >= 0)
+
+
+@pytest.mark.parametrize("cut", [1, 8, 15, 16, 17, 500])
+@pytest.mark.parametrize("form", ["pcap", "pcapng", "gzip"])
+def test_a_cut_capture_delivers_what_is_whole_then_raises(tmp_path, day, cut, form):
+    _, stream = day
+    rows = timed([ethernet(ip4(p)) for p in packets_of(stream)[:5]])
+    write = pcapng if form == "pcapng" else pcap
+    whole = events_of(PcapFeed(write(tmp_path / "whole", rows[:4])))
+    path = write(tmp_path / "x", rows)
+    raw = path.read_bytes()[:-cut]
+    path.write_bytes(gzip.compress(raw) if form == "gzip" else raw)
+    feed, got = PcapFeed(path), []
+    with pytest.raises(CorruptDataError, match="a capture must be whole"):
+        got.extend(feed)
+    assert np.concatenate(got).tobytes() == whole.tobytes()
+
+
+def test_a_cut_gzip_stream_raises(tmp_path, day):
+    _, stream = day
+    path = pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in packets_of(stream)]))
+    path.write_bytes(gzip.compress(path.read_bytes())[:-4_000])
+    feed, got = PcapFeed(path), []
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
+        got.extend(feed)
+    assert 0 < sum(map(len, got)) < 3_000
+
+
+@pytest.mark.parametrize("raw", [b"", b"\xd4\xc3\xb2\xa1", b"\x0a\x0d\x0d\x0a", b"x" * 100])
+def test_what_is_no_capture_raises(tmp_path, raw):
+    path = tmp_path / "x"
+    path.write_bytes(raw)
+    with pytest.raises(CorruptDataError, match="a capture must be whole"):
+        list(PcapFeed(path))
+
+
+def test_unknown_link_type_raises(tmp_path):
+    with pytest.raises(ValueError, match="link=147"):
+        list(PcapFeed(pcap(tmp_path / "x", timed([bytes(60)]), 147)))
+
+
+def test_malformed_messages_are_logged_with_the_place_of_their_packet(tmp_path, day):
+    events, stream = day
+    packets = packets_of(stream)
+    bad = mold.MoldEncoder("SYNTH", 0).encode(b"\0\5?abcd")[0]
+    frames = [ethernet(ip4(p)) for p in (packets[0], bad, packets[1], packets[2][:-1], b"short")]
+    path = pcap(tmp_path / "x", timed(frames))
+    at = [24 + sum(16 + len(f) for f in frames[:i]) for i in range(len(frames))]
+    feed = PcapFeed(path)
+    events_of(feed)
+    assert feed.errors == {"short buffer": 2, "unknown message type": 1}
+    assert [(offset, text.split(" type=")[0]) for offset, text in feed.error_log] == [
+        (at[1], "unknown message type"),
+        (at[3], "short buffer"),
+        (at[4], "short buffer"),
+    ]
+    strict, got = PcapFeed(path, strict=True), []
+    with pytest.raises(CorruptDataError, match="unknown message type"):
+        got.extend(strict)
+    first = struct.unpack_from(">H", packets[0], 18)[0]
+    assert np.concatenate(got).tobytes() == events_of(PcapFeed(pcap(tmp_path / "y", timed(frames[:1])))).tobytes()
+    assert len(got[0]) == first
+
+
+@pytest.mark.parametrize(
+    ("ns", "wanted"),
+    [
+        (NOON, DAY),
+        (midnight_ns(DAY), DAY),
+        (midnight_ns(DAY) - 1, date(2023, 8, 21)),
+        (midnight_ns(date(2023, 1, 10)), date(2023, 1, 10)),
+        (midnight_ns(date(2023, 1, 10)) - 1, date(2023, 1, 9)),
+    ],
+)
+def test_day_of_the_capture_is_that_of_new_york(tmp_path, day, ns, wanted):
+    _, stream = day
+    rows = timed([ethernet(ip4(p)) for p in packets_of(stream)[:1]], ns)
+    first = events_of(PcapFeed(pcap(tmp_path / "x", rows)))[0]
+    given = events_of(PcapFeed(tmp_path / "x", date=DAY))[0]
+    assert first["exch_ns"] - midnight_ns(wanted) == given["exch_ns"] - midnight_ns(DAY)
+
+
+def test_captures_are_recognised(tmp_path):
+    path = pcap(tmp_path / "x", [])
+    assert PcapFeed.recognise(path.read_bytes(), path)
+    assert PcapFeed.recognise(pcapng(path, []).read_bytes(), path)
+    assert not PcapFeed.recognise(b"", path)
+    assert not PcapFeed.recognise(b"\0\x0cS" + bytes(20), path)
+    assert list(PcapFeed(path)) == []
+
+
+def test_missing_library_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dpkt", None)
+    with pytest.raises(ImportError, match=r"hft-fastcore\[feeds\]"):
+        PcapFeed(tmp_path / "x")
+
+
+def test_damaged_captures_end_or_raise(tmp_path, day):
+    """Flip and cut anywhere in the file; set FASTCORE_FUZZ_ROUNDS for the long mode."""
+    _, stream = day
+    rows = timed([ethernet(ip4(p)) for p in packets_of(stream, size=300)[:12]])
+    path = tmp_path / "x"
+    for seed in range(int(os.environ.get("FASTCORE_FUZZ_ROUNDS", "150"))):
+        choose = random.Random(seed)
+        raw = bytearray((pcapng if seed % 2 else pcap)(path, rows).read_bytes())
+        for _ in range(choose.randrange(1, 8)):
+            at = choose.randrange(len(raw))
+            if choose.randrange(8):
+                raw[at] ^= 1 << choose.randrange(8)
+            else:
+                del raw[at : at + choose.randrange(1, 40)]
+        path.write_bytes(raw)
+        feed = PcapFeed(path)
+        total = 0
+        try:
+            for array in feed:
+                total += len(array)
+        except (CorruptDataError, ValueError):
+            pass
+        assert total <= len(raw), seed
+
+
+# ---- OUCH over TCP ----
+
+
+def tcp(payload, sequence, outbound=False, flags=0x18):
+    ports = (8_001, 40_000) if outbound else (40_000, 8_001)
+    return struct.pack(">HHIIBBHHH", *ports, sequence & 0xFFFFFFFF, 0, 0x50, flags, 1_000, 0, 0) + payload
+
+
+def tcp_frame(*args, **options):
+    segment = tcp(*args, **options)
+    venue = bool(args[2:] and args[2]) or options.get("outbound", False)
+    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(segment), 1, 0, 64, 6, 0)
+    a, b = b"\x0a\0\0\1", b"\x0a\0\0\2"
+    return ethernet(head + (b + a if venue else a + b) + segment)
+
+
+@pytest.fixture(scope="module")
+def session():
+    """What the client sends: a login and a hundred orders."""
+    events = np.zeros(100, EVENT_DTYPE)
+    events["kind"], events["side"], events["price"], events["size"] = KINDS["order"], 1, 1_000_000, 100
+    events["order_id"] = np.arange(1, 101)
+    stream, rows = ouch.OuchEncoder(False).encode(events, ouch.details(100, symbol="AAPL"))
+    return soup.login_request("user", "secret") + soup.encode(stream, rows)
+
+
+def conversation(raw, order, start=2**32 - 700, size=97):
+    """The bytes of a client in segments, whose numbers wrap, in the order given by a function."""
+    segments = [(start + 1 + at, raw[at : at + size]) for at in range(0, len(raw), size)]
+    return [tcp_frame(b"", start, flags=2)] + [tcp_frame(payload, sequence) for sequence, payload in order(segments)]
+
+
+def swapped(segments):
+    out = list(segments)
+    for i in range(0, len(out) - 1, 2):
+        out[i], out[i + 1] = out[i + 1], out[i]
+    return out
+
+
+def overlapping(segments):
+    """Each second segment is sent again with the one before it."""
+    out = []
+    for i, (sequence, payload) in enumerate(segments):
+        out.append((sequence, payload))
+        if i % 2:
+            before, earlier = segments[i - 1]
+            out += [(before, earlier + payload), (before, earlier)]
+    return out
+
+
+@pytest.mark.parametrize("order", [list, swapped, overlapping, lambda s: s[::-1]])
+def test_ouch_stream_is_put_together(tmp_path, session, order):
+    path = pcap(tmp_path / "x", timed(conversation(session, order)))
+    found = list(read_ouch(path, ports=[8_001], strict=True))
+    ids = np.concatenate([m.events["order_id"] for m in found])
+    assert ids.tolist() == list(range(1, 101))
+    assert {m.connection for m in found} == {"10.0.0.1:40000 > 10.0.0.2:8001"}
+    assert not any(m.outbound for m in found)
+    assert list(read_ouch(path, ports=[9_000])) == []
+
+
+def test_both_directions_are_told_apart(tmp_path, session):
+    accepted = np.zeros(2, EVENT_DTYPE)
+    accepted["kind"], accepted["side"], accepted["order_id"], accepted["exch_ns"] = KINDS["ack"], 1, [1, 2], [5, 6]
+    stream, rows = ouch.OuchEncoder(True).encode(accepted, ouch.details(2, symbol="AAPL"))
+    venue = soup.debug("hello") + soup.login_accepted("S", 11) + soup.encode(stream, rows)
+    frames = [*conversation(session, list)[:4], tcp_frame(venue, 77, outbound=True)]
+    found = list(read_ouch(pcap(tmp_path / "x", timed(frames))))
+    assert [m.outbound for m in found] == [False, False, True]
+    assert found[-1].events["seq"].tolist() == [11, 12]
+    assert found[-1].events["exch_ns"].tolist() == [midnight_ns(DAY) + 5, midnight_ns(DAY) + 6]
+    assert len({m.connection for m in found}) == 1
+
+
+def test_a_missing_segment_raises_after_what_came_before(tmp_path, session):
+    frames = conversation(session, list)
+    del frames[20]
+    found = []
+    with pytest.raises(CorruptDataError, match="a connection must be captured whole: 10.0.0.1:40000 > 10.0.0.2:8001"):
+        found.extend(read_ouch(pcap(tmp_path / "x", timed(frames))))
+    assert 0 < sum(len(m.events) for m in found) < 100
+
+
+def test_a_cut_capture_of_a_connection_raises(tmp_path, session):
+    path = pcap(tmp_path / "x", timed(conversation(session, list)))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CorruptDataError, match="a capture must be whole"):
+        list(read_ouch(path))

@@ -1,0 +1,207 @@
+"""open_feed: recognition, errors that list the formats, entry points; and what every feed keeps."""
+
+import gzip
+import importlib.metadata
+import zipfile
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+import hft.feeds
+from fastcore.errors import CorruptDataError
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
+from fastcore.tickstore import TickStore
+from hft.feeds import FORMATS, Feed, open_feed, recognise
+from hft.feeds._files import lines, pieces
+from hft.feeds.feed import whole_messages
+
+pyarrow = pytest.importorskip("pyarrow")
+QUOTES = b"time,bid,ask\n1399507217007,1.39147,1.39148\n1399507217264,1.39147,1.39149\n"
+
+
+def test_quotes_are_recognised_by_their_columns_whatever_the_name(tmp_path):
+    for name, data in (("a.csv", QUOTES), ("b.dat", QUOTES), ("c.csv.gz", gzip.compress(QUOTES)), ("d", gzip.compress(QUOTES))):
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert recognise(path) == "csv"
+        with open_feed(path) as feed:
+            assert sum(map(len, feed)) == 2
+        assert list(feed) == []  # closed
+
+
+def test_a_csv_alone_in_an_archive_is_recognised(tmp_path):
+    with zipfile.ZipFile(tmp_path / "q.zip", "w") as archive:
+        archive.writestr("q.csv", QUOTES)
+    assert recognise(tmp_path / "q.zip") == "csv"
+
+
+def test_binary_formats_are_recognised_by_their_first_bytes(tmp_path):
+    parquet = import_module("pyarrow.parquet")
+    table = pyarrow.table({"time": [1, 2], "bid": [1.0, 2.0], "ask": [2.0, 3.0]})
+    parquet.write_table(table, tmp_path / "x")
+    with pyarrow.OSFile(str(tmp_path / "y"), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    with TickStore(tmp_path / "z", "x") as store:
+        store.append(1, 0, 1.5, 2.0)
+    assert [recognise(tmp_path / name) for name in "xyz"] == ["parquet", "arrow", "ticks"]
+
+
+def test_unknown_file_lists_the_formats(tmp_path):
+    (tmp_path / "x.bin").write_bytes(bytes(range(256)))
+    with pytest.raises(ValueError, match=r"the format of a file must be known: path=.*formats=arrow, binance, csv, dbn"):
+        open_feed(tmp_path / "x.bin")
+    with pytest.raises(ValueError, match="format must be one of .*: format=nothing"):
+        open_feed(tmp_path / "x.bin", "nothing")
+    with pytest.raises(FileNotFoundError, match="path must exist"):
+        open_feed(tmp_path / "missing")
+
+
+def test_formats_of_other_distributions_are_found(tmp_path, monkeypatch):
+    class Point:
+        name, value = "mine", "tests_mine:MyFeed"
+
+    class MyFeed(Feed):
+        format = "mine"
+
+        def __init__(self, path, *, progress=None, colour="red"):
+            super().__init__(path)
+            self.colour = colour
+
+        def _arrays(self):
+            yield np.zeros(3, EVENT_DTYPE)
+
+        @classmethod
+        def recognise(cls, head, path):
+            return head.startswith(b"\x01MINE")
+
+    module = type(importlib.metadata)("tests_mine")
+    module.MyFeed = MyFeed
+    monkeypatch.setitem(__import__("sys").modules, "tests_mine", module)
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [Point] if group == "hft.feeds" else [])
+    (tmp_path / "x").write_bytes(b"\x01MINE")
+    assert recognise(tmp_path / "x") == "mine"
+    feed = open_feed(tmp_path / "x", colour="blue")
+    assert (feed.colour, sum(map(len, feed))) == ("blue", 3)
+    assert open_feed(tmp_path / "x", "mine").colour == "red"
+
+
+def test_registry_is_imported_only_when_a_format_is_asked_for():
+    import subprocess
+    import sys
+
+    code = "import sys, hft.feeds; assert not {'pyarrow', 'databento_dbn', 'hft.feeds.dbn'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert set(FORMATS) >= {"itch", "pcap", "binance", "kraken", "lobster", "dbn", "csv", "parquet", "arrow", "ticks"}
+
+
+def test_missing_library_is_named_with_the_extra(tmp_path, monkeypatch):
+    def gone(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr("hft.feeds._files.import_module", gone)
+    (tmp_path / "x.csv").write_bytes(QUOTES)
+    with pytest.raises(ImportError, match=r"pyarrow is needed .*pip install 'hft-fastcore\[feeds\]'"):
+        open_feed(tmp_path / "x.csv", "csv")
+
+
+@pytest.mark.parametrize("how", ["gzip", "zstd", "members"])
+def test_pieces_are_the_bytes_and_a_cut_stream_raises_behind_them(tmp_path, how):
+    zstandard = pytest.importorskip("zstandard")
+    data = bytes(np.random.default_rng(1).integers(0, 40, 3_000_000, dtype=np.uint8))
+    packed = {
+        "gzip": lambda: gzip.compress(data, 1),
+        "members": lambda: gzip.compress(data[:1000], 1) + gzip.compress(data[1000:], 1) + bytes(100),
+        "zstd": lambda: zstandard.compress(data[:5000]) + zstandard.ZstdCompressor(level=1, write_checksum=True).compress(data[5000:]),
+    }[how]()
+    path = tmp_path / "x"
+    path.write_bytes(packed)
+    told = []
+    assert b"".join(pieces(path, progress=lambda done, total: told.append((done, total)))) == data
+    assert told == sorted(told)
+    assert told[-1] == (len(packed), len(packed))
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+    got = []
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
+        got.extend(pieces(path))
+    assert data.startswith(b"".join(got))
+    assert sum(map(len, got)) > 500_000
+    broken = bytearray(packed)
+    broken[len(packed) // 2] ^= 0xFF
+    path.write_bytes(broken)
+    with pytest.raises(CorruptDataError):
+        list(pieces(path))
+
+
+def test_pieces_stay_small_whatever_the_ratio(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    (tmp_path / "x").write_bytes(zstandard.compress(bytes(200_000_000)))
+    assert max(map(len, pieces(tmp_path / "x"))) < 40_000_000
+
+
+def test_lines_are_whole_and_a_cut_line_is_left_out():
+    assert b"".join(lines(iter([b"a\nb", b"c\nd"]), 1)) == b"a\nbc\nd"
+    assert all(block.endswith(b"\n") for block in lines(iter([b"a\nb", b"c\nd\n"]), 1))
+
+    def cut():
+        yield b"a\nb"
+        raise CorruptDataError("cut")
+
+    got = []
+    with pytest.raises(CorruptDataError):
+        got.extend(lines(cut()))
+    assert got == [b"a\n"]
+
+
+def test_messages_are_not_torn_apart():
+    events = np.zeros(20, EVENT_DTYPE)
+    events["flags"][[0, 1, 2, 5, 9, 10, 11, 12, 13, 14]] = FLAGS["continued"]
+    parts = list(whole_messages(events, 4))
+    assert sum(map(len, parts)) == 20
+    assert [p["flags"][-1] for p in parts] == [0] * len(parts)
+    assert [len(p) for p in parts] == [4, 4, 1, 7, 4]
+
+
+def test_errors_are_counted_and_the_log_is_bounded(tmp_path):
+    feed = Feed(tmp_path / "x")
+    feed._skip("rule", list(range(100)), [f"v{i}" for i in range(100)])
+    feed._skip("other", [7])
+    assert feed.errors == {"rule": 100, "other": 1}
+    assert len(feed.error_log) == 64
+    assert feed.error_log[1] == (1, "rule: v1")
+    feed.strict = True
+    with pytest.raises(CorruptDataError, match="other: path=.*offset=7"):
+        feed._skip("other", [7])
+
+
+def test_package_names_what_it_offers():
+    assert {"open_feed", "Feed", "FORMATS"} <= set(hft.feeds.__all__)
+    assert KINDS["gap"] == 24
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(10, 99), (8, 1), (42, 0xFFFFFFFF), (42, 7)],
+    ids=["unknown method", "encrypted", "offset before the file", "offset of nothing"],
+)
+def test_damaged_directory_of_an_archive_is_corrupt_data(tmp_path, field, value):
+    path = tmp_path / "q.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("q.csv", QUOTES)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2") + field
+    width = 4 if field == 42 else 2
+    data[at : at + width] = value.to_bytes(width, "little")
+    if field < 42:  # the local header says the same
+        data[field - 2 : field] = value.to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
+        list(pieces(path))
+
+
+def test_bytes_that_are_no_text_are_one_malformed_row(tmp_path):
+    path = tmp_path / "q.csv"
+    path.write_bytes(QUOTES + b"1399507217300,1.39\xff47,1.39148\n1399507217400,1.39147,1.39149\n")
+    with open_feed(path) as feed:
+        assert sum(map(len, feed)) == 3
+    assert sum(feed.errors.values()) == 1
