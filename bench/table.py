@@ -192,7 +192,7 @@ def render(report: dict[str, Any]) -> tuple[str, bool]:
     lines = ["| what | asked | reached (min / median) | ns per item (min / median) |", "| --- | --- | --- | --- |"]
     fine = True
     for what, parts in FIGURES:
-        shown = [part.show(report["facts"] if part.kind == "bytes" else report["rows"]) for part in parts]
+        shown = [part.show(report.get("facts", []) if part.kind == "bytes" else report["rows"]) for part in parts]
         fine &= all(enough for _, _, enough in shown)
         mine = {id(r): r for part in parts if part.kind not in ("error", "bytes") for r in part.find(report["rows"], part.ours)}
         own = "; ".join(dict.fromkeys(f"{number(r['ns_per_item'])} / {number(r['median_ns_per_item'])}" for r in mine.values()))

@@ -305,8 +305,8 @@ def replay_feed(feed: Feed, config: Config, *, partial: Partial = lambda summary
         whole = ids == NO_SYMBOL
         if number < _IDS:
             keep = whole | (ids < _IDS)
-            return events if keep.all() else events[keep]
-        own = events[whole | (ids == number)]
+            return events if keep.all() else np.ascontiguousarray(events[keep])
+        own: Events = events[whole | (ids == number)]
         own["symbol_id"][own["symbol_id"] == number] = 0
         return own
 
