@@ -86,6 +86,7 @@ ctypedef struct itch_decoder_t:
 ctypedef struct itch_encoder_t:
     int64_t midnight_ns
     uint64_t* symbols           # by locate, as above
+    char types[256]             # by kind: the type of its messages, 0 for none; A also means F, E also C, Y any notice
 
 
 cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil
