@@ -115,6 +115,10 @@ cdef void itch_encoder_free(itch_encoder_t* c) noexcept nogil
 cdef int itch_encode(
     itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
 ) noexcept nogil
+# The same: all but order messages without `wire`, apart from the loop.
+cdef int itch_encode_rare(
+    itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
+) noexcept nogil
 
 
 cdef inline int itch_decode_at(

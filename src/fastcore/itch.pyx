@@ -681,7 +681,47 @@ cdef int encode_notice(const event_t* e, char type, uint64_t symbol, uint8_t* m)
     return 48
 
 
+cdef inline bint is_order(const event_t* e) noexcept nogil:
+    return KIND_TRADE <= e.kind <= KIND_REPLACE  # trade, add, execute, cancel, delete, replace
+
+
+cdef inline int put_head(uint8_t* out, char type, int length, uint16_t locate, uint16_t tracking, uint64_t time) noexcept nogil:
+    """Length prefix and header; returns the bytes of the whole frame."""
+    put_be16(out, <uint16_t> length)
+    out[2] = <uint8_t> type
+    put_be16(out + 3, locate)
+    put_be16(out + 5, tracking)
+    put_be48(out + 7, time)
+    return length + 2
+
+
 cdef int itch_encode(
+    itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
+) noexcept nogil:
+    cdef char type
+    cdef uint64_t symbol
+    cdef uint64_t time
+    cdef int length
+    if unlikely(not is_order(e) or wire != NULL):
+        return itch_encode_rare(c, e, count, wire, out, used)
+    used[0] = 1
+    type = type_of(c, e, NULL)
+    # Unsigned: a time before midnight becomes huge.
+    time = <uint64_t> e.exch_ns - <uint64_t> c.midnight_ns
+    if unlikely(time >> 48 or e.flags & FLAG_CONTINUED):
+        return -RESULT_CORRUPT
+    if unlikely(e.symbol_id >= ITCH_LOCATES):
+        return -RESULT_UNKNOWN_SYMBOL
+    symbol = c.symbols[e.symbol_id]
+    if unlikely(symbol == 0 and (type == c'A' or type == c'F' or type == c'P')):
+        return -RESULT_UNKNOWN_SYMBOL
+    length = encode_order(e, type, symbol, c'N' if e.flags & FLAG_NOT_PRINTABLE else c'Y', out + 2)
+    if unlikely(length < 0):
+        return length
+    return put_head(out, type, length, <uint16_t> e.symbol_id, 0, time)
+
+
+cdef int itch_encode_rare(
     itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
 ) noexcept nogil:
     cdef uint8_t* m = out + 2
@@ -692,11 +732,11 @@ cdef int itch_encode(
     cdef uint64_t symbol = 0
     cdef uint64_t time
     cdef size_t events = 1
-    cdef bint order = KIND_TRADE <= e.kind <= KIND_REPLACE  # trade, add, execute, cancel, delete, replace
+    cdef bint order = is_order(e)
     cdef bint named
     cdef int length
     used[0] = 1
-    if likely(order):
+    if order:
         named = type == c'A' or type == c'F' or type == c'P'
         if unlikely(e.flags & FLAG_CONTINUED):
             return -RESULT_CORRUPT
@@ -707,7 +747,6 @@ cdef int itch_encode(
         events = 2 if type == c'I' or type == c'J' else 3 if type == c'O' else 1
         if count < events or not belong_together(e, events):
             return -RESULT_CORRUPT
-    # Unsigned: a time before midnight becomes huge.
     time = <uint64_t> e.exch_ns - <uint64_t> c.midnight_ns
     if unlikely(time >> 48):
         return -RESULT_CORRUPT
@@ -725,7 +764,7 @@ cdef int itch_encode(
         symbol = <uint64_t> e.payload[0] if type == c'R' else c.symbols[e.symbol_id]
         if unlikely(named and symbol == 0):
             return -RESULT_UNKNOWN_SYMBOL
-    if likely(order):
+    if order:
         length = encode_order(e, type, symbol, printable, m)
     elif e.kind == KIND_NOTICE:
         length = encode_notice(e, type, symbol, m)
@@ -735,13 +774,8 @@ cdef int itch_encode(
         return length
     if type == c'R':
         c.symbols[locate] = <uint64_t> e.payload[0]
-    put_be16(out, <uint16_t> length)
-    m[0] = <uint8_t> type
-    put_be16(m + 1, locate)
-    put_be16(m + 3, tracking)
-    put_be48(m + 5, time)
     used[0] = events
-    return length + 2
+    return put_head(out, type, length, locate, tracking, time)
 
 
 # ---- Python ----
