@@ -369,7 +369,8 @@ def test_an_instrument_is_there_before_its_first_event(tmp_path):
     """Listed in time, listed late, never listed but named in a message, never named at all."""
     path = tmp_path / "x.itch"
     path.write_bytes(
-        frame(listing(13, "AAPL"), add(1), message("V", 0), add(2, 15, "MSFT"), message("D", 16), add(3, 17, "OLD"), listing(17, "NEW"))
+        frame(listing(13, "AAPL"), add(1), message("V", 0), add(2, 15, "MSFT"))
+        + frame(message("D", 16), add(3, 17, "OLD"), listing(17, "NEW"))
     )
     feed = ItchFeed(path, chunk_events=3)
     for events in feed:
@@ -406,7 +407,8 @@ def test_itch_is_recognised_by_its_messages(tmp_path):
     assert ItchFeed.recognise(frame(b"z") + good, path)
     assert not ItchFeed.recognise(frame(b"z", b"A") * 5 + good, path)
     assert not ItchFeed.recognise(good[:14] + frame(b"z", b"A"), path)
-    for other in (b"\x1f\x8b\x08\0", b"ts,price,size\n1,2,3\n", b"PK\3\4" + bytes(60), b"DBN\3" + bytes(100), bytes(200), b"1723 {}\n"):
+    text = [b"ts,price,size\n1,2,3\n", b"1723 {}\n"]
+    for other in (b"\x1f\x8b\x08\0", b"PK\3\4" + bytes(60), b"DBN\3" + bytes(100), bytes(200), *text):
         assert not ItchFeed.recognise(other, path)
         assert not ItchFeed.recognise(other, tmp_path / "x.itch")
     assert not ItchFeed.recognise(b"", path)

@@ -86,6 +86,7 @@ ctypedef struct itch_decoder_t:
 ctypedef struct itch_encoder_t:
     int64_t midnight_ns
     uint64_t* symbols           # by locate, as above
+    char types[256]             # by kind: the type of its messages, 0 for none; A also means F, E also C, Y any notice
 
 
 cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil
@@ -112,6 +113,10 @@ cdef void itch_encoder_free(itch_encoder_t* c) noexcept nogil
 # The message at the head of `count` events, with its length prefix, into `out` (ITCH_MAX_FRAME bytes of room): bytes
 # written, or -result code; the events that it took in `used`. `wire`: the row of the first event, or NULL.
 cdef int itch_encode(
+    itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
+) noexcept nogil
+# The same: all but order messages without `wire`, apart from the loop.
+cdef int itch_encode_rare(
     itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
 ) noexcept nogil
 

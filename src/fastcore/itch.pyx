@@ -60,10 +60,10 @@ shares of Q or I (size outside range) or levels of V (price outside range) from 
 into the events as they are, known to the specification or not, because the exchange adds to them between versions; in C every
 letter but N is printable.
 
-Without more, an event stream encodes to the message stream that it came from except for the tracking numbers, which
-become 0. What else events leave out is given by the listing: the symbol, and (where `set_symbol_id` is in use) the locate. With an
-array of `WIRE_DTYPE` beside the events (argument `wire` of `decode` and `encode`, one row for each event) every well-formed message comes
-back byte for byte, whatever its symbol, MPID or letters are. Only those who ask for it pay for it.
+An event stream encodes to the messages that it came from, but for the tracking numbers, which become 0. That needs the
+listings of all locates, since events have no symbol, and locates as symbol ids. With an array of `WIRE_DTYPE` beside the events
+(argument `wire` of `decode` and `encode`, one row for each event) every well-formed message comes back byte for byte, listed or
+not, whatever its tracking number, its MPID or its letters are. Only those who ask for it pay for it.
 
 `seq` of an event is left alone: it belongs to whoever publishes it.
 
@@ -433,6 +433,20 @@ cdef ptrdiff_t itch_decode_wire(
 
 cdef int itch_encoder_init(itch_encoder_t* c, int64_t midnight_ns) noexcept nogil:
     c.midnight_ns = midnight_ns
+    memset(c.types, 0, sizeof(c.types))
+    c.types[<int> KIND_ADD] = c'A'
+    c.types[<int> KIND_EXECUTE] = c'E'
+    c.types[<int> KIND_CANCEL] = c'X'
+    c.types[<int> KIND_DELETE] = c'D'
+    c.types[<int> KIND_REPLACE] = c'U'
+    c.types[<int> KIND_TRADE] = c'P'
+    c.types[<int> KIND_CROSS] = c'Q'
+    c.types[<int> KIND_BREAK] = c'B'
+    c.types[<int> KIND_LISTING] = c'R'
+    c.types[<int> KIND_STATUS] = c'H'
+    c.types[<int> KIND_SYSTEM] = c'S'
+    c.types[<int> KIND_IMBALANCE] = c'I'
+    c.types[<int> KIND_NOTICE] = c'Y'
     c.symbols = <uint64_t*> fc_alloc(ITCH_LOCATES, sizeof(uint64_t))
     return RESULT_OK if c.symbols != NULL else RESULT_NO_MEMORY
 
@@ -461,40 +475,24 @@ cdef inline void put_price(uint8_t* p, int64_t value) noexcept nogil:
     put_be32(p, 0 if value == NO_PRICE else <uint32_t> value)
 
 
-cdef inline char type_of(const event_t* e, const itch_wire_t* wire) noexcept nogil:
-    """The message of an event, 0 for none."""
-    cdef uint8_t kind = e.kind
-    if kind == KIND_ADD:
+cdef inline char type_of(const itch_encoder_t* c, const event_t* e, const itch_wire_t* wire) noexcept nogil:
+    """The message of an event, 0 for none. By table: a branch for each kind would be missed once more in `encode_order`."""
+    cdef char type = c.types[e.kind]
+    cdef int64_t letter
+    if type == c'A':
         # A and F without an attribution differ on the wire alone.
         return c'A' if e.match_id == 0 and (wire == NULL or wire.type != c'F') else c'F'
-    if kind == KIND_EXECUTE:
+    if type == c'E':
         return c'E' if e.price == NO_PRICE else c'C'
-    if kind == KIND_DELETE:
-        return c'D'
-    if kind == KIND_CANCEL:
-        return c'X'
-    if kind == KIND_REPLACE:
-        return c'U'
-    if kind == KIND_TRADE:
-        return c'P'
-    if kind == KIND_CROSS:
-        return c'Q'
-    if kind == KIND_LISTING:
-        return c'R'
-    if kind == KIND_STATUS:
-        return c'H'
-    if kind == KIND_SYSTEM:
-        return c'S'
-    if kind == KIND_BREAK:
-        return c'B'
-    if kind == KIND_IMBALANCE:
-        return c'I'
-    if kind == KIND_NOTICE and (
-        e.payload[0] == c'Y' or e.payload[0] == c'L' or e.payload[0] == c'V' or e.payload[0] == c'W' or e.payload[0] == c'K'
-        or e.payload[0] == c'J' or e.payload[0] == c'h' or e.payload[0] == c'N' or e.payload[0] == c'O'
-    ):
-        return <char> e.payload[0]
-    return 0
+    if unlikely(type == c'Y'):
+        letter = e.payload[0]
+        if not (
+            letter == c'Y' or letter == c'L' or letter == c'V' or letter == c'W' or letter == c'K' or letter == c'J'
+            or letter == c'h' or letter == c'N' or letter == c'O'
+        ):
+            return 0
+        return <char> letter
+    return type
 
 
 cdef inline bint belong_together(const event_t* e, size_t events) noexcept nogil:
@@ -683,22 +681,62 @@ cdef int encode_notice(const event_t* e, char type, uint64_t symbol, uint8_t* m)
     return 48
 
 
+cdef inline bint is_order(const event_t* e) noexcept nogil:
+    return KIND_TRADE <= e.kind <= KIND_REPLACE  # trade, add, execute, cancel, delete, replace
+
+
+cdef inline int put_head(uint8_t* out, char type, int length, uint16_t locate, uint16_t tracking, uint64_t time) noexcept nogil:
+    """Length prefix and header; returns the bytes of the whole frame."""
+    put_be16(out, <uint16_t> length)
+    out[2] = <uint8_t> type
+    put_be16(out + 3, locate)
+    put_be16(out + 5, tracking)
+    put_be48(out + 7, time)
+    return length + 2
+
+
 cdef int itch_encode(
     itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
 ) noexcept nogil:
+    cdef char type
+    cdef uint64_t symbol
+    cdef uint64_t time
+    cdef int length
+    if unlikely(not is_order(e) or wire != NULL):
+        return itch_encode_rare(c, e, count, wire, out, used)
+    used[0] = 1
+    type = type_of(c, e, NULL)
+    # Unsigned: a time before midnight becomes huge.
+    time = <uint64_t> e.exch_ns - <uint64_t> c.midnight_ns
+    if unlikely(time >> 48 or e.flags & FLAG_CONTINUED):
+        return -RESULT_CORRUPT
+    if unlikely(e.symbol_id >= ITCH_LOCATES):
+        return -RESULT_UNKNOWN_SYMBOL
+    symbol = c.symbols[e.symbol_id]
+    if unlikely(symbol == 0 and (type == c'A' or type == c'F' or type == c'P')):
+        return -RESULT_UNKNOWN_SYMBOL
+    length = encode_order(e, type, symbol, c'N' if e.flags & FLAG_NOT_PRINTABLE else c'Y', out + 2)
+    if unlikely(length < 0):
+        return length
+    return put_head(out, type, length, <uint16_t> e.symbol_id, 0, time)
+
+
+cdef int itch_encode_rare(
+    itch_encoder_t* c, const event_t* e, size_t count, const itch_wire_t* wire, uint8_t* out, size_t* used
+) noexcept nogil:
     cdef uint8_t* m = out + 2
-    cdef char type = type_of(e, wire)
+    cdef char type = type_of(c, e, wire)
     cdef uint8_t printable = c'N' if e.flags & FLAG_NOT_PRINTABLE else c'Y'
     cdef uint16_t locate = <uint16_t> e.symbol_id
     cdef uint16_t tracking = 0
     cdef uint64_t symbol = 0
     cdef uint64_t time
     cdef size_t events = 1
-    cdef bint order = KIND_TRADE <= e.kind <= KIND_REPLACE  # trade, add, execute, cancel, delete, replace
+    cdef bint order = is_order(e)
     cdef bint named
     cdef int length
     used[0] = 1
-    if likely(order):
+    if order:
         named = type == c'A' or type == c'F' or type == c'P'
         if unlikely(e.flags & FLAG_CONTINUED):
             return -RESULT_CORRUPT
@@ -709,7 +747,6 @@ cdef int itch_encode(
         events = 2 if type == c'I' or type == c'J' else 3 if type == c'O' else 1
         if count < events or not belong_together(e, events):
             return -RESULT_CORRUPT
-    # Unsigned: a time before midnight becomes huge.
     time = <uint64_t> e.exch_ns - <uint64_t> c.midnight_ns
     if unlikely(time >> 48):
         return -RESULT_CORRUPT
@@ -727,7 +764,7 @@ cdef int itch_encode(
         symbol = <uint64_t> e.payload[0] if type == c'R' else c.symbols[e.symbol_id]
         if unlikely(named and symbol == 0):
             return -RESULT_UNKNOWN_SYMBOL
-    if likely(order):
+    if order:
         length = encode_order(e, type, symbol, printable, m)
     elif e.kind == KIND_NOTICE:
         length = encode_notice(e, type, symbol, m)
@@ -737,13 +774,8 @@ cdef int itch_encode(
         return length
     if type == c'R':
         c.symbols[locate] = <uint64_t> e.payload[0]
-    put_be16(out, <uint16_t> length)
-    m[0] = <uint8_t> type
-    put_be16(m + 1, locate)
-    put_be16(m + 3, tracking)
-    put_be48(m + 5, time)
     used[0] = events
-    return length + 2
+    return put_head(out, type, length, locate, tracking, time)
 
 
 # ---- Python ----

@@ -445,7 +445,8 @@ class ItchEncoder:
             # Items of an S field come without the zeros at their end.
             locate, tracking, symbol = int(wire["locate"]), int(wire["tracking"]), bytes(wire["symbol"]).ljust(8, b"\0")
             printable = bytes(wire["printable"]).ljust(1, b"\0")
-        values = self._values(type, [[int(r[name]) for name in _PAYLOAD] for r in rows[:events]], int(row["side"]), symbol, printable)
+        payloads = [[int(r[name]) for name in _PAYLOAD] for r in rows[:events]]
+        values = self._values(type, payloads, int(row["side"]), symbol, printable)
         if type == "R":
             self._symbols[locate] = values[0]
         return events, _HEAD.pack(type.encode(), locate, tracking, time.to_bytes(6, "big")) + _BODIES[type].pack(*values)
