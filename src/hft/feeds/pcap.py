@@ -51,7 +51,8 @@ class _Source:
     def __init__(self, path: Path, progress: Progress | None) -> None:
         self._path = path
         self._pieces = pieces(path, progress=progress)
-        self._piece = memoryview(b"")
+        self._piece = b""
+        self._at = 0  # what of the piece is done with
         self._damage: CorruptDataError | None = None
         self._head = b""  # all that was read before the reader has started: it may go back to the first byte
         self._whole = True  # the next byte begins a record, so that the file may end here
@@ -61,41 +62,46 @@ class _Source:
         self.name = str(path)
 
     def _take(self, size: int) -> bytes:
-        found = [self._piece[:size]]
+        found = [self._piece[self._at : self._at + size]]
         missing = size - len(found[0])
-        self._piece = self._piece[size:]
+        self._at += len(found[0])
         while missing and self._damage is None:
             try:
-                piece = memoryview(next(self._pieces))
+                self._piece = next(self._pieces)
             except StopIteration:
                 break
             except CorruptDataError as error:
                 self._damage = error  # what was read before it may be whole
                 break
-            found.append(piece[:missing])
-            self._piece = piece[missing:]
-            missing -= len(found[-1])
-        return bytes(found[0]) if len(found) == 1 else b"".join(found)
+            found.append(self._piece[:missing])
+            self._at = len(found[-1])
+            missing -= self._at
+        return b"".join(found)
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= _MAX_READ:
+        whole = self._whole
+        at, end = self._at, self._at + size
+        if self.started and at <= end <= len(self._piece):  # nearly always
+            data = self._piece[at:end]
+            self._at = end
+        elif not 0 <= size <= _MAX_READ:
             raise self.corrupt(f"a record must be smaller than 64 MiB: size={size}")
-        data = self._take(size)
-        if not self.started:
-            self._head += data
         else:
-            if len(data) < size and (data or not self._whole or self._damage is not None):
+            data = self._take(size)
+            if not self.started:
+                self._head += data
+            elif len(data) < size and (data or not whole or self._damage is not None):
                 raise self._damage or self.corrupt(f"it ends inside a record: remaining={len(data)}")
-            if self._whole:
-                self.record = self.position
-            self._whole = not self._whole
+        if whole:
+            self.record = self.position
+        self._whole = not whole or not self.started
         self.position += len(data)
         return data
 
     def seek(self, position: int) -> None:
         if position or self.started:
             raise ValueError(f"a capture is read once, from its beginning: position={position}")
-        self._piece = memoryview(self._head + bytes(self._piece))
+        self._piece, self._at = self._head + self._piece[self._at :], 0
         self._head = b""
         self.position = 0
 
