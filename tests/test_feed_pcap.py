@@ -706,3 +706,29 @@ def test_a_cut_capture_of_a_connection_raises(tmp_path, session):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CorruptDataError, match="a capture must be whole"):
         list(read_ouch(path))
+
+
+def test_segments_held_back_are_bounded(tmp_path, session):
+    first = tcp_frame(session[:50], 1)
+    frames = [first] + [tcp_frame(b"x", 1_000 + 2 * i) for i in range(5_000)]
+    with pytest.raises(CorruptDataError, match="missing from sequence=51"):
+        list(read_ouch(pcap(tmp_path / "x", timed(frames))))
+
+
+def test_damaged_captures_of_connections_end_or_raise(tmp_path, session):
+    rows = timed(conversation(session, overlapping))
+    path = tmp_path / "x"
+    for seed in range(int(os.environ.get("FASTCORE_FUZZ_ROUNDS", "150"))):
+        choose = random.Random(seed)
+        raw = bytearray((pcapng if seed % 2 else pcap)(path, rows).read_bytes())
+        for _ in range(choose.randrange(1, 8)):
+            raw[choose.randrange(len(raw))] ^= 1 << choose.randrange(8)
+        path.write_bytes(raw)
+        total = 0
+        try:
+            for messages in read_ouch(path):
+                assert len(messages.events) == len(messages.details)
+                total += len(messages.events)
+        except (CorruptDataError, ValueError):
+            pass
+        assert total < len(raw), seed

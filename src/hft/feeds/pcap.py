@@ -7,6 +7,7 @@ its price. Everything inside a packet is decoded by compiled code, in batches of
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,9 +38,10 @@ _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _BATCH_BYTES = 1 << 18
 _MAX_READ = 1 << 26  # a packet of a capture is far smaller; a length that is damaged may be anything
 _MIN_EVENTS = 64
+_MAX_NS = 2**62
 _LOG = 64
 _TICK = 0.0001
-_HELD_BYTES = 1 << 20  # of segments that came before their turn
+_HELD_BYTES, _HELD_SEGMENTS = 1 << 20, 1 << 12  # that came before their turn
 
 # Link types (tcpdump.org/linktypes.html) and how long their headers are; None: Ethernet.
 _ETHERNET, _LOOPBACK, _RAW, _COOKED, _COOKED2 = 1, (0, 108), (12, 14, 101, 228, 229), 113, 276
@@ -139,8 +141,12 @@ def _frames(path: Path, progress: Progress | None) -> Iterator[tuple[int, int, i
         link = reader.datalink()
         source.started = True
         for time, frame in reader:
-            yield int(time * 10**9) if exact else round(time * 1e6) * 1000, source.record, link, frame
-    except (dpkt.Error, ValueError, ArithmeticError) as error:
+            local_ns = int(time * 10**9) if exact else round(time * 1e6) * 1000
+            if not 0 <= local_ns < _MAX_NS:
+                raise source.corrupt(f"a time must lie in 1970..2116: local_ns={local_ns}")
+            yield local_ns, source.record, link, frame
+    # What the library lets through of a damaged file; nothing else is called here.
+    except (dpkt.Error, struct.error, ValueError, ArithmeticError, LookupError, TypeError) as error:
         if isinstance(error, CorruptDataError):
             raise
         raise source.corrupt(f"{type(error).__name__}: {error}") from error
@@ -186,7 +192,7 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
         source = target = nothing
         try:
             packet = network(link, frame)
-        except (dpkt.Error, IndexError):  # cut off inside a header
+        except (dpkt.Error, struct.error, IndexError):  # cut off inside a header
             packet = None
         segment = getattr(packet, "data", None)
         if not isinstance(packet, (ip4, ip6)):
@@ -540,8 +546,9 @@ class _Direction:
         if packet.payload:
             if self.next is None:
                 self.next = sequence
-            self.held[sequence] = packet.payload
-            self.held_bytes += len(packet.payload)
+            if len(packet.payload) > len(before := self.held.get(sequence, b"")):
+                self.held[sequence] = packet.payload
+                self.held_bytes += len(packet.payload) - len(before)
         progress = True
         while progress and self.held:
             progress = False
@@ -596,7 +603,7 @@ def read_ouch(
 
     Notes
     -----
-    Segments are put in order by their numbers; those that come too early are held back, 1 MiB at most.
+    Segments are put in order by their numbers; those that come too early are held back, 1 MiB or 4,096 of them at most.
     """
     directions: dict[tuple[tuple[bytes, int], tuple[bytes, int]], _Direction] = {}
     midnight: int | None = None
@@ -622,7 +629,7 @@ def read_ouch(
                 outbound = direction.ouch.outbound
                 ends = [_name(end) for end in (key[::-1] if outbound else key)]
                 yield OuchMessages(" > ".join(ends), outbound, events[:n], details[:n], bytes(data))
-        if direction.held_bytes > _HELD_BYTES:
+        if direction.held_bytes > _HELD_BYTES or len(direction.held) > _HELD_SEGMENTS:
             break
     for (source, target), direction in directions.items():
         if direction.held:
