@@ -10,6 +10,7 @@ import zipfile
 import pytest
 from click.testing import CliRunner
 
+from fastcore.tickstore import TickStore
 from hft.cli import main
 from hft.feeds.synthetic import generate
 from hft.verify import ReferenceMissing, verify
@@ -123,7 +124,7 @@ def capture(messages=300, seed=5):
     """Lines of one futures symbol: an image, then diffs, each followed by the best prices of the venue."""
     rng = random.Random(seed)
     now, u = 1_723_161_255_000, 100
-    books = {"b": {price: 1.0 for price in range(90, 100)}, "a": {price: 1.0 for price in range(101, 111)}}
+    books = {"b": dict.fromkeys(range(90, 100), 1.0), "a": dict.fromkeys(range(101, 111), 1.0)}
 
     def line(message):
         return f"{(now + 3) * 1_000_000} {json.dumps(message, separators=(',', ':'))}\n"
@@ -180,11 +181,9 @@ def test_file_without_a_reference_is_a_usage_error(tmp_path):
     assert "an ITCH file needs a final book or a row map as reference" in done.stderr
     (tmp_path / "noise.bin").write_bytes(bytes(range(256)))
     assert hft(tmp_path / "noise.bin").exit_code == 2
+    with TickStore(tmp_path / "x.ticks", "x") as store:
+        store.append(1, 0, 1.0, 1.0)
     with pytest.raises(ReferenceMissing, match="format must be one that can be verified"):
-        from fastcore.tickstore import TickStore
-
-        with TickStore(tmp_path / "x.ticks", "x") as store:
-            store.append(1, 0, 1.0, 1.0)
         verify(tmp_path / "x.ticks")
 
 
