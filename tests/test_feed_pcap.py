@@ -13,7 +13,7 @@ import pytest
 
 from fastcore import mold, ouch, soup
 from fastcore.errors import CorruptDataError
-from fastcore.itch import LENGTHS, ItchEncoder
+from fastcore.itch import LENGTHS, WIRE_DTYPE, ItchDecoder, ItchEncoder
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 from fastcore.symbols import SymbolMapper
 from hft.feeds.itch import midnight_ns
@@ -67,19 +67,51 @@ def messages_of(packet):
 
 
 def expected(m):
-    """Kind, side, price, size, order id and match id of the order messages, by the field table of the exchange."""
-    u = lambda at, n: int.from_bytes(m[at : at + n], "big")  # noqa: E731
+    """Events of a message - kind, side, payload - read by the field table of the exchange."""
+
+    def u(at, n):
+        return int.from_bytes(m[at : at + n], "big")
+
+    def price(at):  # 0 where there is none
+        return u(at, 4) or NO_PRICE
+
     side = {b"B": 1, b"S": -1}.get(m[19:20], 0)
-    return {
-        b"A": lambda: ("add", side, u(32, 4), u(20, 4), u(11, 8), 0),
-        b"F": lambda: ("add", side, u(32, 4), u(20, 4), u(11, 8), u(36, 4)),
-        b"E": lambda: ("execute", 0, NO_PRICE, u(19, 4), u(11, 8), u(23, 8)),
-        b"C": lambda: ("execute", 0, u(32, 4), u(19, 4), u(11, 8), u(23, 8)),
-        b"X": lambda: ("cancel", 0, NO_PRICE, u(19, 4), u(11, 8), 0),
-        b"D": lambda: ("delete", 0, NO_PRICE, 0, u(11, 8), 0),
-        b"U": lambda: ("replace", 0, u(31, 4), u(27, 4), u(11, 8), u(19, 8)),
-        b"P": lambda: ("trade", side, u(32, 4), u(20, 4), u(11, 8), u(36, 8)),
-    }.get(m[:1], lambda: None)()
+    match m[:1]:
+        case b"A":
+            return [("add", side, u(32, 4), u(20, 4), u(11, 8), 0)]
+        case b"F":
+            return [("add", side, u(32, 4), u(20, 4), u(11, 8), u(36, 4))]
+        case b"E":
+            return [("execute", 0, NO_PRICE, u(19, 4), u(11, 8), u(23, 8))]
+        case b"C":
+            return [("execute", 0, u(32, 4), u(19, 4), u(11, 8), u(23, 8))]
+        case b"X":
+            return [("cancel", 0, NO_PRICE, u(19, 4), u(11, 8), 0)]
+        case b"D":
+            return [("delete", 0, NO_PRICE, 0, u(11, 8), 0)]
+        case b"U":
+            return [("replace", 0, u(31, 4), u(27, 4), u(11, 8), u(19, 8))]
+        case b"P":
+            return [("trade", side, u(32, 4), u(20, 4), u(11, 8), u(36, 8))]
+        case b"Q":
+            return [("cross", 0, u(27, 4), u(11, 8), m[39], u(31, 8))]
+        case b"S":
+            return [("system", 0, m[11], 0, 0, 0)]
+        case b"H":
+            return [("status", 0, m[19], u(21, 4), m[20], 0)]
+        case b"I":
+            more = {b"B": 1, b"S": -1}.get(m[27:28], 0)
+            return [
+                ("imbalance", more, price(44), u(19, 8), u(11, 8), m[48]),
+                ("imbalance", more, price(36), price(40), m[27], m[49]),
+            ]
+        case b"J":
+            return [("notice", 0, ord("J"), price(19), price(23), price(27)), ("notice", 0, ord("J"), u(31, 4), 0, 0)]
+        case b"L":
+            return [("notice", 0, ord("L"), u(11, 4), int.from_bytes(m[23:26], "little"), 0)]
+        case b"Y":
+            return [("notice", 0, ord("Y"), m[19], 0, 0)]
+    raise AssertionError(m[:1])
 
 
 def captures(data_dir, *folders):
@@ -101,7 +133,7 @@ NAMED = {
 
 
 def test_every_itch_capture_agrees_with_an_independent_reading(data_dir):
-    compared = 0
+    messages = 0
     for path in captures(data_dir, *ITCH):
         known, counts = [], {}
         for local_ns, frame in frames(path):
@@ -111,17 +143,19 @@ def test_every_itch_capture_agrees_with_an_independent_reading(data_dir):
                 letter = m[:1].decode()
                 assert len(m) == LENGTHS[letter], path.name
                 counts[letter] = counts.get(letter, 0) + 1
-                if row := expected(m):
-                    time = midnight_ns(DAY) + int.from_bytes(m[5:11], "big")
-                    known.append((sequence, time, local_ns, int.from_bytes(m[1:3], "big"), *row))
+                time = midnight_ns(DAY) + int.from_bytes(m[5:11], "big")
+                known += [(sequence, time, local_ns, int.from_bytes(m[1:3], "big"), *row) for row in expected(m)]
+                messages += 1
         feed = PcapFeed(path, strict=True)
         events = np.concatenate([*feed, np.zeros(0, EVENT_DTYPE)])
         names = {number: name for name, number in KINDS.items()}
         got = [
-            (e["seq"], e["exch_ns"], e["local_ns"], e["symbol_id"], names[int(e["kind"])], e["side"], e["price"], e["size"],
-             e["order_id"], e["match_id"])
-            for e in events if names[int(e["kind"])] in "add execute cancel delete replace trade".split()
-        ]  # fmt: skip
+            (
+                *(e["seq"], e["exch_ns"], e["local_ns"], e["symbol_id"], names[int(e["kind"])], e["side"]),
+                *(e["price"], e["size"], e["order_id"], e["match_id"]),
+            )
+            for e in events[events["kind"] != GAP]
+        ]
         assert got == known, path.name
         assert feed.messages == dict(sorted(counts.items())), path.name
         assert (feed.errors, feed.error_log, feed.skipped) == ({}, [], {})
@@ -129,8 +163,17 @@ def test_every_itch_capture_agrees_with_an_independent_reading(data_dir):
             assert set(counts) == {NAMED[path.stem]}
         # The capture follows the exchange by some hundred microseconds: both times are right.
         assert all(0 < e["local_ns"] - e["exch_ns"] < 1_000_000 for e in events if e["kind"] != GAP), path.name
-        compared += len(known)
-    assert compared == 5 * 8 + 4 + 39  # eight of the types in five messages each, four in one, and 39 in one file
+    assert messages == 14 * 5 + 1 + 7 + 39
+
+
+def test_every_message_of_the_itch_captures_comes_back_byte_for_byte(data_dir):
+    for path in captures(data_dir, *ITCH):
+        for _, frame in frames(path):
+            _, packet = payload_of(frame)
+            stream, _ = mold.MoldDecoder(strict=True).extract(packet, np.array([0, len(packet)]))
+            out, wire = np.zeros(200, EVENT_DTYPE), np.zeros(200, WIRE_DTYPE)
+            n, _ = ItchDecoder(strict=True).decode(stream, out, final=True, wire=wire)
+            assert ItchEncoder().encode(out[:n], wire[:n]) == stream, path.name
 
 
 def test_one_capture_holds_two_packets_with_1_and_38_messages(data_dir):
@@ -706,3 +749,29 @@ def test_a_cut_capture_of_a_connection_raises(tmp_path, session):
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CorruptDataError, match="a capture must be whole"):
         list(read_ouch(path))
+
+
+def test_segments_held_back_are_bounded(tmp_path, session):
+    first = tcp_frame(session[:50], 1)
+    frames = [first] + [tcp_frame(b"x", 1_000 + 2 * i) for i in range(5_000)]
+    with pytest.raises(CorruptDataError, match="missing from sequence=51"):
+        list(read_ouch(pcap(tmp_path / "x", timed(frames))))
+
+
+def test_damaged_captures_of_connections_end_or_raise(tmp_path, session):
+    rows = timed(conversation(session, overlapping))
+    path = tmp_path / "x"
+    for seed in range(int(os.environ.get("FASTCORE_FUZZ_ROUNDS", "150"))):
+        choose = random.Random(seed)
+        raw = bytearray((pcapng if seed % 2 else pcap)(path, rows).read_bytes())
+        for _ in range(choose.randrange(1, 8)):
+            raw[choose.randrange(len(raw))] ^= 1 << choose.randrange(8)
+        path.write_bytes(raw)
+        total = 0
+        try:
+            for messages in read_ouch(path):
+                assert len(messages.events) == len(messages.details)
+                total += len(messages.events)
+        except (CorruptDataError, ValueError):
+            pass
+        assert total < len(raw), seed

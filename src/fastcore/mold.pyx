@@ -29,6 +29,7 @@ Source: NASDAQ MoldUDP64 Protocol Specification 1.00.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport INT64_MAX
 from libc.string cimport memcmp, memcpy, memset
 
@@ -736,7 +737,14 @@ cdef class MoldEncoder:
             bytes_ = <const uint8_t*> view.buf
             length = view.len
             while length - at >= 2 and length - at - 2 >= be16(bytes_ + at) and be16(bytes_ + at) <= 65_485:
-                at += be16(bytes_ + at) + <size_t> 2
+                block = be16(bytes_ + at) + <size_t> 2
+                if count == 0 or written + block > self._max_size or count == MOLD_END_OF_SESSION - 1:
+                    packets += 1
+                    written = MOLD_HEADER
+                    count = 0
+                written += block
+                count += 1
+                at += block
                 messages += 1
             if at != length:
                 if length - at >= 2 and be16(bytes_ + at) > 65_485:
@@ -744,11 +752,11 @@ cdef class MoldEncoder:
                 raise CorruptDataError(f"a stream must hold whole messages: offset={at} remaining={length - at}")
             if self._sequence and messages > <uint64_t> INT64_MAX - self._sequence:
                 raise ValueError(f"sequence numbers must stay below 2**63: sequence={self._sequence} messages={messages}")
-            # At most as many packets as messages.
-            buffer = np.empty(length + MOLD_HEADER * messages, np.uint8)
-            boundaries = np.zeros(messages + 1, np.int64)
-            out = <uint8_t*> cnp.PyArray_DATA(buffer)
+            data = PyBytes_FromStringAndSize(NULL, length + MOLD_HEADER * packets)
+            boundaries = np.zeros(packets + 1, np.int64)
+            out = <uint8_t*> PyBytes_AS_STRING(data)
             ends = <int64_t*> cnp.PyArray_DATA(boundaries)
+            written = packets = count = 0
             with nogil:
                 at = 0
                 while at < length:
@@ -774,7 +782,7 @@ cdef class MoldEncoder:
                     ends[packets] = written
         finally:
             PyBuffer_Release(&view)
-        return buffer[:written].tobytes(), boundaries[: packets + 1].copy()
+        return data, boundaries
 
     def heartbeat(self):
         """Encode a heartbeat: the number of the next message and no message."""

@@ -28,6 +28,7 @@ Source: NASDAQ SoupBinTCP 3.00 (2017-02-22), 4.00 (2010) and 4.10 (2012) specifi
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint16_t
 from libc.string cimport memcpy, memset
 
@@ -417,8 +418,8 @@ def encode(data, rows):
             raise ValueError(
                 f"a payload must lie within data and have at most {MAX_PAYLOAD} bytes: index={i} row={rows[i]} data={length}"
             )
-        buffer = np.empty(total, np.uint8)
-        out = <uint8_t*> cnp.PyArray_DATA(buffer)
+        result = PyBytes_FromStringAndSize(NULL, total)
+        out = <uint8_t*> PyBytes_AS_STRING(result)
         with nogil:
             for i in range(n):
                 put_be16(out + at, <uint16_t> (r[i].length + 1))
@@ -427,7 +428,7 @@ def encode(data, rows):
                 at += r[i].length + <size_t> 3
     finally:
         PyBuffer_Release(&view)
-    return buffer.tobytes()
+    return result
 
 
 def _packet(letter, payload):

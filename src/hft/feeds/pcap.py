@@ -7,6 +7,7 @@ its price. Everything inside a packet is decoded by compiled code, in batches of
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -37,9 +38,10 @@ _PCAPNG = b"\x0a\x0d\x0d\x0a"
 _BATCH_BYTES = 1 << 18
 _MAX_READ = 1 << 26  # a packet of a capture is far smaller; a length that is damaged may be anything
 _MIN_EVENTS = 64
+_MAX_NS = 2**62
 _LOG = 64
 _TICK = 0.0001
-_HELD_BYTES = 1 << 20  # of segments that came before their turn
+_HELD_BYTES, _HELD_SEGMENTS = 1 << 20, 1 << 12  # that came before their turn
 
 # Link types (tcpdump.org/linktypes.html) and how long their headers are; None: Ethernet.
 _ETHERNET, _LOOPBACK, _RAW, _COOKED, _COOKED2 = 1, (0, 108), (12, 14, 101, 228, 229), 113, 276
@@ -51,7 +53,8 @@ class _Source:
     def __init__(self, path: Path, progress: Progress | None) -> None:
         self._path = path
         self._pieces = pieces(path, progress=progress)
-        self._piece = memoryview(b"")
+        self._piece = b""
+        self._at = 0  # what of the piece is done with
         self._damage: CorruptDataError | None = None
         self._head = b""  # all that was read before the reader has started: it may go back to the first byte
         self._whole = True  # the next byte begins a record, so that the file may end here
@@ -61,41 +64,46 @@ class _Source:
         self.name = str(path)
 
     def _take(self, size: int) -> bytes:
-        found = [self._piece[:size]]
+        found = [self._piece[self._at : self._at + size]]
         missing = size - len(found[0])
-        self._piece = self._piece[size:]
+        self._at += len(found[0])
         while missing and self._damage is None:
             try:
-                piece = memoryview(next(self._pieces))
+                self._piece = next(self._pieces)
             except StopIteration:
                 break
             except CorruptDataError as error:
                 self._damage = error  # what was read before it may be whole
                 break
-            found.append(piece[:missing])
-            self._piece = piece[missing:]
-            missing -= len(found[-1])
-        return bytes(found[0]) if len(found) == 1 else b"".join(found)
+            found.append(self._piece[:missing])
+            self._at = len(found[-1])
+            missing -= self._at
+        return b"".join(found)
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= _MAX_READ:
+        whole = self._whole
+        at, end = self._at, self._at + size
+        if self.started and at <= end <= len(self._piece):  # nearly always
+            data = self._piece[at:end]
+            self._at = end
+        elif not 0 <= size <= _MAX_READ:
             raise self.corrupt(f"a record must be smaller than 64 MiB: size={size}")
-        data = self._take(size)
-        if not self.started:
-            self._head += data
         else:
-            if len(data) < size and (data or not self._whole or self._damage is not None):
+            data = self._take(size)
+            if not self.started:
+                self._head += data
+            elif len(data) < size and (data or not whole or self._damage is not None):
                 raise self._damage or self.corrupt(f"it ends inside a record: remaining={len(data)}")
-            if self._whole:
-                self.record = self.position
-            self._whole = not self._whole
+        if whole:
+            self.record = self.position
+        self._whole = not whole or not self.started
         self.position += len(data)
         return data
 
     def seek(self, position: int) -> None:
         if position or self.started:
             raise ValueError(f"a capture is read once, from its beginning: position={position}")
-        self._piece = memoryview(self._head + bytes(self._piece))
+        self._piece, self._at = self._head + self._piece[self._at :], 0
         self._head = b""
         self.position = 0
 
@@ -133,8 +141,12 @@ def _frames(path: Path, progress: Progress | None) -> Iterator[tuple[int, int, i
         link = reader.datalink()
         source.started = True
         for time, frame in reader:
-            yield int(time * 10**9) if exact else round(time * 1e6) * 1000, source.record, link, frame
-    except (dpkt.Error, ValueError, ArithmeticError) as error:
+            local_ns = int(time * 10**9) if exact else round(time * 1e6) * 1000
+            if not 0 <= local_ns < _MAX_NS:
+                raise source.corrupt(f"a time must lie in 1970..2116: local_ns={local_ns}")
+            yield local_ns, source.record, link, frame
+    # What the library lets through of a damaged file; nothing else is called here.
+    except (dpkt.Error, struct.error, ValueError, ArithmeticError, LookupError, TypeError) as error:
         if isinstance(error, CorruptDataError):
             raise
         raise source.corrupt(f"{type(error).__name__}: {error}") from error
@@ -180,7 +192,7 @@ def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
         source = target = nothing
         try:
             packet = network(link, frame)
-        except (dpkt.Error, IndexError):  # cut off inside a header
+        except (dpkt.Error, struct.error, IndexError):  # cut off inside a header
             packet = None
         segment = getattr(packet, "data", None)
         if not isinstance(packet, (ip4, ip6)):
@@ -534,8 +546,9 @@ class _Direction:
         if packet.payload:
             if self.next is None:
                 self.next = sequence
-            self.held[sequence] = packet.payload
-            self.held_bytes += len(packet.payload)
+            if len(packet.payload) > len(before := self.held.get(sequence, b"")):
+                self.held[sequence] = packet.payload
+                self.held_bytes += len(packet.payload) - len(before)
         progress = True
         while progress and self.held:
             progress = False
@@ -590,7 +603,7 @@ def read_ouch(
 
     Notes
     -----
-    Segments are put in order by their numbers; those that come too early are held back, 1 MiB at most.
+    Segments are put in order by their numbers; those that come too early are held back, 1 MiB or 4,096 of them at most.
     """
     directions: dict[tuple[tuple[bytes, int], tuple[bytes, int]], _Direction] = {}
     midnight: int | None = None
@@ -616,7 +629,7 @@ def read_ouch(
                 outbound = direction.ouch.outbound
                 ends = [_name(end) for end in (key[::-1] if outbound else key)]
                 yield OuchMessages(" > ".join(ends), outbound, events[:n], details[:n], bytes(data))
-        if direction.held_bytes > _HELD_BYTES:
+        if direction.held_bytes > _HELD_BYTES or len(direction.held) > _HELD_SEGMENTS:
             break
     for (source, target), direction in directions.items():
         if direction.held:
