@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 
+from fastcore.book import LevelBook
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE
 from hft.feeds import open_feed, recognise
@@ -268,3 +269,11 @@ def test_book_of_recorded_diffs_agrees_with_the_tickers_of_the_exchange(data_dir
     assert checked > 3_400
     assert matched / checked >= share
     assert (first is None) == (matched == checked)
+    # The compiled book says the same, by the events of its best prices.
+    changes = events[np.isin(events["kind"], [KINDS["clear"], KINDS["level"], KINDS["gap"]])]
+    best = np.zeros(len(changes), QUOTE_DTYPE)
+    n = LevelBook().apply_into(changes, best)
+    rows = tops_after(diff_ids(events), best[:n])
+    assert verify_tops(rows, events[events["kind"] == KINDS["quote"]].view(QUOTE_DTYPE)) == (checked, matched, first)
+    for field in ("bid", "ask", "bid_size", "ask_size"):
+        assert rows[field].tolist() == tops[field].tolist()

@@ -32,13 +32,21 @@ static inline uint32_t fc_crc32(const fc_crc32_table_t *table, uint32_t crc, con
     return ~crc;
 }
 
-/* The decimal digits of v > 0 at `out` (20 bytes of room): how many. */
+/* The decimal digits of v > 0 at `out` (20 bytes of room): how many. Two at a time: a division each. */
 static inline int fc_put_digits(uint8_t *out, uint64_t v) {
     uint8_t digits[20];
-    int n = 0;
-    for (; v; v /= 10) digits[n++] = (uint8_t)('0' + v % 10);
-    for (int i = 0; i < n; i++) out[i] = digits[n - 1 - i];
-    return n;
+    int at = 20;
+    while (v >= 100) {
+        uint64_t rest = v / 100;
+        uint32_t pair = (uint32_t)(v - rest * 100);
+        digits[--at] = (uint8_t)('0' + pair % 10);
+        digits[--at] = (uint8_t)('0' + pair / 10);
+        v = rest;
+    }
+    if (v >= 10) digits[--at] = (uint8_t)('0' + v % 10), v /= 10;
+    if (v) digits[--at] = (uint8_t)('0' + v);
+    for (int i = at; i < 20; i++) out[i - at] = digits[i];
+    return 20 - at;
 }
 
 #endif
