@@ -42,6 +42,7 @@ Source: DBN specification, version 3 (struct layouts, record flags, side and act
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -174,6 +175,7 @@ class DbnFeed(Feed):
         self._offsets = np.zeros(0, np.int64)  # of the records that are converted
         self._counted: dict[str, int] = {}  # records converted by NumPy, and by the compiled decoder
         self._told: dict[str, int] = {}
+        self._pool: list[Events] = []
         _layouts()
         self._start = self._read_metadata()
         rtype = self._start[1] if len(self._start) > 1 else -1
@@ -305,7 +307,7 @@ class DbnFeed(Feed):
     def _arrays(self) -> Iterator[Events]:
         decoder = DbnDecoder(self._ts_out, bool(self._grouped))
         # Room for the longest message that is waited for, always.
-        out = np.empty(max(self._chunk, 2 * _WAIT), EVENT_DTYPE)
+        out = self._room()
         n = 0
         try:
             for data, offset, last in self._data():
@@ -320,13 +322,13 @@ class DbnFeed(Feed):
                     self._recount()
                     if n > len(out) - _WAIT - 2:
                         yield from whole_messages(out[:n], self._chunk)
-                        out, n = np.empty(len(out), EVENT_DTYPE), 0
+                        out, n = self._room(), 0
                     elif not consumed:
                         break
                 if decoder.blocked:
                     if n:
                         yield from whole_messages(out[:n], self._chunk)
-                        out, n = np.empty(len(out), EVENT_DTYPE), 0
+                        out, n = self._room(), 0
                     groups, count, end = self._split(data[self._used :], offset + self._used, not last)
                     yield from self._converted(groups, count, offset + self._used)
                     self._used += end
@@ -335,6 +337,16 @@ class DbnFeed(Feed):
             yield from whole_messages(out[:n], self._chunk)
             raise
         yield from whole_messages(out[:n], self._chunk)
+
+    def _room(self) -> Events:
+        """Memory for events: what was yielded before and nobody holds any more, or new."""
+        for out in self._pool:
+            if sys.getrefcount(out) <= 3:  # the pool's, this name's and the call's own: no array is a view of it
+                return out
+        out = np.empty(max(self._chunk, 2 * _WAIT), EVENT_DTYPE)
+        if len(self._pool) < 4:
+            self._pool.append(out)
+        return out
 
     def _converted(self, groups: list[_Group], count: int, offset: int) -> Iterator[Events]:
         """Events of the records of a piece, in their order."""
