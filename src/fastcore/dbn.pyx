@@ -63,6 +63,8 @@ LENGTHS = {160: 56, 0: 48, 1: 80}
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 cdef tuple _TYPE_NAMES = ("mbo", "trades", "mbp-1")
 
+_NO_INSTRUMENTS = np.zeros(0, np.uint32)
+
 cdef enum:
     TYPE_MBO = 0
     TYPE_TRADES = 1
@@ -332,6 +334,8 @@ cdef class DbnDecoder:
         Ids from 2**22 on may come again.
         """
         cdef int i
+        if self._d.fresh_count == 0:
+            return _NO_INSTRUMENTS
         ids = np.array([self._d.fresh[i] for i in range(self._d.fresh_count)], np.uint32)
         self._d.fresh_count = 0
         return ids

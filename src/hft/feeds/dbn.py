@@ -173,8 +173,7 @@ class DbnFeed(Feed):
         self._behind = 0
         self._used = 0  # bytes of the piece at hand
         self._offsets = np.zeros(0, np.int64)  # of the records that are converted
-        self._counted: dict[str, int] = {}  # records converted by NumPy, and by the compiled decoder
-        self._told: dict[str, int] = {}
+        self._counted: dict[str, int] = {}  # records converted by NumPy
         self._pool: list[Events] = []
         _layouts()
         self._start = self._read_metadata()
@@ -317,25 +316,29 @@ class DbnFeed(Feed):
                     made, consumed = decoder.decode(view[self._used :], out[n:], last)
                     self._used += consumed
                     n += made
-                    self._name(decoder.take_instruments())
-                    self._told = decoder.counts
-                    self._recount()
+                    if len(ids := decoder.take_instruments()):
+                        self._name(ids)
                     if n > len(out) - _WAIT - 2:
+                        self._recount(decoder)
                         yield from whole_messages(out[:n], self._chunk)
                         out, n = self._room(), 0
                     elif not consumed:
                         break
                 if decoder.blocked:
+                    self._recount(decoder)
                     if n:
                         yield from whole_messages(out[:n], self._chunk)
                         out, n = self._room(), 0
                     groups, count, end = self._split(data[self._used :], offset + self._used, not last)
-                    yield from self._converted(groups, count, offset + self._used)
+                    arrays = list(self._converted(groups, count, offset + self._used))
                     self._used += end
-                    self._recount()
+                    self._recount(decoder)
+                    yield from arrays
         except CorruptDataError:
+            self._recount(decoder)
             yield from whole_messages(out[:n], self._chunk)
             raise
+        self._recount(decoder)
         yield from whole_messages(out[:n], self._chunk)
 
     def _room(self) -> Events:
@@ -366,10 +369,10 @@ class DbnFeed(Feed):
         elif made:
             yield from whole_messages(_assemble(made, count), self._chunk)
 
-    def _recount(self) -> None:
+    def _recount(self, decoder: DbnDecoder) -> None:
         """Messages are those of both ways together."""
         self.messages = dict(self._counted)
-        for name, count in self._told.items():
+        for name, count in decoder.counts.items():
             self.messages[name] = self.messages.get(name, 0) + count
 
     def _count(self, name: str, n: int) -> None:
