@@ -68,6 +68,8 @@ _UNDEF_PRICE = np.iinfo(np.int64).max
 _UNDEF_TIME = np.iinfo(np.uint64).max
 _F_LAST, _F_SNAPSHOT = 128, 32
 _WAIT = 4096  # records that may wait for the end of their venue event
+_SEAM = 1 << 14  # bytes of a piece that are joined to the rest of the one before
+_BUFFER = 16_384  # events at once: they stay in the cache
 _BLOCK = 8192  # records converted at once: they and their events stay in the cache
 
 _NAMES = {
@@ -235,7 +237,7 @@ class DbnFeed(Feed):
             for rtype, _, _, records in groups:
                 yield rtype, records
 
-    def _data(self) -> Iterator[tuple[bytes, int, bool]]:
+    def _data(self) -> Iterator[tuple[memoryview, int, bool]]:
         """Pieces that start with a record: (bytes, offset in the file, whether nothing follows); `_used` says what is done with."""
         rest, offset = self._start, self._behind
         failure: CorruptDataError | None = None
@@ -246,11 +248,20 @@ class DbnFeed(Feed):
             except CorruptDataError as error:
                 piece, failure = b"", error
             last = not piece
-            data = rest + piece if rest else piece
+            data = memoryview(piece)
+            if rest and len(piece) > _SEAM:
+                # A short piece over the seam, so that the long one need not be copied.
+                self._used = 0
+                yield memoryview(rest + piece[:_SEAM]), offset, False
+                offset += self._used
+                over = self._used - len(rest)
+                data = data[over:] if over >= 0 else memoryview(rest[over:] + piece)
+            elif rest:
+                data = memoryview(rest + piece)
             self._used = 0
-            if data:
+            if len(data):
                 yield data, offset, last
-            rest = data[self._used :]
+            rest = bytes(data[self._used :])
             offset += self._used
             if len(rest) >= 4 and rest[0] < 4:
                 where = f"path={self.path} offset={offset} (uncompressed)"
@@ -261,7 +272,7 @@ class DbnFeed(Feed):
             where = f"path={self.path} offset={offset} (uncompressed)"
             raise CorruptDataError(f"a DBN file must end with a whole record: {where} remaining={len(rest)}")
 
-    def _split(self, data: bytes, offset: int, hold: bool) -> tuple[list[_Group], int, int]:
+    def _split(self, data: memoryview, offset: int, hold: bool) -> tuple[list[_Group], int, int]:
         """Whole records at the start of `data`: groups by type, their number, and where the rest begins."""
         if len(data) < 16 or data[0] < 4:
             return [], 0, 0
@@ -309,9 +320,8 @@ class DbnFeed(Feed):
         out = self._room()
         n = 0
         try:
-            for data, offset, last in self._data():
+            for view, offset, last in self._data():
                 # What comes by the million is compiled; from the first other record on, the piece is left to NumPy.
-                view = memoryview(data)
                 while True:
                     made, consumed = decoder.decode(view[self._used :], out[n:], last)
                     self._used += consumed
@@ -329,7 +339,7 @@ class DbnFeed(Feed):
                     if n:
                         yield from whole_messages(out[:n], self._chunk)
                         out, n = self._room(), 0
-                    groups, count, end = self._split(data[self._used :], offset + self._used, not last)
+                    groups, count, end = self._split(view[self._used :], offset + self._used, not last)
                     arrays = list(self._converted(groups, count, offset + self._used))
                     self._used += end
                     self._recount(decoder)
@@ -346,7 +356,7 @@ class DbnFeed(Feed):
         for out in self._pool:
             if sys.getrefcount(out) <= 3:  # the pool's, this name's and the call's own: no array is a view of it
                 return out
-        out = np.empty(max(self._chunk, 2 * _WAIT), EVENT_DTYPE)
+        out = np.empty(max(min(self._chunk, _BUFFER), 2 * _WAIT), EVENT_DTYPE)
         if len(self._pool) < 4:
             self._pool.append(out)
         return out
