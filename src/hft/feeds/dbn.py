@@ -11,8 +11,8 @@ record              events
 =================== =========================================================================================================
 mbo A               add
 mbo C               cancel: size is what is taken off, all of it or a part
-mbo M               replace with new_order_id = order_id: price and size are the new ones. An order keeps its place where the
-                    price stays and the size does not grow; the rule is the book's, an event says only what is new
+mbo M               replace with new_order_id = order_id: price and size are the new ones. At the venue an order keeps its place
+                    where the price stays and the size does not grow; ``fastcore.book`` puts it at the end of its queue
 mbo R               clear
 mbo T               trade: side is that of the resting order (DBN gives the aggressor's)
 mbo F               notice, payload ``F``, size, order_id, price: the cancel or modify that follows changes the book
@@ -57,7 +57,7 @@ from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 
 from ._files import extra, pieces
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes, place
-from .feed import Events, Feed, Instrument, Progress, whole_messages
+from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
 
 __all__ = ["TICK_SIZE", "DbnFeed"]
 
@@ -451,7 +451,7 @@ class DbnFeed(Feed):
         if "sequence" in names:
             source["seq"] = records["sequence"]
         source["symbol_id"] = records["instrument_id"]
-        return source if counts is None else np.repeat(source, counts)
+        return source if counts is None else np.repeat(source.view(RAW), counts).view(EVENT_DTYPE)
 
     def _trades(self, rtype: int, records: Records, at: _Positions) -> _Made:
         action = np.ascontiguousarray(records["action"]).view(np.uint8)
@@ -712,11 +712,11 @@ def _assemble(made: list[tuple[_Positions, Events, npt.NDArray[np.int64] | None]
     for at, _, each in made:
         counts[at] = 1 if each is None else each
     starts, _ = place(counts)
-    out = np.empty(int(counts.sum()), EVENT_DTYPE)
+    out = np.empty(int(counts.sum()), RAW)
     for at, events, each in made:
         if each is None:
-            out[starts[at]] = events
+            out[starts[at]] = events.view(RAW)
         else:
             first, owner = place(each)
-            out[starts[at][owner] + np.arange(len(events)) - first[owner]] = events
-    return out
+            out[starts[at][owner] + np.arange(len(events)) - first[owner]] = events.view(RAW)
+    return out.view(EVENT_DTYPE)
