@@ -452,6 +452,16 @@ def test_events_give_the_reports_of_the_bytes_they_were_decoded_from(impl, chunk
     assert by_events.messages == len(events)
 
 
+@pytest.mark.parametrize("sample_every", [0, 1, 2, 7, 256])
+def test_messages_of_several_events_pass_the_end_of_the_ring(impl, sample_every):
+    collar = b"\x00\x23J" + bytes(10) + b"AAA     " + bytes(16)  # two events
+    data = collar * 3000 + bytes(quoted_book().data)
+    engine = make(impl, volatility=False, sample_every=sample_every)
+    assert engine.feed(data) == len(data)
+    assert (engine.events, engine.messages) == (6004, 3004)
+    assert [row[0] for row in rows(engine)] == ["ack", "ack"]
+
+
 def test_symbol_id_stands_in_for_a_listing_and_for_a_status(impl):
     events = decoded(bytes(quoted_book(Day(status="")).data))
     engine = make(impl, "A LONG NAME", symbol_id=7, volatility=False)
