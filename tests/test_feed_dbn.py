@@ -317,6 +317,10 @@ def test_bad_records_are_counted_with_their_offset(tmp_path):
     assert sum(map(len, got)) == 1
 
 
+def test_every_recorded_file_is_recognised(data_dir):
+    assert {recognise(path) for path in files(data_dir)} == {"dbn"}
+
+
 def test_damaged_metadata_and_wrong_options_are_refused(tmp_path):
     path = write(tmp_path / "x.dbn", mbo("A", "B", [100], [1], [1]))
     raw = path.read_bytes()

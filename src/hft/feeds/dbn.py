@@ -598,6 +598,8 @@ class DbnFeed(Feed):
         """By the metadata; a fragment, or the older format, by its name and a record that makes sense."""
         if head[:3] == b"DBN" and len(head) > 3 and 1 <= head[3] < 32:
             return True
+        if head[1:4] == b"*M\x18" and head[8:11] == b"DBZ":
+            return True
         return (".dbn" in path.suffixes or path.suffix == ".dbz") and len(head) >= 16 and head[1] in _NAMES and head[0] >= 4
 
 
