@@ -317,6 +317,10 @@ def test_bad_records_are_counted_with_their_offset(tmp_path):
     assert sum(map(len, got)) == 1
 
 
+def test_every_recorded_file_is_recognised(data_dir):
+    assert {recognise(path) for path in files(data_dir)} == {"dbn"}
+
+
 def test_damaged_metadata_and_wrong_options_are_refused(tmp_path):
     path = write(tmp_path / "x.dbn", mbo("A", "B", [100], [1], [1]))
     raw = path.read_bytes()
@@ -344,3 +348,13 @@ def test_flipped_bytes_never_crash(tmp_path, seed):
             assert events["flags"][-1] & 1 == 0
     except CorruptDataError:
         pass
+
+
+def test_arrays_that_are_held_keep_their_values(tmp_path):
+    n = 100_000
+    path = write(tmp_path / "x.dbn", mbo("A" * n, "B" * n, [100] * n, [1] * n, range(n)))
+    held = list(DbnFeed(path, chunk_events=1000))
+    assert np.concatenate(held)["order_id"].tolist() == list(range(n))
+    some = [a for i, a in enumerate(DbnFeed(path, chunk_events=10_000)) if i % 3 == 0]
+    assert all((np.diff(a["order_id"]) == 1).all() for a in some)
+    assert [a["order_id"][0] for a in some] == sorted({a["order_id"][0] for a in some})

@@ -63,6 +63,8 @@ LENGTHS = {160: 56, 0: 48, 1: 80}
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 cdef tuple _TYPE_NAMES = ("mbo", "trades", "mbp-1")
 
+_NO_INSTRUMENTS = np.zeros(0, np.uint32)
+
 cdef enum:
     TYPE_MBO = 0
     TYPE_TRADES = 1
@@ -70,6 +72,7 @@ cdef enum:
     F_LAST = 128
     F_SNAPSHOT = 32
     HEADER = 16
+    NO_SIGN = 2
 
 
 cdef inline int64_t price_of(uint64_t raw) noexcept nogil:
@@ -80,21 +83,29 @@ cdef inline int64_t time_of(uint64_t raw) noexcept nogil:
     return 0 if unlikely(raw == UINT64_MAX) else <int64_t> raw
 
 
-cdef inline uint8_t kind_of(uint8_t action) noexcept nogil:
-    """Kind of event of an mbo action; KIND_NONE where there is no such action."""
-    if action == c"A":
-        return KIND_ADD
-    if action == c"C":
-        return KIND_CANCEL
-    if action == c"M":
-        return KIND_REPLACE
-    if action == c"T":
-        return KIND_TRADE
-    if action == c"R":
-        return KIND_CLEAR
-    if action == c"F" or action == c"N":
-        return KIND_NOTICE
-    return KIND_NONE
+# Kind of event by mbo action, and sign by side: tables, because actions come in no order that a processor could foresee.
+cdef uint8_t[256] _kinds
+cdef int8_t[256] _signs
+
+
+cdef void fill_tables() noexcept:
+    cdef int i
+    for i in range(256):
+        _kinds[i] = KIND_NONE
+        _signs[i] = NO_SIGN
+    _kinds[<uint8_t> c"A"] = KIND_ADD
+    _kinds[<uint8_t> c"C"] = KIND_CANCEL
+    _kinds[<uint8_t> c"M"] = KIND_REPLACE
+    _kinds[<uint8_t> c"T"] = KIND_TRADE
+    _kinds[<uint8_t> c"R"] = KIND_CLEAR
+    _kinds[<uint8_t> c"F"] = KIND_NOTICE
+    _kinds[<uint8_t> c"N"] = KIND_NOTICE
+    _signs[<uint8_t> c"B"] = 1
+    _signs[<uint8_t> c"A"] = -1
+    _signs[<uint8_t> c"N"] = 0
+
+
+fill_tables()
 
 
 cdef bint enter(dbn_decoder_t* d, uint32_t instrument) noexcept nogil:
@@ -155,9 +166,9 @@ cdef ptrdiff_t dbn_decode_batch(
             flags, action, letter = <uint8_t> (packed >> 32), <uint8_t> (packed >> 48), <uint8_t> (packed >> 56)
         else:
             action, letter, flags = <uint8_t> (packed >> 32), <uint8_t> (packed >> 40), <uint8_t> (packed >> 48)
-        kind = kind_of(action)
-        side = <int8_t> ((letter == c"B") - (letter == c"A"))
-        if unlikely(kind == KIND_NONE or (side == 0 and letter != c"N")):
+        kind = _kinds[action]
+        side = _signs[letter]
+        if unlikely(kind == KIND_NONE or side == NO_SIGN):
             d.blocked = True
             break
         if n + 1 + (type_ == TYPE_QUOTES and kind == KIND_TRADE) > capacity:
@@ -180,10 +191,9 @@ cdef ptrdiff_t dbn_decode_batch(
             e.price = price_of(key8(r + 24))
             e.size = <int64_t> <uint32_t> packed
             e.order_id = <int64_t> key8(r + 16)
-            e.match_id = 0
-            if kind == KIND_REPLACE:
-                e.new_order_id = e.order_id
-            elif kind == KIND_TRADE:
+            # Without a branch: modifies are too many to be foreseen and too few to be usual.
+            e.new_order_id = <int64_t> (key8(r + 16) & -<uint64_t> (kind == KIND_REPLACE))
+            if kind == KIND_TRADE:
                 e.side = -side
             elif kind == KIND_NOTICE:
                 e.payload[3] = e.price
@@ -324,6 +334,8 @@ cdef class DbnDecoder:
         Ids from 2**22 on may come again.
         """
         cdef int i
+        if self._d.fresh_count == 0:
+            return _NO_INSTRUMENTS
         ids = np.array([self._d.fresh[i] for i in range(self._d.fresh_count)], np.uint32)
         self._d.fresh_count = 0
         return ids

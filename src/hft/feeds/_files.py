@@ -128,7 +128,7 @@ def pieces(
         elif magic == _ZSTD or magic in _ZSTD_SKIPPABLE:
             zstandard = extra("zstandard")
             decompressor = zstandard.ZstdDecompressor()
-            yield from _frames(file, path, decompressor.decompressobj, zstandard.ZstdError, tell)
+            yield from _frames(file, path, lambda: decompressor.decompressobj(write_size=1 << 20), zstandard.ZstdError, tell)
         elif magic == _ZIP:
             yield from _member(file, path, member, tell)
         else:

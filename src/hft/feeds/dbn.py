@@ -11,8 +11,8 @@ record              events
 =================== =========================================================================================================
 mbo A               add
 mbo C               cancel: size is what is taken off, all of it or a part
-mbo M               replace with new_order_id = order_id: price and size are the new ones. An order keeps its place where the
-                    price stays and the size does not grow; the rule is the book's, an event says only what is new
+mbo M               replace with new_order_id = order_id: price and size are the new ones. At the venue an order keeps its place
+                    where the price stays and the size does not grow; ``fastcore.book`` puts it at the end of its queue
 mbo R               clear
 mbo T               trade: side is that of the resting order (DBN gives the aggressor's)
 mbo F               notice, payload ``F``, size, order_id, price: the cancel or modify that follows changes the book
@@ -42,6 +42,7 @@ Source: DBN specification, version 3 (struct layouts, record flags, side and act
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -56,7 +57,7 @@ from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 
 from ._files import extra, pieces
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes, place
-from .feed import Events, Feed, Instrument, Progress, whole_messages
+from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
 
 __all__ = ["TICK_SIZE", "DbnFeed"]
 
@@ -67,6 +68,8 @@ _UNDEF_PRICE = np.iinfo(np.int64).max
 _UNDEF_TIME = np.iinfo(np.uint64).max
 _F_LAST, _F_SNAPSHOT = 128, 32
 _WAIT = 4096  # records that may wait for the end of their venue event
+_SEAM = 1 << 14  # bytes of a piece that are joined to the rest of the one before
+_BUFFER = 16_384  # events at once: they stay in the cache
 _BLOCK = 8192  # records converted at once: they and their events stay in the cache
 
 _NAMES = {
@@ -172,8 +175,8 @@ class DbnFeed(Feed):
         self._behind = 0
         self._used = 0  # bytes of the piece at hand
         self._offsets = np.zeros(0, np.int64)  # of the records that are converted
-        self._counted: dict[str, int] = {}  # records converted by NumPy, and by the compiled decoder
-        self._told: dict[str, int] = {}
+        self._counted: dict[str, int] = {}  # records converted by NumPy
+        self._pool: list[Events] = []
         _layouts()
         self._start = self._read_metadata()
         rtype = self._start[1] if len(self._start) > 1 else -1
@@ -234,7 +237,7 @@ class DbnFeed(Feed):
             for rtype, _, _, records in groups:
                 yield rtype, records
 
-    def _data(self) -> Iterator[tuple[bytes, int, bool]]:
+    def _data(self) -> Iterator[tuple[memoryview, int, bool]]:
         """Pieces that start with a record: (bytes, offset in the file, whether nothing follows); `_used` says what is done with."""
         rest, offset = self._start, self._behind
         failure: CorruptDataError | None = None
@@ -245,11 +248,20 @@ class DbnFeed(Feed):
             except CorruptDataError as error:
                 piece, failure = b"", error
             last = not piece
-            data = rest + piece if rest else piece
+            data = memoryview(piece)
+            if rest and len(piece) > _SEAM:
+                # A short piece over the seam, so that the long one need not be copied.
+                self._used = 0
+                yield memoryview(rest + piece[:_SEAM]), offset, False
+                offset += self._used
+                over = self._used - len(rest)
+                data = data[over:] if over >= 0 else memoryview(rest[over:] + piece)
+            elif rest:
+                data = memoryview(rest + piece)
             self._used = 0
-            if data:
+            if len(data):
                 yield data, offset, last
-            rest = data[self._used :]
+            rest = bytes(data[self._used :])
             offset += self._used
             if len(rest) >= 4 and rest[0] < 4:
                 where = f"path={self.path} offset={offset} (uncompressed)"
@@ -260,7 +272,7 @@ class DbnFeed(Feed):
             where = f"path={self.path} offset={offset} (uncompressed)"
             raise CorruptDataError(f"a DBN file must end with a whole record: {where} remaining={len(rest)}")
 
-    def _split(self, data: bytes, offset: int, hold: bool) -> tuple[list[_Group], int, int]:
+    def _split(self, data: memoryview, offset: int, hold: bool) -> tuple[list[_Group], int, int]:
         """Whole records at the start of `data`: groups by type, their number, and where the rest begins."""
         if len(data) < 16 or data[0] < 4:
             return [], 0, 0
@@ -305,36 +317,49 @@ class DbnFeed(Feed):
     def _arrays(self) -> Iterator[Events]:
         decoder = DbnDecoder(self._ts_out, bool(self._grouped))
         # Room for the longest message that is waited for, always.
-        out = np.empty(max(self._chunk, 2 * _WAIT), EVENT_DTYPE)
+        out = self._room()
         n = 0
         try:
-            for data, offset, last in self._data():
+            for view, offset, last in self._data():
                 # What comes by the million is compiled; from the first other record on, the piece is left to NumPy.
-                view = memoryview(data)
                 while True:
                     made, consumed = decoder.decode(view[self._used :], out[n:], last)
                     self._used += consumed
                     n += made
-                    self._name(decoder.take_instruments())
-                    self._told = decoder.counts
-                    self._recount()
+                    if len(ids := decoder.take_instruments()):
+                        self._name(ids)
                     if n > len(out) - _WAIT - 2:
+                        self._recount(decoder)
                         yield from whole_messages(out[:n], self._chunk)
-                        out, n = np.empty(len(out), EVENT_DTYPE), 0
+                        out, n = self._room(), 0
                     elif not consumed:
                         break
                 if decoder.blocked:
+                    self._recount(decoder)
                     if n:
                         yield from whole_messages(out[:n], self._chunk)
-                        out, n = np.empty(len(out), EVENT_DTYPE), 0
-                    groups, count, end = self._split(data[self._used :], offset + self._used, not last)
-                    yield from self._converted(groups, count, offset + self._used)
+                        out, n = self._room(), 0
+                    groups, count, end = self._split(view[self._used :], offset + self._used, not last)
+                    arrays = list(self._converted(groups, count, offset + self._used))
                     self._used += end
-                    self._recount()
+                    self._recount(decoder)
+                    yield from arrays
         except CorruptDataError:
+            self._recount(decoder)
             yield from whole_messages(out[:n], self._chunk)
             raise
+        self._recount(decoder)
         yield from whole_messages(out[:n], self._chunk)
+
+    def _room(self) -> Events:
+        """Memory for events: what was yielded before and nobody holds any more, or new."""
+        for out in self._pool:
+            if sys.getrefcount(out) <= 3:  # the pool's, this name's and the call's own: no array is a view of it
+                return out
+        out = np.empty(max(min(self._chunk, _BUFFER), 2 * _WAIT), EVENT_DTYPE)
+        if len(self._pool) < 4:
+            self._pool.append(out)
+        return out
 
     def _converted(self, groups: list[_Group], count: int, offset: int) -> Iterator[Events]:
         """Events of the records of a piece, in their order."""
@@ -354,10 +379,10 @@ class DbnFeed(Feed):
         elif made:
             yield from whole_messages(_assemble(made, count), self._chunk)
 
-    def _recount(self) -> None:
+    def _recount(self, decoder: DbnDecoder) -> None:
         """Messages are those of both ways together."""
         self.messages = dict(self._counted)
-        for name, count in self._told.items():
+        for name, count in decoder.counts.items():
             self.messages[name] = self.messages.get(name, 0) + count
 
     def _count(self, name: str, n: int) -> None:
@@ -426,7 +451,7 @@ class DbnFeed(Feed):
         if "sequence" in names:
             source["seq"] = records["sequence"]
         source["symbol_id"] = records["instrument_id"]
-        return source if counts is None else np.repeat(source, counts)
+        return source if counts is None else np.repeat(source.view(RAW), counts).view(EVENT_DTYPE)
 
     def _trades(self, rtype: int, records: Records, at: _Positions) -> _Made:
         action = np.ascontiguousarray(records["action"]).view(np.uint8)
@@ -573,6 +598,8 @@ class DbnFeed(Feed):
         """By the metadata; a fragment, or the older format, by its name and a record that makes sense."""
         if head[:3] == b"DBN" and len(head) > 3 and 1 <= head[3] < 32:
             return True
+        if head[1:4] == b"*M\x18" and head[8:11] == b"DBZ":
+            return True
         return (".dbn" in path.suffixes or path.suffix == ".dbz") and len(head) >= 16 and head[1] in _NAMES and head[0] >= 4
 
 
@@ -687,11 +714,11 @@ def _assemble(made: list[tuple[_Positions, Events, npt.NDArray[np.int64] | None]
     for at, _, each in made:
         counts[at] = 1 if each is None else each
     starts, _ = place(counts)
-    out = np.empty(int(counts.sum()), EVENT_DTYPE)
+    out = np.empty(int(counts.sum()), RAW)
     for at, events, each in made:
         if each is None:
-            out[starts[at]] = events
+            out[starts[at]] = events.view(RAW)
         else:
             first, owner = place(each)
-            out[starts[at][owner] + np.arange(len(events)) - first[owner]] = events
-    return out
+            out[starts[at][owner] + np.arange(len(events)) - first[owner]] = events.view(RAW)
+    return out.view(EVENT_DTYPE)

@@ -42,7 +42,7 @@ from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 from ._files import extra, zip_names
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes
-from .feed import Events, Feed, Instrument, Progress, whole_messages
+from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
 from .itch import day_of, midnight_ns
 from .tabular import _decimal, _head, _numbers, csv_blocks
 
@@ -315,7 +315,7 @@ class LobsterFeed(Feed):
         events = np.zeros(int(counts.sum()), EVENT_DTYPE)
         ends = np.cumsum(counts)
         starts = ends - counts
-        events[starts[leads]] = lead[leads]
+        events.view(RAW)[starts[leads]] = lead.view(RAW)[leads]
         spots = (starts + leads + clears)[row] + np.arange(len(row)) - (np.cumsum(changes) - changes)[row]
         for name, values in (
             ("seq", numbers[row]), ("exch_ns", block.exch_ns[row]), ("kind", KINDS["level"]), ("side", side), ("price", price),

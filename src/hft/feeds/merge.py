@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
-from .feed import Events, Feed, Instrument, whole_messages
+from .feed import RAW, Events, Feed, Instrument, whole_messages
 
 __all__ = ["ClockOffset", "MergedFeed", "clock_offset", "merge"]
 
@@ -51,7 +51,7 @@ class _Source:
         if events is None:
             self.ended = True
             return False
-        self.events = events.copy()  # the ids change, and a feed may reuse its memory
+        self.events = events.view(RAW).copy().view(EVENT_DTYPE)  # the ids change, and a feed may reuse its memory
         times = self.events[self.field]
         if self.offset_ns:
             times += self.offset_ns
@@ -174,12 +174,13 @@ def _interleave(parts: list[tuple[Events, npt.NDArray[np.int64]]]) -> Events:
             (a, keys_a), (b, keys_b) = parts[i], parts[i + 1]
             # Where each goes: its own place, and what of the other part lies before it.
             at_a = np.arange(len(a)) + np.searchsorted(keys_b, keys_a, side="left")
-            events, keys = np.empty(len(a) + len(b), EVENT_DTYPE), np.empty(len(a) + len(b), np.int64)
-            from_b = np.ones(len(events), bool)
+            from_b = np.ones(len(a) + len(b), bool)
             from_b[at_a] = False
-            events[at_a], keys[at_a] = a, keys_a
-            events[from_b], keys[from_b] = b, keys_b
-            merged.append((events, keys))
+            at_b = np.flatnonzero(from_b)
+            events, keys = np.empty(len(from_b), RAW), np.empty(len(from_b), np.int64)
+            events[at_a], keys[at_a] = a.view(RAW), keys_a
+            events[at_b], keys[at_b] = b.view(RAW), keys_b
+            merged.append((events.view(EVENT_DTYPE), keys))
         if len(parts) % 2:
             merged.append(parts[-1])
         parts = merged

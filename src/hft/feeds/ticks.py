@@ -14,7 +14,7 @@ from fastcore.errors import CorruptDataError, LayoutError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
-from .feed import Events, Feed, Instrument, Progress, whole_messages
+from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
 from .tabular import _step
 
 __all__ = ["TickFeed"]
@@ -98,7 +98,7 @@ class TickFeed(Feed):
                     events = self._trades(part, at)
                 else:
                     part = next(whole_messages(records[at : at + 4 * self._chunk], self._chunk))
-                    events = part.copy()  # the mapping goes when the store is closed
+                    events = part.view(RAW).copy().view(EVENT_DTYPE)  # the mapping goes when the store is closed
                     if events["flags"][-1] & FLAGS["continued"] and at + len(part) >= total:
                         events["flags"][-1] &= ~np.uint16(FLAGS["continued"])  # the rest of the message was never stored
                     self._enter(events["symbol_id"])
