@@ -896,6 +896,75 @@ def binance_check(data: bytes, folder: Path) -> Counts:
     return {"messages": messages, "errors": errors, "gaps": state["gaps"], "stale": state["stale"]}
 
 
+def kraken_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Both versions of the protocol, with the checksums that the venue would publish."""
+    from fastcore.kraken import KrakenDecoder
+    from fastcore.records import EVENT_DTYPE
+
+    out = np.zeros(4_096, EVENT_DTYPE)
+    found = []
+    for version in (1, 2):
+        rows: list[str] = []
+        symbol = "XBT/USD" if version == 1 else "BTC/USD"
+        for i in range(40):
+            image = i % 20 == 0
+            sides = []
+            for base in (101, 99):
+                step = 1 if base > 100 else -1
+                picked = range(10) if image else random.sample(range(12), random.randrange(1, 3))
+                sides.append([(f"{base + step * k}.5", f"{random.randrange(0 if not image else 1, 9)}.25") for k in picked])
+
+            def line(sum: int | None, sides: list[list[tuple[str, str]]] = sides, image: bool = image, i: int = i) -> str:
+                if version == 1:
+                    asks, bids = ([[p, q, f"17231612{i}.5"] for p, q in side] for side in sides)
+                    check = {} if sum is None else {"c": str(sum)}
+                    parts = [{"as": asks, "bs": bids}] if image else [{"a": asks}, {"b": bids, **check}]
+                    return json.dumps([336, *parts, "book-10", symbol])
+                asks_, bids_ = ("[" + ",".join(f'{{"price":{p},"qty":{q}}}' for p, q in side) + "]" for side in sides)
+                check_ = "" if sum is None else f',"checksum":{sum}'
+                kind = "snapshot" if image else "update"
+                book = f'{{"symbol":"{symbol}","bids":{bids_},"asks":{asks_}{check_},"timestamp":"2023-10-06T17:35:55.440295Z"}}'
+                return f'{{"channel":"book","type":"{kind}","data":[{book}]}}'
+
+            decoder = KrakenDecoder()
+            decoder.decode("".join([*rows, f"1723161253.5: {line(None)}\n"]).encode(), out)
+            rows.append(f"1723161253.5: {line(decoder.checksum(symbol))}\n")
+        found.append("".join(rows).encode())
+        found.append("".join([*rows[:25], 'configuration: {"kraken": {}}\n', *rows[5:]]).encode())
+    return found
+
+
+def kraken_run(module: ModuleType, data: bytes, strict: bool) -> dict[str, Any]:
+    from fastcore.errors import CorruptDataError
+    from fastcore.records import EVENT_DTYPE
+
+    decoder = module.KrakenDecoder(strict=strict)
+    out = np.zeros(len(data) // 2 + 300, EVENT_DTYPE)
+    state: dict[str, Any] = {"raised": None}
+    try:
+        made, at = drive(lambda rest: decoder.decode(rest, out, True), data, lambda n: out[:n].tobytes())
+        state |= {"events": made, "consumed": at}
+    except CorruptDataError as error:
+        state["raised"] = str(error)
+    state |= {f"book {name}": decoder.book(name) for name, _, _ in decoder.symbols.values() if "\ufffd" not in name}
+    return state | reported(
+        decoder, "needed", "position", "symbols", "counts", "errors", "error_log", "stale", "gaps", "checked", "matched",
+        "first_mismatch",
+    )  # fmt: skip
+
+
+def kraken_check(data: bytes, folder: Path) -> Counts:
+    compiled, twin = both("kraken")
+    for strict in (True, False):
+        state = kraken_run(compiled, data, strict)
+        same(state, kraken_run(twin, data, strict))
+        assert not strict or bool(state["raised"]) == bool(state["errors"])
+    messages, errors = sum(state["counts"].values()), sum(state["errors"].values())
+    assert state["consumed"] == len(data)
+    assert messages + errors == sum(1 for line in data.split(b"\n") if line.removesuffix(b"\r")), (state["counts"], state["errors"])
+    return {"messages": messages, "errors": errors} | {name: state[name] for name in ("checked", "matched", "gaps")}
+
+
 JSON = (b'"', b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\r", b"\\", b"\\u0041", b"null", b"true", b"-1", b"1e999", b"9" * 40)
 JSON += (b"0.0000000001", b'"":', b'"u":1,', b'"s":"X",', b'"b":[],', b" ", b"\0", b"\xff", b"[" * 80, b'["1","2"],' * 50)
 
@@ -980,6 +1049,7 @@ TARGETS = {
         Target("ouch", ("fastcore.ouch",), soup_corpus, ouch_check, prefixed, (b"\0\1S", b"\0\2U"), 120),
         Target("pcap", ("fastcore.mold", "hft.feeds.pcap", "dpkt"), pcap_corpus, pcap_check, blocks, (), 150),
         Target("binance", ("fastcore.binance",), binance_corpus, binance_check, lines, JSON, 150),
+        Target("kraken", ("fastcore.kraken",), kraken_corpus, kraken_check, lines, JSON, 150),
         Target("lobster", ("hft.feeds.lobster", "pyarrow"), lobster_corpus, lobster_check, lines, CSV, 150),
         Target("book", ("fastcore.book",), events_corpus, book_check, blocks, (), 60),
         Target("level_book", ("fastcore.book",), levels_corpus, level_book_check, blocks, (), 100),

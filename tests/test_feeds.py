@@ -177,3 +177,31 @@ def test_errors_are_counted_and_the_log_is_bounded(tmp_path):
 def test_package_names_what_it_offers():
     assert {"open_feed", "Feed", "FORMATS"} <= set(hft.feeds.__all__)
     assert KINDS["gap"] == 24
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [(10, 99), (8, 1), (42, 0xFFFFFFFF), (42, 7)],
+    ids=["unknown method", "encrypted", "offset before the file", "offset of nothing"],
+)
+def test_damaged_directory_of_an_archive_is_corrupt_data(tmp_path, field, value):
+    path = tmp_path / "q.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("q.csv", QUOTES)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2") + field
+    width = 4 if field == 42 else 2
+    data[at : at + width] = value.to_bytes(width, "little")
+    if field < 42:  # the local header says the same
+        data[field - 2 : field] = value.to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
+        list(pieces(path))
+
+
+def test_bytes_that_are_no_text_are_one_malformed_row(tmp_path):
+    path = tmp_path / "q.csv"
+    path.write_bytes(QUOTES + b"1399507217300,1.39\xff47,1.39148\n1399507217400,1.39147,1.39149\n")
+    with open_feed(path) as feed:
+        assert sum(map(len, feed)) == 3
+    assert sum(feed.errors.values()) == 1

@@ -362,7 +362,8 @@ cdef bint hold(
         if grown == NULL:
             d.no_memory = True
             return False
-        memcpy(grown, s.held, s.held_events * sizeof(event_t))
+        if s.held_events:  # from no memory even nothing must not be copied
+            memcpy(grown, s.held, s.held_events * sizeof(event_t))
         fc_free(s.held)
         s.held = grown
         s.held_capacity = room
@@ -375,7 +376,8 @@ cdef bint hold(
     head.payload[1] = previous
     head.payload[2] = first
     head.payload[3] = has_previous
-    memcpy(head + 1, levels, n * sizeof(event_t))
+    if n:
+        memcpy(head + 1, levels, n * sizeof(event_t))
     finish_levels(head + 1, n, s, 0, u, first, previous, exch_ns, local_ns)
     s.held_events += n + 1
     return True

@@ -339,7 +339,8 @@ cdef bint set_level(kraken_side_t* side, int sign, int64_t price, int64_t size) 
         grown = <kraken_level_t*> fc_alloc(max(32, 2 * side.capacity), sizeof(kraken_level_t))
         if grown == NULL:
             return False
-        memcpy(grown, side.levels, side.count * sizeof(kraken_level_t))
+        if side.count:  # from no memory even nothing must not be copied
+            memcpy(grown, side.levels, side.count * sizeof(kraken_level_t))
         fc_free(side.levels)
         side.levels = grown
         side.capacity = max(32, 2 * side.capacity)

@@ -113,7 +113,7 @@ class MoldDecoder:
         expected = self.next_sequence or sequence
         if sequence > expected:
             self.gaps += 1
-            self.missing += sequence - expected
+            self.missing = (self.missing + sequence - expected) % 2**64
             self.next_sequence = sequence
             return sequence, messages, 0, sequence - expected
         self.next_sequence = expected

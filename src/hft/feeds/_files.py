@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 import zlib
@@ -151,7 +152,10 @@ def _member(file: IO[bytes], path: Path, member: str | None, tell: Callable[[IO[
                 while data := inner.read(_READ_BYTES):
                     tell(file)
                     yield data
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        # A damaged directory may name a method, a password or an offset that there is not.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise _damaged(str(error), path, 0) from error
 
 

@@ -703,6 +703,8 @@ def _parse(
         table = csv.read_csv(io.BytesIO(block), read, parse, csv.ConvertOptions(column_types=dict(types), **common))
     except pa.ArrowInvalid:
         skipped.clear()
+        block = block.decode("utf-8", "replace").encode()  # bytes that are no text are one malformed value, not the end
+        read.block_size = len(block) + 1
         text = dict.fromkeys(types, pa.string())
         table = csv.read_csv(io.BytesIO(block), read, parse, csv.ConvertOptions(column_types=text, **common))
     return table, skipped
