@@ -92,6 +92,7 @@ def test_info_of_an_empty_store(tmp_path):
     assert hft("verify", tmp_path / "d").exit_code == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_writer_that_was_killed_is_told(single):
     pid = os.fork()
     if pid == 0:

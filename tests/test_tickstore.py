@@ -679,6 +679,30 @@ def test_damage_to_synced_records_raises_unless_salvaged(impl, small, record):
         assert store.count == valid + 1
 
 
+@pytest.mark.parametrize("synced", [0, 100])
+def test_pages_that_a_power_cut_left_out_of_order_are_a_torn_tail(impl, path, synced):
+    """Behind the last checkpoint the system writes pages in any order: whole blocks may stand behind one that is missing."""
+    with impl.TickStore(path, "x") as store:
+        store.append_many(ticks(synced))
+        if synced:
+            store.flush()
+        store.append_many(ticks(500 - synced, synced))
+        data = bytearray(Path(path).read_bytes())
+    data[BASE + TABLE + 32 * 200] ^= 1
+    Path(path).write_bytes(data)
+    with pytest.warns(impl.StoreWarning), impl.TickStore(path) as store:
+        assert same(store.records(), ticks(128))
+    with pytest.warns(impl.StoreWarning):
+        store = impl.TickStore(path, "a")
+    with store:
+        assert store.recovery.dropped_records == 372
+        assert os.path.getsize(store.recovery.kept_aside) == 372 * 32
+        assert same(store.records(), ticks(128))
+        store.append_many(ticks(5, 128))
+    with impl.TickStore(path) as store:
+        assert same(store.records(), ticks(133))
+
+
 def test_a_lost_commit_word_in_the_middle_is_corruption(impl, small):
     patch(small, BASE + 8, bytes(8))
     with pytest.raises(CorruptDataError, match="records follow a block that is not full"):

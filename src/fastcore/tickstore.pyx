@@ -649,7 +649,7 @@ cdef class TickStore:
     StoreLockedError
         There is a writer already.
     CorruptDataError
-        The header is damaged, or records in the middle are.
+        The header is damaged, or records up to the last checkpoint are.
 
     Warns
     -----
@@ -873,7 +873,8 @@ cdef class TickStore:
             max(0, present - int(scan.valid)) * int(s.record_size),
             reason,
         )
-        corrupt = scan.later_records > 0 or (synced > scan.valid and not cut)
+        # Behind the last checkpoint a system that went down may have written any pages and not others: that is a torn tail.
+        corrupt = synced > scan.valid and (scan.later_records > 0 or not cut)
         if corrupt and not salvage:
             block = scan.valid // s.block_records
             raise CorruptDataError(

@@ -396,7 +396,7 @@ class TickStore:
             max(0, min(end, readable) - valid) * self._size,
             reason or "records are missing that the store had published",
         )
-        if (later or (synced > valid and not cut)) and not salvage:
+        if synced > valid and (later or not cut) and not salvage:
             raise CorruptDataError(
                 f"stored records are damaged ({report.reason}), open with salvage=True or copy with salvage(): "
                 f"path={self._path}, "
