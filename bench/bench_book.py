@@ -1,8 +1,10 @@
-"""The order-by-order book: every displayed order of a symbol, updated once for each message of the feed.
+"""The order books: every displayed order, or every price level, of a symbol, updated once for each message of the feed.
 
 ``apply`` takes decoded events in batches; ``apply with quotes`` also writes a quote for every change at the top;
 ``itch bytes to book`` is the whole way from the wire in one compiled loop, as the engine runs it. The synthetic day is the
-one that anybody can make; the AMZN day (233,939 messages, repeated to 10^7) needs FASTCORE_TEST_DATA.
+one that anybody can make; the AMZN day (233,939 messages, repeated to 10^7) needs FASTCORE_TEST_DATA. The books by level get what
+the orders of the same day do to the levels (``apply_levels``), and must show the same depth. ``snapshot`` and ``depth_into`` are a
+call each.
 """
 
 import gzip
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastcore import _bench
-from fastcore.book import OrderBook, OrderTable
+from fastcore.book import LEVEL_DTYPE, LevelBook, OrderBook, OrderTable
 from fastcore.itch import ItchDecoder
 from fastcore.records import EVENT_DTYPE, KINDS, QUOTE_DTYPE
 from fastcore.reference import book as twin
@@ -69,9 +71,49 @@ def measure(bench: Bench, day: str, raw: bytes, events: Any, repeat: int) -> Non
     bench.compare("book", f"itch bytes to book, {day}", n * repeat, {"fastcore": from_bytes}, check)
 
 
+def measure_levels(bench: Bench, day: str, events: Any) -> None:
+    levels = np.zeros(2 * len(events), EVENT_DTYPE)
+    orders = OrderBook()
+    levels = levels[: orders.apply_levels(events, levels)].copy()
+    n, slow = len(levels), min(len(levels), 1_000 if bench.quick else 10_000)
+    book = LevelBook()
+    quotes = np.zeros(CHUNK, QUOTE_DTYPE)
+    top = np.zeros((2, 10), LEVEL_DTYPE)
+
+    def apply() -> None:
+        book.clear()
+        for start in range(0, n, CHUNK):
+            book.apply(levels[start : start + CHUNK])
+
+    def apply_quotes() -> None:
+        book.clear()
+        for start in range(0, n, CHUNK):
+            book.apply_into(levels[start : start + CHUNK], quotes)
+
+    def apply_twin() -> None:
+        twin.LevelBook().apply_into(levels[:slow], np.zeros(slow, QUOTE_DTYPE))
+
+    def check(impl: str, result: None) -> None:
+        if impl == "fastcore":
+            for a, b in zip(book.depth(), orders.depth(), strict=True):
+                assert a[["price", "size"]].tolist() == b[["price", "size"]].tolist()
+
+    def depth() -> None:
+        for _ in range(100):
+            book.depth_into(top)
+
+    bench.compare("book", f"level events, {day}", n, {"fastcore": apply}, check)
+    bench.compare(
+        "book", f"level events with quotes, {day}", n, {"fastcore": apply_quotes, "python": (apply_twin, slow)}, check
+    )
+    bench.compare("book", "depth of 10 levels into an array", 100, {"fastcore": depth}, lambda impl, r: check("fastcore", None))
+    bench.compare("book", f"snapshot of {len(orders):,} orders", len(orders), {"fastcore": orders.snapshot})
+
+
 def run(bench: Bench) -> None:
     messages = 100_000 if bench.quick else 1_000_000
     measure(bench, "synthetic day", generate(messages), generate_events(messages), 1)
+    measure_levels(bench, "synthetic day", generate_events(messages))
 
     # A deep book: 200,000 live orders in one table, then adds and deletes of random ones.
     live = 20_000 if bench.quick else 200_000

@@ -1,10 +1,14 @@
 """ITCH 5.0 bytes to events: the first step of every replay and of a live NASDAQ feed, once for each message.
 
 ``mixed`` is a whole synthetic day, all message types interleaved as they come; ``add orders`` holds only messages of one
-type and length, which is what NumPy can view and where the floor is: a C loop without a single check. ``read`` is the
-price of the file around it: decoding straight from a mapped file.
+type and length, which is what NumPy can view and where the floor is: a C loop without a single check. ``AMZN day`` (where
+FASTCORE_TEST_DATA names the recordings) is a real order flow, repeated in memory to ten million messages that no cache
+holds. ``with wire rows`` also keeps what the bytes say and the events do not. ``read`` is the price of the file around it:
+decoding straight from a mapped file.
 """
 
+import gzip
+import os
 import struct
 import tempfile
 from pathlib import Path
@@ -13,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from fastcore import _bench
-from fastcore.itch import ItchDecoder, ItchEncoder
+from fastcore.itch import WIRE_DTYPE, ItchDecoder, ItchEncoder
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import itch as twin
-from hft.feeds.itch import read_events
+from hft.feeds.itch import ItchFeed, read_events
 from hft.feeds.synthetic import generate, generate_events
 
 from .harness import Bench, main
@@ -70,6 +74,15 @@ def run(bench: Bench) -> None:
             at += consumed
         return decoder.counts
 
+    wire = np.zeros(CHUNK, WIRE_DTYPE)
+
+    def decode_wire() -> dict[str, int]:
+        decoder, at = ItchDecoder(), 0
+        while at < len(raw):
+            _, consumed = decoder.decode(view[at:], chunk, False, wire)
+            at += consumed
+        return decoder.counts
+
     def decode_whole() -> int:
         return ItchDecoder().decode(raw, whole)[0]
 
@@ -79,7 +92,7 @@ def run(bench: Bench) -> None:
     twin_items = decode_twin()
 
     def check_mixed(impl: str, result: Any) -> None:
-        if impl == "fastcore":
+        if impl in ("fastcore", "fastcore, with wire rows"):
             assert sum(result.values()) == messages
         if impl == "fastcore, one array":
             assert whole.tobytes() == events.tobytes()
@@ -91,11 +104,16 @@ def run(bench: Bench) -> None:
         {
             "fastcore": decode_chunks,
             "fastcore, one array": decode_whole,
+            "fastcore, with wire rows": decode_wire,
             "python struct": (lambda: with_struct(raw, slow), slow),
             "python": (decode_twin, twin_items),
         },
         check_mixed,
     )
+
+    directory = os.environ.get("FASTCORE_TEST_DATA")
+    if directory:
+        measure_day(bench, gzip.decompress((Path(directory) / "itch/AMZN_2012-06-21_L5.itch.gz").read_bytes()))
 
     adds = events[(events["kind"] == KINDS["add"]) & (events["match_id"] == 0)]
     encoder = ItchEncoder()
@@ -145,9 +163,37 @@ def run(bench: Bench) -> None:
             "itch",
             "read a plain file to events",
             messages,
-            {"fastcore": lambda: read(True), "fastcore, arrays to keep": lambda: read(False)},
+            {
+                "fastcore": lambda: read(True),
+                "fastcore, arrays to keep": lambda: read(False),
+                "fastcore, as a feed": lambda: sum(len(a) for a in ItchFeed(path, chunk_events=CHUNK)),
+            },
             lambda impl, r: _same(r, messages),
         )
+
+
+def measure_day(bench: Bench, day: bytes) -> None:
+    """A recorded day, repeated in memory, in chunks of events that stay in the cache as they do in a replay."""
+    whole = np.zeros(400_000, EVENT_DTYPE)
+    reference = ItchDecoder(strict=True)
+    n, _ = reference.decode(day, whole, final=True)
+    repeat = 1 if bench.quick else -(-10_000_000 // n)
+    raw = memoryview(day * repeat)
+    chunk = np.zeros(CHUNK, EVENT_DTYPE)
+
+    def decode() -> dict[str, int]:
+        decoder, at = ItchDecoder(strict=True), 0
+        while at < len(raw):
+            _, consumed = decoder.decode(raw[at:], chunk)
+            at += consumed
+        return decoder.counts
+
+    def check(impl: str, result: Any) -> None:
+        assert result == {type: count * repeat for type, count in reference.counts.items()}
+        last = n * repeat % CHUNK or CHUNK  # what the last chunk holds are the last events of the day
+        assert chunk[:last].tobytes() == whole[n - last : n].tobytes()
+
+    bench.compare("itch", f"decode, AMZN day to {n * repeat / 1e6:.1f} M messages", n * repeat, {"fastcore": decode}, check)
 
 
 def _same(a: object, b: object) -> None:

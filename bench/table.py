@@ -26,7 +26,7 @@ class Part:
     """One comparison: of rows whose group and name match, `ours` against `theirs`.
 
     ``times``: theirs / ours must reach `limit`. ``cost``: ours / theirs must not exceed it. ``ns``: our time per item must not.
-    ``error``: our largest error must not.
+    ``error``: our largest error must not. ``plus``: ours - theirs must not exceed it, ns. ``bytes``: a fact of the report must not.
     """
 
     label: str
@@ -46,9 +46,13 @@ class Part:
         """Return what was asked, what was reached, and whether that is enough."""
         mine = self.find(rows, self.ours)
         label = f"{self.label} " if self.label else ""
-        asked = {"times": f">= {self.limit:g}x", "cost": f"<= {self.limit:g}x", "ns": f"<= {self.limit:g} ns"}.get(
-            self.kind, f"<= {self.limit:.0e}"
-        )
+        asked = {
+            "times": f">= {self.limit:g}x",
+            "cost": f"<= {self.limit:g}x",
+            "ns": f"<= {self.limit:g} ns",
+            "plus": f"+ <= {self.limit:g} ns",
+            "bytes": f"<= {self.limit / 1e6:g} MB",
+        }.get(self.kind, f"<= {self.limit:.0e}")
         if self.kind == "ns":
             if not mine:
                 return label + asked, label + "not measured", False
@@ -59,14 +63,23 @@ class Part:
             if not errors:
                 return label + asked, label + "not measured", False
             return label + asked, f"{label}{max(errors):.1e}", max(errors) <= self.limit
+        if self.kind == "bytes":
+            values = [r["value"] for r in mine]
+            if not values:
+                return label + asked, label + "not measured", False
+            return label + asked, f"{label}{max(values) / 1e6:.0f} MB", max(values) <= self.limit
         reached: list[tuple[float, float]] = []
         for row in mine:
             for peer in self.find(rows, self.theirs):
                 if peer["name"] == row["name"]:
-                    pair = [peer[key] / row[key] for key in ("ns_per_item", "median_ns_per_item")]
+                    keys = ("ns_per_item", "median_ns_per_item")
+                    pair = [row[key] - peer[key] if self.kind == "plus" else peer[key] / row[key] for key in keys]
                     reached.append((pair[0], pair[1]))
         if not reached:
             return label + asked, label + "not measured", False
+        if self.kind == "plus":
+            best, middle = (max(pair[i] for pair in reached) for i in (0, 1))
+            return label + asked, f"{label}{best:+.1f} / {middle:+.1f} ns", best <= self.limit
         if self.kind == "cost":
             best, middle = (max(1 / pair[i] for pair in reached) for i in (0, 1))
             return label + asked, f"{label}{best:.2f}x / {middle:.2f}x", best <= self.limit
@@ -154,6 +167,23 @@ FIGURES: list[tuple[str, list[Part]]] = [
     ("tick append, batches of 4,096", [Part("Arrow IPC", "times", 5, "tickstore", "^append batches of 4,096$", "arrow ipc")]),
     ("scan of one field", [Part("NumPy in memory", "times", 0.8, "tickstore", "^scan of one field$", "numpy in memory")]),
     ("replay of the AMZN day with the market maker", [Part("a message", "ns", 150, "engine", "^AMZN day, market maker$")]),
+    ("ITCH bytes to events, the AMZN day to 10 M messages", [Part("a message", "ns", 8, "itch", r"^decode, AMZN day to 1\d\.\d M")]),
+    ("ITCH bytes into the L3 book, the same", [Part("a message", "ns", 60, "bookset", "^itch bytes to books, AMZN day")]),
+    ("the same, 8,000 symbols interleaved", [Part("a message", "ns", 120, "bookset", "^itch bytes to books, 8,000 symbols$")]),
+    ("L2 book with its top-of-book events", [Part("an event", "ns", 20, "book", "^level events with quotes, synthetic day$")]),
+    (
+        "Binance line to events",
+        [
+            Part("bookTicker", "ns", 250, "binance", "^bookTicker line, "),
+            Part("trade", "ns", 250, "binance", "^trade line, "),
+            Part("level of a diff", "ns", 250, "binance", "^level of a diff, "),
+        ],
+    ),
+    (
+        "DBN to events, against `databento_dbn` records as NumPy",
+        [Part("", "plus", 20, "dbn", r"^read \.dbn(\.zst)?$", "numpy")],
+    ),
+    ("1,000,000 live orders, resident memory", [Part("", "bytes", 120e6, "bookset", "^memory of 1,000,000 live orders$")]),
 ]
 
 
@@ -162,9 +192,9 @@ def render(report: dict[str, Any]) -> tuple[str, bool]:
     lines = ["| what | asked | reached (min / median) | ns per item (min / median) |", "| --- | --- | --- | --- |"]
     fine = True
     for what, parts in FIGURES:
-        shown = [part.show(report["rows"]) for part in parts]
+        shown = [part.show(report["facts"] if part.kind == "bytes" else report["rows"]) for part in parts]
         fine &= all(enough for _, _, enough in shown)
-        mine = {id(r): r for part in parts if part.kind != "error" for r in part.find(report["rows"], part.ours)}
+        mine = {id(r): r for part in parts if part.kind not in ("error", "bytes") for r in part.find(report["rows"], part.ours)}
         own = "; ".join(dict.fromkeys(f"{number(r['ns_per_item'])} / {number(r['median_ns_per_item'])}" for r in mine.values()))
         reached = "; ".join(text if enough else f"**{text}**" for _, text, enough in shown)
         lines.append(f"| {what} | {'; '.join(asked for asked, _, _ in shown)} | {reached} | {own} |")

@@ -117,7 +117,7 @@ def test_gzip_whose_checksum_fails(tmp_path, data):
     whole = bytearray(gzip.compress(data, 1))
     whole[-5] ^= 1
     (tmp_path / "x.gz").write_bytes(whole)
-    with pytest.raises(CorruptDataError, match="a gzip file must be whole"):
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
         list(open_itch(tmp_path / "x.gz"))
 
 
@@ -129,7 +129,7 @@ def test_zstandard_cut_in_the_middle_delivers_what_is_whole(tmp_path, data, keep
     path = tmp_path / "x.itch.zst"
     path.write_bytes(whole[: int(len(whole) * keep)])
     got = []
-    with pytest.raises(CorruptDataError, match=r"a Zstandard file must be whole: it ends in the middle path=.* offset=\d+"):
+    with pytest.raises(CorruptDataError, match=r"a compressed file must be whole: it ends in the middle: path=.* offset=\d+"):
         got.extend(bytes(c) for c in open_itch(path, chunk_bytes=1 << 17))
     got = b"".join(got)
     assert data.startswith(got)
@@ -141,16 +141,16 @@ def test_zstandard_whose_checksum_fails_delivers_what_came_before(tmp_path, data
     whole[-2] ^= 1
     (tmp_path / "x.zst").write_bytes(whole)
     got = []
-    with pytest.raises(CorruptDataError, match="a Zstandard file must be whole"):
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
         got.extend(bytes(c) for c in open_itch(tmp_path / "x.zst"))
     assert data.startswith(b"".join(got))
-    assert sum(map(len, got)) > len(data) - 200_000
+    assert sum(map(len, got)) > len(data) - 600_000  # what was unpacked in the same step is lost with it
 
 
 def test_zstandard_followed_by_something_else(tmp_path, data):
     (tmp_path / "x.zst").write_bytes(packed(data) + b"something else")
     got = []
-    with pytest.raises(CorruptDataError, match="a Zstandard file must be whole"):
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
         got.extend(bytes(c) for c in open_itch(tmp_path / "x.zst"))
     assert b"".join(got) == data
 
@@ -174,13 +174,13 @@ def test_a_small_file_that_unpacks_to_much_comes_in_chunks(tmp_path):
 def test_zstandard_without_its_package_names_the_extra(tmp_path, data, monkeypatch):
     path = write(tmp_path / "x.zst", data, "zstd")
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    with pytest.raises(ImportError, match=r"needs the package zstandard \(pip install 'hft-fastcore\[feeds\]'\): path="):
+    with pytest.raises(ImportError, match=r"zstandard is needed for this file: pip install 'hft-fastcore\[feeds\]'"):
         list(open_itch(path))
 
 
 def test_gzip_followed_by_something_else(tmp_path, data):
     (tmp_path / "x.gz").write_bytes(gzip.compress(data, 1) + b"something else")
-    with pytest.raises(CorruptDataError, match="a gzip file must be whole"):
+    with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
         list(open_itch(tmp_path / "x.gz"))
 
 
@@ -403,7 +403,8 @@ def test_itch_is_recognised_by_its_messages(tmp_path):
     assert ItchFeed.recognise(good[:65_536], path)
     assert ItchFeed.recognise(good[:-5], path)
     assert ItchFeed.recognise(good + frame(b"z", b"A"), path)
-    assert not ItchFeed.recognise(frame(b"z") + good, path)
+    assert ItchFeed.recognise(frame(b"z") + good, path)
+    assert not ItchFeed.recognise(frame(b"z", b"A") * 5 + good, path)
     assert not ItchFeed.recognise(good[:14] + frame(b"z", b"A"), path)
     for other in (b"\x1f\x8b\x08\0", b"ts,price,size\n1,2,3\n", b"PK\3\4" + bytes(60), b"DBN\3" + bytes(100), bytes(200), b"1723 {}\n"):
         assert not ItchFeed.recognise(other, path)

@@ -422,6 +422,69 @@ def test_two_lines_of_a_feed_are_arbitrated(tmp_path, day):
     assert apart.gaps > 0
 
 
+def test_packets_that_come_late_are_waited_for(tmp_path, day):
+    """The second line is three packets behind the first, which loses some: nothing is missing, and nothing comes twice."""
+    events, stream = day
+    packets = packets_of(stream, size=300)
+    lost = {7, 20, 21, 22, 40}
+    frames = []
+    for i in range(len(packets) + 3):
+        if i < len(packets) and i not in lost:
+            frames.append(ethernet(ip4(packets[i], 1_000)))
+        if i >= 3:
+            frames.append(ethernet(ip4(packets[i - 3], 2_000)))
+    path = pcap(tmp_path / "x", timed(frames))
+    feed = PcapFeed(path, arbitrate=True, strict=True)
+    assert same(events_of(feed), events)
+    assert feed.gaps == 0
+    hasty = PcapFeed(path, arbitrate=True, hold=0)
+    assert len(events_of(hasty)) < len(events)
+    assert hasty.gaps == 3
+    with pytest.raises(ValueError, match="hold must not be negative"):
+        PcapFeed(path, hold=-1)
+
+
+@pytest.mark.parametrize("hold", [1, 4, 64])
+def test_packets_out_of_order_and_missing(tmp_path, day, hold):
+    events, stream = day
+    packets = packets_of(stream, size=300)
+    packets[10], packets[11] = packets[11], packets[10]
+    missing = int.from_bytes(packets[30][18:20], "big")
+    del packets[30]
+    path = pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in packets]))
+    feed = PcapFeed(path, hold=hold)
+    got = events_of(feed)
+    assert (feed.gaps, len(got) - 1 + missing) == (1, len(events))
+    assert got["size"][got["kind"] == GAP].tolist() == [missing]
+    assert np.all(np.diff(got["seq"].astype(np.int64)) > 0)
+
+
+def test_a_cut_capture_delivers_what_was_held_back(tmp_path, day):
+    _, stream = day
+    packets = packets_of(stream, size=300)[:20]
+    del packets[5]
+    path = pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in packets]))
+    whole = events_of(PcapFeed(path))
+    path.write_bytes(path.read_bytes() + b"x")
+    feed, got = PcapFeed(path, hold=64), []
+    with pytest.raises(CorruptDataError, match="a capture must be whole"):
+        got.extend(feed)
+    assert np.concatenate(got).tobytes() == whole.tobytes()
+
+
+def test_instruments_are_named_by_what_messages_carry(tmp_path, day):
+    _, stream = day
+    at = packets_of(stream, size=300)[5:]  # behind the listings
+    feed = PcapFeed(pcap(tmp_path / "x", timed([ethernet(ip4(p)) for p in at])))
+    events_of(feed)
+    assert feed.instruments == {1: ("SYNTH", 0.0001, 1.0)}
+    delete = b"D" + struct.pack(">HH", 9, 0) + bytes(14)
+    alone = mold.MoldEncoder("S").encode(b"\0\x13" + delete)[0]
+    feed = PcapFeed(pcap(tmp_path / "x", timed([ethernet(ip4(alone))])))
+    events_of(feed)
+    assert feed.instruments[9].symbol == "locate 9"
+
+
 def test_gaps_are_events_and_counted(tmp_path, day):
     events, stream = day
     packets = packets_of(stream)

@@ -459,6 +459,7 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
 cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
     """Set the total of a price level of a book by level; 0 removes it, also where it is not there."""
     cdef int64_t key = price * side
+    cdef int64_t difference
     cdef side_t* s
     cdef level_t* l
     cdef uint32_t place
@@ -477,9 +478,11 @@ cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, 
     out.side = side
     if place < s.count and s.keys[place] == key:
         l = &b.orders.levels[s.levels[place]]
-        out.grew = size > l.size
-        out.size = size - l.size if out.grew else l.size - size
-        out.top_changed = place == s.count - 1 and (size != l.size or size == 0)
+        # Without a branch: neither the direction nor the place of the next change can be predicted.
+        difference = size - l.size
+        out.grew = difference > 0
+        out.size = (difference ^ (difference >> 63)) - (difference >> 63)
+        out.top_changed = (place == s.count - 1) & ((difference != 0) | (size == 0))
         l.size = size
         if size == 0:
             book_drop_level(b, s, s.levels[place])

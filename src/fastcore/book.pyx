@@ -477,7 +477,7 @@ cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* 
         if not concerns(&e[i], b.symbol_id, filtered):
             continue
         book_apply(b, &e[i], &change)
-        if change.top_changed and quotes != NULL:
+        if quotes != NULL and change.top_changed:
             fill_quote(b, &e[i], &quotes[written])
             written += 1
     return written

@@ -180,7 +180,7 @@ cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n
         if far:
             bookset_ahead(s, e + i, n - i)
         bookset_apply(s, e + i, &change)
-        if change.top_changed and quotes != NULL:
+        if quotes != NULL and change.top_changed:
             fill_quote(bookset_find(s, e[i].symbol_id), e + i, &quotes[written])
             written += 1
     return written

@@ -511,7 +511,7 @@ cdef inline bint belong_together(const event_t* e, size_t events) noexcept nogil
     return True
 
 
-cdef int encode_order(const event_t* e, char type, uint64_t symbol, uint8_t printable, uint8_t* m) noexcept nogil:
+cdef inline int encode_order(const event_t* e, char type, uint64_t symbol, uint8_t printable, uint8_t* m) noexcept nogil:
     """A, F, E, C, X, D, U, P: the length of the message, or -result code."""
     cdef bint entry = type == c'A' or type == c'F' or type == c'P'
     put_be64(m + 11, <uint64_t> e.order_id)
@@ -694,25 +694,25 @@ cdef int itch_encode(
     cdef uint64_t symbol = 0
     cdef uint64_t time
     cdef size_t events = 1
-    cdef bint named = type != c'S' and type != c'B' and type != c'V' and type != c'W'
-    cdef bint order = False
+    cdef bint order = KIND_TRADE <= e.kind <= KIND_REPLACE  # trade, add, execute, cancel, delete, replace
+    cdef bint named
     cdef int length
     used[0] = 1
-    if unlikely(type == 0):
-        return -RESULT_UNKNOWN_TYPE
-    if type == c'I' or type == c'J':
-        events = 2
-    elif type == c'O':
-        events = 3
-    if unlikely(count < events or not belong_together(e, events)):
-        return -RESULT_CORRUPT
+    if likely(order):
+        named = type == c'A' or type == c'F' or type == c'P'
+        if unlikely(e.flags & FLAG_CONTINUED):
+            return -RESULT_CORRUPT
+    else:
+        if type == 0:
+            return -RESULT_UNKNOWN_TYPE
+        named = type != c'S' and type != c'B' and type != c'V' and type != c'W'
+        events = 2 if type == c'I' or type == c'J' else 3 if type == c'O' else 1
+        if count < events or not belong_together(e, events):
+            return -RESULT_CORRUPT
     # Unsigned: a time before midnight becomes huge.
     time = <uint64_t> e.exch_ns - <uint64_t> c.midnight_ns
     if unlikely(time >> 48):
         return -RESULT_CORRUPT
-    if KIND_TRADE <= e.kind <= KIND_REPLACE:  # trade, add, execute, cancel, delete, replace
-        order = True
-        named = type == c'A' or type == c'F' or type == c'P'
     if wire != NULL:
         if unlikely(wire.type != <uint8_t> type or (type == c'C' and (wire.printable == c'N') != (printable == c'N'))):
             return -RESULT_CORRUPT
@@ -727,7 +727,7 @@ cdef int itch_encode(
         symbol = <uint64_t> e.payload[0] if type == c'R' else c.symbols[e.symbol_id]
         if unlikely(named and symbol == 0):
             return -RESULT_UNKNOWN_SYMBOL
-    if order:
+    if likely(order):
         length = encode_order(e, type, symbol, printable, m)
     elif e.kind == KIND_NOTICE:
         length = encode_notice(e, type, symbol, m)

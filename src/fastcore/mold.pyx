@@ -50,7 +50,7 @@ from fastcore._types cimport (
     put_be64,
     unlikely,
 )
-from fastcore.itch cimport itch_decode_batch
+from fastcore.itch cimport itch_decode
 
 import numpy as np
 
@@ -192,8 +192,6 @@ cdef int mold_decode_packet(
     cdef mold_cursor_t* c = &m.cursor
     cdef uint64_t missing = 0
     cdef uint64_t sequence
-    cdef uint64_t failed
-    cdef size_t consumed = 0
     cdef size_t size = 0
     cdef event_t* e
     cdef int code
@@ -234,12 +232,13 @@ cdef int mold_decode_packet(
             if unlikely(capacity - events[0] < MOLD_ROOM):
                 return RESULT_FULL
             itch.position = m.position + c.at
-            failed = itch.total_errors
             e = &out[events[0]]
-            n = <int> itch_decode_batch(itch, packet + c.at, size + 2, e, MOLD_ROOM, &consumed)
-            if unlikely(itch.total_errors != failed and (m.strict or itch.strict)):
-                c.active = False
-                return mold_fail(m, c.at, itch.last.code, packet[c.at + 2] if size else 0)
+            n = itch_decode(itch, packet + c.at + 2, size, e, MOLD_ROOM)
+            if unlikely(n < 0):
+                if m.strict or itch.strict:
+                    c.active = False
+                    return mold_fail(m, c.at, -n, packet[c.at + 2] if size else 0)
+                n = 0
             sequence = c.sequence + c.next if c.sequence else 0
             for i in range(n):
                 e[i].seq = sequence

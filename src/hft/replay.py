@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.engine import Engine
 from fastcore.itch import ItchDecoder
-from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, QUOTE_DTYPE
+from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 from fastcore.risk import RiskLimits
 from fastcore.tickstore import TickStore
 
@@ -216,6 +216,8 @@ def build_engine(
         raise ConfigError(str(error)) from None
 
 
+_IDS = 65_536  # symbol ids of the engine
+
 Partial = Callable[["Summary"], None]
 
 
@@ -295,17 +297,38 @@ def replay_feed(feed: Feed, config: Config, *, partial: Partial = lambda summary
     if first is None or symbol_id is None:
         names = ", ".join(i.symbol for i in list(feed.instruments.values())[:8])
         raise UnknownSymbolInFile(f"the file has no such symbol: symbol={config.run.symbol}, symbols={names}")
-    instrument, increment = feed.instruments[symbol_id], _increment(first, symbol_id)
+    instrument, increment, number = feed.instruments[symbol_id], _increment(first, symbol_id), symbol_id
+
+    def fit(events: Events) -> Events:
+        # The engine keeps books of 65,536 ids; of a feed with larger ones (DBN) it sees the chosen symbol alone, as 0.
+        ids = events["symbol_id"]
+        whole = ids == NO_SYMBOL
+        if number < _IDS:
+            keep = whole | (ids < _IDS)
+            return events if keep.all() else events[keep]
+        own = events[whole | (ids == number)]
+        own["symbol_id"][own["symbol_id"] == number] = 0
+        return own
 
     def make(store: TickStore | None) -> Engine:
-        return build_engine(
-            config, instrument, store, symbol_id=symbol_id, increment_ticks=increment, book=feed.book
-        )
+        chosen = number if number < _IDS else 0
+        return build_engine(config, instrument, store, symbol_id=chosen, increment_ticks=increment, book=feed.book)
 
     return _run(
-        chain([first], source), make, instrument, config, "recorded", partial,
+        map(fit, chain([first], source)), make, instrument, config, "recorded", partial,
         lambda engine: (feed.messages, 0, sum(feed.errors.values())),
     )  # fmt: skip
+
+
+def decimals_of(events: Events) -> tuple[int, int]:
+    """Return the decimals that prices and sizes need which a feed has scaled by 10**8: venues write more than they use.
+
+    Profit is counted in ticks * lots, so a tick and a lot should be no smaller than the venue's own.
+    """
+    own = events[np.isin(events["kind"], [KINDS["level"], KINDS["trade"]])]
+    steps = [int(np.gcd.reduce(own[name])) if len(own) else 1 for name in ("price", "size")]
+    price, size = (next(d for d in range(9) if step == 0 or step % 10 ** (8 - d) == 0) for step in steps)
+    return price, size
 
 
 def _chosen(feed: Feed, symbol: str | None) -> int | None:

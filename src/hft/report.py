@@ -20,7 +20,7 @@ def table(summary: Summary) -> Table:
     )
     out.add_column(style="bold")
     out.add_column(justify="right")
-    types = " ".join(f"{kind}{count:,}" for kind, count in sorted(summary.messages_by_type.items(), key=lambda item: -item[1]))
+    types = ", ".join(f"{kind} {count:,}" for kind, count in sorted(summary.messages_by_type.items(), key=lambda item: -item[1]))
     out.add_row("events", f"{summary.events:,}")
     out.add_row("messages by type", types)
     for name, count in (

@@ -66,6 +66,8 @@ class OrderTable:
 class _Book:
     """What both kinds of book share: batches, messages and reading, over a queue or a total for each price."""
 
+    _sides: dict[int, dict[int, Any]]
+
     def __init__(self, symbol_id: int | None, orders: OrderTable | None, signed_prices: bool) -> None:
         if symbol_id is not None and not 0 <= symbol_id < 2**32 - 1:
             raise ValueError(f"symbol_id must lie in 0..2**32-2: symbol_id={symbol_id}")
@@ -88,6 +90,9 @@ class _Book:
 
     def _image(self) -> list[tuple[int, int, tuple[int, int, int, int]]]:
         """Kind, side and payload of the events that rebuild the contents."""
+        raise NotImplementedError
+
+    def _level_size(self, side: int, price: int) -> int:
         raise NotImplementedError
 
     def clear(self) -> None:
@@ -188,8 +193,9 @@ class _Book:
     # ---- reading ----
 
     def _best(self, side: int) -> tuple[int, int]:
-        ladder = self._ladder(side)
-        return ladder[0][:2] if ladder else (NO_PRICE, 0)
+        prices = self._sides[side]
+        price = (max if side == BUY else min)(prices, default=NO_PRICE)
+        return price, self._level_size(side, price)
 
     def _top(self) -> tuple[int, int, int, int]:
         (bid, bid_size), (ask, ask_size) = self._best(BUY), self._best(SELL)
@@ -231,7 +237,7 @@ class _Book:
     @property
     def levels(self) -> tuple[int, int]:
         """Numbers of price levels: (bids, asks)."""
-        return len(self._ladder(BUY)), len(self._ladder(SELL))
+        return len(self._sides[BUY]), len(self._sides[SELL])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -481,6 +487,9 @@ class LevelBook(_Book):
     def __len__(self) -> int:
         return sum(len(side) for side in self._sides.values())
 
+    def _level_size(self, side: int, price: int) -> int:
+        return self._sides[side].get(price, 0)
+
     def _set(self, side: int, price: int, size: int) -> str:
         if side not in (BUY, SELL):
             return "corrupt"
@@ -544,7 +553,7 @@ class LevelBook(_Book):
     def level_size(self, side: int, price: int) -> int:
         """Return the lots that rest at a price of a side."""
         self._check_side_price(side, price)
-        return self._sides[side].get(price, 0)
+        return self._level_size(side, price)
 
     def state_hash(self) -> int:
         """Return a 64-bit hash of all levels, best first."""

@@ -158,14 +158,13 @@ class KrakenDecoder:
             if not isinstance(part, dict):
                 raise _Malformed("corrupt")
             merged |= part
-        get = lambda key: merged.get(key, _Missing)  # noqa: E731
         image = "as" in merged or "bs" in merged
         if image and ("a" in merged or "b" in merged or "as" not in merged or "bs" not in merged):
             raise _Malformed("corrupt")
         if not image and "a" not in merged and "b" not in merged:
             raise _Malformed("corrupt")
-        asks, bids = (get("as"), get("bs")) if image else (get("a"), get("b"))
-        return _Message(image, False, depth, parts[-1], asks, bids, get("c"), _Missing)
+        asks, bids, check = (merged.get(key, _Missing) for key in (("as", "bs", "c") if image else ("a", "b", "c")))
+        return _Message(image, False, depth, parts[-1], asks, bids, check, _Missing)
 
     @staticmethod
     def _second(message: dict[str, Any]) -> _Message | None:
@@ -179,8 +178,8 @@ class KrakenDecoder:
         book = data[0]
         if not _is_string(book.get("symbol")) or (image and ("asks" not in book or "bids" not in book)):
             raise _Malformed("corrupt")
-        get = lambda key: book.get(key, _Missing)  # noqa: E731
-        return _Message(image, True, 0, book["symbol"], get("asks"), get("bids"), get("checksum"), get("timestamp"))
+        rest = [book.get(key, _Missing) for key in ("asks", "bids", "checksum", "timestamp")]
+        return _Message(image, True, 0, book["symbol"], *rest)
 
     @staticmethod
     def _fields(m: _Message, level: Any) -> tuple[Any, Any, Any, bool] | None:

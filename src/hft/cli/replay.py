@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from fastcore.records import EVENT_DTYPE
 from hft import report
 from hft.config import SYNTHETIC, load
-from hft.feeds import open_feed, synthetic
+from hft.feeds import Feed, FormatError, open_feed, synthetic
 from hft.feeds.itch import day_of, midnight_ns, open_itch
-from hft.replay import Summary, UnknownSymbolInFile, replay_feed
+from hft.replay import Summary, UnknownSymbolInFile, decimals_of, replay_feed
 from hft.replay import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
@@ -76,7 +78,15 @@ def replay(
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        feed = stack.enter_context(open_feed(file, format_name, progress=progress, **feed_options(extra)))
+        chosen = feed_options(extra)
+
+        def opened() -> Feed:
+            try:
+                return stack.enter_context(open_feed(file, format_name, progress=progress, **chosen))
+            except FormatError as error:
+                raise click.UsageError(str(error)) from None
+
+        feed = opened()
         settings = load(
             config,
             defaults={} if feed.format in ("itch", "pcap") else {"run": {"strategy": "none"}},
@@ -85,6 +95,10 @@ def replay(
             store=store,
             sample_every=sample,
         )
+
+        if feed.format == "binance" and "decimals" not in chosen and settings.run.strategy != "none":
+            chosen["decimals"] = decimals_of(next(feed, np.zeros(0, EVENT_DTYPE)))
+            feed = opened()
 
         def act(partial: Callable[[Summary], None]) -> Summary:
             if feed.format != "itch":

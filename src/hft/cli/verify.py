@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
+import sys
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from hft.feeds import FormatError
 from hft.verify import ReferenceMissing, Verification
 from hft.verify import verify as run_verify
 
@@ -42,28 +45,29 @@ def verify(
                     symbol=symbol,
                     progress=lambda now, total, bar=bar, task=task: bar.update(task, completed=now, total=total),  # type: ignore[misc]
                 )
-            except ReferenceMissing as error:
+            except (ReferenceMissing, FormatError) as error:
                 raise click.UsageError(str(error)) from None
         done.append(outcome)
         if as_json:
             click.echo(json.dumps(vars(outcome)))
     if not as_json:
-        Console().print(table(done))
+        Console(width=None if sys.stdout.isatty() else 200).print(table(done))
     if any(100.0 * outcome.share < at_least for outcome in done):
         click.get_current_context().exit(FAILED)
 
 
 def table(outcomes: list[Verification]) -> Table:
     """Return what was compared, a row for each file, with the first disagreement below it."""
-    made = Table("file", "format", "reference", "checked", "matched", "%", "messages", "malformed", "gaps")
-    for column in made.columns[3:]:
-        column.justify = "right"
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("file", "format", "checked", "matched", "%", "messages", "malformed", "gaps", "reference"):
+        number = name not in ("file", "format", "reference")
+        made.add_column(name, justify="right" if number else "left", no_wrap=name != "reference", style="bold" if name == "%" else "")
     for o in outcomes:
-        own = o.reference.split()
+        reference = " ".join(Path(word).name if "/" in word else word for word in o.reference.split())
         made.add_row(
-            Path(o.path).name, o.format, " ".join(Path(word).name if "/" in word else word for word in own),
-            f"{o.checked:,}", f"{o.matched:,}", f"{100.0 * o.share:.3f}", f"{o.messages:,}", f"{o.malformed:,}", f"{o.gaps:,}",
+            Path(o.path).name, o.format, f"{o.checked:,}", f"{o.matched:,}", f"{math.floor(1e5 * o.share) / 1e3:.3f}",
+            f"{o.messages:,}", f"{o.malformed:,}", f"{o.gaps:,}", reference or "-",
         )  # fmt: skip
         if o.first_mismatch:
-            made.add_row("", "", o.first_mismatch)
+            made.add_row(*[""] * 8, f"first mismatch: {o.first_mismatch}")
     return made

@@ -12,10 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from fastcore.errors import CorruptDataError
+
 from ._files import HEAD_BYTES, head_of
 from .feed import Events, Feed, Instrument, Progress
 
-__all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "Instrument", "Progress", "open_feed", "recognise"]
+__all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "FormatError", "Instrument", "Progress", "open_feed", "recognise"]
 
 # Name -> where its class is; a module is imported when a file needs it. The order is that of recognition: formats with a
 # magic number first, those that go by a shape of text or a file name last.
@@ -33,6 +35,10 @@ FORMATS: dict[str, str] = {
 }
 # Distributions add formats with entry points of this group: name = "module:Class", the class a subclass of Feed.
 ENTRY_POINTS = "hft.feeds"
+
+
+class FormatError(ValueError):
+    """A file is of no known format, or an option is not one of its format."""
 
 
 def _plugins() -> dict[str, str]:
@@ -66,7 +72,7 @@ def recognise(path: str | os.PathLike[str]) -> str:
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
+    FormatError
         If no format knows it.
     """
     path = Path(path)
@@ -85,7 +91,7 @@ def recognise(path: str | os.PathLike[str]) -> str:
             if found.recognise(head, path):
                 return name
     names = ", ".join(sorted(FORMATS | plugins))
-    raise ValueError(f"the format of a file must be known: path={path} first bytes={head[:16]!r} formats={names}")
+    raise FormatError(f"the format of a file must be known: path={path} first bytes={head[:16]!r} formats={names}")
 
 
 def open_feed(
@@ -111,7 +117,7 @@ def open_feed(
 
     Raises
     ------
-    ValueError
+    FormatError
         If the format is unknown, or an option is wrong.
     FileNotFoundError
         If there is no such file.
@@ -130,5 +136,10 @@ def open_feed(
         plugins = _plugins()
         where = plugins.get(name)
         if where is None:
-            raise ValueError(f"format must be one of {', '.join(sorted(FORMATS | plugins))}: format={name}")
-    return _load(where)(path, progress=progress, **options)  # type: ignore[call-arg]
+            raise FormatError(f"format must be one of {', '.join(sorted(FORMATS | plugins))}: format={name}")
+    try:
+        return _load(where)(path, progress=progress, **options)  # type: ignore[call-arg]
+    except CorruptDataError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"{error} (format={name})") from error

@@ -215,7 +215,8 @@ class BinanceFeed(Feed):
 def diff_ids(events: Events) -> npt.NDArray[np.int64]:
     """Return the update ids of the diffs (messages of levels that are no image) among events, in order."""
     last = (events["kind"] == KINDS["level"]) & (events["flags"] & (FLAGS["snapshot"] | FLAGS["continued"]) == 0)
-    return events["seq"][last].astype(np.int64)
+    ids: npt.NDArray[np.int64] = events["seq"][last].astype(np.int64)
+    return ids
 
 
 def tops_after(ids: npt.NDArray[np.int64], quotes: npt.NDArray[np.void]) -> npt.NDArray[np.void]:

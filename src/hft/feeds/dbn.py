@@ -1,8 +1,9 @@
 """Databento Binary Encoding (DBN), versions 1 to 3, plain or Zstandard, as event arrays.
 
-The metadata and the layout of the records are `databento_dbn`'s (extra ``feeds``); the records are viewed in place and
-converted a block at a time. Prices are the format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and
-nothing is rounded. ``symbol_id`` is the instrument id, ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
+The metadata and the layouts of the records are those of `databento_dbn` (extra ``feeds``). Records of orders, trades and best
+prices are converted by ``fastcore.dbn``, the others are viewed in place and converted a block at a time. Prices are the
+format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and nothing is rounded.
+``symbol_id`` is the instrument id, ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
 venue's sequence number (where a record has one).
 
 =================== =========================================================================================================
@@ -49,6 +50,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.dbn import DbnDecoder
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 
@@ -168,7 +170,10 @@ class DbnFeed(Feed):
         self._depth_rows = np.zeros((0, 4, 10), np.int64)
         self._names: dict[int, str] = {}
         self._behind = 0
+        self._used = 0  # bytes of the piece at hand
         self._offsets = np.zeros(0, np.int64)  # of the records that are converted
+        self._counted: dict[str, int] = {}  # records converted by NumPy, and by the compiled decoder
+        self._told: dict[str, int] = {}
         _layouts()
         self._start = self._read_metadata()
         rtype = self._start[1] if len(self._start) > 1 else -1
@@ -224,12 +229,13 @@ class DbnFeed(Feed):
             Records of that type with the layout of `databento_dbn` (``_dtypes``; and ``ts_out`` where records carry it), in the
             order of the file. Types that alternate come in groups, one block of the file after the other.
         """
-        for _, groups, _ in self._blocks(hold=False):
+        for data, offset, _ in self._data():
+            groups, _, self._used = self._split(data, offset, False)
             for rtype, _, _, records in groups:
                 yield rtype, records
 
-    def _blocks(self, hold: bool) -> Iterator[tuple[int, list[_Group], int]]:
-        """Blocks of whole records: (offset, groups by type, records in all)."""
+    def _data(self) -> Iterator[tuple[bytes, int, bool]]:
+        """Pieces that start with a record: (bytes, offset in the file, whether nothing follows); `_used` says what is done with."""
         rest, offset = self._start, self._behind
         failure: CorruptDataError | None = None
         last = False
@@ -240,11 +246,11 @@ class DbnFeed(Feed):
                 piece, failure = b"", error
             last = not piece
             data = rest + piece if rest else piece
-            groups, count, end = self._split(data, offset, hold and not last)
-            if count:
-                yield offset, groups, count
-            rest = data[end:]
-            offset += end
+            self._used = 0
+            if data:
+                yield data, offset, last
+            rest = data[self._used :]
+            offset += self._used
             if len(rest) >= 4 and rest[0] < 4:
                 where = f"path={self.path} offset={offset} (uncompressed)"
                 raise CorruptDataError(f"a DBN record must be at least 16 bytes long: {where} length={4 * rest[0]}")
@@ -297,26 +303,66 @@ class DbnFeed(Feed):
     # ---- events ----
 
     def _arrays(self) -> Iterator[Events]:
+        decoder = DbnDecoder(self._ts_out, bool(self._grouped))
+        # Room for the longest message that is waited for, always.
+        out = np.empty(max(self._chunk, 2 * _WAIT), EVENT_DTYPE)
+        n = 0
+        try:
+            for data, offset, last in self._data():
+                # What comes by the million is compiled; from the first other record on, the piece is left to NumPy.
+                view = memoryview(data)
+                while True:
+                    made, consumed = decoder.decode(view[self._used :], out[n:], last)
+                    self._used += consumed
+                    n += made
+                    self._name(decoder.take_instruments())
+                    self._told = decoder.counts
+                    self._recount()
+                    if n > len(out) - _WAIT - 2:
+                        yield from whole_messages(out[:n], self._chunk)
+                        out, n = np.empty(len(out), EVENT_DTYPE), 0
+                    elif not consumed:
+                        break
+                if decoder.blocked:
+                    if n:
+                        yield from whole_messages(out[:n], self._chunk)
+                        out, n = np.empty(len(out), EVENT_DTYPE), 0
+                    groups, count, end = self._split(data[self._used :], offset + self._used, not last)
+                    yield from self._converted(groups, count, offset + self._used)
+                    self._used += end
+                    self._recount()
+        except CorruptDataError:
+            yield from whole_messages(out[:n], self._chunk)
+            raise
+        yield from whole_messages(out[:n], self._chunk)
+
+    def _converted(self, groups: list[_Group], count: int, offset: int) -> Iterator[Events]:
+        """Events of the records of a piece, in their order."""
         convert = {0: self._trades, 10: self._depth, 18: self._status, 19: self._definitions, 22: self._mappings, 160: self._mbo}
         convert |= dict.fromkeys((1, 177, 194, 197), self._quotes) | dict.fromkeys(_SAMPLED, self._samples)
         convert |= dict.fromkeys(_INTERVAL_NS, self._bars)
-        for offset, groups, count in self._blocks(hold=True):
-            made: list[tuple[npt.NDArray[np.int64] | None, Events, npt.NDArray[np.int64] | None]] = []
-            for rtype, at, starts, records in groups:
-                self._offsets = starts + offset
-                self._enter(records["instrument_id"])
-                if rtype in convert:
-                    made.append((at, *convert[rtype](rtype, records, at)))
-                else:
-                    self._count(_NAMES[rtype], len(records))
-            if len(made) == 1 and made[0][0] is None:
-                yield from whole_messages(made[0][1], self._chunk)
-            elif made:
-                yield from whole_messages(_assemble(made, count), self._chunk)
+        made: list[tuple[npt.NDArray[np.int64] | None, Events, npt.NDArray[np.int64] | None]] = []
+        for rtype, at, starts, records in groups:
+            self._offsets = starts + offset
+            self._enter(records["instrument_id"])
+            if rtype in convert:
+                made.append((at, *convert[rtype](rtype, records, at)))
+            else:
+                self._count(_NAMES[rtype], len(records))
+        if len(made) == 1 and made[0][0] is None:
+            yield from whole_messages(made[0][1], self._chunk)
+        elif made:
+            yield from whole_messages(_assemble(made, count), self._chunk)
+
+    def _recount(self) -> None:
+        """Messages are those of both ways together."""
+        self.messages = dict(self._counted)
+        for name, count in self._told.items():
+            self.messages[name] = self.messages.get(name, 0) + count
 
     def _count(self, name: str, n: int) -> None:
         if n:
-            self.messages[name] = self.messages.get(name, 0) + n
+            self._counted[name] = self._counted.get(name, 0) + n
 
     def _count_actions(self, name: str, actions: npt.NDArray[np.uint8]) -> None:
         for letter in "ACMRTFN":
@@ -337,7 +383,10 @@ class DbnFeed(Feed):
             known[new] = True
         else:
             new = np.unique(ids)
-        for instrument in new.tolist():
+        self._name(new)
+
+    def _name(self, ids: npt.NDArray[np.uint32]) -> None:
+        for instrument in ids.tolist():  # once for each instrument
             if instrument not in self.instruments:
                 self.instruments[instrument] = Instrument(self._names.get(instrument, str(instrument)), TICK_SIZE, 1.0)
 

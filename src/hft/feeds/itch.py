@@ -10,7 +10,6 @@ import mmap
 import os
 import re
 import stat
-import zlib
 from collections.abc import Generator, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,16 +22,14 @@ from fastcore.errors import CorruptDataError
 from fastcore.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder, whole_messages
 from fastcore.records import EVENT_DTYPE
 
+from ._files import pieces
 from .feed import Events, Feed, Instrument, Progress
 
 __all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_events"]
 
-_GZIP_MAGIC = b"\x1f\x8b"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_ZSTD_SKIPPABLE = b"\x2a\x4d\x18"  # behind 0x50..0x5F
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, Zstandard
+_SKIPPABLE = b"\x2a\x4d\x18"  # the end of the magic number of a Zstandard frame to be skipped
 _MIN_CHUNK = 1 << 17  # twice the longest message
-_READ_BYTES = 1 << 18
-_ZSTD_BYTES = 1 << 11  # a block of four bytes may stand for 128 KiB: what one step can blow up is bounded by its input
 
 
 def day_of(path: str | os.PathLike[str]) -> date | None:
@@ -123,13 +120,10 @@ def _chunks(path: Path, chunk_bytes: int, progress: Progress) -> Generator[memor
             raise ValueError(f"path must be a regular file: path={path}")
         total = status.st_size
         magic = file.read(4)
-        file.seek(0)
-        if magic[:2] == _GZIP_MAGIC:
-            yield from _compressed(_inflated(file, path, chunk_bytes), file, path, total, progress)
-        elif magic == _ZSTD_MAGIC or (magic[1:] == _ZSTD_SKIPPABLE and magic[0] >> 4 == 5):
-            yield from _compressed(_unpacked(file, path, chunk_bytes), file, path, total, progress)
-        elif total:
+        if not (magic.startswith(_COMPRESSED) or magic[1:] == _SKIPPABLE) and total:
             yield from _mapped(file, path, total, chunk_bytes, progress)
+            return
+    yield from _compressed(path, chunk_bytes, progress)
 
 
 def _mapped(file: BinaryIO, path: Path, total: int, chunk_bytes: int, progress: Progress) -> Iterator[memoryview]:
@@ -158,92 +152,19 @@ def _mapped(file: BinaryIO, path: Path, total: int, chunk_bytes: int, progress: 
             mapping.close()
 
 
-def _inflated(file: BinaryIO, path: Path, chunk_bytes: int) -> Iterator[bytes]:
-    """Pieces of at most `chunk_bytes` of a gzip file of one or several members."""
-
-    def corrupt(what: str) -> CorruptDataError:
-        return CorruptDataError(f"a gzip file must be whole: {what} path={path} offset={file.tell()}")
-
-    member = zlib.decompressobj(wbits=31)
-    fresh = True
-    while data := file.read(_READ_BYTES):
-        while data:
-            if fresh and not data.strip(b"\0"):
-                data = b""  # padding behind the last member
-                continue
-            fresh = False
-            try:
-                piece = member.decompress(data, chunk_bytes)
-            except zlib.error as error:
-                raise corrupt(str(error)) from error
-            if piece:
-                yield piece
-            data = member.unconsumed_tail
-            if member.eof:
-                data = member.unused_data
-                member = zlib.decompressobj(wbits=31)
-                fresh = True
-    if not fresh:
-        raise corrupt("it ends in the middle")
-
-
-def _unpacked(file: BinaryIO, path: Path, chunk_bytes: int) -> Iterator[bytes]:
-    """Pieces of about `chunk_bytes` of a Zstandard file of one or several frames."""
-    try:
-        import zstandard
-    except ImportError as error:
-        raise ImportError(
-            f"a Zstandard file needs the package zstandard (pip install 'hft-fastcore[feeds]'): path={path}"
-        ) from error
-
-    def corrupt(what: str) -> CorruptDataError:
-        return CorruptDataError(f"a Zstandard file must be whole: {what} path={path} offset={file.tell()}")
-
-    frames = zstandard.ZstdDecompressor()
-    frame = frames.decompressobj()
-    fresh = True
-    pieces: list[bytes] = []
-    size = 0
-    failure: CorruptDataError | None = None
-    while failure is None and (data := file.read(_ZSTD_BYTES)):
-        while data:
-            fresh = False
-            try:
-                pieces.append(frame.decompress(data))
-            except zstandard.ZstdError as error:
-                failure = corrupt(str(error))
-                failure.__cause__ = error
-                break
-            size += len(pieces[-1])
-            data = b""
-            if frame.eof:
-                data = frame.unused_data
-                frame = frames.decompressobj()
-                fresh = True
-        if size >= chunk_bytes:
-            whole = memoryview(b"".join(pieces))
-            pieces, size = [], 0
-            for at in range(0, len(whole), chunk_bytes):
-                yield bytes(whole[at : at + chunk_bytes])
-    if size:
-        yield b"".join(pieces)
-    if failure is not None:
-        raise failure
-    if not fresh:
-        raise corrupt("it ends in the middle")
-
-
-def _compressed(pieces: Iterator[bytes], file: BinaryIO, path: Path, total: int, progress: Progress) -> Iterator[memoryview]:
+def _compressed(path: Path, chunk_bytes: int, progress: Progress) -> Iterator[memoryview]:
     rest: bytes | memoryview = b""
     offset = 0
-    for piece in pieces:
-        data = memoryview(b"".join((rest, piece)) if len(rest) else piece)
-        length, _ = whole_messages(data)
-        if length:
-            yield data[:length]
-            progress(file.tell(), total)
-        offset += length
-        rest = data[length:]
+    for piece in pieces(path, progress=progress):
+        for at in range(0, len(piece), chunk_bytes):
+            data = memoryview(piece)[at : at + chunk_bytes]
+            if len(rest):
+                data = memoryview(b"".join((rest, data)))
+            length, _ = whole_messages(data)
+            if length:
+                yield data[:length]
+            offset += length
+            rest = data[length:]
     if len(rest):
         raise CorruptDataError(
             f"an ITCH file must end with a whole message: path={path} offset={offset} (uncompressed) remaining={len(rest)}"
@@ -419,16 +340,16 @@ class ItchFeed(Feed):
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
-        """Say whether messages of known types and of the lengths of these types follow each other from the first byte on.
+        """Say whether nine in ten of the messages that follow each other from the first byte on are well-formed.
 
-        A few malformed ones among many are let pass: those are for the reader to count. An empty file goes by its name.
+        The others are for the reader to count. An empty file goes by its name.
         """
         decoder = ItchDecoder()
         decoder.decode(head, np.empty(len(head) // 14 + MAX_EVENTS, EVENT_DTYPE))  # no event comes from fewer bytes
         good, bad = sum(decoder.counts.values()), sum(decoder.errors.values())
         if not head:
             return path.name.lower().endswith((".itch", ".itch.gz", ".itch.zst"))
-        return good > 9 * bad and (not bad or decoder.error_log[0][0] > 0)
+        return good > 9 * bad
 
 
 def _carried(data: memoryview, events: int) -> dict[int, str]:

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.itch import ItchDecoder
-from fastcore.mold import MoldDecoder
+from fastcore.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder
+from fastcore.mold import END_OF_SESSION, MoldDecoder
 from fastcore.ouch import OUCH_DTYPE, OuchDecoder
-from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
+from fastcore.records import EVENT_DTYPE, NO_SYMBOL
 from fastcore.soup import SoupDecoder
 from fastcore.symbols import SymbolMapper
 
@@ -43,7 +43,6 @@ _HELD_BYTES = 1 << 20  # of segments that came before their turn
 
 # Link types (tcpdump.org/linktypes.html) and how long their headers are; None: Ethernet.
 _ETHERNET, _LOOPBACK, _RAW, _COOKED, _COOKED2 = 1, (0, 108), (12, 14, 101, 228, 229), 113, 276
-_GAP, _LISTING = KINDS["gap"], KINDS["listing"]
 
 
 class _Source:
@@ -218,6 +217,58 @@ def _midnight(local_ns: int, day: Date | None) -> int:
     return midnight_ns(day) if day.year >= 2007 else 0
 
 
+def _carried(data: bytes, offsets: npt.NDArray[np.int64]) -> dict[int, str]:
+    """The symbols that the messages in packets carry, by locate."""
+    stream, sequences = MoldDecoder().extract(data, offsets)
+    out = np.empty(MAX_EVENTS * len(sequences), EVENT_DTYPE)
+    wire = np.zeros(len(out), WIRE_DTYPE)
+    n, _ = ItchDecoder().decode(stream, out, wire=wire)
+    rows = wire[:n][wire["symbol"][:n] != b""]
+    _, first = np.unique(rows["locate"], return_index=True)
+    return {int(row["locate"]): row["symbol"].decode("latin-1").rstrip(" ") for row in rows[first]}
+
+
+class _Turns:
+    """Packets of one stream in the order of their numbers: those that come early wait for the ones before them."""
+
+    def __init__(self, hold: int) -> None:
+        self._hold = hold
+        self._next: int | None = None
+        self._held: dict[int, _Packet] = {}
+
+    def push(self, packet: _Packet) -> list[_Packet]:
+        """Packets whose turn it is now."""
+        payload = packet.payload
+        sequence, count = int.from_bytes(payload[10:18], "big"), int.from_bytes(payload[18:20], "big")
+        if len(payload) < 20 or sequence == 0:
+            return [packet]
+        if self._next is None or sequence <= self._next:
+            ready = [packet]
+            self._next = max(self._next or 0, sequence + (0 if count == END_OF_SESSION else count))
+        else:
+            ready = []
+            self._held.setdefault(sequence, packet)
+        return ready + self._waiting(len(self._held) > self._hold) if self._held else ready
+
+    def _waiting(self, gap: bool) -> list[_Packet]:
+        ready = []
+        while self._held and (gap or min(self._held) <= (self._next or 0)):
+            first = min(self._held)
+            packet = self._held.pop(first)
+            count = int.from_bytes(packet.payload[18:20], "big")
+            self._next = max(self._next or 0, first + (0 if count == END_OF_SESSION else count))
+            ready.append(packet)
+            gap = False
+        return ready
+
+    def flush(self) -> list[_Packet]:
+        """Everything that is held back."""
+        ready = []
+        while self._held:
+            ready += self._waiting(True)
+        return ready
+
+
 class PcapFeed(Feed):
     """ITCH 5.0 in MoldUDP64, from a capture.
 
@@ -237,6 +288,9 @@ class PcapFeed(Feed):
     arbitrate : bool, default False
         Take all packets of one MoldUDP64 session as one stream, whatever their address: the lines A and B of a feed. By default
         each address and port is a stream of its own, with its own sequence.
+    hold : int, optional
+        Packets of a stream that are held back, while one before them has not come yet: on the other line, or because the network
+        has changed their order. Beyond that many the gap is one. By default 64 with `arbitrate`, otherwise 0.
     strict : bool, default False
         Raise at the first malformed packet or message.
 
@@ -252,7 +306,7 @@ class PcapFeed(Feed):
     Raises
     ------
     ValueError
-        If chunk_events is too small.
+        If chunk_events is too small or hold negative.
     ImportError
         If the library dpkt is not installed.
     CorruptDataError
@@ -261,7 +315,9 @@ class PcapFeed(Feed):
 
     Notes
     -----
-    `local_ns` is the time of the capture, `seq` the MoldUDP64 number. Errors have the offset of the record of their packet in the
+    `local_ns` is the time of the capture, `seq` the MoldUDP64 number. With `hold` the order is that of the numbers, so that
+    `local_ns` goes back where a packet came late. An instrument has the symbol of its listing, before that the one that the
+    messages carry, or ``locate 13`` where they carry none. Errors have the offset of the record of their packet in the
     (uncompressed) file. Of a pcapng file the resolution and link type of the first interface are used for all.
     """
 
@@ -277,9 +333,12 @@ class PcapFeed(Feed):
         date: Date | None = None,
         ports: Collection[int] | None = None,
         arbitrate: bool = False,
+        hold: int | None = None,
         strict: bool = False,
     ) -> None:
         super().__init__(path)
+        if hold is not None and hold < 0:
+            raise ValueError(f"hold must not be negative: hold={hold}")
         if chunk_events < _MIN_EVENTS:
             raise ValueError(f"chunk_events must be at least {_MIN_EVENTS}: chunk_events={chunk_events}")
         extra("dpkt")
@@ -290,10 +349,13 @@ class PcapFeed(Feed):
         self._date = date
         self._ports = None if ports is None else frozenset(ports)
         self._arbitrate = arbitrate
+        self._hold = (64 if arbitrate else 0) if hold is None else hold
+        self._turns: dict[str, _Turns] = {}
         self._strict = strict
         self._out = np.zeros(chunk_events, EVENT_DTYPE)
-        self._seen = np.zeros(1 << 16, np.bool_)
+        self._seen = np.zeros(1 << 16, np.bool_)  # stock locates with an instrument
         self._seen[0] = True  # the locate of messages about no symbol
+        self._listings = 0
         self._logged: dict[str, int] = {}  # entries of a decoder's log that are in ours
 
     @classmethod
@@ -306,27 +368,16 @@ class PcapFeed(Feed):
         size = 0
         name = ""
         broken: CorruptDataError | None = None
-        packets = _packets(self.path, self._progress)
+        packets = self._ordered(_packets(self.path, self._progress))
         try:
             while True:
                 try:
-                    packet = next(packets)
+                    stream, packet = next(packets)
                 except StopIteration:
                     break
                 except CorruptDataError as error:
                     broken = error
                     break
-                if packet.protocol != 17:
-                    reason = packet.reason if packet.reason and packet.reason != "not UDP or TCP" else "not UDP"
-                    self.skipped[reason] = self.skipped.get(reason, 0) + 1
-                    continue
-                if self._ports is not None and packet.target[1] not in self._ports:
-                    self.skipped["other port"] = self.skipped.get("other port", 0) + 1
-                    continue
-                if self._arbitrate:
-                    stream = packet.payload[:10].decode("latin-1")
-                else:
-                    stream = _name(packet.target)
                 if batch and (stream != name or size >= _BATCH_BYTES):
                     yield from self._decode(name, batch)
                     batch, size = [], 0
@@ -339,6 +390,42 @@ class PcapFeed(Feed):
                 raise broken
         finally:
             packets.close()  # type: ignore[attr-defined]
+
+    def _ordered(self, packets: Iterator[_Packet]) -> Iterator[tuple[str, _Packet]]:
+        """The UDP packets of the feed with their streams, those that came too early in their turn."""
+        names: dict[tuple[bytes, int], str] = {}
+        try:
+            for packet in packets:
+                if packet.protocol != 17:
+                    reason = packet.reason if packet.reason and packet.reason != "not UDP or TCP" else "not UDP"
+                    self.skipped[reason] = self.skipped.get(reason, 0) + 1
+                    continue
+                if self._ports is not None and packet.target[1] not in self._ports:
+                    self.skipped["other port"] = self.skipped.get("other port", 0) + 1
+                    continue
+                if self._arbitrate:
+                    stream = packet.payload[:10].decode("latin-1")
+                elif (stream := names.get(packet.target, "")) == "":
+                    stream = names[packet.target] = _name(packet.target)
+                if not self._hold:
+                    yield stream, packet
+                    continue
+                if stream not in self._turns:
+                    self._turns[stream] = _Turns(self._hold)
+                for ready in self._turns[stream].push(packet):
+                    yield stream, ready
+        except CorruptDataError:
+            yield from self._rest()
+            raise
+        finally:
+            packets.close()  # type: ignore[attr-defined]
+        yield from self._rest()
+
+    def _rest(self) -> Iterator[tuple[str, _Packet]]:
+        """What is still held back when the capture ends."""
+        for stream, turns in self._turns.items():
+            for ready in turns.flush():
+                yield stream, ready
 
     def _decode(self, name: str, batch: list[_Packet]) -> Iterator[Events]:
         if self.decoder is None:
@@ -357,24 +444,31 @@ class PcapFeed(Feed):
             except CorruptDataError as error:
                 self._note(name, mold, base, offsets, batch)
                 if error.events:  # type: ignore[attr-defined]
-                    yield self._array(error.events)  # type: ignore[attr-defined]
+                    yield self._array(error.events, data, offsets)  # type: ignore[attr-defined]
                 raise
             done += packets
             self._note(name, mold, base, offsets, batch)
             if events:
-                yield self._array(events)
+                yield self._array(events, data, offsets)
 
-    def _array(self, events: int) -> Events:
+    def _array(self, events: int, data: bytes, offsets: npt.NDArray[np.int64]) -> Events:
         """What was decoded, after every symbol in it has an instrument."""
         assert self.decoder is not None
         out = self._out[:events].copy()
-        ids = out["symbol_id"][out["symbol_id"] != NO_SYMBOL] & 0xFFFF  # stock locates
-        for locate in np.unique(ids[~self._seen[ids]]).tolist():
-            self._seen[locate] = True
-            self.instruments[locate] = Instrument(self.decoder.symbol(locate) or f"locate-{locate}", _TICK, 1.0)
-        for locate in np.unique(out["symbol_id"][out["kind"] == _LISTING]).tolist():
-            self.instruments[locate] = Instrument(self.decoder.symbol(locate) or f"locate-{locate}", _TICK, 1.0)
+        if self.messages.get("R", 0) != self._listings:
+            self._listings = self.messages["R"]
+            for locate, symbol in self.decoder.symbols.items():
+                self._instrument(locate, symbol)
+        ids = out["symbol_id"][out["symbol_id"] != NO_SYMBOL]
+        fresh = np.unique(ids[~self._seen.take(ids)]).tolist()
+        names = _carried(data, offsets) if fresh else {}
+        for locate in fresh:
+            self._instrument(locate, names.get(locate, f"locate {locate}"))
         return out
+
+    def _instrument(self, locate: int, symbol: str) -> None:
+        self.instruments[locate] = Instrument(symbol, _TICK, 1.0)
+        self._seen[locate] = True
 
     def _note(self, name: str, mold: MoldDecoder, base: int, offsets: npt.NDArray[np.int64], batch: list[_Packet]) -> None:
         """Bring the counts up to date, and log errors with their place in the file."""

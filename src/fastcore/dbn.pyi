@@ -1,0 +1,18 @@
+from typing import Any, Final, final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["LENGTHS", "DbnDecoder"]
+
+LENGTHS: Final[dict[int, int]]
+
+@final
+class DbnDecoder:
+    def __new__(cls, ts_out: bool = False, joined: bool = True) -> DbnDecoder: ...
+    def decode(self, data: Any, out: npt.NDArray[np.void], final: bool = False) -> tuple[int, int]: ...
+    def take_instruments(self) -> npt.NDArray[np.uint32]: ...
+    @property
+    def blocked(self) -> bool: ...
+    @property
+    def counts(self) -> dict[str, int]: ...

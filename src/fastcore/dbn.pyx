@@ -1,0 +1,343 @@
+# cython: freethreading_compatible=True
+"""Databento Binary Encoding: the records that come by the million - mbo, trades, mbp-1 - to 64-byte events.
+
+A record starts with its length in words of four bytes, its type, publisher u16, instrument u32 and ts_event u64 (ns); all
+numbers are little-endian. ``name@offset:bytes``; a record may carry ts_out behind its end:
+
+====== ==== ====== ==================================================================================================
+type   code length fields
+====== ==== ====== ==================================================================================================
+mbo    160  56     order_id@16:8 price@24:8 size@32:4 flags@36:1 channel@37:1 action@38:1 side@39:1 ts_recv@40:8
+                   delta@48:4 sequence@52:4
+trades 0    48     price@16:8 size@24:4 action@28:1 side@29:1 flags@30:1 depth@31:1 ts_recv@32:8 delta@40:4 sequence@44:4
+mbp-1  1    80     as trades; bid price@48:8 ask price@56:8 bid size@64:4 ask size@68:4 bid count@72:4 ask count@76:4
+====== ==== ====== ==================================================================================================
+
+Events: mbo A add, C cancel (what is taken off), M replace with the same reference, R clear, T trade, F and N notice (letter,
+size, order_id, price); trades trade; mbp-1 quote, and behind it a trade where the action is T. Side B is +1, A is -1, and the
+other way round for trades, whose side is DBN's aggressor and the event's resting order. Prices are 1e-9, the undefined one
+is NO_PRICE and its size in a quote 0; an undefined time is 0. Flag 32 (snapshot) is the event's. A record without
+flag 128 (last) and 32 whose successor has its type, instrument and time is ``continued``, but for trades.
+
+Other types, and records that break these rules, are the caller's: decoding stops before them (`DbnDecoder.blocked`).
+
+Source: DBN specification, version 3; these three layouts are those of versions 1 and 2 as well.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport INT64_MAX, UINT64_MAX, int8_t, uint16_t
+
+cimport numpy as cnp
+
+from fastcore._arrays cimport check_events, events_data
+from fastcore._types cimport (
+    FLAG_CONTINUED,
+    FLAG_SNAPSHOT,
+    KIND_ADD,
+    KIND_CANCEL,
+    KIND_CLEAR,
+    KIND_NONE,
+    KIND_NOTICE,
+    KIND_QUOTE,
+    KIND_REPLACE,
+    KIND_TRADE,
+    NO_PRICE,
+    fc_alloc,
+    fc_free,
+    key8,
+    unlikely,
+)
+
+import numpy as np
+
+from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
+
+cnp.import_array()
+
+__all__ = ["LENGTHS", "DbnDecoder"]
+
+# Length of the records that are decoded here, by type code, without ts_out.
+LENGTHS = {160: 56, 0: 48, 1: 80}
+
+cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
+cdef tuple _TYPE_NAMES = ("mbo", "trades", "mbp-1")
+
+cdef enum:
+    TYPE_MBO = 0
+    TYPE_TRADES = 1
+    TYPE_QUOTES = 2
+    F_LAST = 128
+    F_SNAPSHOT = 32
+    HEADER = 16
+
+
+cdef inline int64_t price_of(uint64_t raw) noexcept nogil:
+    return NO_PRICE if unlikely(raw == <uint64_t> INT64_MAX) else <int64_t> raw
+
+
+cdef inline int64_t time_of(uint64_t raw) noexcept nogil:
+    return 0 if unlikely(raw == UINT64_MAX) else <int64_t> raw
+
+
+cdef inline uint8_t kind_of(uint8_t action) noexcept nogil:
+    """Kind of event of an mbo action; KIND_NONE where there is no such action."""
+    if action == c"A":
+        return KIND_ADD
+    if action == c"C":
+        return KIND_CANCEL
+    if action == c"M":
+        return KIND_REPLACE
+    if action == c"T":
+        return KIND_TRADE
+    if action == c"R":
+        return KIND_CLEAR
+    if action == c"F" or action == c"N":
+        return KIND_NOTICE
+    return KIND_NONE
+
+
+cdef bint enter(dbn_decoder_t* d, uint32_t instrument) noexcept nogil:
+    """Remember an instrument; False where too many wait to be asked for."""
+    cdef uint8_t bit = <uint8_t> (1 << (instrument & 7))
+    if instrument < <uint32_t> DBN_KNOWN and d.known[instrument >> 3] & bit:
+        return True
+    if d.fresh_count == DBN_FRESH:
+        return False
+    d.fresh[d.fresh_count] = instrument
+    d.fresh_count += 1
+    if instrument < <uint32_t> DBN_KNOWN:
+        d.known[instrument >> 3] |= bit
+    return True
+
+
+cdef ptrdiff_t dbn_decode_batch(
+    dbn_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, bint final, size_t* consumed
+) noexcept nogil:
+    cdef size_t at = 0
+    cdef size_t n = 0
+    cdef size_t whole_at = 0     # behind the last message that is whole
+    cdef size_t whole_n = 0
+    cdef size_t size
+    cdef size_t fields           # where the fields that differ by type begin
+    cdef const uint8_t* r
+    cdef event_t* e
+    cdef uint64_t head, packed
+    cdef uint8_t rtype, kind, action, letter, flags
+    cdef int8_t side
+    cdef int type_
+    cdef bint open_ = False      # the last message may go on
+    cdef bint more = False       # the next record decides, and it is not here yet
+    d.blocked = False
+    while length - at >= HEADER:
+        r = data + at
+        head = key8(r)
+        rtype = <uint8_t> (head >> 8)
+        if rtype == 160:
+            type_, size, fields = TYPE_MBO, 56, 32
+        elif rtype == 0:
+            type_, size, fields = TYPE_TRADES, 48, 24
+        elif rtype == 1:
+            type_, size, fields = TYPE_QUOTES, 80, 24
+        else:
+            d.blocked = True
+            break
+        size += d.extra
+        if unlikely(<size_t> <uint8_t> head * 4 != size):
+            d.blocked = True
+            break
+        if length - at < size:
+            more = True
+            break
+        # size u32, then flags, channel, action, side (mbo) or action, side, flags, depth
+        packed = key8(r + fields)
+        if type_ == TYPE_MBO:
+            flags, action, letter = <uint8_t> (packed >> 32), <uint8_t> (packed >> 48), <uint8_t> (packed >> 56)
+        else:
+            action, letter, flags = <uint8_t> (packed >> 32), <uint8_t> (packed >> 40), <uint8_t> (packed >> 48)
+        kind = kind_of(action)
+        side = <int8_t> ((letter == c"B") - (letter == c"A"))
+        if unlikely(kind == KIND_NONE or (side == 0 and letter != c"N")):
+            d.blocked = True
+            break
+        if n + 1 + (type_ == TYPE_QUOTES and kind == KIND_TRADE) > capacity:
+            break
+        if unlikely(not d.any_id or <uint32_t> (head >> 32) != d.last_id):
+            if not enter(d, <uint32_t> (head >> 32)):
+                break
+            d.last_id = <uint32_t> (head >> 32)
+            d.any_id = True
+        e = &out[n]
+        e.exch_ns = time_of(key8(r + 8))
+        e.symbol_id = <uint32_t> (head >> 32)
+        e.flags = 0
+        if type_ == TYPE_MBO:
+            e.seq = key8(r + 48) >> 32
+            e.local_ns = time_of(key8(r + 40))
+            e.kind = kind
+            e.side = side
+            e.flags = FLAG_SNAPSHOT if flags & F_SNAPSHOT else 0
+            e.price = price_of(key8(r + 24))
+            e.size = <int64_t> <uint32_t> packed
+            e.order_id = <int64_t> key8(r + 16)
+            e.match_id = 0
+            if kind == KIND_REPLACE:
+                e.new_order_id = e.order_id
+            elif kind == KIND_TRADE:
+                e.side = -side
+            elif kind == KIND_NOTICE:
+                e.payload[3] = e.price
+                e.payload[0] = action
+        else:
+            e.seq = key8(r + 40) >> 32
+            e.local_ns = time_of(key8(r + 32))
+            if type_ == TYPE_QUOTES:
+                e.kind = KIND_QUOTE
+                e.side = 0
+                e.flags = FLAG_SNAPSHOT if flags & F_SNAPSHOT else 0
+                e.bid, e.ask = price_of(key8(r + 48)), price_of(key8(r + 56))
+                e.bid_size = 0 if e.bid == NO_PRICE else <int64_t> <uint32_t> key8(r + 64)
+                e.ask_size = 0 if e.ask == NO_PRICE else <int64_t> (key8(r + 64) >> 32)
+                if kind == KIND_TRADE:
+                    e.flags |= FLAG_CONTINUED
+                    n += 1
+                    out[n].seq, out[n].exch_ns, out[n].local_ns = e.seq, e.exch_ns, e.local_ns
+                    out[n].symbol_id, out[n].flags = e.symbol_id, 0
+                    e = &out[n]
+            if type_ == TYPE_TRADES or kind == KIND_TRADE:
+                e.kind = KIND_TRADE
+                e.side = -side
+                e.price = price_of(key8(r + 16))
+                e.size = <int64_t> <uint32_t> packed
+                e.order_id = 0
+                e.match_id = 0
+        d.counts[type_][action] += 1
+        n += 1
+        at += size
+        open_ = False
+        if d.joined and type_ != TYPE_TRADES and flags & (F_LAST | F_SNAPSHOT) == 0:
+            if length - at < HEADER:
+                more = True
+                open_ = True
+                break
+            open_ = data[at + 1] == rtype and key8(data + at + 8) == key8(r + 8) and key8(data + at) >> 32 == head >> 32
+            if open_:
+                e.flags |= FLAG_CONTINUED
+        if not open_:
+            whole_at, whole_n = at, n
+    else:
+        more = at < length
+    if whole_n < n:
+        # The message at the end is not whole. What follows will tell, unless nothing can follow here.
+        if final or d.blocked or (whole_n == 0 and n + 2 > capacity) or n - whole_n >= DBN_WAIT:
+            out[n - 1].flags &= <uint16_t> ~FLAG_CONTINUED
+            whole_at, whole_n = at, n
+        else:
+            # They come again: uncount them.
+            at = whole_at
+            while n > whole_n:
+                type_ = TYPE_MBO if data[at + 1] == 160 else TYPE_QUOTES
+                action = data[at + 38] if type_ == TYPE_MBO else data[at + 28]
+                d.counts[type_][action] -= 1
+                n -= 2 if type_ == TYPE_QUOTES and action == c"T" else 1
+                at += <size_t> data[at] * 4
+            d.blocked = False
+    consumed[0] = whole_at
+    return <ptrdiff_t> whole_n
+
+
+@cython.final
+cdef class DbnDecoder:
+    """Decode runs of mbo, trades and mbp-1 records into events.
+
+    Parameters
+    ----------
+    ts_out : bool, default False
+        Each record carries eight bytes more behind its end.
+    joined : bool, default True
+        Records of one venue event are one message (``continued``); for schemas whose records have no flag LAST, say False.
+
+    Notes
+    -----
+    **Thread safety**: one thread at a time; `decode` releases the GIL.
+    """
+
+    def __cinit__(self, ts_out=False, joined=True):
+        self._d = <dbn_decoder_t*> fc_alloc(1, sizeof(dbn_decoder_t))
+        if self._d == NULL:
+            raise MemoryError("no memory for a DBN decoder")
+        self._d.known = <uint8_t*> fc_alloc(DBN_KNOWN >> 3, 1)
+        if self._d.known == NULL:
+            raise MemoryError("no memory for the instruments of a DBN decoder")
+        self._d.extra = 8 if ts_out else 0
+        self._d.joined = joined
+
+    def __dealloc__(self):
+        if self._d != NULL:
+            fc_free(self._d.known)
+            fc_free(self._d)
+
+    def decode(self, data, out, final=False):
+        """Decode records.
+
+        Parameters
+        ----------
+        data : bytes-like
+            Records, or what follows the bytes consumed so far.
+        out : ndarray of EVENT_DTYPE, shape (n,), n >= 2, writable
+            Receives the events; every field is written.
+        final : bool, default False
+            Nothing follows: the last message ends here.
+
+        Returns
+        -------
+        (events, consumed) : (int, int)
+            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when `out` is full, when 256 new
+            instruments wait (`take_instruments`), when the last message is not whole - pass the rest again, with what
+            follows it - or when the next record is not for this decoder (`blocked`).
+
+        Raises
+        ------
+        ValueError
+            If `out` has no room for two events.
+        """
+        cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
+        cdef event_t* events = events_data(a)
+        cdef size_t capacity = a.shape[0]
+        cdef size_t consumed = 0
+        cdef ptrdiff_t n
+        cdef bint at_end = final
+        cdef Py_buffer view
+        if capacity < 2:
+            raise ValueError(f"out must have room for two events: size={capacity}")
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            with nogil:
+                n = dbn_decode_batch(self._d, <const uint8_t*> view.buf, view.len, events, capacity, at_end, &consumed)
+        finally:
+            PyBuffer_Release(&view)
+        return n, consumed
+
+    def take_instruments(self):
+        """Return the instruments that came for the first time since the last call: array of uint32.
+
+        Ids from 2**22 on may come again.
+        """
+        cdef int i
+        ids = np.array([self._d.fresh[i] for i in range(self._d.fresh_count)], np.uint32)
+        self._d.fresh_count = 0
+        return ids
+
+    @property
+    def blocked(self):
+        """Whether the last call stopped before a record of another type or length, or with an unknown action or side."""
+        return bool(self._d.blocked)
+
+    @property
+    def counts(self):
+        """Records by type and action: dict of str to int without zeros, for example ``{"mbo A": 3}``."""
+        cdef int i, j
+        return {
+            f"{_TYPE_NAMES[i]} {chr(j)}": self._d.counts[i][j]
+            for i in range(DBN_TYPES) for j in range(256) if self._d.counts[i][j]
+        }

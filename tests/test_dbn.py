@@ -1,0 +1,168 @@
+"""Records of Databento DBN to events: what is written, where decoding stops. The layouts are spelled out here once more."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
+
+MODULE = "dbn"
+TIME = 1_700_000_000_000_000_000
+UNDEF = 2**63 - 1
+
+
+def mbo(action="A", side="B", price=100, size=5, order_id=7, flags=128, time=TIME, instrument=77, sequence=9, length=14, rtype=160, out=b""):
+    head = struct.pack("<BBHIQ", length, rtype, 1, instrument, time)
+    body = struct.pack("<QqIBBccQiI", order_id, price, size, flags, 0, action.encode(), side.encode(), time + 500, 14, sequence)
+    return head + body + out
+
+
+def trade(action="T", side="B", price=100, size=5, flags=0, time=TIME, instrument=77, sequence=9, rtype=0, levels=None):
+    body = struct.pack("<qIccBBQiI", price, size, action.encode(), side.encode(), flags, 0, time + 500, 14, sequence)
+    tail = b"" if levels is None else struct.pack("<qqIIII", *levels, 1, 1)
+    return struct.pack("<BBHIQ", 12 + len(tail) // 4, rtype, 1, instrument, time) + body + tail
+
+
+def quote(levels, action="A", **more):
+    return trade(action=action, rtype=1, levels=levels, flags=more.pop("flags", 128), **more)
+
+
+def run(decoder, data, size=64, final=True):
+    out = np.zeros(size, EVENT_DTYPE)
+    out.view(np.uint8)[:] = 0xAA  # every byte is written
+    n, consumed = decoder.decode(data, out, final)
+    return out[:n], consumed
+
+
+def rows(events):
+    return [
+        (k, s, f, *p)
+        for k, s, f, p in zip(events["kind"].tolist(), events["side"].tolist(), events["flags"].tolist(),
+                              events.view(np.int64).reshape(-1, 8)[:, 4:].tolist(), strict=True)
+    ]  # fmt: skip
+
+
+def test_mbo_actions(impl):
+    data = b"".join([
+        mbo("R", "N", UNDEF, 0, 0, 40), mbo("A", "B", 100, 5, 1), mbo("A", "A", 110, 6, 2**63 + 2), mbo("C", "B", 100, 2, 1),
+        mbo("M", "B", 101, 4, 1), mbo("T", "B", 110, 2, 0), mbo("F", "A", 110, 2, 3), mbo("N", "N", UNDEF, 0, 0),
+    ])  # fmt: skip
+    decoder = impl.DbnDecoder()
+    events, consumed = run(decoder, data)
+    assert consumed == len(data)
+    big = 2**63 + 2 - 2**64
+    assert rows(events) == [
+        (KINDS["clear"], 0, FLAGS["snapshot"], NO_PRICE, 0, 0, 0), (KINDS["add"], 1, 0, 100, 5, 1, 0),
+        (KINDS["add"], -1, 0, 110, 6, big, 0), (KINDS["cancel"], 1, 0, 100, 2, 1, 0), (KINDS["replace"], 1, 0, 101, 4, 1, 1),
+        (KINDS["trade"], -1, 0, 110, 2, 0, 0), (KINDS["notice"], -1, 0, ord("F"), 2, 3, 110),
+        (KINDS["notice"], 0, 0, ord("N"), 0, 0, NO_PRICE),
+    ]  # fmt: skip
+    assert set(events["exch_ns"].tolist()) == {TIME} and set(events["local_ns"].tolist()) == {TIME + 500}
+    assert set(events["symbol_id"].tolist()) == {77} and set(events["seq"].tolist()) == {9}
+    assert decoder.counts == {"mbo A": 2, "mbo C": 1, "mbo F": 1, "mbo M": 1, "mbo N": 1, "mbo R": 1, "mbo T": 1}
+    assert decoder.take_instruments().tolist() == [77]
+    assert decoder.take_instruments().tolist() == []
+    assert not decoder.blocked
+
+
+def test_trades_and_quotes(impl):
+    data = trade(side="A", price=-5) + quote((99, 101, 3, 4)) + quote((99, UNDEF, 3, 4), "T", side="B", price=101, size=2)
+    decoder = impl.DbnDecoder()
+    events, consumed = run(decoder, data)
+    assert consumed == len(data)
+    assert rows(events) == [
+        (KINDS["trade"], 1, 0, -5, 5, 0, 0), (KINDS["quote"], 0, 0, 99, 101, 3, 4),
+        (KINDS["quote"], 0, FLAGS["continued"], 99, NO_PRICE, 3, 0), (KINDS["trade"], -1, 0, 101, 2, 0, 0),
+    ]  # fmt: skip
+    assert decoder.counts == {"trades T": 1, "mbp-1 A": 1, "mbp-1 T": 1}
+
+
+def test_undefined_times_are_zero(impl):
+    raw = bytearray(mbo())
+    raw[8:16] = raw[40:48] = b"\xff" * 8
+    events, _ = run(impl.DbnDecoder(), bytes(raw))
+    assert (events["exch_ns"][0], events["local_ns"][0]) == (0, 0)
+
+
+def test_records_of_one_venue_event_are_joined(impl):
+    parts = [mbo("T", flags=0), mbo("F", flags=0), mbo("C"), mbo("A", flags=0), mbo("A", time=TIME + 1, flags=0), mbo("A", instrument=8)]
+    data = b"".join(parts)
+    assert run(impl.DbnDecoder(), data)[0]["flags"].tolist() == [1, 1, 0, 0, 0, 0]
+    assert run(impl.DbnDecoder(joined=False), data)[0]["flags"].tolist() == [0] * 6
+    # What may go on waits, and is counted once.
+    decoder = impl.DbnDecoder()
+    events, consumed = run(decoder, data[: 56 + 56], final=False)
+    assert (len(events), consumed, decoder.counts) == (0, 0, {})
+    events, consumed = run(decoder, data[: 56 * 3 + 20], final=False)
+    assert (len(events), consumed) == (3, 56 * 3)
+    assert decoder.counts == {"mbo T": 1, "mbo F": 1, "mbo C": 1}
+    events, _ = run(impl.DbnDecoder(), data[: 56 + 56], final=True)
+    assert events["flags"].tolist() == [1, 0]
+
+
+def test_message_without_an_end_is_given_up_at_last(impl):
+    data = b"".join(mbo("A", flags=0) for _ in range(5000))
+    decoder = impl.DbnDecoder()
+    events, consumed = run(decoder, data, 6000, final=False)
+    assert (len(events), consumed) == (5000, len(data))
+    assert events["flags"][-1] == 0
+    events, consumed = run(impl.DbnDecoder(), data, 100, final=False)
+    assert (len(events), events["flags"][-1]) == (99, 0) or (len(events), events["flags"][-1]) == (100, 0)
+
+
+@pytest.mark.parametrize("bad", [mbo(rtype=19), mbo(length=13), mbo("Z"), mbo("A", "X"), mbo(length=0)])
+def test_other_records_block(impl, bad):
+    decoder = impl.DbnDecoder()
+    events, consumed = run(decoder, mbo() + mbo("A", flags=0) + bad, final=False)
+    assert (len(events), consumed, decoder.blocked) == (2, 112, True)
+    assert events["flags"].tolist() == [0, 0]
+    assert run(decoder, bad)[1] == 0 and decoder.blocked
+    assert run(decoder, mbo())[1] == 56 and not decoder.blocked
+
+
+def test_full_output_and_cut_records_stop(impl):
+    data = mbo() * 3
+    decoder = impl.DbnDecoder()
+    assert run(decoder, data, 2)[1] == 112
+    assert run(decoder, data[:100])[1] == 56
+    for cut in range(56):
+        events, consumed = run(impl.DbnDecoder(), mbo()[:cut])
+        assert (len(events), consumed) == (0, 0)
+    # A quote with its trade is not split.
+    assert run(decoder, quote((1, 2, 3, 4)) + quote((1, 2, 3, 4), "T"), 2)[1] == 80
+    with pytest.raises(ValueError, match="room for two events: size=1"):
+        run(decoder, data, 1)
+
+
+def test_send_times_are_skipped(impl):
+    data = mbo(length=16, out=b"12345678") * 2
+    events, consumed = run(impl.DbnDecoder(ts_out=True), data)
+    assert (len(events), consumed) == (2, 128)
+    assert run(impl.DbnDecoder(), data)[1] == 0
+
+
+def test_instruments_are_told_once(impl):
+    ids = [*range(300), 5, 2**32 - 1, 4, 2**32 - 1]
+    data = b"".join(mbo(instrument=i) for i in ids)
+    decoder = impl.DbnDecoder()
+    events, consumed = run(decoder, data, 1000)
+    assert len(events) == 256 and not decoder.blocked
+    assert decoder.take_instruments().tolist() == list(range(256))
+    more, _ = run(decoder, data[consumed:], 1000)
+    assert np.concatenate([events["symbol_id"], more["symbol_id"]]).tolist() == ids
+    assert decoder.take_instruments().tolist() == [*range(256, 300), 2**32 - 1, 2**32 - 1]
+
+
+def test_lengths_are_those_of_the_layouts(impl):
+    assert impl.LENGTHS == {160: len(mbo()), 0: len(trade()), 1: len(quote((1, 2, 3, 4)))}
+
+
+def test_other_arrays_are_refused():
+    from fastcore.dbn import DbnDecoder
+
+    for out in (np.zeros(4), np.zeros(8, EVENT_DTYPE)[::2], None):
+        with pytest.raises((TypeError, ValueError)):
+            DbnDecoder().decode(mbo(), out)
+    with pytest.raises(TypeError):
+        DbnDecoder().decode("text", np.zeros(4, EVENT_DTYPE))

@@ -1,0 +1,69 @@
+"""The compiled DBN decoder against its twin, on any bytes."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from test_dbn import TIME, mbo, quote, trade
+
+from fastcore import dbn
+from fastcore.records import EVENT_DTYPE
+from fastcore.reference import dbn as twin
+
+actions, sides = st.sampled_from("ACMRTFN"), st.sampled_from("ABN")
+small = {"flags": st.sampled_from([0, 0, 128, 32, 168]), "time": st.integers(TIME, TIME + 1), "instrument": st.sampled_from([7, 8, 2**31])}
+prices = st.one_of(st.integers(-5, 200), st.just(2**63 - 1))
+sizes = st.integers(0, 2**32 - 1)
+good = st.one_of(
+    st.builds(mbo, actions, sides, prices, sizes, st.integers(0, 2**64 - 1), **small),
+    st.builds(trade, actions, sides, prices, sizes, **small),
+    st.builds(quote, st.tuples(prices, prices, sizes, sizes), actions, side=sides, **small),
+)
+odd = st.one_of(
+    st.builds(mbo, st.sampled_from("ZA"), st.sampled_from("XB"), rtype=st.sampled_from([19, 160, 23]), length=st.sampled_from([0, 14])),
+    st.binary(max_size=80),
+)
+streams = st.lists(st.one_of(good, good, good, odd), max_size=30).map(b"".join)
+
+
+def everything(impl, data, joined, cuts, size):
+    """Events and counts of a stream that comes in pieces; a blocking record is stepped over by its length."""
+    decoder = impl.DbnDecoder(False, joined)
+    out, events, fresh = np.zeros(size, EVENT_DTYPE), [], []
+    rest, at = b"", 0
+    for end in [*sorted(min(c, len(data)) for c in cuts), None]:
+        piece = data[at:] if end is None else data[at:end]
+        at = len(data) if end is None else end
+        rest += piece
+        while True:
+            n, consumed = decoder.decode(rest, out, end is None)
+            fresh += decoder.take_instruments().tolist()
+            events.append(out[:n].copy())
+            assert n == 0 or not out["flags"][n - 1] & 1
+            rest = rest[consumed:]
+            if decoder.blocked:
+                step = max(4 * rest[0], 4)
+                if len(rest) < step:
+                    break
+                rest = rest[step:]
+            elif not consumed:
+                break
+    return np.concatenate(events).tobytes(), decoder.counts, fresh, rest
+
+
+@given(streams, st.booleans(), st.lists(st.integers(0, 3000), max_size=4), st.sampled_from([2, 3, 64]))
+def test_dbn_matches_reference(data, joined, cuts, size):
+    assert everything(dbn, data, joined, cuts, size) == everything(twin, data, joined, cuts, size)
+
+
+@given(st.lists(good, max_size=40).map(b"".join), st.lists(st.integers(0, 4000), max_size=5))
+def test_pieces_do_not_change_the_events(data, cuts):
+    assert everything(dbn, data, True, cuts, 128)[:3] == everything(dbn, data, True, [], 128)[:3]
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_decoder_never_reads_past_end(data, final):
+    # Under AddressSanitizer a read behind the end of this copy is an error.
+    copy = np.frombuffer(data, np.uint8).copy()
+    out = np.zeros(16, EVENT_DTYPE)
+    n, consumed = dbn.DbnDecoder().decode(copy, out, final)
+    assert 0 <= n <= 16 and 0 <= consumed <= len(data)
