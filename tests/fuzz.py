@@ -401,7 +401,7 @@ def itch_file_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
 def itch_file_check(data: bytes, folder: Path) -> Counts:
     from fastcore.errors import CorruptDataError
     from fastcore.itch import ItchDecoder
-    from hft.feeds.itch import read_events
+    from hft.feeds.itch import ItchFeed, read_events
 
     path = folder / "day.itch"
     path.write_bytes(data)
@@ -422,7 +422,9 @@ def itch_file_check(data: bytes, folder: Path) -> Counts:
         with contextlib.suppress(zlib.error, EOFError):
             plain = zlib.decompressobj(31).decompress(data)
             assert decoder.position <= max(len(plain), decoder.position if len(data) > 18 else 0)
-    return {"messages": sum(decoder.counts.values()), "errors": sum(decoder.errors.values()), "refused": int(failed is not None)}
+    feed = feed_check(lambda **options: ItchFeed(path, **options))
+    assert feed["errors"] == sum(decoder.errors.values()) and feed["refused"] == int(failed is not None)
+    return feed
 
 
 # ---- books ----
