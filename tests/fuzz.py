@@ -401,7 +401,7 @@ def itch_file_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
 def itch_file_check(data: bytes, folder: Path) -> Counts:
     from fastcore.errors import CorruptDataError
     from fastcore.itch import ItchDecoder
-    from hft.feeds.itch import read_events
+    from hft.feeds.itch import ItchFeed, read_events
 
     path = folder / "day.itch"
     path.write_bytes(data)
@@ -422,7 +422,9 @@ def itch_file_check(data: bytes, folder: Path) -> Counts:
         with contextlib.suppress(zlib.error, EOFError):
             plain = zlib.decompressobj(31).decompress(data)
             assert decoder.position <= max(len(plain), decoder.position if len(data) > 18 else 0)
-    return {"messages": sum(decoder.counts.values()), "errors": sum(decoder.errors.values()), "refused": int(failed is not None)}
+    feed = feed_check(lambda **options: ItchFeed(path, **options))
+    assert feed["errors"] == sum(decoder.errors.values()) and feed["refused"] == int(failed is not None)
+    return feed
 
 
 # ---- books ----
@@ -796,18 +798,32 @@ def ouch_check(data: bytes, folder: Path) -> Counts:
     return total
 
 
+def udp(payload: bytes) -> bytes:
+    return b"\x11" + struct.pack(">HHHH", 12_000, 26_477, 8 + len(payload), 0) + payload
+
+
+def tcp(payload: bytes, sequence: int, port: int) -> bytes:
+    return b"\x06" + struct.pack(">HHIIHHHH", port, 3 - port, sequence, 0, 0x5018, 65_535, 0, 0) + payload
+
+
+def capture(datagrams: Sequence[bytes]) -> bytes:
+    """A classic capture of Ethernet frames; the first byte of each datagram is its protocol."""
+    out = [struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)]
+    for i, datagram in enumerate(datagrams):
+        ip = struct.pack(">BBHHHBBHII", 0x45, 0, 19 + len(datagram), i, 0, 64, datagram[0], 0, 0x0A000001, 0xE9360C65) + datagram[1:]
+        frame = b"\1\0^6\x0ce" + b"\2\0\0\0\0\1" + b"\x08\0" + ip
+        out.append(struct.pack("<IIII", 1_700_000_000 + i, i, len(frame), len(frame)) + frame)
+    return b"".join(out)
+
+
 def pcap_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
-    """Captures: classic, of MoldUDP64 in IPv4 and Ethernet; and those that are recorded."""
+    """Captures of MoldUDP64 and of SoupBinTCP in IPv4 and Ethernet; and those that are recorded."""
     found = []
     for data in mold_corpus(random, None)[:4]:
-        frames = []
-        for i, unit in enumerate(prefixed(data)):
-            packet = unit[2:]
-            udp = struct.pack(">HHHH", 12_000, 26_477, 8 + len(packet), 0) + packet
-            ip = struct.pack(">BBHHHBBHII", 0x45, 0, 20 + len(udp), i, 0, 64, 17, 0, 0x0A000001, 0xE9360C65) + udp
-            frame = b"\1\0^6\x0ce" + b"\2\0\0\0\0\1" + b"\x08\0" + ip
-            frames.append(struct.pack("<IIII", 1_700_000_000 + i, i, len(frame), len(frame)) + frame)
-        found.append(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1) + b"".join(frames))
+        found.append(capture([udp(unit[2:]) for unit in prefixed(data)]))
+    client, venue = soup_corpus(random, None)[:2]
+    segments = [tcp(data[at : at + 300], 1_000 + at, port) for port, data in ((1, client), (2, venue)) for at in range(0, len(data), 300)]
+    found.append(capture(segments))
     found.append(gzip.compress(found[0], 1, mtime=0))
     for pattern in ("pcap/totalview-itch5*/*.pcap", "pcap/ouch5/*.pcap"):
         found += [path.read_bytes() for path in recorded(data_dir, pattern)]
@@ -896,6 +912,18 @@ def binance_check(data: bytes, folder: Path) -> Counts:
     return {"messages": messages, "errors": errors, "gaps": state["gaps"], "stale": state["stale"]}
 
 
+def kraken_line(version: int, i: int, image: bool, sides: list[list[tuple[str, str]]], checksum: int | None) -> str:
+    """A message of Kraken's book channel: (price, size) of the asks, then of the bids."""
+    if version == 1:
+        asks, bids = ([[price, size, f"17231612{i}.5"] for price, size in side] for side in sides)
+        check = {} if checksum is None else {"c": str(checksum)}
+        return json.dumps([336, *([{"as": asks, "bs": bids}] if image else [{"a": asks}, {"b": bids, **check}]), "book-10", "XBT/USD"])
+    asks_, bids_ = ("[" + ",".join(f'{{"price":{p},"qty":{q}}}' for p, q in side) + "]" for side in sides)
+    check_ = "" if checksum is None else f',"checksum":{checksum}'
+    book = f'{{"symbol":"BTC/USD","bids":{bids_},"asks":{asks_}{check_},"timestamp":"2023-10-06T17:35:55.440295Z"}}'
+    return f'{{"channel":"book","type":"{"snapshot" if image else "update"}","data":[{book}]}}'
+
+
 def kraken_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
     """Both versions of the protocol, with the checksums that the venue would publish."""
     from fastcore.kraken import KrakenDecoder
@@ -903,32 +931,19 @@ def kraken_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
 
     out = np.zeros(4_096, EVENT_DTYPE)
     found = []
-    for version in (1, 2):
+    for version, symbol in ((1, "XBT/USD"), (2, "BTC/USD")):
         rows: list[str] = []
-        symbol = "XBT/USD" if version == 1 else "BTC/USD"
         for i in range(40):
             image = i % 20 == 0
             sides = []
-            for base in (101, 99):
-                step = 1 if base > 100 else -1
+            for base, step in ((101, 1), (99, -1)):
                 picked = range(10) if image else random.sample(range(12), random.randrange(1, 3))
-                sides.append([(f"{base + step * k}.5", f"{random.randrange(0 if not image else 1, 9)}.25") for k in picked])
-
-            def line(sum: int | None, sides: list[list[tuple[str, str]]] = sides, image: bool = image, i: int = i) -> str:
-                if version == 1:
-                    asks, bids = ([[p, q, f"17231612{i}.5"] for p, q in side] for side in sides)
-                    check = {} if sum is None else {"c": str(sum)}
-                    parts = [{"as": asks, "bs": bids}] if image else [{"a": asks}, {"b": bids, **check}]
-                    return json.dumps([336, *parts, "book-10", symbol])
-                asks_, bids_ = ("[" + ",".join(f'{{"price":{p},"qty":{q}}}' for p, q in side) + "]" for side in sides)
-                check_ = "" if sum is None else f',"checksum":{sum}'
-                kind = "snapshot" if image else "update"
-                book = f'{{"symbol":"{symbol}","bids":{bids_},"asks":{asks_}{check_},"timestamp":"2023-10-06T17:35:55.440295Z"}}'
-                return f'{{"channel":"book","type":"{kind}","data":[{book}]}}'
-
+                sides.append([(f"{base + step * k}.5", f"{random.randrange(image, 9)}.25") for k in picked])
+            # What the checksum must be, a decoder that has read the same says.
             decoder = KrakenDecoder()
-            decoder.decode("".join([*rows, f"1723161253.5: {line(None)}\n"]).encode(), out)
-            rows.append(f"1723161253.5: {line(decoder.checksum(symbol))}\n")
+            plain = f"1723161253.5: {kraken_line(version, i, image, sides, None)}\n"
+            decoder.decode("".join([*rows, plain]).encode(), out)
+            rows.append(f"1723161253.5: {kraken_line(version, i, image, sides, decoder.checksum(symbol))}\n")
         found.append("".join(rows).encode())
         found.append("".join([*rows[:25], 'configuration: {"kraken": {}}\n', *rows[5:]]).encode())
     return found
@@ -1046,14 +1061,14 @@ TARGETS = {
         Target("itch_file", ("fastcore.itch", "hft.feeds.itch"), itch_file_corpus, itch_file_check, prefixed, (), 400),
         Target("mold", ("fastcore.mold",), mold_corpus, mold_check, prefixed, (), 150),
         Target("soup", ("fastcore.soup",), soup_corpus, soup_check, prefixed, (b"\0\1H", b"\0\1Z", b"\0\0"), 200),
-        Target("ouch", ("fastcore.ouch",), soup_corpus, ouch_check, prefixed, (b"\0\1S", b"\0\2U"), 120),
+        Target("ouch", ("fastcore.ouch",), soup_corpus, ouch_check, prefixed, (b"\0\1S", b"\0\2U"), 90),
         Target("pcap", ("fastcore.mold", "hft.feeds.pcap", "dpkt"), pcap_corpus, pcap_check, blocks, (), 150),
-        Target("binance", ("fastcore.binance",), binance_corpus, binance_check, lines, JSON, 150),
-        Target("kraken", ("fastcore.kraken",), kraken_corpus, kraken_check, lines, JSON, 150),
-        Target("lobster", ("hft.feeds.lobster", "pyarrow"), lobster_corpus, lobster_check, lines, CSV, 150),
+        Target("binance", ("fastcore.binance",), binance_corpus, binance_check, lines, JSON, 120),
+        Target("kraken", ("fastcore.kraken",), kraken_corpus, kraken_check, lines, JSON, 100),
+        Target("lobster", ("hft.feeds.lobster", "pyarrow"), lobster_corpus, lobster_check, lines, CSV, 100),
         Target("book", ("fastcore.book",), events_corpus, book_check, blocks, (), 60),
         Target("level_book", ("fastcore.book",), levels_corpus, level_book_check, blocks, (), 100),
-        Target("store", ("fastcore.tickstore",), store_corpus, store_check, blocks, (), 60),
+        Target("store", ("fastcore.tickstore",), store_corpus, store_check, blocks, (), 40),
     )
 }
 
@@ -1229,7 +1244,7 @@ def fuzz(
     """
     target = (TARGETS | MUTANTS)[name]
     if iterations is None and seconds is None:
-        iterations = target.iterations
+        iterations = target.iterations // (3 if "san" in os.environ.get("LD_PRELOAD", "") else 1)
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     command = [sys.executable, "-X", "faulthandler", __file__, name, "--worker", str(folder), "--seed", str(seed)]
     command += ["--start", str(start)]

@@ -23,7 +23,7 @@ def test_fuzzed_input_breaks_no_law(target):
     report = fuzz.fuzz(target.name, seed=seed, seconds=SECONDS)
     print(target.name, report)
     # The mutations do hit: most inputs are read in part, and part of them is refused.
-    assert report["inputs"] >= min(target.iterations, 32)
+    assert report["inputs"] >= 32
     assert all(count > 0 for count in report.values())
 
 
