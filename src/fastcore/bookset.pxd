@@ -1,8 +1,9 @@
 """The books of all symbols of a feed: the contract.
 
-Books stand in blocks of 64 by symbol id, so that an id leads to its book without a search and books of one block share memory::
+Books stand in blocks of 64 by symbol id, so that an id leads to its book without a search, each with room for the first levels
+of its sides behind it. Blocks are cut from chunks, the first few of one block each, the others of a huge page::
 
-    bookset_t.blocks[symbol_id >> 6] -> book_t[64], made when the first of them is opened
+    bookset_t.blocks[symbol_id >> 6] -> bookset_place_t[64], made when the first of them is opened
                                         before that the one `closed` block, whose books are never open
 
 A book is open when its `orders` is set; the first event that concerns orders or levels of its symbol opens it. With thousands
@@ -21,10 +22,20 @@ from fastcore.book cimport OrderTable, book_apply, book_change_t, book_t, level_
 cdef enum:
     BOOKSET_BLOCK = 64      # books
     BOOKSET_AHEAD = 12      # events that `bookset_ahead` looks beyond the present one
+    BOOKSET_LEVELS = 24     # of a side, before it gets memory of its own
+
+# 18 cache lines.
+ctypedef struct bookset_place_t:
+    book_t book
+    uint64_t sides[96]      # keys and levels of both sides: 2 * (BOOKSET_LEVELS + SIDE_NEAR) * 12 bytes
 
 ctypedef struct bookset_t:
-    book_t** blocks         # one for each 64 symbol ids
-    book_t* closed          # block of books that are never open
+    bookset_place_t** blocks    # one for each 64 symbol ids
+    bookset_place_t* closed     # block of books that are never open
+    bookset_place_t** chunks    # memory of the blocks
+    uint32_t chunk_count
+    uint32_t chunk_left         # blocks of the latest chunk that are not in use
+    uint64_t bytes              # of all chunks
     orders_t* orders        # of all books
     uint32_t capacity       # symbol ids are 0..capacity-1
     uint32_t count          # open books
@@ -47,7 +58,7 @@ cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n
 
 cdef inline book_t* bookset_place(const bookset_t* s, uint32_t symbol_id) noexcept nogil:
     """Where the book of a symbol stands, open or not; the id lies below the capacity."""
-    return s.blocks[symbol_id // BOOKSET_BLOCK] + symbol_id % BOOKSET_BLOCK
+    return &(s.blocks[symbol_id // BOOKSET_BLOCK] + symbol_id % BOOKSET_BLOCK).book
 
 
 cdef inline book_t* bookset_find(const bookset_t* s, uint32_t symbol_id) noexcept nogil:
