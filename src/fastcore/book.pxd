@@ -463,7 +463,7 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
 
 cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
     """Set the total of a price level of a book by level; 0 removes it, also where it is not there."""
-    cdef int64_t key = price * side
+    cdef int64_t key
     cdef int64_t difference
     cdef side_t* s
     cdef level_t* l
@@ -475,6 +475,7 @@ cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, 
         return RESULT_BAD_PRICE
     if unlikely(size < 0):
         return RESULT_BAD_SIZE
+    key = price * side
     s = &b.sides[side < 0]
     place = side_find(s, key)
     out.price = price
