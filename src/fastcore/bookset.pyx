@@ -64,6 +64,7 @@ cdef enum:
     NEAR_BOOKS = 32
     NEAR_SLOTS = 16_384
 # Blocks of 64 books in a chunk: one at first, then as many as a huge page holds.
+cdef enum:
     SMALL_CHUNKS = 4
     LARGE_CHUNK = 28
 
