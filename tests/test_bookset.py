@@ -198,7 +198,7 @@ def test_memory_of_eight_thousand_symbols():
     rows["symbol_id"] = rows["order_id"] = np.arange(1, 8_001)
     s.apply(rows)
     assert len(s) == 8_000
-    assert s.nbytes - s.orders.nbytes < 8_000 * 1_100
+    assert s.nbytes - s.orders.nbytes < 8_000 * 1_400
     s.check()
 
 

@@ -26,8 +26,10 @@ from fastcore._types cimport (
     KIND_DELETE,
     KIND_EXECUTE,
     KIND_LEVEL,
+    KIND_QUOTE,
     KIND_REPLACE,
     NO_PRICE,
+    NO_SIDE,
     RESULT_BAD_PRICE,
     RESULT_BAD_SIZE,
     RESULT_CORRUPT,
@@ -89,8 +91,8 @@ cdef enum:
     SIDE_NEAR = 8
 
 ctypedef struct side_t:
-    int64_t* keys       # price * side, ascending; SIDE_NEAR keys below any price stand in front of the first
-    uint32_t* levels    # number of the level with that key
+    int64_t* keys       # price * side, ascending; SIDE_NEAR times NO_PRICE, below any key, in front of the first
+    uint32_t* levels    # number of the level with that key; SIDE_NEAR times 0 in front of the first
     uint32_t count
     uint32_t capacity
 
@@ -112,7 +114,8 @@ ctypedef struct book_t:
     uint8_t by_level    # set between book_init and the first event, never after
     uint8_t stale       # messages were missed (gap): wrong until the next clear
     uint8_t open        # between the first event of a message that is continued and its last
-    uint8_t pad[5]
+    uint8_t borrowed[2] # the arrays of this side belong to somebody else, who frees them
+    uint8_t pad[3]
     uint64_t counts[32] # events by result code
     top_t before        # while `open`: the top when the message began
 
@@ -136,6 +139,8 @@ cdef void orders_free(orders_t* o) noexcept nogil
 # Room for so many live orders and levels in all, from now on without allocation.
 cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept nogil
 cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels) noexcept nogil
+# The same with memory of the caller for the arrays of both sides, until they grow: 2 * (levels + SIDE_NEAR) * 12 bytes, zeroed.
+cdef int book_init_at(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels, void* memory) noexcept nogil
 # Removes its orders from the table, then frees its own memory.
 cdef void book_free(book_t* b) noexcept nogil
 # Room for one more order, level and key; doubles what is used up. book_apply calls it when it must.
@@ -224,9 +229,9 @@ cdef inline int64_t side_size(const book_t* b, const side_t* s, uint32_t place, 
 
 
 cdef inline const level_t* side_best(const book_t* b, int side_index) noexcept nogil:
-    """Best level; the unused level 0 (size 0) when the side is empty."""
+    """Best level; the unused level 0 (size 0) when the side is empty, which is what stands in front of the first."""
     cdef const side_t* s = &b.sides[side_index]
-    return &b.orders.levels[s.levels[s.count - 1] if s.count else 0]
+    return &b.orders.levels[(s.levels + s.count - 1)[0]]
 
 
 # ---- changes ----
@@ -458,7 +463,7 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
 
 cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
     """Set the total of a price level of a book by level; 0 removes it, also where it is not there."""
-    cdef int64_t key = price * side
+    cdef int64_t key
     cdef int64_t difference
     cdef side_t* s
     cdef level_t* l
@@ -470,6 +475,7 @@ cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, 
         return RESULT_BAD_PRICE
     if unlikely(size < 0):
         return RESULT_BAD_SIZE
+    key = price * side
     s = &b.sides[side < 0]
     place = side_find(s, key)
     out.price = price
@@ -548,12 +554,13 @@ cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noex
 # ---- reading ----
 
 cdef inline int64_t book_best_bid(const book_t* b) noexcept nogil:
-    """Ticks; NO_PRICE when there is no bid."""
-    return b.sides[0].keys[b.sides[0].count - 1] if b.sides[0].count else NO_PRICE
+    """Ticks; NO_PRICE when there is no bid, which is what stands in front of the first key."""
+    return (b.sides[0].keys + b.sides[0].count - 1)[0]
 
 
 cdef inline int64_t book_best_ask(const book_t* b) noexcept nogil:
-    return -b.sides[1].keys[b.sides[1].count - 1] if b.sides[1].count else NO_PRICE
+    # Unsigned, because NO_PRICE is its own negative.
+    return <int64_t> (0 - <uint64_t> (b.sides[1].keys + b.sides[1].count - 1)[0])
 
 
 cdef inline int64_t book_best_bid_size(const book_t* b) noexcept nogil:
@@ -576,6 +583,21 @@ cdef inline void book_top(const book_t* b, top_t* out) noexcept nogil:
     out.ask = book_best_ask(b)
     out.bid_size = book_best_bid_size(b)
     out.ask_size = book_best_ask_size(b)
+
+
+cdef inline void book_quote(const book_t* b, const event_t* e, event_t* q) noexcept nogil:
+    """The top of the book as a quote event with number, times and symbol of the event that changed it."""
+    q.seq = e.seq
+    q.exch_ns = e.exch_ns
+    q.local_ns = e.local_ns
+    q.symbol_id = e.symbol_id
+    q.kind = KIND_QUOTE
+    q.side = NO_SIDE
+    q.flags = 0
+    q.bid = book_best_bid(b)
+    q.ask = book_best_ask(b)
+    q.bid_size = book_best_bid_size(b)
+    q.ask_size = book_best_ask_size(b)
 
 
 cdef inline bint book_crossed(const book_t* b) noexcept nogil:
@@ -628,7 +650,6 @@ cdef OrderBook order_book_view(book_t* b, OrderTable orders, object owner)
 cdef LevelBook level_book_view(book_t* b, OrderTable orders, object owner)
 
 # What the faces of books and of sets share.
-cdef void fill_quote(const book_t* b, const event_t* e, event_t* q) noexcept nogil
 cdef uint64_t book_snapshot_rows(const book_t* b) noexcept nogil
 cdef event_t* book_snapshot(const book_t* b, event_t* out) noexcept nogil
 cdef dict result_counts(const uint64_t* counts, const uint64_t* before)

@@ -40,14 +40,15 @@ from fastcore._types cimport (
     FLAG_SNAPSHOT,
     KIND_CLEAR,
     KIND_GAP,
-    KIND_QUOTE,
-    NO_SIDE,
     NO_SYMBOL,
     RESULT_NO_MEMORY,
     RESULT_UNKNOWN_TYPE,
     fc_alloc,
     fc_free,
 )
+
+cdef extern from "fc_huge.h" nogil:
+    void* fc_alloc_huge(size_t count, size_t size)
 
 import numpy as np
 
@@ -131,7 +132,7 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
         # One after the other, so that the old and the new of both never stand beside each other.
         n = next_power(2 * orders)
         if o.slots == NULL or n > <uint64_t> o.mask + 1:
-            slots = <slot_t*> fc_alloc(n, sizeof(slot_t))
+            slots = <slot_t*> fc_alloc_huge(n, sizeof(slot_t))
             if slots == NULL:
                 return RESULT_NO_MEMORY
             bits = 0
@@ -148,7 +149,7 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
             o.slots = slots
             o.mask = <uint32_t> (n - 1)
             o.shift = 32 - bits
-        pool = <order_t*> fc_alloc(orders + 1, sizeof(order_t))
+        pool = <order_t*> fc_alloc_huge(orders + 1, sizeof(order_t))
         if pool == NULL:
             return RESULT_NO_MEMORY
         if o.orders != NULL:
@@ -158,7 +159,7 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
         o.order_capacity = <uint32_t> orders
         o.growths += 1
     if levels > o.level_capacity:
-        level_pool = <level_t*> fc_alloc(levels + 1, sizeof(level_t))
+        level_pool = <level_t*> fc_alloc_huge(levels + 1, sizeof(level_t))
         if level_pool == NULL:
             return RESULT_NO_MEMORY
         if o.levels != NULL:
@@ -170,51 +171,71 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
     return RESULT_OK
 
 
-cdef void side_free(side_t* s) noexcept nogil:
-    if s.keys != NULL:
+cdef void side_free(side_t* s, bint borrowed) noexcept nogil:
+    if s.keys != NULL and not borrowed:
         fc_free(s.keys - SIDE_NEAR)
-    fc_free(s.levels)
+        fc_free(s.levels - SIDE_NEAR)
 
 
-cdef int side_reserve(side_t* s, uint64_t capacity) noexcept nogil:
+cdef void side_use(side_t* s, int64_t* keys, uint32_t* levels, uint64_t capacity) noexcept nogil:
+    # Arrays with SIDE_NEAR places in front, all of them 0.
+    cdef int i
+    for i in range(SIDE_NEAR):
+        keys[i] = NO_PRICE
+    s.keys = keys + SIDE_NEAR
+    s.levels = levels + SIDE_NEAR
+    s.capacity = <uint32_t> capacity
+
+
+cdef int side_reserve(book_t* b, int side_index, uint64_t capacity) noexcept nogil:
+    cdef side_t* s = &b.sides[side_index]
+    cdef side_t old = s[0]
     cdef int64_t* keys
     cdef uint32_t* levels
-    cdef int i
     if capacity <= s.capacity:
         return RESULT_OK
     if capacity > <uint64_t> 1 << 30:
         return RESULT_NO_MEMORY
     keys = <int64_t*> fc_alloc(capacity + SIDE_NEAR, sizeof(int64_t))
-    levels = <uint32_t*> fc_alloc(capacity, sizeof(uint32_t))
+    levels = <uint32_t*> fc_alloc(capacity + SIDE_NEAR, sizeof(uint32_t))
     if keys == NULL or levels == NULL:
         fc_free(keys)
         fc_free(levels)
         return RESULT_NO_MEMORY
-    for i in range(SIDE_NEAR):
-        keys[i] = NO_PRICE
+    side_use(s, keys, levels, capacity)
     if s.count:
-        memcpy(keys + SIDE_NEAR, s.keys, s.count * sizeof(int64_t))
-        memcpy(levels, s.levels, s.count * sizeof(uint32_t))
-    side_free(s)
-    s.keys = keys + SIDE_NEAR
-    s.levels = levels
-    s.capacity = <uint32_t> capacity
+        memcpy(s.keys, old.keys, s.count * sizeof(int64_t))
+        memcpy(s.levels, old.levels, s.count * sizeof(uint32_t))
+    side_free(&old, b.borrowed[side_index])
+    b.borrowed[side_index] = False
     return RESULT_OK
 
 
-cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels) noexcept nogil:
+cdef int book_init_at(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels, void* memory) noexcept nogil:
+    cdef size_t places = <size_t> levels + SIDE_NEAR
+    cdef int64_t* keys = <int64_t*> memory
     cdef int i
     memset(b, 0, sizeof(book_t))
     b.orders = o
     b.symbol_id = symbol_id
     b.lowest = 1
     for i in range(2):
-        if side_reserve(&b.sides[i], levels if levels > 8 else 8) != RESULT_OK:
-            book_free(b)
-            return RESULT_NO_MEMORY
+        if memory == NULL:
+            if side_reserve(b, i, levels) != RESULT_OK:
+                book_free(b)
+                return RESULT_NO_MEMORY
+        else:
+            # Keys and levels of the bids, then those of the asks.
+            side_use(&b.sides[i], keys, <uint32_t*> (keys + places), levels)
+            keys += places + (places + 1) // 2
+            b.borrowed[i] = True
     b.number = o.books
     o.books += 1
     return RESULT_OK
+
+
+cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels) noexcept nogil:
+    return book_init_at(b, o, symbol_id, levels if levels > 8 else 8, NULL)
 
 
 cdef void book_free(book_t* b) noexcept nogil:
@@ -222,7 +243,7 @@ cdef void book_free(book_t* b) noexcept nogil:
     if b.orders != NULL:
         book_clear(b)
     for i in range(2):
-        side_free(&b.sides[i])
+        side_free(&b.sides[i], b.borrowed[i])
     memset(b, 0, sizeof(book_t))
 
 
@@ -238,7 +259,7 @@ cdef int book_grow(book_t* b) noexcept nogil:
     result = orders_reserve(o, orders, levels)
     for i in range(2):
         if result == RESULT_OK and b.sides[i].count >= b.sides[i].capacity:
-            result = side_reserve(&b.sides[i], <uint64_t> b.sides[i].capacity * 2)
+            result = side_reserve(b, i, <uint64_t> b.sides[i].capacity * 2)
     return result
 
 
@@ -449,21 +470,6 @@ cdef inline bint concerns(const event_t* e, uint32_t only, bint filtered) noexce
     return not filtered or e.symbol_id == only or (e.symbol_id == NO_SYMBOL and (e.kind == KIND_CLEAR or e.kind == KIND_GAP))
 
 
-cdef void fill_quote(const book_t* b, const event_t* e, event_t* q) noexcept nogil:
-    """The top of the book as a quote event with number, times and symbol of the event that changed it."""
-    q.seq = e.seq
-    q.exch_ns = e.exch_ns
-    q.local_ns = e.local_ns
-    q.symbol_id = e.symbol_id
-    q.kind = KIND_QUOTE
-    q.side = NO_SIDE
-    q.flags = 0
-    q.bid = book_best_bid(b)
-    q.ask = book_best_ask(b)
-    q.bid_size = book_best_bid_size(b)
-    q.ask_size = book_best_ask_size(b)
-
-
 cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* quotes, bint filtered) noexcept nogil:
     """Apply n events; a quote event into `quotes` (unless NULL) for each change at the top. Returns their number."""
     cdef Py_ssize_t i
@@ -478,7 +484,7 @@ cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* 
             continue
         book_apply(b, &e[i], &change)
         if quotes != NULL and change.top_changed:
-            fill_quote(b, &e[i], &quotes[written])
+            book_quote(b, &e[i], &quotes[written])
             written += 1
     return written
 

@@ -24,13 +24,13 @@ from fastcore._types cimport (
     KIND_DELETE,
     KIND_EXECUTE,
     KIND_GAP,
-    KIND_LEVEL,
     KIND_QUOTE,
     KIND_REPLACE,
     NO_PRICE,
     NO_SIDE,
     NO_SYMBOL,
     RESULT_NO_MEMORY,
+    RESULT_OK,
     RESULT_UNKNOWN_SYMBOL,
     fc_alloc,
     fc_free,
@@ -40,10 +40,10 @@ from fastcore.book cimport (
     book_clear,
     book_free,
     book_hash,
-    book_init,
+    book_init_at,
     book_snapshot,
     book_snapshot_rows,
-    fill_quote,
+    book_quote,
     level_book_view,
     order_book_view,
     result_counts,
@@ -63,6 +63,13 @@ _MAX_SYMBOLS = 2**24
 cdef enum:
     NEAR_BOOKS = 32
     NEAR_SLOTS = 16_384
+# Blocks of 64 books in a chunk: one at first, then as many as a huge page holds.
+cdef enum:
+    SMALL_CHUNKS = 4
+    LARGE_CHUNK = 28
+
+cdef extern from "fc_huge.h" nogil:
+    void* fc_alloc_huge(size_t count, size_t size)
 
 
 cdef uint32_t block_count(uint32_t symbols) noexcept nogil:
@@ -76,9 +83,10 @@ cdef int bookset_init(bookset_t* s, orders_t* orders, uint32_t symbols, bint by_
     s.orders = orders
     s.by_level = by_level
     s.lowest = lowest
-    s.blocks = <book_t**> fc_alloc(blocks, sizeof(book_t*))
-    s.closed = <book_t*> fc_alloc(BOOKSET_BLOCK, sizeof(book_t))
-    if s.blocks == NULL or s.closed == NULL:
+    s.blocks = <bookset_place_t**> fc_alloc(blocks, sizeof(void*))
+    s.chunks = <bookset_place_t**> fc_alloc(blocks, sizeof(void*))
+    s.closed = <bookset_place_t*> fc_alloc(BOOKSET_BLOCK, sizeof(bookset_place_t))
+    if s.blocks == NULL or s.chunks == NULL or s.closed == NULL:
         bookset_free(s)
         return RESULT_NO_MEMORY
     for i in range(blocks):
@@ -88,34 +96,52 @@ cdef int bookset_init(bookset_t* s, orders_t* orders, uint32_t symbols, bint by_
 
 
 cdef void bookset_free(bookset_t* s) noexcept nogil:
-    cdef uint32_t i, j
-    for i in range(block_count(s.capacity)):
-        if s.blocks[i] != s.closed:
-            for j in range(<uint32_t> BOOKSET_BLOCK):
-                if s.blocks[i][j].orders != NULL:
-                    book_free(&s.blocks[i][j])
-            fc_free(s.blocks[i])
+    cdef uint32_t i
+    for i in range(s.capacity):
+        if bookset_find(s, i) != NULL:
+            book_free(bookset_place(s, i))
+    for i in range(s.chunk_count):
+        fc_free(s.chunks[i])
     fc_free(s.blocks)
+    fc_free(s.chunks)
     fc_free(s.closed)
     memset(s, 0, sizeof(bookset_t))
 
 
+cdef bookset_place_t* new_block(bookset_t* s) noexcept nogil:
+    # The next block of the latest chunk, or of a new one; NULL without memory.
+    cdef bookset_place_t* chunk
+    cdef uint32_t blocks
+    if s.chunk_left == 0:
+        blocks = 1 if s.chunk_count < SMALL_CHUNKS else LARGE_CHUNK
+        chunk = <bookset_place_t*> fc_alloc_huge(<size_t> blocks * BOOKSET_BLOCK, sizeof(bookset_place_t))
+        if chunk == NULL:
+            return NULL
+        s.chunks[s.chunk_count] = chunk
+        s.chunk_count += 1
+        s.chunk_left = blocks
+        s.bytes += <uint64_t> blocks * BOOKSET_BLOCK * sizeof(bookset_place_t)
+    blocks = 1 if s.chunk_count <= SMALL_CHUNKS else LARGE_CHUNK
+    chunk = s.chunks[s.chunk_count - 1] + <size_t> (blocks - s.chunk_left) * BOOKSET_BLOCK
+    s.chunk_left -= 1
+    return chunk
+
+
 cdef book_t* bookset_open(bookset_t* s, uint32_t symbol_id) noexcept nogil:
     cdef book_t* b
-    cdef book_t** block
+    cdef bookset_place_t* block
+    cdef bookset_place_t* place
     if symbol_id >= s.capacity:
         return NULL
-    block = &s.blocks[symbol_id // BOOKSET_BLOCK]
-    if block[0] == s.closed:
-        b = <book_t*> fc_alloc(BOOKSET_BLOCK, sizeof(book_t))
-        if b == NULL:
+    if s.blocks[symbol_id // BOOKSET_BLOCK] == s.closed:
+        block = new_block(s)
+        if block == NULL:
             return NULL
-        block[0] = b
+        s.blocks[symbol_id // BOOKSET_BLOCK] = block
     b = bookset_place(s, symbol_id)
     if b.orders == NULL:
-        # Room for few levels: most symbols of a feed are quiet, and sides grow.
-        if book_init(b, s.orders, symbol_id, 24) != RESULT_OK:
-            return NULL
+        place = s.blocks[symbol_id // BOOKSET_BLOCK] + symbol_id % BOOKSET_BLOCK
+        book_init_at(b, s.orders, symbol_id, BOOKSET_LEVELS, place.sides)
         b.by_level = s.by_level
         b.lowest = s.lowest
         b.stale = s.stale
@@ -130,22 +156,28 @@ cdef bint opens(uint8_t kind) noexcept nogil:
     )
 
 
+# The next open book at or behind an id; NULL when there is none. Moves `symbol_id` behind it.
+cdef book_t* next_book(const bookset_t* s, uint32_t* symbol_id) noexcept nogil:
+    cdef book_t* b
+    while symbol_id[0] < s.capacity:
+        b = bookset_find(s, symbol_id[0])
+        symbol_id[0] += 1
+        if b != NULL:
+            return b
+    return NULL
+
+
 cdef void apply_to_all(bookset_t* s, const event_t* e) noexcept nogil:
     # Clear or gap of the whole feed; counted once, by the caller.
-    cdef uint32_t i, j
-    cdef book_t* b
+    cdef uint32_t at = 0
+    cdef book_t* b = next_book(s, &at)
     s.stale = e.kind == KIND_GAP
-    for i in range(block_count(s.capacity)):
-        if s.blocks[i] == s.closed:
-            continue
-        for j in range(<uint32_t> BOOKSET_BLOCK):
-            b = &s.blocks[i][j]
-            if b.orders == NULL:
-                continue
-            if s.stale:
-                b.stale = True
-            else:
-                book_clear(b)
+    while b != NULL:
+        if s.stale:
+            b.stale = True
+        else:
+            book_clear(b)
+        b = next_book(s, &at)
 
 
 cdef int bookset_apply_rare(bookset_t* s, const event_t* e, book_change_t* out) noexcept nogil:
@@ -181,20 +213,9 @@ cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n
             bookset_ahead(s, e + i, n - i)
         bookset_apply(s, e + i, &change)
         if quotes != NULL and change.top_changed:
-            fill_quote(bookset_find(s, e[i].symbol_id), e + i, &quotes[written])
+            book_quote(bookset_find(s, e[i].symbol_id), e + i, &quotes[written])
             written += 1
     return written
-
-
-# The next open book at or behind an id; NULL when there is none. Moves `symbol_id` behind it.
-cdef book_t* next_book(const bookset_t* s, uint32_t* symbol_id) noexcept nogil:
-    cdef book_t* b
-    while symbol_id[0] < s.capacity:
-        b = bookset_find(s, symbol_id[0])
-        symbol_id[0] += 1
-        if b != NULL:
-            return b
-    return NULL
 
 
 # Without tp_clear: the table must outlive the books, and neither can be part of a cycle.
@@ -221,7 +242,7 @@ cdef class BookSet:
 
     Notes
     -----
-    A book takes 384 bytes in a block of 64, plus 12 for each level of either side that it has room for.
+    A book takes 1,152 bytes with room for 24 levels a side, in blocks of 64, and 12 for each level of a side that has more.
 
     **Thread safety**: one thread owns a set, its table and the books that `book` returns.
     """
@@ -269,19 +290,17 @@ cdef class BookSet:
     def nbytes(self):
         """Bytes of memory that the set holds, with its order table."""
         cdef uint32_t at = 0
-        cdef uint32_t i
-        cdef uint64_t blocks = 1
+        cdef int i
         cdef uint64_t sides = 0
-        cdef const book_t* b
-        for i in range(block_count(self._s.capacity)):
-            blocks += self._s.blocks[i] != self._s.closed
-        b = next_book(&self._s, &at)
+        cdef const book_t* b = next_book(&self._s, &at)
         while b != NULL:
-            sides += (<uint64_t> b.sides[0].capacity + b.sides[1].capacity) * (sizeof(int64_t) + sizeof(uint32_t))
+            for i in range(2):
+                if not b.borrowed[i]:
+                    sides += (<uint64_t> b.sides[i].capacity + SIDE_NEAR) * (sizeof(int64_t) + sizeof(uint32_t))
             b = next_book(&self._s, &at)
         return (
-            self.orders.nbytes + blocks * BOOKSET_BLOCK * sizeof(book_t) + sides
-            + <uint64_t> block_count(self._s.capacity) * sizeof(book_t*)
+            self.orders.nbytes + self._s.bytes + sides
+            + BOOKSET_BLOCK * sizeof(bookset_place_t) + <uint64_t> block_count(self._s.capacity) * 2 * sizeof(void*)
         )
 
     @property
@@ -380,7 +399,7 @@ cdef class BookSet:
         memset(&e, 0, sizeof(e))
         while b != NULL:
             e.symbol_id = b.symbol_id
-            fill_quote(b, &e, out)
+            book_quote(b, &e, out)
             out += 1
             b = next_book(&self._s, &at)
         return rows
