@@ -65,6 +65,7 @@ def test_dbn_files_agree_with_databento_dbn(data_dir):
     assert len(done) == 72
     assert all(o["checked"] == o["matched"] == o["messages"] for o in done)
     assert sum(o["checked"] for o in done) == 158 + 120
+    assert hft(data_dir / "dbn/databento/test_data.mbo.dbz").exit_code == 2
 
 
 def test_clocks_of_two_venues_are_five_hours_apart(data_dir):

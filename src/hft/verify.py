@@ -396,7 +396,10 @@ def _dbn(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
         upgrade_policy=dbn.VersionUpgradePolicy.AS_IS,
     )
     decoder.write(raw)
-    expected = [record for record in decoder.decode() if not isinstance(record, dbn.Metadata)]
+    decoded = decoder.decode()
+    if raw[1:4] == b"*M\x18":
+        raise ReferenceMissing(f"the format before DBN has nothing to compare with, databento_dbn reads it no longer: path={feed.path}")
+    expected = [record for record in decoded if not isinstance(record, dbn.Metadata)]
     by_type: dict[int, list[Any]] = {}
     for record in expected:
         by_type.setdefault(int(getattr(record.rtype, "value", record.rtype)), []).append(record)
