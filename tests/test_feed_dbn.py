@@ -39,8 +39,6 @@ def mbo(actions, sides, prices, sizes, ids, flags=128, **more):
 
 
 def write(path, *parts, schema=dbn.Schema.MBO, version=3, ts_out=False):
-    mapping = {"ABC": [{"start_date": None, "end_date": None, "symbol": "77"}]}
-    del mapping
     metadata = dbn.Metadata("XNAS.ITCH", 0, dbn.SType.RAW_SYMBOL, dbn.SType.INSTRUMENT_ID, schema, version=version, ts_out=ts_out)
     data = bytes(metadata) + b"".join(p.tobytes() for p in parts)
     path.write_bytes(zstandard.compress(data) if path.suffix == ".zst" else data)

@@ -310,7 +310,12 @@ def replay_feed(feed: Feed, config: Config, *, partial: Partial = lambda summary
         own["symbol_id"][own["symbol_id"] == number] = 0
         return own
 
+    # ITCH from the network: where the capture has the listing of the symbol it has its trading states and the hours too.
+    listed = feed.format == "pcap" and bool(((first["kind"] == KINDS["listing"]) & (first["symbol_id"] == number)).any())
+
     def make(store: TickStore | None) -> Engine:
+        if listed:
+            return build_engine(config, instrument, store)
         chosen = number if number < _IDS else 0
         return build_engine(config, instrument, store, symbol_id=chosen, increment_ticks=increment, book=feed.book)
 
