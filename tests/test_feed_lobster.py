@@ -262,3 +262,16 @@ def test_wrong_options_and_names_are_refused(tmp_path):
     assert len(collect(LobsterFeed(tmp_path / "message.csv", by="orders", date=date(2012, 6, 21), symbol="Q"))) == 8
     with pytest.raises(CorruptDataError, match="four fields a level"):
         LobsterFeed(archive(tmp_path / "t.zip", rows=[r[:7] for r in ROWS]))
+
+
+def test_archive_without_its_orderbook_is_corrupt_and_bytes_that_are_no_text_are_counted(tmp_path):
+    path = tmp_path / "XYZ_2012-06-21_34200000_57600000_2.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(MESSAGE, text(MESSAGES))
+    with pytest.raises(CorruptDataError, match="a LOBSTER archive must hold an orderbook file"):
+        LobsterFeed(path)
+    rows = text(MESSAGES).split(b"\r\n")
+    rows[2] = rows[2] + b",\x81"  # a field too many, which is no text either
+    feed = LobsterFeed(archive(path, b"\r\n".join(rows)))
+    collect(feed)
+    assert sum(feed.errors.values()) == 1

@@ -139,6 +139,8 @@ class LobsterFeed(Feed):
         if "message" not in files:
             raise CorruptDataError(f"a LOBSTER archive must hold a message file: path={path}")
         if by == "levels" and "orderbook" not in files:
+            if files["message"][1]:
+                raise CorruptDataError(f"a LOBSTER archive must hold an orderbook file, or by must be orders: path={path}")
             raise FileNotFoundError(f"the orderbook file must lie beside the message file, or by be orders: path={path}")
         self._message, self._rows = files["message"], files.get("orderbook")
         name = _NAME.search(self._message[1] or self._message[0].name)
@@ -148,8 +150,6 @@ class LobsterFeed(Feed):
         self._midnight = midnight_ns(day)
         self.levels = 0
         if self._rows is not None:
-
-
             first = _head(self._rows[0], self._rows[1]).split(b"\n", 1)[0]
             fields = first.count(b",") + 1 if first else 0
             if fields % 4:

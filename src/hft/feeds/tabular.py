@@ -695,6 +695,8 @@ def _parse(
         skipped.append((row.number - 1, f"fields={row.actual_columns} expected={row.expected_columns}"))
         return "skip"
 
+    if not block.isascii():
+        block = block.decode("utf-8", "replace").encode()  # bytes that are no text are one malformed value, not the end
     read = csv.ReadOptions(column_names=list(names), use_threads=False, block_size=len(block) + 1)
     parse = csv.ParseOptions(delimiter=delimiter, invalid_row_handler=unfit, ignore_empty_lines=False)
     # An empty field is missing; "nan" is a number that is none.
@@ -703,8 +705,6 @@ def _parse(
         table = csv.read_csv(io.BytesIO(block), read, parse, csv.ConvertOptions(column_types=dict(types), **common))
     except pa.ArrowInvalid:
         skipped.clear()
-        block = block.decode("utf-8", "replace").encode()  # bytes that are no text are one malformed value, not the end
-        read.block_size = len(block) + 1
         text = dict.fromkeys(types, pa.string())
         table = csv.read_csv(io.BytesIO(block), read, parse, csv.ConvertOptions(column_types=text, **common))
     return table, skipped
