@@ -86,6 +86,55 @@ def test_replace_goes_to_the_back_even_at_its_own_price(book):
     book.check()
 
 
+def test_modify_downwards_keeps_the_place_and_the_arrival_number(book):
+    quotes = np.zeros(4, QUOTE_DTYPE)
+    flow = events(
+        ("replace", 1, 0, 100, 4, 1),  # 6 lots fewer
+        ("replace", 1, 0, 100, 4, 1),  # nothing changes: no quote
+        ("replace", 3, 0, 99, 5, 3),  # below the top: no quote
+        ("replace", 5, 0, 103, 50, 5),
+    )
+    assert book.apply_into(flow, quotes) == 1
+    assert quotes[["exch_ns", "bid", "bid_size"]][0].tolist() == (1000, 100, 24)
+    assert book.queue(BUY, 100).tolist() == [(1, 4, 0), (2, 20, 1)]
+    assert (book.position(2), book.order(3), book.order(5), book.next_stamp) == ((1, 4), (BUY, 99, 5, 2), (SELL, 103, 50, 4), 5)
+    assert book.counts == {"ok": 9}
+    book.replace(2, 2, 100, 19)
+    assert book.order(2) == (BUY, 100, 19, 1)
+    book.check()
+
+
+@pytest.mark.parametrize(
+    ("event", "queue"),
+    [
+        (("replace", 1, 0, 100, 11, 1), [(2, 20, 1), (1, 11, 5)]),  # grows
+        (("replace", 1, 0, 100, 5, 6), [(2, 20, 1), (6, 5, 5)]),  # another reference
+        (("replace", 1, 0, 101, 5, 1), [(2, 20, 1)]),  # another price
+    ],
+)
+def test_any_other_modify_goes_to_the_back(book, event, queue):
+    assert book.apply(events(event)) == {"ok": 1}
+    assert book.queue(BUY, 100).tolist() == queue
+    assert book.next_stamp == 6
+    book.check()
+
+
+def test_modify_is_told_as_the_new_total_of_its_level(impl, book):
+    out = np.zeros(6, EVENT_DTYPE)
+    flow = events(("replace", 1, 0, 100, 4, 1), ("replace", 1, 0, 100, 4, 1), ("replace", 1, 0, 99, 4, 1))
+    n = book.apply_levels(flow, out)
+    assert out[:n][["price", "size"]].tolist() == [(100, 24), (100, 24), (100, 20), (99, 34)]
+
+
+def test_base_of_the_books_is_not_made_by_itself(impl):
+    with pytest.raises(TypeError, match="make an OrderBook or a LevelBook"):
+        impl._Book()
+    with pytest.raises(TypeError, match="make an OrderBook or a LevelBook"):
+        type("Other", (impl._Book,), {})()
+    assert isinstance(impl.OrderBook(), impl._Book)
+    assert isinstance(impl.LevelBook(), impl._Book)
+
+
 def test_position_counts_what_is_ahead(book):
     assert book.position(2) == (1, 10)
     assert book.position(1) == (0, 0)
@@ -114,6 +163,9 @@ def test_position_counts_what_is_ahead(book):
         (("add", 9, BUY, NO_PRICE, 1), "price outside range"),
         (("add", 9, SELL, -1, 1), "price outside range"),
         (("replace", 1, 0, 0, 1, 10), "price outside range"),
+        (("replace", 1, 0, 100, 0, 1), "size outside range"),
+        (("replace", 1, 0, 100, -5, 1), "size outside range"),
+        (("replace", 9, 0, 100, 1, 9), "unknown order"),
         (("add", 9, 0, 100, 1), "corrupt"),
         (("add", 9, -128, 100, 1), "corrupt"),
         (("level", 0, BUY, 100, 1), "unknown message type"),

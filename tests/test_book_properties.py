@@ -12,7 +12,7 @@ IDS = st.integers(1, 24) | st.sampled_from([-1, 2**63 - 1, -(2**63)])
 PRICES = st.integers(90, 110) | st.sampled_from([NO_PRICE, -5, 0, 2**63 - 1])
 SIZES = st.integers(1, 9) | st.sampled_from([0, -1, 2**62, 2**63 - 1, -(2**63)])
 SIDES = st.sampled_from([BUY, BUY, SELL, SELL, 0, 7])
-COMMON = ["add"] * 6 + ["execute", "cancel", "delete", "replace"] * 2
+COMMON = ["add"] * 6 + ["execute", "cancel", "delete", "replace", "modify"] * 2
 EVENT = st.tuples(
     st.sampled_from(COMMON) | st.sampled_from([*KINDS, "clear"]),
     st.integers(0, 1),
@@ -33,8 +33,14 @@ ORDERLY = st.lists(
 
 
 def to_events(rows):
+    """Build events; a modify is a replace that keeps its reference and, where that is known, the price."""
     out = np.zeros(len(rows), EVENT_DTYPE)
+    prices = {}
     for i, (kind, symbol, side, price, size, order_id, new) in enumerate(rows):
+        if kind == "modify":
+            kind, price, new = "replace", prices.get(order_id, price), order_id
+        if kind in ("add", "replace"):
+            prices[new if kind == "replace" else order_id] = price
         out[i] = (0, i, 0, symbol, KINDS[kind], side, 0, price, size, order_id, new)
     return out
 
@@ -47,6 +53,9 @@ def orderly_events(rows):
             out.append(("add", 0, side, price, size, i + 1, 0))
         else:
             order = live[pick % len(live)]
+            if kind == "modify":
+                out.append((kind, 0, 0, price, size, order, order))
+                continue
             if kind == "replace":
                 live.append(i + 1)
             if kind in ("replace", "delete"):

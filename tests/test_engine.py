@@ -199,6 +199,50 @@ def test_quote_that_would_take_is_held_back_behind_the_other_side(impl):
     assert engine.fills == 0
 
 
+def test_modify_downwards_stays_ahead_of_our_order(impl):
+    engine = make(impl, volatility=False, parameters={"k": 2000.0})
+    day = Day().add(1, BUY, 1_000_000, 100).add(2, SELL, 1_000_100, 100)
+    day.replace(1, 1, 1_000_000, 60).replace(1, 1, 1_000_000, 60)
+    done = engine.feed(day.data)
+    assert engine.venue.orders()[0][1:] == (BUY, 1_000_000, 100, 60)
+    day.add(3, BUY, 1_000_000, 500).execute(1, 60)
+    done += engine.feed(day.data[done:])
+    assert engine.fills == 0
+    assert engine.venue.orders()[0][1:] == (BUY, 1_000_000, 100, 0)
+    day.execute(3, 30)
+    engine.feed(day.data[done:])
+    assert [row[:4] for row in rows(engine) if row[0] == "fill"] == [("fill", BUY, 1_000_000, 30)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_modifies_give_the_orders_of_the_twin(seed):
+    rng = random.Random(seed)
+    day, live = Day(), {}
+    for number in range(1, 600):
+        if len(live) < 8 or rng.random() < 0.3:
+            side = rng.choice((BUY, SELL))
+            best = 1_000_000 if side == BUY else 1_000_100
+            live[number] = [side, best - side * rng.choice((0, 0, 100)), 100]
+            day.add(number, *live[number])
+            continue
+        chosen = rng.choice(list(live))
+        side, price, size = live[chosen]
+        if rng.random() < 0.6:
+            live[chosen][2] = max(1, size + rng.choice((-20, -1, 0, 5)))
+            day.replace(chosen, chosen, price, live[chosen][2])
+        else:
+            day.execute(chosen, size)
+            del live[chosen]
+    engines = [make(import_module(name), parameters={"k": 2000.0}) for name in ("fastcore.engine", "fastcore.reference.engine")]
+    for engine in engines:
+        engine.feed(bytes(day.data))
+    ours, theirs = engines
+    assert ours.book_errors == theirs.book_errors == 0
+    assert ours.fills > 10
+    assert ours.reports().tobytes() == theirs.reports().tobytes()
+    assert ours.venue.orders() == theirs.venue.orders()
+
+
 @pytest.mark.parametrize(("status", "orders"), [("T", 2), ("H", 0), ("P", 0), ("Q", 0), ("", 0)])
 def test_only_a_trading_symbol_is_quoted(impl, status, orders):
     engine = make(impl)

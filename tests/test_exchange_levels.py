@@ -169,6 +169,19 @@ def test_best_prices_without_sizes(impl):
     assert market.fills() == [(100, 5)]
 
 
+def test_best_price_without_size_fills_nothing_on_entry(impl):
+    market = LevelMarket(impl)
+    market.quote(100, 0, 103, 0)
+    market.level(SELL, 104, 8)
+    market.submit(BUY, 103, 5)
+    assert [row[0] for row in market.reports()] == ["ack"]
+    market.submit(BUY, 104, 10)
+    assert market.fills() == [(104, 8)]
+    assert [row[2:4] for row in market.venue.orders()] == [(104, 2), (103, 5)]
+    market.submit(SELL, 100, 5)
+    assert market.fills() == []
+
+
 def test_book_must_be_of_the_kind_of_the_venue():
     book, levels = (import_module("fastcore.book").OrderBook(), import_module("fastcore.book").LevelBook())
     with pytest.raises(TypeError, match="book must be a LevelBook: type=OrderBook"):

@@ -122,10 +122,10 @@ ctypedef struct book_t:
 # An event resolved against the book. After any result but RESULT_OK only `kind` and `top_changed` mean something.
 ctypedef struct book_change_t:
     int64_t price       # of the order or level concerned, ticks; NO_PRICE where the event touches none
-    int64_t size        # lots added (add) or taken off (execute, cancel, delete, replace), level: difference; positive, 0 none
+    int64_t size        # lots added (add) or taken off (execute, cancel, delete, replace), level: difference; not negative
     uint64_t stamp      # arrival number of that order; 0 for a level
     int8_t side         # of that order or level: +1 buy, -1 sell, 0 none
-    uint8_t kind        # of the event
+    uint8_t kind        # of the event; KIND_CANCEL for a replace after which the order keeps its place (then size may be 0)
     bint top_changed    # the message that ends with this event changed the best price or its size, of either side
     bint grew           # level, and only there: lots were added
     int64_t new_price   # replace, and only there: the order that takes the place of the old one
@@ -417,13 +417,17 @@ cdef inline int book_reduce(book_t* b, uint64_t order_id, int64_t size, bint who
 
 
 cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
-    """The new order keeps the side and loses the place in the queue; new_id may equal order_id."""
+    """The new order keeps the side and loses the place in the queue; new_id may equal order_id.
+
+    With the same reference and price and no more lots the order stays where it is: the change is a cancel of the difference.
+    """
     cdef uint32_t slot
     cdef uint32_t new_slot
     cdef uint32_t number = orders_find(b.orders, order_id, &slot)
     cdef order_t* order = &b.orders.orders[number]
     cdef int8_t side = order.side
     cdef int64_t at_price
+    cdef const side_t* s
     cdef const level_t* best
     cdef int64_t best_key
     cdef int64_t best_size
@@ -432,6 +436,16 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
         return RESULT_UNKNOWN_ORDER
     if unlikely(price < b.lowest):
         return RESULT_BAD_PRICE
+    if new_id == order_id and price == order.price and 0 < size <= order.size:
+        s = &b.sides[side < 0]
+        out.kind = KIND_CANCEL
+        out.price = price
+        out.size = order.size - size
+        out.stamp = order.stamp
+        out.side = side
+        out.top_changed = out.size != 0 and s.keys[s.count - 1] == price * side
+        book_take(b, slot, number, out.size)
+        return RESULT_OK
     at_price = book_level_size(b, side, price) - (order.size if price == order.price else 0)
     if unlikely(size <= 0 or size > INT64_MAX - at_price):
         return RESULT_BAD_SIZE
@@ -627,8 +641,7 @@ cdef class OrderTable:
     cdef orders_t _o
 
 
-@cython.final
-cdef class OrderBook:
+cdef class _Book:
     cdef book_t* _b             # &_book, or a book of a set
     cdef book_t _book
     cdef object _owner          # the set that holds the book; None
@@ -637,17 +650,17 @@ cdef class OrderBook:
 
 
 @cython.final
-cdef class LevelBook:
-    cdef book_t* _b
-    cdef book_t _book
-    cdef object _owner
-    cdef readonly OrderTable orders
-    cdef readonly object symbol_id
+cdef class OrderBook(_Book):
+    pass
 
 
-# A face for a book that somebody else owns and keeps alive.
-cdef OrderBook order_book_view(book_t* b, OrderTable orders, object owner)
-cdef LevelBook level_book_view(book_t* b, OrderTable orders, object owner)
+@cython.final
+cdef class LevelBook(_Book):
+    pass
+
+
+# A face of its kind for a book that somebody else owns and keeps alive.
+cdef _Book book_view(book_t* b, OrderTable orders, object owner)
 
 # What the faces of books and of sets share.
 cdef uint64_t book_snapshot_rows(const book_t* b) noexcept nogil

@@ -9,6 +9,9 @@ What an event refers to and the book does not hold (unknown orders, duplicate re
 prices or sizes outside their range), and events of the other kind of book, give a result code, are counted and leave the book
 untouched. Removing a level that is not there is no error: feeds by level do so where an order came and went between two messages.
 
+A replace takes the old order out and puts the new one at the back of its level. Where it keeps reference and price and the size
+does not grow (a modify downwards), the order keeps its place and its arrival number: in effect a cancel of the difference.
+
 **Crossed and locked books** are kept as they come (auctions, late sides); `crossed` and `locked` tell.
 
 **Messages.** Events of one message carry the flag ``continued``, all but the last. The top of the book is compared when a
@@ -686,7 +689,6 @@ cdef class OrderTable:
         )
 
 
-
 # ---- what the faces of both kinds of book share ----
 
 cdef uint32_t checked_symbol(object symbol_id) except? 0xFFFFFFFF:
@@ -697,12 +699,15 @@ cdef uint32_t checked_symbol(object symbol_id) except? 0xFFFFFFFF:
     return symbol_id
 
 
-cdef int make_book(book_t* b, OrderTable orders, object symbol_id, bint by_level, bint signed_prices) except -1:
-    if book_init(b, &orders._o, checked_symbol(symbol_id), 256) != RESULT_OK:
+cdef int make_book(_Book book, object symbol_id, OrderTable orders, bint by_level, bint signed_prices) except -1:
+    book.symbol_id = symbol_id
+    book.orders = orders
+    if book_init(&book._book, &orders._o, checked_symbol(symbol_id), 256) != RESULT_OK:
         raise MemoryError("no memory for an order book")
-    b.by_level = by_level
+    book._book.by_level = by_level
     if signed_prices:
-        b.lowest = -INT64_MAX
+        book._book.lowest = -INT64_MAX
+    book._b = &book._book
     return 0
 
 
@@ -714,17 +719,6 @@ cdef dict result_counts(const uint64_t* counts, const uint64_t* before):
         if n:
             found[name] = n
     return found
-
-
-cdef dict face_apply(book_t* b, object events, bint filtered):
-    cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
-    cdef const event_t* e = events_data(a)
-    cdef Py_ssize_t n = a.shape[0]
-    cdef uint64_t[32] before
-    memcpy(before, b.counts, sizeof(before))
-    with nogil:
-        apply_batch(b, e, n, NULL, filtered)
-    return result_counts(b.counts, before)
 
 
 cdef Py_ssize_t face_apply_into(book_t* b, object events, object out, str name, int rows, bint filtered) except -1:
@@ -744,82 +738,12 @@ cdef Py_ssize_t face_apply_into(book_t* b, object events, object out, str name, 
     return written
 
 
-cdef object face_apply_depth(book_t* b, object events, object marks, object levels, bint filtered):
-    cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
-    cdef const event_t* e = events_data(a)
-    cdef Py_ssize_t n = a.shape[0]
-    if not 1 <= levels <= 1000:
-        raise ValueError(f"levels must lie in 1..1000: levels={levels}")
-    at_array = np.ascontiguousarray(marks, dtype=np.int64)
-    if at_array.ndim != 1 or (at_array.size and (at_array[0] < 0 or at_array[at_array.size - 1] > n or np.any(np.diff(at_array) < 0))):
-        raise ValueError(f"marks must be one-dimensional, ascending, in 0..{n}: shape={at_array.shape}")
-    rows = np.empty((at_array.size, 2, levels), LEVEL_DTYPE)
-    cdef const int64_t* at = <const int64_t*> cnp.PyArray_DATA(at_array)
-    cdef level_row_t* out = <level_row_t*> cnp.PyArray_DATA(rows)
-    cdef Py_ssize_t m = at_array.size
-    cdef Py_ssize_t width = levels
-    cdef Py_ssize_t i
-    cdef Py_ssize_t done = 0
-    with nogil:
-        for i in range(m):
-            apply_batch(b, e + done, at[i] - done, NULL, filtered)
-            done = at[i]
-            fill_depth(b, 0, width, out + 2 * i * width)
-            fill_depth(b, 1, width, out + (2 * i + 1) * width)
-        apply_batch(b, e + done, n - done, NULL, filtered)
-    return rows
-
-
-cdef object face_depth(const book_t* b, object levels):
-    if levels is not None and levels < 0:
-        raise ValueError(f"levels must not be negative: levels={levels}")
-    sides = []
-    cdef int i
-    for i in range(2):
-        n = b.sides[i].count
-        a = np.empty(n if levels is None else min(n, levels), LEVEL_DTYPE)
-        fill_depth(b, i, a.size, <level_row_t*> cnp.PyArray_DATA(a))
-        sides.append(a)
-    return tuple(sides)
-
-
-cdef object face_depth_into(const book_t* b, object out):
-    cdef cnp.ndarray a
-    if not cnp.PyArray_Check(out):
-        raise TypeError(f"out must be a NumPy array of LEVEL_DTYPE: type={type(out).__name__}")
-    a = out
-    if a.dtype is not LEVEL_DTYPE and a.dtype != LEVEL_DTYPE:
-        raise TypeError(f"out must have dtype LEVEL_DTYPE: dtype={a.dtype}")
-    if (a.ndim != 2 or a.shape[0] != 2 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or not cnp.PyArray_ISWRITEABLE(a)
-            or <size_t> cnp.PyArray_DATA(a) & 7):
-        raise ValueError(f"out must be of shape (2, levels), contiguous, aligned and writable: shape={out.shape}")
-    cdef Py_ssize_t n = a.shape[1]
-    cdef level_row_t* rows = <level_row_t*> cnp.PyArray_DATA(a)
-    fill_depth(b, 0, n, rows)
-    fill_depth(b, 1, n, rows + n)
-    return min(n, <Py_ssize_t> b.sides[0].count), min(n, <Py_ssize_t> b.sides[1].count)
-
-
 cdef int64_t checked_level(const book_t* b, object side, object price) except? -1:
     if side != 1 and side != -1:
         raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
     if not b.lowest <= price <= INT64_MAX:
         raise ValueError(f"price must lie in {'1' if b.lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
     return price
-
-
-cdef object face_snapshot(const book_t* b, object seq, object exch_ns, object local_ns):
-    rows = np.empty(book_snapshot_rows(b), EVENT_DTYPE)
-    book_snapshot(b, <event_t*> cnp.PyArray_DATA(rows))
-    rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
-    return rows
-
-
-cdef int face_check(const book_t* b, object symbol_id) except -1:
-    cdef int broken = book_check(b)
-    if broken:
-        raise AssertionError(f"{_BROKEN[broken]}: symbol_id={symbol_id} live={b.live}")
-    return 0
 
 
 cdef inline object price_or_none(int64_t price):
@@ -851,16 +775,9 @@ cdef object apply_order(
     return apply_single(b, &e, f"order_id={order_id} side={side} price={price} size={size} new_order_id={new_order_id}")
 
 
-cdef OrderBook order_book_view(book_t* b, OrderTable orders, object owner):
-    cdef OrderBook view = OrderBook.__new__(OrderBook, b.symbol_id, orders)
-    book_free(&view._book)
-    view._b = b
-    view._owner = owner
-    return view
-
-
-cdef LevelBook level_book_view(book_t* b, OrderTable orders, object owner):
-    cdef LevelBook view = LevelBook.__new__(LevelBook, b.symbol_id, orders)
+cdef _Book book_view(book_t* b, OrderTable orders, object owner):
+    cdef type kind = LevelBook if b.by_level else OrderBook
+    cdef _Book view = kind.__new__(kind, b.symbol_id, orders)
     book_free(&view._book)
     view._b = b
     view._owner = owner
@@ -868,46 +785,32 @@ cdef LevelBook level_book_view(book_t* b, OrderTable orders, object owner):
 
 
 # Without tp_clear: the table must outlive the book, and neither can be part of a cycle.
-@cython.final
 @cython.no_gc_clear
-cdef class OrderBook:
-    """Order-by-order (L3) book of one symbol.
-
-    Parameters
-    ----------
-    symbol_id : int, optional
-        Events of other symbols are passed over by the batch calls. None applies every event.
-    orders : OrderTable, optional
-        Table to keep the orders in; books that share one must not see the same order reference twice.
-        None makes a private table.
-    signed_prices : bool, default False
-        Take negative prices and 0 too.
+cdef class _Book:
+    """What ``OrderBook`` and ``LevelBook`` share; made only as one of them.
 
     Raises
     ------
-    ValueError
-        If symbol_id is outside 0..2**32-2.
+    TypeError
+        If it is called itself, or a class that derives from it elsewhere.
 
     Notes
     -----
-    Prices are ticks and sizes lots. What malformed events do is listed at `counts`; messages of several events, gaps and
-    crossed books are in the text of the module.
+    The length is the number of orders, in a book by level of price levels.
 
     **Thread safety**: one thread owns a book and its table.
     """
 
-    def __cinit__(self, symbol_id=None, OrderTable orders=None, *, signed_prices=False):
-        self.symbol_id = symbol_id
-        self.orders = OrderTable() if orders is None else orders
-        make_book(&self._book, self.orders, symbol_id, False, signed_prices)
-        self._b = &self._book
+    def __cinit__(self):
+        if not isinstance(self, (OrderBook, LevelBook)):
+            raise TypeError("make an OrderBook or a LevelBook: _Book is what they share")
 
     def __dealloc__(self):
         if self._b == &self._book:
             book_free(self._b)
 
     def __len__(self):
-        return self._b.live
+        return <Py_ssize_t> self._b.sides[0].count + self._b.sides[1].count if self._b.by_level else <Py_ssize_t> self._b.live
 
     def apply(self, events):
         """Apply a batch of events.
@@ -921,7 +824,15 @@ cdef class OrderBook:
         dict of str to int
             Events of this batch by result, as in `counts`.
         """
-        return face_apply(self._b, events, self.symbol_id is not None)
+        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+        cdef const event_t* e = events_data(a)
+        cdef Py_ssize_t n = a.shape[0]
+        cdef bint filtered = self.symbol_id is not None
+        cdef uint64_t[32] before
+        memcpy(before, self._b.counts, sizeof(before))
+        with nogil:
+            apply_batch(self._b, e, n, NULL, filtered)
+        return result_counts(self._b.counts, before)
 
     def apply_into(self, events, quotes):
         """Apply a batch and write a quote event for each message that changed a best price or its size.
@@ -956,7 +867,30 @@ cdef class OrderBook:
         ndarray of LEVEL_DTYPE, shape (m, 2, levels)
             Bids are [:, 0], asks [:, 1], best first; levels that do not exist have price NO_PRICE and size 0.
         """
-        return face_apply_depth(self._b, events, marks, levels, self.symbol_id is not None)
+        cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
+        cdef const event_t* e = events_data(a)
+        cdef Py_ssize_t n = a.shape[0]
+        cdef bint filtered = self.symbol_id is not None
+        if not 1 <= levels <= 1000:
+            raise ValueError(f"levels must lie in 1..1000: levels={levels}")
+        at_array = np.ascontiguousarray(marks, dtype=np.int64)
+        if at_array.ndim != 1 or (at_array.size and (at_array[0] < 0 or at_array[at_array.size - 1] > n or np.any(np.diff(at_array) < 0))):
+            raise ValueError(f"marks must be one-dimensional, ascending, in 0..{n}: shape={at_array.shape}")
+        rows = np.empty((at_array.size, 2, levels), LEVEL_DTYPE)
+        cdef const int64_t* at = <const int64_t*> cnp.PyArray_DATA(at_array)
+        cdef level_row_t* out = <level_row_t*> cnp.PyArray_DATA(rows)
+        cdef Py_ssize_t m = at_array.size
+        cdef Py_ssize_t width = levels
+        cdef Py_ssize_t i
+        cdef Py_ssize_t done = 0
+        with nogil:
+            for i in range(m):
+                apply_batch(self._b, e + done, at[i] - done, NULL, filtered)
+                done = at[i]
+                fill_depth(self._b, 0, width, out + 2 * i * width)
+                fill_depth(self._b, 1, width, out + (2 * i + 1) * width)
+            apply_batch(self._b, e + done, n - done, NULL, filtered)
+        return rows
 
     def clear(self):
         """Empty the book, which is no longer stale then. Counts go on."""
@@ -977,7 +911,10 @@ cdef class OrderBook:
             queues and, from there on, the same behaviour; arrival numbers differ. A stale book ends with a gap event. Take it
             between messages. Its bytes (``tobytes``) may be stored.
         """
-        return face_snapshot(self._b, seq, exch_ns, local_ns)
+        rows = np.empty(book_snapshot_rows(self._b), EVENT_DTYPE)
+        book_snapshot(self._b, <event_t*> cnp.PyArray_DATA(rows))
+        rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
+        return rows
 
     @property
     def best_bid(self):
@@ -1020,6 +957,18 @@ cdef class OrderBook:
         """Numbers of price levels: (bids, asks)."""
         return self._b.sides[0].count, self._b.sides[1].count
 
+    @property
+    def counts(self):
+        """Events since the book was made, by result: a dict of str to int without zeros.
+
+        ``ok`` (applied, or of a kind that changes nothing displayed), ``unknown order`` (execute, cancel, delete or replace of
+        an order that is not here), ``duplicate order`` (a reference that is in use), ``price outside range`` (not positive),
+        ``size outside range`` (by order: not positive, more than the order has left, or a level beyond 2**63-1; by level:
+        negative), ``corrupt`` (an add or a level without a side), ``unknown message type`` (an event that belongs to the other
+        kind of book), ``out of memory``. All but ``ok`` left the book untouched.
+        """
+        return result_counts(self._b.counts, NULL)
+
     def depth(self, levels=None):
         """Return the best price levels.
 
@@ -1033,7 +982,16 @@ cdef class OrderBook:
         (bids, asks) : ndarrays of LEVEL_DTYPE
             Best first: `price` (ticks), `size` (lots), `orders` (0 in a book by level).
         """
-        return face_depth(self._b, levels)
+        cdef int i
+        if levels is not None and levels < 0:
+            raise ValueError(f"levels must not be negative: levels={levels}")
+        sides = []
+        for i in range(2):
+            n = self._b.sides[i].count
+            a = np.empty(n if levels is None else min(n, levels), LEVEL_DTYPE)
+            fill_depth(self._b, i, a.size, <level_row_t*> cnp.PyArray_DATA(a))
+            sides.append(a)
+        return tuple(sides)
 
     def depth_into(self, out):
         """Write the best price levels into an array of the caller.
@@ -1048,7 +1006,20 @@ cdef class OrderBook:
         (int, int)
             Levels written of each side.
         """
-        return face_depth_into(self._b, out)
+        cdef cnp.ndarray a
+        if not cnp.PyArray_Check(out):
+            raise TypeError(f"out must be a NumPy array of LEVEL_DTYPE: type={type(out).__name__}")
+        a = out
+        if a.dtype is not LEVEL_DTYPE and a.dtype != LEVEL_DTYPE:
+            raise TypeError(f"out must have dtype LEVEL_DTYPE: dtype={a.dtype}")
+        if (a.ndim != 2 or a.shape[0] != 2 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or not cnp.PyArray_ISWRITEABLE(a)
+                or <size_t> cnp.PyArray_DATA(a) & 7):
+            raise ValueError(f"out must be of shape (2, levels), contiguous, aligned and writable: shape={out.shape}")
+        cdef Py_ssize_t n = a.shape[1]
+        cdef level_row_t* rows = <level_row_t*> cnp.PyArray_DATA(a)
+        fill_depth(self._b, 0, n, rows)
+        fill_depth(self._b, 1, n, rows + n)
+        return min(n, <Py_ssize_t> self._b.sides[0].count), min(n, <Py_ssize_t> self._b.sides[1].count)
 
     def level_size(self, side, price):
         """Return the lots that rest at a price (ticks) of a side (1 or -1); 0 where there is no level."""
@@ -1065,7 +1036,41 @@ cdef class OrderBook:
 
     def check(self):
         """Walk through the whole structure; raises AssertionError with the rule that does not hold."""
-        face_check(self._b, self.symbol_id)
+        cdef int broken = book_check(self._b)
+        if broken:
+            raise AssertionError(f"{_BROKEN[broken]}: symbol_id={self.symbol_id} live={self._b.live}")
+
+
+@cython.final
+@cython.no_gc_clear
+cdef class OrderBook(_Book):
+    """Order-by-order (L3) book of one symbol.
+
+    Parameters
+    ----------
+    symbol_id : int, optional
+        Events of other symbols are passed over by the batch calls. None applies every event.
+    orders : OrderTable, optional
+        Table to keep the orders in; books that share one must not see the same order reference twice.
+        None makes a private table.
+    signed_prices : bool, default False
+        Take negative prices and 0 too.
+
+    Raises
+    ------
+    ValueError
+        If symbol_id is outside 0..2**32-2.
+
+    Notes
+    -----
+    Prices are ticks and sizes lots. What malformed events do is listed at `counts`; messages of several events, gaps and
+    crossed books are in the text of the module.
+
+    **Thread safety**: one thread owns a book and its table.
+    """
+
+    def __cinit__(self, symbol_id=None, OrderTable orders=None, *, signed_prices=False):
+        make_book(self, symbol_id, OrderTable() if orders is None else orders, False, signed_prices)
 
     def apply_levels(self, events, levels):
         """Apply a batch and write what it does to the price levels, as a feed by level would send it.
@@ -1101,25 +1106,16 @@ cdef class OrderBook:
         apply_order(self._b, KIND_DELETE, order_id, 0, NO_PRICE, 0, None)
 
     def replace(self, order_id, new_order_id, price, size):
-        """Replace an order by one of the same side at the back of its level; raises as `add` and `execute`."""
+        """Replace an order by one of the same side at the back of its level; raises as `add` and `execute`.
+
+        With its own reference, at its own price and with no more lots, it keeps its place instead.
+        """
         apply_order(self._b, KIND_REPLACE, order_id, 0, price, size, new_order_id)
 
     @property
     def next_stamp(self):
         """Arrival number of the next order."""
         return self._b.next_stamp
-
-    @property
-    def counts(self):
-        """Events since the book was made, by result: a dict of str to int without zeros.
-
-        ``ok`` (applied, or of a kind that changes no displayed order), ``unknown order`` (execute, cancel, delete or
-        replace of an order that is not here), ``duplicate order`` (a reference that is in use), ``price outside range``
-        (not positive), ``size outside range`` (not positive, more than the order has left, or a level beyond 2**63-1),
-        ``corrupt`` (an add without a side), ``unknown message type`` (level and quote events, which belong to a book by
-        level), ``out of memory``. All but ``ok`` left the book untouched.
-        """
-        return result_counts(self._b.counts, NULL)
 
     def order(self, order_id):
         """Return (side, price, size, stamp) of a resting order, None where there is no such order."""
@@ -1176,7 +1172,7 @@ cdef class OrderBook:
 
 @cython.final
 @cython.no_gc_clear
-cdef class LevelBook:
+cdef class LevelBook(_Book):
     """Book by level (L2) of one symbol: the total of each price, without its orders.
 
     Parameters
@@ -1203,175 +1199,7 @@ cdef class LevelBook:
     """
 
     def __cinit__(self, symbol_id=None, OrderTable orders=None, *, signed_prices=False):
-        self.symbol_id = symbol_id
-        self.orders = OrderTable(1) if orders is None else orders
-        make_book(&self._book, self.orders, symbol_id, True, signed_prices)
-        self._b = &self._book
-
-    def __dealloc__(self):
-        if self._b == &self._book:
-            book_free(self._b)
-
-    def __len__(self):
-        return <Py_ssize_t> self._b.sides[0].count + self._b.sides[1].count
-
-    def apply(self, events):
-        """Apply a batch of events.
-
-        Parameters
-        ----------
-        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
-
-        Returns
-        -------
-        dict of str to int
-            Events of this batch by result, as in `counts`.
-        """
-        return face_apply(self._b, events, self.symbol_id is not None)
-
-    def apply_into(self, events, quotes):
-        """Apply a batch and write a quote event for each message that changed a best price or its size.
-
-        Parameters
-        ----------
-        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
-        quotes : ndarray of EVENT_DTYPE or QUOTE_DTYPE, at least n rows, writable
-            Receives events of kind quote: `bid`, `ask` (NO_PRICE for an empty side), `bid_size`, `ask_size`, and number,
-            times and symbol of the last event of the message. Crossed and locked books are written as they are.
-
-        Returns
-        -------
-        int
-            Quotes written.
-        """
-        return face_apply_into(self._b, events, quotes, "quotes", 1, self.symbol_id is not None)
-
-    def apply_depth(self, events, marks, levels):
-        """Apply a batch and keep the best levels as they are at given moments.
-
-        Parameters
-        ----------
-        events : ndarray of EVENT_DTYPE, shape (n,), contiguous
-        marks : ndarray of int64, shape (m,), ascending, in 0..n
-            Numbers of events after which to look: 0 is the state before the batch.
-        levels : int
-            Levels of each side, 1..1000.
-
-        Returns
-        -------
-        ndarray of LEVEL_DTYPE, shape (m, 2, levels)
-            Bids are [:, 0], asks [:, 1], best first; levels that do not exist have price NO_PRICE and size 0.
-        """
-        return face_apply_depth(self._b, events, marks, levels, self.symbol_id is not None)
-
-    def clear(self):
-        """Empty the book, which is no longer stale then. Counts go on."""
-        book_clear(self._b)
-
-    def snapshot(self, *, seq=0, exch_ns=0, local_ns=0):
-        """Return events that rebuild the book: a clear, then its contents from the worst level to the best.
-
-        Parameters
-        ----------
-        seq, exch_ns, local_ns : int
-            Number and times that all of the events carry.
-
-        Returns
-        -------
-        ndarray of EVENT_DTYPE
-            One message with the flag snapshot. Applied to any book of the same kind it gives the same `state_hash`, the same
-            queues and, from there on, the same behaviour; arrival numbers differ. A stale book ends with a gap event. Take it
-            between messages. Its bytes (``tobytes``) may be stored.
-        """
-        return face_snapshot(self._b, seq, exch_ns, local_ns)
-
-    @property
-    def best_bid(self):
-        """Best bid price in ticks, None when there is no bid."""
-        return price_or_none(book_best_bid(self._b))
-
-    @property
-    def best_ask(self):
-        """Best ask price in ticks, None when there is no ask."""
-        return price_or_none(book_best_ask(self._b))
-
-    @property
-    def best_bid_size(self):
-        """Lots at the best bid, 0 when there is none."""
-        return book_best_bid_size(self._b)
-
-    @property
-    def best_ask_size(self):
-        """Lots at the best ask, 0 when there is none."""
-        return book_best_ask_size(self._b)
-
-    @property
-    def crossed(self):
-        """Whether the best bid is above the best ask."""
-        return book_crossed(self._b)
-
-    @property
-    def locked(self):
-        """Whether the best bid equals the best ask."""
-        cdef int64_t bid = book_best_bid(self._b)
-        return bid != NO_PRICE and bid == book_best_ask(self._b)
-
-    @property
-    def stale(self):
-        """Whether messages are missing since the last clear."""
-        return self._b.stale != 0
-
-    @property
-    def levels(self):
-        """Numbers of price levels: (bids, asks)."""
-        return self._b.sides[0].count, self._b.sides[1].count
-
-    def depth(self, levels=None):
-        """Return the best price levels.
-
-        Parameters
-        ----------
-        levels : int, optional
-            At most so many of each side; all by default.
-
-        Returns
-        -------
-        (bids, asks) : ndarrays of LEVEL_DTYPE
-            Best first: `price` (ticks), `size` (lots), `orders` (0 in a book by level).
-        """
-        return face_depth(self._b, levels)
-
-    def depth_into(self, out):
-        """Write the best price levels into an array of the caller.
-
-        Parameters
-        ----------
-        out : ndarray of LEVEL_DTYPE, shape (2, levels), contiguous, writable
-            Receives bids in row 0 and asks in row 1, best first; levels that do not exist have price NO_PRICE and size 0.
-
-        Returns
-        -------
-        (int, int)
-            Levels written of each side.
-        """
-        return face_depth_into(self._b, out)
-
-    def level_size(self, side, price):
-        """Return the lots that rest at a price (ticks) of a side (1 or -1); 0 where there is no level."""
-        cdef int64_t ticks = checked_level(self._b, side, price)
-        return book_level_size(self._b, side, ticks)
-
-    def state_hash(self):
-        """Return a 64-bit hash of all that rests, in the order of its priority.
-
-        By order: reference, price and size of each order; by level: price and size of each level. Equal books of one kind
-        give equal numbers on every platform, however they came about.
-        """
-        return book_hash(self._b)
-
-    def check(self):
-        """Walk through the whole structure; raises AssertionError with the rule that does not hold."""
-        face_check(self._b, self.symbol_id)
+        make_book(self, symbol_id, OrderTable(1) if orders is None else orders, True, signed_prices)
 
     def set_level(self, side, price, size):
         """Set the total (lots) at a price of a side (1 or -1), 0 to remove the level; raises ValueError for bad values."""
@@ -1395,13 +1223,3 @@ cdef class LevelBook:
         e.bid_size = as_int64(bid_size)
         e.ask_size = as_int64(ask_size)
         apply_single(self._b, &e, f"bid={bid} ask={ask} bid_size={bid_size} ask_size={ask_size}")
-
-    @property
-    def counts(self):
-        """Events since the book was made, by result: a dict of str to int without zeros.
-
-        ``ok`` (applied, or of a kind that changes no level), ``price outside range`` (not positive), ``size outside range``
-        (negative), ``corrupt`` (a level without a side), ``unknown message type`` (changes of orders, which belong to a book
-        by order), ``out of memory``. All but ``ok`` left the book untouched.
-        """
-        return result_counts(self._b.counts, NULL)

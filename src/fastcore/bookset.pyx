@@ -44,8 +44,7 @@ from fastcore.book cimport (
     book_snapshot,
     book_snapshot_rows,
     book_quote,
-    level_book_view,
-    order_book_view,
+    book_view,
     result_counts,
 )
 
@@ -339,7 +338,7 @@ cdef class BookSet:
         b = bookset_open(&self._s, symbol_id)
         if b == NULL:
             raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
-        return level_book_view(b, self.orders, self) if self.by_level else order_book_view(b, self.orders, self)
+        return book_view(b, self.orders, self)
 
     def apply(self, events):
         """Apply a batch of events, each to the book of its symbol; results are counted in `counts`.

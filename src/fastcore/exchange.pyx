@@ -32,7 +32,7 @@ from fastcore._types cimport (
     KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, unlikely,
 )
-from fastcore.book cimport LevelBook, OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
+from fastcore.book cimport _Book, LevelBook, OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
 
 from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE
@@ -230,12 +230,14 @@ cdef int64_t venue_take(
     cdef uint32_t i = s.count
     cdef int n = 0
     while left > 0 and i > 0 and s.keys[i - 1] >= -price_ticks * side:
+        i -= 1
+        take = b.orders.levels[s.levels[i]].size
+        if take == 0:  # a best price whose size the feed does not say
+            continue
         if n == VENUE_SWEEP:
             swept[0] = True
             return left
-        i -= 1
         n += 1
-        take = b.orders.levels[s.levels[i]].size
         if take > left:
             take = left
         left -= take
@@ -379,7 +381,7 @@ cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil:
 cdef const book_t* venue_book(const venue_t* v, object book) except NULL:
     # A Python book of the kind that the venue was made for.
     if isinstance(book, LevelBook if v.by_level else OrderBook):
-        return (<LevelBook> book)._b if v.by_level else (<OrderBook> book)._b
+        return (<_Book> book)._b
     raise TypeError(f"book must be {'a LevelBook' if v.by_level else 'an OrderBook'}: type={type(book).__name__}")
 
 

@@ -68,7 +68,9 @@ class _Book:
 
     _sides: dict[int, dict[int, Any]]
 
-    def __init__(self, symbol_id: int | None, orders: OrderTable | None, signed_prices: bool) -> None:
+    def __init__(self, symbol_id: int | None = None, orders: OrderTable | None = None, *, signed_prices: bool = False) -> None:
+        if not isinstance(self, OrderBook | LevelBook):
+            raise TypeError("make an OrderBook or a LevelBook: _Book is what they share")
         if symbol_id is not None and not 0 <= symbol_id < 2**32 - 1:
             raise ValueError(f"symbol_id must lie in 0..2**32-2: symbol_id={symbol_id}")
         self.symbol_id = symbol_id
@@ -260,6 +262,11 @@ class _Book:
         out[0, : len(bids)], out[1, : len(asks)] = bids, asks
         return len(bids), len(asks)
 
+    def level_size(self, side: int, price: int) -> int:
+        """Return the lots that rest at a price of a side."""
+        self._check_side_price(side, price)
+        return self._level_size(side, price)
+
     def _check_side_price(self, side: int, price: int) -> None:
         if side not in (BUY, SELL):
             raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
@@ -271,7 +278,7 @@ class OrderBook(_Book):
     """Order-by-order book of one symbol."""
 
     def __init__(self, symbol_id: int | None = None, orders: OrderTable | None = None, *, signed_prices: bool = False) -> None:
-        super().__init__(symbol_id, orders, signed_prices)
+        super().__init__(symbol_id, orders, signed_prices=signed_prices)
         self._sides: dict[int, dict[int, list[_Order]]] = {BUY: {}, SELL: {}}
         self.next_stamp = 0
 
@@ -328,6 +335,9 @@ class OrderBook(_Book):
             return "unknown order"
         if not self._price_ok(price):
             return "price outside range"
+        if new_id == order_id and price == order.price and 0 < size <= order.size:
+            self._take(order, order.size - size)  # keeps its place
+            return "ok"
         others = self._level_size(order.side, price) - (order.size if price == order.price else 0)
         if size <= 0 or others + size > _MAX:
             return "size outside range"
@@ -400,7 +410,7 @@ class OrderBook(_Book):
         self._one(self._reduce(order_id, None), f"order_id={order_id}")
 
     def replace(self, order_id: int, new_order_id: int, price: int, size: int) -> None:
-        """Replace an order by one of the same side at the back of its level."""
+        """Replace an order by one of the same side at the back of its level; a modify downwards keeps its place."""
         message = f"order_id={order_id} new_order_id={new_order_id} price={price} size={size}"
         self._one(self._replace(order_id, new_order_id, price, size), message)
 
@@ -429,11 +439,6 @@ class OrderBook(_Book):
     def _ladder(self, side: int) -> list[tuple[int, int, int]]:
         queues = sorted(self._sides[side].items(), reverse=side == BUY)
         return [(price, sum(o.size for o in queue), len(queue)) for price, queue in queues]
-
-    def level_size(self, side: int, price: int) -> int:
-        """Return the lots that rest at a price of a side."""
-        self._check_side_price(side, price)
-        return self._level_size(side, price)
 
     def order(self, order_id: int) -> tuple[int, int, int, int] | None:
         """Return (side, price, size, stamp) of a resting order, None where there is no such order."""
@@ -481,7 +486,7 @@ class LevelBook(_Book):
     """Book by level of one symbol."""
 
     def __init__(self, symbol_id: int | None = None, orders: OrderTable | None = None, *, signed_prices: bool = False) -> None:
-        super().__init__(symbol_id, orders, signed_prices)
+        super().__init__(symbol_id, orders, signed_prices=signed_prices)
         self._sides: dict[int, dict[int, int]] = {BUY: {}, SELL: {}}
 
     def __len__(self) -> int:
@@ -549,11 +554,6 @@ class LevelBook(_Book):
 
     def _ladder(self, side: int) -> list[tuple[int, int, int]]:
         return [(price, size, 0) for price, size in sorted(self._sides[side].items(), reverse=side == BUY)]
-
-    def level_size(self, side: int, price: int) -> int:
-        """Return the lots that rest at a price of a side."""
-        self._check_side_price(side, price)
-        return self._level_size(side, price)
 
     def state_hash(self) -> int:
         """Return a 64-bit hash of all levels, best first."""

@@ -233,6 +233,9 @@ class Engine:
             change = (old_side, old_price, size, stamp, NO_PRICE, 0)
         elif kind == KINDS["delete"]:
             change = (old_side, old_price, old_size, stamp, NO_PRICE, 0)
+        elif kind == KINDS["replace"] and order_id == match_id & _MASK and price == old_price and size <= old_size:
+            kind = KINDS["cancel"]  # a modify after which the order keeps its place
+            change = (old_side, old_price, old_size - size, stamp, NO_PRICE, 0)
         elif kind == KINDS["replace"]:
             change = (old_side, old_price, old_size, stamp, price, size)
         elif kind == KINDS["level"]:

@@ -280,11 +280,13 @@ class Venue:
         return _FULL if len(self._orders[side]) >= self.capacity else _OK
 
     def _reachable(self, book: OrderBook | LevelBook, side: int, price: int) -> list[tuple[int, int]]:
-        """(price, size) of the displayed levels that an order of `side` at `price` trades with, best first."""
+        """(price, size) of the displayed levels that an order of `side` at `price` trades with, best first.
+
+        A level of size 0 is a best price whose size the feed does not say: nothing that an order could count on.
+        """
         rows = book.depth()[0 if side == SELL else 1]
-        return [
-            (p, size) for p, size in zip(rows["price"].tolist(), rows["size"].tolist(), strict=True) if side * (price - p) >= 0
-        ]
+        levels = zip(rows["price"].tolist(), rows["size"].tolist(), strict=True)
+        return [(p, size) for p, size in levels if size and side * (price - p) >= 0]
 
     def _rest(self, order: _Order) -> None:
         queue = self._orders[order.side]

@@ -11,8 +11,8 @@ record              events
 =================== =========================================================================================================
 mbo A               add
 mbo C               cancel: size is what is taken off, all of it or a part
-mbo M               replace with new_order_id = order_id: price and size are the new ones. At the venue an order keeps its place
-                    where the price stays and the size does not grow; ``fastcore.book`` puts it at the end of its queue
+mbo M               replace with new_order_id = order_id: price and size are the new ones. An order keeps its place, in
+                    ``fastcore.book`` too, where the price stays and the size does not grow; else it goes to the end
 mbo R               clear
 mbo T               trade: side is that of the resting order (DBN gives the aggressor's)
 mbo F               notice, payload ``F``, size, order_id, price: the cancel or modify that follows changes the book
