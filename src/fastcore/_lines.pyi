@@ -2,9 +2,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 __all__: list[str] = []
 
+@disjoint_base
 class _LineDecoder:
     def set_symbol(
         self,

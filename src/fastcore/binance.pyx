@@ -191,8 +191,10 @@ cdef ptrdiff_t read_levels(
     if s.type != JSON_ARRAY:
         return -RESULT_CORRUPT
     while next_value(&p, s.at + s.length, &level):
-        if level.type != JSON_ARRAY or elements(&level, parts, 2) < 2:
+        if level.type != JSON_ARRAY:
             return -RESULT_CORRUPT
+        memset(parts, 0, sizeof(parts))
+        elements(&level, parts, 2)
         result = decimal_of(&parts[0], JSON_STRING, price_decimals, &price_ticks, RESULT_BAD_PRICE)
         if result == 0 and price_ticks == 0:
             result = -RESULT_BAD_PRICE
