@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 # One extension per concept, from the ground up: a module imports only modules above it.
 MODULES = (
     *("records", "clock", "histogram", "ring", "symbols", "zscore", "avellaneda", "tickstore"),
-    *("book", "bookset", "lobster", "itch", "dbn", "mold", "soup", "ouch", "binance", "kraken"),
+    *("book", "bookset", "lobster", "itch", "dbn", "mold", "soup", "ouch", "_lines", "binance", "kraken"),
     *("synthetic", "portfolio", "risk", "exchange", "engine", "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module

@@ -297,7 +297,7 @@ def damaged(data, choose):
             case 0:
                 data[at] ^= 1 << choose.randrange(8)
             case 1:
-                data[at] = choose.choice(b'"[]{},:0.\n\\ -e')
+                data[at] = choose.choice(b'"[]{},:0.\n\\ -er')
             case 2:
                 del data[at : at + choose.randrange(1, 200)]
             case 3:

@@ -13,7 +13,7 @@ from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
 from fastcore.tickstore import TickStore
 from hft.feeds import FORMATS, Feed, open_feed, recognise
-from hft.feeds._files import lines, pieces
+from hft.feeds._files import head_of, lines, pieces
 from hft.feeds.feed import whole_messages
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -131,6 +131,33 @@ def test_pieces_are_the_bytes_and_a_cut_stream_raises_behind_them(tmp_path, how)
     path.write_bytes(broken)
     with pytest.raises(CorruptDataError):
         list(pieces(path))
+
+
+@pytest.mark.parametrize("how", ["gzip", "zstd"])
+def test_what_lies_before_the_damage_is_delivered_whatever_the_step(tmp_path, how):
+    """A wrong checksum is found behind the last byte, a wrong block where it stands: all before it comes, and comes once."""
+    zstandard = pytest.importorskip("zstandard")
+    data = bytes(np.random.default_rng(2).integers(0, 40, 1_500_000, dtype=np.uint8))
+    compress = gzip.compress if how == "gzip" else zstandard.ZstdCompressor(level=1, write_checksum=True).compress
+    first, path, end = compress(data[:700]), tmp_path / "x", -6 if how == "gzip" else -2
+    for second, whole in ((data[700:], True), (data[700:2000], True), (data[700:], False)):
+        packed = bytearray(first + compress(second))
+        if whole:
+            packed[end] ^= 0xFF
+        else:
+            packed = packed[: len(packed) // 2] + b"\xff" * 100 + packed[len(packed) // 2 + 100 :]
+        path.write_bytes(packed)
+        got = []
+        with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
+            got.extend(pieces(path))
+        found = b"".join(got)
+        assert found == data[:700] + second if whole else found[:600_000] == data[:600_000]
+
+
+def test_head_of_a_file_that_starts_with_a_skippable_frame(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    (tmp_path / "x").write_bytes(b"\x5a\x2a\x4d\x18\3\0\0\0abc" + zstandard.compress(b"1,2,3\n"))
+    assert head_of(tmp_path / "x") == b"".join(pieces(tmp_path / "x")) == b"1,2,3\n"
 
 
 def test_pieces_stay_small_whatever_the_ratio(tmp_path):

@@ -15,7 +15,8 @@ SOURCE = ROOT / "src" / "fastcore"
 pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="no sources here: only the installed package is tested")
 
 MODULES = sorted(p.stem for p in SOURCE.glob("*.pyx"))
-PRIVATE = {"_bench"}  # loops for benchmarks only: no twin, no test, no benchmark of its own
+# Loops for benchmarks, and the base of two decoders that have all this: no twin, no test, no benchmark of its own.
+PRIVATE = {"_bench", "_lines"}
 CYTHON = sorted(SOURCE.glob("*.pyx")) + sorted(SOURCE.glob("*.pxd"))
 HEADERS = sorted((SOURCE / "_c").glob("*.h"))
 

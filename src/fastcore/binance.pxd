@@ -3,20 +3,10 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastcore._lines cimport _LineDecoder, line_symbol_t, lines_t, span_t
 from fastcore._types cimport event_t
 
-
-cdef extern from "fc_json.h" nogil:
-    ctypedef struct span_t "fc_json_span_t":
-        const uint8_t* at
-        size_t length
-        int type
-
 cdef enum:
-    BINANCE_NAME = 32           # bytes of a symbol
-    BINANCE_MAX_SYMBOLS = 65536
-    BINANCE_ERROR_LOG = 64
-    BINANCE_FULL = -1000        # outcome of a line: its events do not fit behind those that are there
     BINANCE_MISS = -1001        # outcome of a form: the line is not of it
     BINANCE_SLOTS = 32
     BINANCE_TEXT = 768          # bytes of the fixed text of a form, each piece padded to words
@@ -56,55 +46,28 @@ ctypedef struct binance_form_t:
     uint8_t text[BINANCE_TEXT]
 
 ctypedef struct binance_symbol_t:
-    uint8_t name[BINANCE_NAME]
-    uint32_t length
-    uint32_t symbol_id
-    int price_decimals
-    int size_decimals
+    line_symbol_t base
     bint live                   # an image is there and every diff since
     bint chained                # diffs were seen: images of a few levels would spoil the book
     int64_t last                # update id that the events delivered so far lead to
-    int64_t exch_ns             # of the latest message that had one
     # Diffs that wait for an image: a head (seq = u, payload = levels, previous id, first id, whether pu was there), its levels.
     event_t* held
     size_t held_events
     size_t held_capacity
     size_t next                 # head of the next one to deliver, while they are delivered
 
-ctypedef struct binance_error_t:
-    uint64_t offset             # of the line in the stream
-    int code
-    int type
-
 ctypedef struct binance_decoder_t:
-    uint64_t position           # bytes of the stream consumed before this batch
-    binance_symbol_t* symbols
-    uint32_t symbol_count
-    uint32_t symbol_capacity
-    uint32_t* table             # open addressing: index + 1, 0 free
-    uint32_t table_size
+    lines_t lines
     uint32_t image_symbol       # of images that name none, NO_SYMBOL: the only symbol there is
-    int price_decimals          # of symbols that have not their own
-    int size_decimals
     size_t max_held
-    bint strict
     bint draining               # diffs of symbols[drained] are being delivered
     uint32_t drained
-    size_t needed               # events of the message that did not fit; 0: all did
-    bint no_memory
     binance_form_t** forms
     binance_form_t* recent[BINANCE_RECENT]
     uint32_t recent_next
-    uint64_t counts[8]          # well-formed messages by type
-    uint64_t errors[32]         # malformed lines by result code
-    uint64_t total_errors
     uint64_t skipped            # trades without a price or a size
-    uint64_t stale              # diffs that an image already held, or that came twice
     uint64_t stale_images       # images older than the book
     uint64_t dropped            # diffs that waited for an image and gave way to newer ones
-    uint64_t gaps
-    binance_error_t log[BINANCE_ERROR_LOG]
-    binance_error_t last        # the latest error
     int64_t v[32]               # values of the message at hand, by key
     span_t spans[32]            # their text, where it was read key by key
 
@@ -117,6 +80,5 @@ cdef ptrdiff_t binance_decode_batch(
 
 
 @cython.final
-cdef class BinanceDecoder:
+cdef class BinanceDecoder(_LineDecoder):
     cdef binance_decoder_t* _d
-    cdef uint32_t _index(self, object symbol) except? 0xFFFFFFFF

@@ -41,14 +41,34 @@ book correctly".
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MAX, UINT32_MAX, int8_t
+from libc.stdint cimport INT64_MAX, int8_t
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
-cimport numpy as cnp
-
-from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64
+from fastcore._lines cimport (
+    DECIMAL_OK,
+    JSON_ARRAY,
+    JSON_FALSE,
+    JSON_NUMBER,
+    JSON_OBJECT,
+    JSON_STRING,
+    JSON_TRUE,
+    LINES_FULL,
+    LINES_NAME,
+    decimal_of,
+    elements,
+    hash_words,
+    json_decimal,
+    json_uint,
+    le64,
+    lines_fail,
+    next_member,
+    next_value,
+    same,
+    set_head,
+    symbol_index,
+    whole_json,
+)
 from fastcore._types cimport (
     BUY,
     FLAG_CONTINUED,
@@ -64,8 +84,6 @@ from fastcore._types cimport (
     RESULT_BAD_PRICE,
     RESULT_BAD_SIZE,
     RESULT_CORRUPT,
-    RESULT_NO_MEMORY,
-    RESULT_SHORT_BUFFER,
     RESULT_UNKNOWN_SYMBOL,
     SELL,
     fc_alloc,
@@ -74,49 +92,25 @@ from fastcore._types cimport (
     unlikely,
 )
 
-from fastcore.errors import RESULTS, CorruptDataError
-from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
-
-cnp.import_array()
-
 __all__ = ["BinanceDecoder"]
 
-cdef extern from "fc_json.h" nogil:
-    cdef enum:
-        JSON_STRING "FC_JSON_STRING"
-        JSON_NUMBER "FC_JSON_NUMBER"
-        JSON_TRUE "FC_JSON_TRUE"
-        JSON_FALSE "FC_JSON_FALSE"
-        JSON_ARRAY "FC_JSON_ARRAY"
-        JSON_OBJECT "FC_JSON_OBJECT"
-        DECIMAL_OK "FC_DECIMAL_OK"
-        DECIMAL_SYNTAX "FC_DECIMAL_SYNTAX"
-    uint64_t le64 "fc_le64"(const uint8_t*)
-    const uint8_t* json_uint "fc_json_uint"(const uint8_t*, const uint8_t*, int64_t*)
-    int json_decimal "fc_decimal"(const uint8_t**, const uint8_t*, int, int64_t*)
-    const uint8_t* json_space "fc_json_space"(const uint8_t*, const uint8_t*)
-    const uint8_t* json_value "fc_json_value"(const uint8_t*, const uint8_t*)
-    const uint8_t* json_span "fc_json_span"(const uint8_t*, const uint8_t*, span_t*)
-
-cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 _TYPES = ("other", "bookTicker", "trade", "aggTrade", "depthUpdate", "snapshot")
 
 # Below this a time is in ms, from it on in us: 2286 and 1970.
 cdef int64_t FIRST_MICROSECOND = 10_000_000_000_000
 
 
+cdef inline binance_symbol_t* symbol_of(const binance_decoder_t* d, uint32_t index) noexcept nogil:
+    return <binance_symbol_t*> d.lines.symbols + index
+
+
 # ---- keys and values ----
 
-cdef inline bint same(const uint8_t* text, size_t length, const char* word, size_t size) noexcept nogil:
-    return length == size and memcmp(text, word, size) == 0
-
-
-cdef int key_of(const uint8_t* text, size_t length) noexcept nogil:
+cdef int key_of(const span_t* key) noexcept nogil:
     """The number of a key, K_COUNT for one that means nothing."""
     cdef uint8_t c
-    if length == 1:
-        c = text[0]
+    if key.length == 1:
+        c = key.at[0]
         if c == c'e': return K_e
         if c == c'E': return K_E
         if c == c'T': return K_T
@@ -134,13 +128,13 @@ cdef int key_of(const uint8_t* text, size_t length) noexcept nogil:
         if c == c'X': return K_X
         if c == c'f': return K_f
         return K_COUNT
-    if same(text, length, b"pu", 2): return K_pu
-    if same(text, length, b"bids", 4): return K_bids
-    if same(text, length, b"asks", 4): return K_asks
-    if same(text, length, b"data", 4): return K_data
-    if same(text, length, b"stream", 6): return K_stream
-    if same(text, length, b"symbol", 6): return K_symbol
-    if same(text, length, b"lastUpdateId", 12): return K_lastUpdateId
+    if same(key, b"pu", 2): return K_pu
+    if same(key, b"bids", 4): return K_bids
+    if same(key, b"asks", 4): return K_asks
+    if same(key, b"data", 4): return K_data
+    if same(key, b"stream", 6): return K_stream
+    if same(key, b"symbol", 6): return K_symbol
+    if same(key, b"lastUpdateId", 12): return K_lastUpdateId
     return K_COUNT
 
 
@@ -151,11 +145,9 @@ cdef bint scan_object(const uint8_t* p, const uint8_t* end, span_t* spans, span_
     for k in range(<int> K_COUNT):
         spans[k].type = 0
     number_count[0] = 0
-    p = json_space(p + 1, end)
-    while p < end and p[0] != c'}':
-        p = json_space(json_span(p, end, &key), end)
-        p = json_space(json_span(p + 1, end, &value), end)
-        k = key_of(key.at, key.length)
+    p += 1
+    while next_member(&p, end, &key, &value):
+        k = key_of(&key)
         if k != K_COUNT:
             if spans[k].type != 0:
                 return False
@@ -164,8 +156,6 @@ cdef bint scan_object(const uint8_t* p, const uint8_t* end, span_t* spans, span_
             if number_count[0] < BINANCE_SLOTS:
                 numbers[number_count[0]] = value
             number_count[0] += 1
-        if p < end and p[0] == c',':
-            p = json_space(p + 1, end)
     return True
 
 
@@ -173,19 +163,6 @@ cdef inline bint whole_number(binance_decoder_t* d, int k) noexcept nogil:
     """Read the value of a key as a whole number."""
     cdef const uint8_t* end = d.spans[k].at + d.spans[k].length
     return d.spans[k].type == JSON_NUMBER and json_uint(d.spans[k].at, end, &d.v[k]) == end
-
-
-cdef inline int decimal_of(const span_t* s, int decimals, int64_t* value, int code) noexcept nogil:
-    """Read a decimal string: 0, or the negative result code."""
-    cdef const uint8_t* p = s.at
-    cdef const uint8_t* end = s.at + s.length
-    cdef int result
-    if s.type != JSON_STRING:
-        return -RESULT_CORRUPT
-    result = json_decimal(&p, end, decimals, value)
-    if result == DECIMAL_SYNTAX or p != end:
-        return -RESULT_CORRUPT
-    return 0 if result == DECIMAL_OK else -code
 
 
 cdef inline bint time_ns(int64_t value, int64_t* ns) noexcept nogil:
@@ -203,33 +180,26 @@ cdef inline bint time_ns(int64_t value, int64_t* ns) noexcept nogil:
 cdef ptrdiff_t read_levels(
     const span_t* s, int8_t side, int price_decimals, int size_decimals, event_t* out, size_t capacity
 ) noexcept nogil:
-    """Levels of an array of valid JSON: how many; BINANCE_FULL, or a negative result code."""
-    cdef const uint8_t* p = s.at
-    cdef const uint8_t* end = s.at + s.length
+    """Levels of an array of valid JSON: how many; LINES_FULL, or a negative result code."""
+    cdef const uint8_t* p = s.at + 1
     cdef size_t n = 0
-    cdef span_t level, price, size
+    cdef span_t level
+    cdef span_t parts[2]
     cdef int result
     cdef bint full = False
     cdef int64_t price_ticks = 0, size_lots = 0
     if s.type != JSON_ARRAY:
         return -RESULT_CORRUPT
-    p = json_space(p + 1, end)
-    while p < end and p[0] != c']':
-        p = json_space(json_span(p, end, &level), end)
+    while next_value(&p, s.at + s.length, &level):
         if level.type != JSON_ARRAY:
             return -RESULT_CORRUPT
-        # Valid JSON: what follows stays inside the array even where the array is short.
-        memset(&price, 0, sizeof(span_t))
-        memset(&size, 0, sizeof(span_t))
-        if json_space(level.at + 1, p)[0] != c']':
-            level.at = json_space(json_span(level.at + 1, p, &price), p)
-            if level.at[0] == c',':
-                json_span(level.at + 1, p, &size)
-        result = decimal_of(&price, price_decimals, &price_ticks, RESULT_BAD_PRICE)
+        memset(parts, 0, sizeof(parts))
+        elements(&level, parts, 2)
+        result = decimal_of(&parts[0], JSON_STRING, price_decimals, &price_ticks, RESULT_BAD_PRICE)
         if result == 0 and price_ticks == 0:
             result = -RESULT_BAD_PRICE
         if result == 0:
-            result = decimal_of(&size, size_decimals, &size_lots, RESULT_BAD_SIZE)
+            result = decimal_of(&parts[1], JSON_STRING, size_decimals, &size_lots, RESULT_BAD_SIZE)
         if result < 0:
             return result
         if n < capacity:
@@ -239,89 +209,10 @@ cdef ptrdiff_t read_levels(
             n += 1
         else:
             full = True  # the rest is still looked at: a malformed message never asks for room
-        if p < end and p[0] == c',':
-            p = json_space(p + 1, end)
-    return BINANCE_FULL if full else <ptrdiff_t> n
-
-
-# ---- symbols ----
-
-cdef inline uint64_t hash_words(uint64_t a, uint64_t b, uint64_t c) noexcept nogil:
-    cdef uint64_t h = (a ^ (b << 29 | b >> 35) ^ (c << 51 | c >> 13)) * <uint64_t> 0x9E3779B97F4A7C15
-    h ^= (b * <uint64_t> 0xC2B2AE3D27D4EB4F) ^ (c * <uint64_t> 0x165667B19E3779F9)
-    h ^= h >> 32
-    h *= <uint64_t> 0x9E3779B97F4A7C15
-    return h ^ (h >> 29)
-
-
-cdef uint32_t symbol_index(binance_decoder_t* d, const uint8_t* text, size_t length) noexcept nogil:
-    """The index of a symbol, which is new if need be; NO_SYMBOL where it can be none."""
-    cdef uint8_t name[BINANCE_NAME]
-    cdef uint32_t at, i
-    cdef uint32_t* table
-    cdef binance_symbol_t* symbols
-    if length == 0 or length > BINANCE_NAME:
-        return NO_SYMBOL
-    memset(name, 0, BINANCE_NAME)
-    memcpy(name, text, length)
-    at = <uint32_t> hash_words(le64(name), le64(name + 8), le64(name + 16) ^ (le64(name + 24) << 1)) & (d.table_size - 1)
-    while d.table[at]:
-        i = d.table[at] - 1
-        if d.symbols[i].length == length and memcmp(d.symbols[i].name, name, BINANCE_NAME) == 0:
-            return i
-        at = (at + 1) & (d.table_size - 1)
-    if d.symbol_count == BINANCE_MAX_SYMBOLS:
-        return NO_SYMBOL
-    if d.symbol_count == d.symbol_capacity:
-        symbols = <binance_symbol_t*> fc_alloc(2 * d.symbol_capacity, sizeof(binance_symbol_t))
-        table = <uint32_t*> fc_alloc(2 * d.table_size, sizeof(uint32_t))
-        if symbols == NULL or table == NULL:
-            fc_free(symbols)
-            fc_free(table)
-            d.no_memory = True
-            return NO_SYMBOL
-        memcpy(symbols, d.symbols, d.symbol_count * sizeof(binance_symbol_t))
-        fc_free(d.symbols)
-        fc_free(d.table)
-        d.symbols = symbols
-        d.table = table
-        d.symbol_capacity *= 2
-        d.table_size *= 2
-        for i in range(d.symbol_count):
-            at = symbol_hash(&symbols[i]) & (d.table_size - 1)
-            while table[at]:
-                at = (at + 1) & (d.table_size - 1)
-            table[at] = i + 1
-        at = <uint32_t> hash_words(le64(name), le64(name + 8), le64(name + 16) ^ (le64(name + 24) << 1)) & (d.table_size - 1)
-        while table[at]:
-            at = (at + 1) & (d.table_size - 1)
-    i = d.symbol_count
-    memcpy(d.symbols[i].name, name, BINANCE_NAME)
-    d.symbols[i].length = <uint32_t> length
-    d.symbols[i].symbol_id = i
-    d.symbols[i].price_decimals = d.price_decimals
-    d.symbols[i].size_decimals = d.size_decimals
-    d.table[at] = i + 1
-    d.symbol_count += 1
-    return i
-
-
-cdef inline uint32_t symbol_hash(const binance_symbol_t* s) noexcept nogil:
-    return <uint32_t> hash_words(le64(s.name), le64(s.name + 8), le64(s.name + 16) ^ (le64(s.name + 24) << 1))
+    return LINES_FULL if full else <ptrdiff_t> n
 
 
 # ---- the book's chain of updates ----
-
-cdef inline void set_head(
-    event_t* e, binance_symbol_t* s, uint8_t kind, uint16_t flags, uint64_t seq, int64_t exch_ns, int64_t local_ns
-) noexcept nogil:
-    e.seq = seq
-    e.exch_ns = exch_ns
-    e.local_ns = local_ns
-    e.symbol_id = s.symbol_id
-    e.kind = kind
-    e.flags = flags
-
 
 cdef void finish_levels(
     event_t* e, size_t n, binance_symbol_t* s, uint16_t flags, int64_t seq, int64_t first, int64_t previous, int64_t exch_ns,
@@ -330,7 +221,7 @@ cdef void finish_levels(
     """Fill in what all levels of a message share."""
     cdef size_t i
     for i in range(n):
-        set_head(&e[i], s, KIND_LEVEL, flags | FLAG_CONTINUED, <uint64_t> seq, exch_ns, local_ns)
+        set_head(&e[i], &s.base, KIND_LEVEL, flags | FLAG_CONTINUED, <uint64_t> seq, exch_ns, local_ns)
         e[i].payload[2] = first
         e[i].payload[3] = previous
     if n:
@@ -360,7 +251,7 @@ cdef bint hold(
         room = max(<size_t> 64, 2 * (s.held_events + n + 1))
         grown = <event_t*> fc_alloc(room, sizeof(event_t))
         if grown == NULL:
-            d.no_memory = True
+            d.lines.no_memory = True
             return False
         if s.held_events:  # from no memory even nothing must not be copied
             memcpy(grown, s.held, s.held_events * sizeof(event_t))
@@ -388,11 +279,11 @@ cdef void write_gap(
     int64_t local_ns
 ) noexcept nogil:
     memset(out, 0, sizeof(event_t))
-    set_head(out, s, KIND_GAP, 0, <uint64_t> u, exch_ns, local_ns)
+    set_head(out, &s.base, KIND_GAP, 0, <uint64_t> u, exch_ns, local_ns)
     out.payload[0] = s.last + 1
     out.payload[1] = -1 if has_previous else previous - s.last
     s.live = False
-    d.gaps += 1
+    d.lines.gaps += 1
 
 
 cdef ptrdiff_t commit_diff(
@@ -405,12 +296,12 @@ cdef ptrdiff_t commit_diff(
     if unlikely(u < first or u < previous):
         return -RESULT_CORRUPT
     s.chained = True
-    s.exch_ns = exch_ns
+    s.base.exch_ns = exch_ns
     if unlikely(not s.live):
         hold(d, s, out, n, u, first, previous, has_previous, exch_ns, local_ns)
         return 0
     if unlikely(u <= s.last):
-        d.stale += 1
+        d.lines.stale += 1
         return 0
     if unlikely(previous > s.last):
         hold(d, s, out, n, u, first, previous, has_previous, exch_ns, local_ns)
@@ -431,7 +322,7 @@ cdef void free_held(binance_symbol_t* s) noexcept nogil:
 
 cdef size_t drain(binance_decoder_t* d, event_t* out, size_t capacity) noexcept nogil:
     """Deliver the diffs that waited for an image, as far as they fit."""
-    cdef binance_symbol_t* s = &d.symbols[d.drained]
+    cdef binance_symbol_t* s = symbol_of(d, d.drained)
     cdef event_t* head
     cdef size_t n = 0
     cdef size_t levels
@@ -439,17 +330,17 @@ cdef size_t drain(binance_decoder_t* d, event_t* out, size_t capacity) noexcept 
         head = s.held + s.next
         levels = <size_t> head.payload[0]
         if <int64_t> head.seq <= s.last:
-            d.stale += 1
+            d.lines.stale += 1
         elif head.payload[1] > s.last:
             if n == capacity:
-                d.needed = 1
+                d.lines.needed = 1
                 return n
             write_gap(d, s, out + n, <int64_t> head.seq, head.payload[1], head.payload[3] != 0, head.exch_ns, head.local_ns)
             n += 1
             break
         else:
             if capacity - n < levels:
-                d.needed = levels
+                d.lines.needed = levels
                 return n
             memcpy(out + n, head + 1, levels * sizeof(event_t))
             n += levels
@@ -469,16 +360,14 @@ cdef size_t drain(binance_decoder_t* d, event_t* out, size_t capacity) noexcept 
 
 cdef int type_of(binance_decoder_t* d, bint partial) noexcept nogil:
     cdef span_t* e = &d.spans[K_e]
-    if e.type == JSON_STRING:
-        if same(e.at, e.length, b"bookTicker", 10):
-            return TYPE_QUOTE
-        if same(e.at, e.length, b"trade", 5):
-            return TYPE_TRADE
-        if same(e.at, e.length, b"aggTrade", 8):
-            return TYPE_AGGREGATE
-        if same(e.at, e.length, b"depthUpdate", 11):
-            return TYPE_IMAGE if partial else TYPE_DIFF
-        return TYPE_OTHER
+    if same(e, b"bookTicker", 10):
+        return TYPE_QUOTE
+    if same(e, b"trade", 5):
+        return TYPE_TRADE
+    if same(e, b"aggTrade", 8):
+        return TYPE_AGGREGATE
+    if same(e, b"depthUpdate", 11):
+        return TYPE_IMAGE if partial else TYPE_DIFF
     if e.type:
         return TYPE_OTHER
     if d.spans[K_lastUpdateId].type and d.spans[K_bids].type and d.spans[K_asks].type:
@@ -492,24 +381,24 @@ cdef int type_of(binance_decoder_t* d, bint partial) noexcept nogil:
 
 cdef uint32_t image_symbol(binance_decoder_t* d, const span_t* stream) noexcept nogil:
     """The symbol of an image: s, symbol, the stream's name, what the caller has said, or the only one there is."""
-    cdef uint8_t name[BINANCE_NAME]
+    cdef uint8_t name[LINES_NAME]
     cdef size_t i
     cdef const span_t* s = &d.spans[K_s]
     if s.type != JSON_STRING:
         s = &d.spans[K_symbol]
     if s.type == JSON_STRING:
-        return symbol_index(d, s.at, s.length)
+        return symbol_index(&d.lines, s.at, s.length)
     if stream.type == JSON_STRING:
         for i in range(stream.length):
             if stream.at[i] == c'@':
-                return symbol_index(d, name, i)
-            if i == BINANCE_NAME:
+                return symbol_index(&d.lines, name, i)
+            if i == LINES_NAME:
                 return NO_SYMBOL
             name[i] = stream.at[i] - 32 if c'a' <= stream.at[i] <= c'z' else stream.at[i]
         return NO_SYMBOL
     if d.image_symbol != NO_SYMBOL:
         return d.image_symbol
-    return 0 if d.symbol_count == 1 else NO_SYMBOL
+    return 0 if d.lines.symbol_count == 1 else NO_SYMBOL
 
 
 cdef bint is_partial(const span_t* stream) noexcept nogil:
@@ -526,7 +415,7 @@ cdef bint is_partial(const span_t* stream) noexcept nogil:
 cdef inline void commit_quote(
     binance_decoder_t* d, binance_symbol_t* s, event_t* out, int64_t exch_ns, int64_t local_ns
 ) noexcept nogil:
-    set_head(out, s, KIND_QUOTE, 0, <uint64_t> d.v[K_u], exch_ns, local_ns)
+    set_head(out, &s.base, KIND_QUOTE, 0, <uint64_t> d.v[K_u], exch_ns, local_ns)
     out.side = 0
     out.bid = d.v[K_b]
     out.bid_size = d.v[K_B]
@@ -538,17 +427,17 @@ cdef inline void commit_quote(
     if unlikely(out.ask == 0 or out.ask_size == 0):
         out.ask = NO_PRICE
         out.ask_size = 0
-    s.exch_ns = exch_ns
+    s.base.exch_ns = exch_ns
 
 
 cdef inline ptrdiff_t commit_trade(
     binance_decoder_t* d, binance_symbol_t* s, event_t* out, int type, uint16_t flags, int64_t exch_ns, int64_t local_ns
 ) noexcept nogil:
-    s.exch_ns = exch_ns
+    s.base.exch_ns = exch_ns
     if unlikely(d.v[K_p] == 0 or d.v[K_q] == 0):
         d.skipped += 1
         return 0
-    set_head(out, s, KIND_TRADE, flags, 0, exch_ns, local_ns)
+    set_head(out, &s.base, KIND_TRADE, flags, 0, exch_ns, local_ns)
     out.side = BUY if d.v[K_m] else SELL
     out.price = d.v[K_p]
     out.size = d.v[K_q]
@@ -578,29 +467,29 @@ cdef ptrdiff_t read_image(
     index = image_symbol(d, stream)
     if index == NO_SYMBOL:
         return -RESULT_UNKNOWN_SYMBOL
-    s = &d.symbols[index]
-    exch_ns = s.exch_ns
+    s = symbol_of(d, index)
+    exch_ns = s.base.exch_ns
     if not message_time(d, &exch_ns):
         return -RESULT_CORRUPT
-    n = read_levels(&d.spans[bids], BUY, s.price_decimals, s.size_decimals, out + 1, capacity - 1)
-    if n < 0 and n != BINANCE_FULL:
+    n = read_levels(&d.spans[bids], BUY, s.base.price_decimals, s.base.size_decimals, out + 1, capacity - 1)
+    if n < 0 and n != LINES_FULL:
         return n
-    if n == BINANCE_FULL:
-        more = read_levels(&d.spans[asks], SELL, s.price_decimals, s.size_decimals, out, 0)
-        return more if more < 0 else BINANCE_FULL
-    more = read_levels(&d.spans[asks], SELL, s.price_decimals, s.size_decimals, out + 1 + n, capacity - 1 - n)
+    if n == LINES_FULL:
+        more = read_levels(&d.spans[asks], SELL, s.base.price_decimals, s.base.size_decimals, out, 0)
+        return more if more < 0 else LINES_FULL
+    more = read_levels(&d.spans[asks], SELL, s.base.price_decimals, s.base.size_decimals, out + 1 + n, capacity - 1 - n)
     if more < 0:
         return more
     n += more
-    s.exch_ns = exch_ns
+    s.base.exch_ns = exch_ns
     if partial and s.chained:
-        d.counts[TYPE_OTHER] += 1
+        d.lines.counts[TYPE_OTHER] += 1
         return 0
-    d.counts[TYPE_IMAGE] += 1
+    d.lines.counts[TYPE_IMAGE] += 1
     if s.live and id_ < s.last:
         d.stale_images += 1
         return 0
-    set_head(out, s, KIND_CLEAR, FLAG_SNAPSHOT | (FLAG_CONTINUED if n else 0), <uint64_t> id_, exch_ns, local_ns)
+    set_head(out, &s.base, KIND_CLEAR, FLAG_SNAPSHOT | (FLAG_CONTINUED if n else 0), <uint64_t> id_, exch_ns, local_ns)
     out.side = 0
     out.payload[0] = 0
     out.payload[1] = 0
@@ -627,11 +516,11 @@ cdef inline bint message_time(binance_decoder_t* d, int64_t* exch_ns) noexcept n
 cdef ptrdiff_t read_line(
     binance_decoder_t* d, const uint8_t* line, const uint8_t* end, event_t* out, size_t capacity
 ) noexcept nogil:
-    """A line without its '\\n': events, BINANCE_FULL, or a negative result code."""
+    """A line without its '\\n': events, LINES_FULL, or a negative result code."""
     cdef const uint8_t* p = line
     cdef const uint8_t* json
     cdef span_t numbers[BINANCE_SLOTS]
-    cdef span_t stream
+    cdef span_t message, stream
     cdef int number_count
     cdef int64_t local_ns = 0
     cdef int64_t exch_ns
@@ -652,21 +541,16 @@ cdef ptrdiff_t read_line(
         if p == NULL or p == end or p[0] != c' ':
             return -RESULT_CORRUPT
         p += 1
-    if memchr(line, c'\\', end - line) != NULL:
+    if not whole_json(p, end, &message) or message.type != JSON_OBJECT:
         return -RESULT_CORRUPT
-    json = json_space(p, end)
-    if json == end or json[0] != c'{':
-        return -RESULT_CORRUPT
-    p = json_value(json, end)
-    if p == NULL or json_space(p, end) != end:
-        return -RESULT_CORRUPT
+    json = message.at
     if not scan_object(json, end, d.spans, numbers, &number_count):
         return -RESULT_CORRUPT
     memset(&stream, 0, sizeof(span_t))
     if d.spans[K_stream].type == JSON_STRING and d.spans[K_data].type:
         stream = d.spans[K_stream]
         if d.spans[K_data].type != JSON_OBJECT:
-            d.counts[TYPE_OTHER] += 1
+            d.lines.counts[TYPE_OTHER] += 1
             return 0
         p = d.spans[K_data].at
         if not scan_object(p, p + d.spans[K_data].length, d.spans, numbers, &number_count):
@@ -674,18 +558,18 @@ cdef ptrdiff_t read_line(
     partial = is_partial(&stream)
     type = type_of(d, partial)
     if type == TYPE_OTHER:
-        d.counts[TYPE_OTHER] += 1
+        d.lines.counts[TYPE_OTHER] += 1
         return 0
     if type == TYPE_IMAGE:
         return read_image(d, &stream, partial, out, capacity, local_ns)
 
     if d.spans[K_s].type != JSON_STRING:
         return -RESULT_CORRUPT
-    index = symbol_index(d, d.spans[K_s].at, d.spans[K_s].length)
+    index = symbol_index(&d.lines, d.spans[K_s].at, d.spans[K_s].length)
     if index == NO_SYMBOL:
         return -RESULT_UNKNOWN_SYMBOL
-    s = &d.symbols[index]
-    exch_ns = s.exch_ns
+    s = symbol_of(d, index)
+    exch_ns = s.base.exch_ns
     if not message_time(d, &exch_ns):
         return -RESULT_CORRUPT
     has_previous = False
@@ -693,13 +577,13 @@ cdef ptrdiff_t read_line(
     if type == TYPE_QUOTE:
         if not whole_number(d, K_u):
             return -RESULT_CORRUPT
-        result = decimal_of(&d.spans[K_b], s.price_decimals, &d.v[K_b], RESULT_BAD_PRICE)
+        result = decimal_of(&d.spans[K_b], JSON_STRING, s.base.price_decimals, &d.v[K_b], RESULT_BAD_PRICE)
         if result == 0:
-            result = decimal_of(&d.spans[K_B], s.size_decimals, &d.v[K_B], RESULT_BAD_SIZE)
+            result = decimal_of(&d.spans[K_B], JSON_STRING, s.base.size_decimals, &d.v[K_B], RESULT_BAD_SIZE)
         if result == 0:
-            result = decimal_of(&d.spans[K_a], s.price_decimals, &d.v[K_a], RESULT_BAD_PRICE)
+            result = decimal_of(&d.spans[K_a], JSON_STRING, s.base.price_decimals, &d.v[K_a], RESULT_BAD_PRICE)
         if result == 0:
-            result = decimal_of(&d.spans[K_A], s.size_decimals, &d.v[K_A], RESULT_BAD_SIZE)
+            result = decimal_of(&d.spans[K_A], JSON_STRING, s.base.size_decimals, &d.v[K_A], RESULT_BAD_SIZE)
         if result < 0:
             return result
         commit_quote(d, s, out, exch_ns, local_ns)
@@ -708,13 +592,13 @@ cdef ptrdiff_t read_line(
         has_previous = d.spans[K_pu].type != 0
         if not whole_number(d, K_U) or not whole_number(d, K_u) or (has_previous and not whole_number(d, K_pu)):
             return -RESULT_CORRUPT
-        n = read_levels(&d.spans[K_b], BUY, s.price_decimals, s.size_decimals, out, capacity)
-        if n < 0 and n != BINANCE_FULL:
+        n = read_levels(&d.spans[K_b], BUY, s.base.price_decimals, s.base.size_decimals, out, capacity)
+        if n < 0 and n != LINES_FULL:
             return n
-        if n == BINANCE_FULL:
-            more = read_levels(&d.spans[K_a], SELL, s.price_decimals, s.size_decimals, out, 0)
-            return more if more < 0 else BINANCE_FULL
-        more = read_levels(&d.spans[K_a], SELL, s.price_decimals, s.size_decimals, out + n, capacity - n)
+        if n == LINES_FULL:
+            more = read_levels(&d.spans[K_a], SELL, s.base.price_decimals, s.base.size_decimals, out, 0)
+            return more if more < 0 else LINES_FULL
+        more = read_levels(&d.spans[K_a], SELL, s.base.price_decimals, s.base.size_decimals, out + n, capacity - n)
         if more < 0:
             return more
         n = commit_diff(d, s, out, n + more, has_previous, exch_ns, local_ns)
@@ -726,20 +610,18 @@ cdef ptrdiff_t read_line(
                 return -RESULT_CORRUPT
         elif not whole_number(d, K_a) or not whole_number(d, K_f):
             return -RESULT_CORRUPT
-        result = decimal_of(&d.spans[K_p], s.price_decimals, &d.v[K_p], RESULT_BAD_PRICE)
+        result = decimal_of(&d.spans[K_p], JSON_STRING, s.base.price_decimals, &d.v[K_p], RESULT_BAD_PRICE)
         if result == 0:
-            result = decimal_of(&d.spans[K_q], s.size_decimals, &d.v[K_q], RESULT_BAD_SIZE)
+            result = decimal_of(&d.spans[K_q], JSON_STRING, s.base.size_decimals, &d.v[K_q], RESULT_BAD_SIZE)
         if result < 0:
             return result
         if d.spans[K_m].type != JSON_TRUE and d.spans[K_m].type != JSON_FALSE:
             return -RESULT_CORRUPT
         d.v[K_m] = d.spans[K_m].type == JSON_TRUE
-        if d.spans[K_X].type and not (
-            d.spans[K_X].type == JSON_STRING and same(d.spans[K_X].at, d.spans[K_X].length, b"MARKET", 6)
-        ):
+        if d.spans[K_X].type and not same(&d.spans[K_X], b"MARKET", 6):
             flags = FLAG_NOT_PRINTABLE
         n = commit_trade(d, s, out, type, flags, exch_ns, local_ns)
-    d.counts[type] += 1
+    d.lines.counts[type] += 1
     if number_count <= BINANCE_SLOTS:
         learn(d, json, end, type, index, flags, has_previous, numbers, number_count)
     return n
@@ -899,10 +781,10 @@ cdef ptrdiff_t read_form(
     int64_t local_ns, const uint8_t** next
 ) noexcept nogil:
     """A line by its form: events, BINANCE_MISS where it differs in anything, or a negative result code."""
-    cdef binance_symbol_t* s = &d.symbols[f.symbol]
+    cdef binance_symbol_t* s = symbol_of(d, f.symbol)
     cdef const binance_slot_t* slot = &f.slot[0]
     cdef const uint8_t* text
-    cdef int64_t exch_ns = s.exch_ns
+    cdef int64_t exch_ns = s.base.exch_ns
     cdef int64_t ignored
     cdef size_t levels = 0
     cdef int words
@@ -923,10 +805,10 @@ cdef ptrdiff_t read_form(
             return BINANCE_MISS
         p += slot.length & 7
         if slot.kind == SLOT_PRICE:
-            if unlikely(json_decimal(&p, end, s.price_decimals, &d.v[slot.field]) != DECIMAL_OK):
+            if unlikely(json_decimal(&p, end, s.base.price_decimals, &d.v[slot.field]) != DECIMAL_OK):
                 return BINANCE_MISS
         elif slot.kind == SLOT_SIZE:
-            if unlikely(json_decimal(&p, end, s.size_decimals, &d.v[slot.field]) != DECIMAL_OK):
+            if unlikely(json_decimal(&p, end, s.base.size_decimals, &d.v[slot.field]) != DECIMAL_OK):
                 return BINANCE_MISS
         elif slot.kind == SLOT_INTEGER:
             p = json_uint(p, end, &d.v[slot.field])
@@ -946,7 +828,7 @@ cdef ptrdiff_t read_form(
             else:
                 return BINANCE_MISS
         elif slot.kind == SLOT_LEVELS:
-            p = form_levels(p, end, BUY if slot.field == K_b else SELL, s.price_decimals, s.size_decimals, out, capacity, &levels)
+            p = form_levels(p, end, BUY if slot.field == K_b else SELL, s.base.price_decimals, s.base.size_decimals, out, capacity, &levels)
             if unlikely(p == NULL):
                 return BINANCE_MISS
         else:
@@ -966,7 +848,7 @@ cdef ptrdiff_t read_form(
             return n
     else:
         n = commit_trade(d, s, out, f.type, f.flags, exch_ns, local_ns)
-    d.counts[f.type] += 1
+    d.lines.counts[f.type] += 1
     return n
 
 
@@ -997,15 +879,6 @@ cdef inline ptrdiff_t read_quickly(
 
 # ---- batches ----
 
-cdef void binance_fail(binance_decoder_t* d, uint64_t offset, int code) noexcept nogil:
-    d.errors[code] += 1
-    d.last.offset = d.position + offset
-    d.last.code = code
-    if d.total_errors < BINANCE_ERROR_LOG:
-        d.log[d.total_errors] = d.last
-    d.total_errors += 1
-
-
 cdef size_t count_brackets(const uint8_t* p, const uint8_t* end) noexcept nogil:
     """No fewer than the events of a line."""
     cdef size_t n = 0
@@ -1024,12 +897,12 @@ cdef ptrdiff_t binance_decode_batch(
     cdef const uint8_t* next = NULL
     cdef size_t n = 0
     cdef ptrdiff_t result
-    d.needed = 0
+    d.lines.needed = 0
     if d.draining:
         n = drain(d, out, capacity)
     while not d.draining and p < end:
         if unlikely(n == capacity):
-            d.needed = 1
+            d.lines.needed = 1
             break
         result = read_quickly(d, p, end, out + n, capacity - n, &next)
         if unlikely(result == BINANCE_MISS):
@@ -1039,15 +912,15 @@ cdef ptrdiff_t binance_decode_batch(
                     break
                 line_end = end
             result = read_line(d, p, line_end, out + n, capacity - n)
-            if result == BINANCE_FULL:
-                d.needed = max(count_brackets(p, line_end), capacity - n + 1)
+            if result == LINES_FULL:
+                d.lines.needed = max(count_brackets(p, line_end), capacity - n + 1)
                 break
             next = line_end + 1 if line_end < end else end
-        if unlikely(d.no_memory):
+        if unlikely(d.lines.no_memory):
             break
         if unlikely(result < 0):
-            binance_fail(d, p - data, <int> -result)
-            if d.strict:
+            lines_fail(&d.lines, p - data, <int> -result)
+            if d.lines.strict:
                 break
             result = 0
         n += <size_t> result
@@ -1055,30 +928,14 @@ cdef ptrdiff_t binance_decode_batch(
         if unlikely(d.draining):
             n += drain(d, out + n, capacity - n)
     consumed[0] = p - data
-    d.position += p - data
+    d.lines.position += p - data
     return <ptrdiff_t> n
 
 
 # ---- the Python face ----
 
-cdef int checked_decimals(object value, str name) except -1:
-    cdef int64_t decimals = as_int64(value)
-    if not 0 <= decimals <= 18:
-        raise ValueError(f"{name} must lie in 0..18: {name}={value}")
-    return <int> decimals
-
-
-cdef object raise_last(binance_decoder_t* d, Py_ssize_t events):
-    error = CorruptDataError(
-        f"{_RESULT_NAMES[d.last.code]}: a line must be a Binance message: offset={d.last.offset}"
-    )
-    error.offset = d.last.offset
-    error.events = events
-    raise error
-
-
 @cython.final
-cdef class BinanceDecoder:
+cdef class BinanceDecoder(_LineDecoder):
     """Decode lines of Binance WebSocket captures into events.
 
     Parameters
@@ -1103,6 +960,8 @@ cdef class BinanceDecoder:
     -----
     The first line of a kind is read key by key; its form (the text between its values) is kept, and lines of the same form are
     then compared and read in one pass. Any order of keys, unknown keys and a changed form are read key by key again.
+    A snapshot of k levels takes k + 1 events (REST answers have up to 10,000 levels). Diffs that waited for an image may still be
+    `pending` when all bytes are consumed: call `decode` again, with no bytes and the events so far taken.
     One decoder is for one market: the same symbol of spot and futures would be one book.
 
     **Thread safety**: one thread at a time; `decode` releases the GIL.
@@ -1114,19 +973,11 @@ cdef class BinanceDecoder:
         if not 1 <= held <= 1 << 30:
             raise ValueError(f"max_held must lie in 1..2**30: max_held={max_held}")
         self._d = d = <binance_decoder_t*> fc_alloc(1, sizeof(binance_decoder_t))
-        if d == NULL:
-            raise MemoryError("no memory for a Binance decoder")
-        d.price_decimals = checked_decimals(price_decimals, "price_decimals")
-        d.size_decimals = checked_decimals(size_decimals, "size_decimals")
-        d.strict = strict
+        self._open(<lines_t*> d, sizeof(binance_symbol_t), as_int64(price_decimals), as_int64(size_decimals), strict, "Binance", _TYPES)
         d.max_held = <size_t> held
         d.image_symbol = NO_SYMBOL
-        d.symbol_capacity = 16
-        d.table_size = 64
-        d.symbols = <binance_symbol_t*> fc_alloc(d.symbol_capacity, sizeof(binance_symbol_t))
-        d.table = <uint32_t*> fc_alloc(d.table_size, sizeof(uint32_t))
         d.forms = <binance_form_t**> fc_alloc(BINANCE_FORMS, sizeof(binance_form_t*))
-        if d.symbols == NULL or d.table == NULL or d.forms == NULL:
+        if d.forms == NULL:
             raise MemoryError("no memory for a Binance decoder")
         if image_symbol is not None:
             d.image_symbol = self._index(image_symbol)
@@ -1136,104 +987,19 @@ cdef class BinanceDecoder:
         cdef binance_decoder_t* d = self._d
         if d == NULL:
             return
-        if d.symbols != NULL:
-            for i in range(d.symbol_count):
-                fc_free(d.symbols[i].held)
+        for i in range(d.lines.symbol_count):
+            fc_free(symbol_of(d, i).held)
         if d.forms != NULL:
             for i in range(<uint32_t> BINANCE_FORMS):
                 fc_free(d.forms[i])
         for i in range(<uint32_t> BINANCE_RECENT):
             fc_free(d.recent[i])
-        fc_free(d.symbols)
-        fc_free(d.table)
         fc_free(d.forms)
-        fc_free(d)
 
-    cdef uint32_t _index(self, object symbol) except? 0xFFFFFFFF:
-        cdef bytes raw
-        cdef uint32_t index
-        if not isinstance(symbol, str):
-            raise TypeError(f"symbol must be a str: type={type(symbol).__name__}")
-        raw = symbol.encode()
-        index = symbol_index(self._d, <const uint8_t*> <const char*> raw, len(raw))
-        if index == NO_SYMBOL:
-            if self._d.no_memory:
-                raise MemoryError("no memory for the symbols of a Binance decoder")
-            raise ValueError(f"symbol must have 1 to 32 bytes, and there are at most 65,536: symbol={symbol!r}")
-        return index
-
-    def set_symbol(self, symbol, symbol_id=None, price_decimals=None, size_decimals=None):
-        """Say what a symbol has that differs from the default; before its first message.
-
-        Parameters
-        ----------
-        symbol : str
-        symbol_id : int, optional
-            0..2**32-1; by default its number in order of appearance.
-        price_decimals, size_decimals : int, optional
-        """
-        cdef uint32_t index = self._index(symbol)
-        cdef binance_symbol_t* s = &self._d.symbols[index]
-        cdef int price = s.price_decimals if price_decimals is None else checked_decimals(price_decimals, "price_decimals")
-        cdef int size = s.size_decimals if size_decimals is None else checked_decimals(size_decimals, "size_decimals")
-        cdef int64_t id_ = s.symbol_id if symbol_id is None else as_int64(symbol_id)
-        if not 0 <= id_ <= UINT32_MAX:
-            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
-        s.symbol_id = <uint32_t> id_
-        s.price_decimals = price
-        s.size_decimals = size
-
-    def decode(self, data, out, final=False):
-        """Decode lines.
-
-        Parameters
-        ----------
-        data : bytes-like
-            The stream, or what follows the bytes consumed so far; may be empty, to take what is `pending`.
-        out : ndarray of EVENT_DTYPE, shape (n,), writable
-            Receives the events; what lies behind them is unspecified. A message is never split: n must hold the largest
-            one, of a snapshot with k levels k + 1 events (REST answers have up to 10,000 levels).
-        final : bool, default False
-            Nothing follows: what stands behind the last line end is a line too.
-
-        Returns
-        -------
-        (events, consumed) : (int, int)
-            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when the next message does
-            not fit or the last line has no end: pass the rest again. Diffs that waited for an image may still be `pending`
-            when all bytes are consumed: call again, with an empty `out`.
-
-        Raises
-        ------
-        ValueError
-            If `out` is too small for one message; `needed` says how many events are enough. Nothing is lost.
-        CorruptDataError
-            In strict mode, at the first malformed line. Attributes `offset` (of the line in the whole stream) and `events`
-            (written to `out` before it).
-        """
-        cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
-        cdef event_t* events = events_data(a)
-        cdef size_t capacity = a.shape[0]
-        cdef size_t consumed = 0
-        cdef ptrdiff_t n
-        cdef binance_decoder_t* d = self._d
-        cdef uint64_t failed = d.total_errors
-        cdef bint at_end = final
-        cdef Py_buffer view
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            with nogil:
-                n = binance_decode_batch(d, <const uint8_t*> view.buf, view.len, events, capacity, &consumed, at_end)
-        finally:
-            PyBuffer_Release(&view)
-        if unlikely(d.no_memory):
-            d.no_memory = False
-            raise MemoryError("no memory for the symbols and waiting diffs of a Binance decoder")
-        if unlikely(d.strict and d.total_errors != failed):
-            raise_last(d, n)
-        if unlikely(n == 0 and consumed == 0 and d.needed):
-            raise ValueError(f"out must hold the events of one message: capacity={capacity} needed={d.needed}")
-        return n, consumed
+    cdef ptrdiff_t _batch(
+        self, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint final
+    ) noexcept nogil:
+        return binance_decode_batch(self._d, data, length, out, capacity, consumed, final)
 
     @property
     def pending(self):
@@ -1241,62 +1007,13 @@ cdef class BinanceDecoder:
         cdef binance_symbol_t* s
         if not self._d.draining:
             return 0
-        s = &self._d.symbols[self._d.drained]
+        s = symbol_of(self._d, self._d.drained)
         return s.held_events - s.next
-
-    @property
-    def needed(self):
-        """Size that an array must have for the message that did not fit, about; 0 when all did."""
-        return self._d.needed
-
-    @property
-    def strict(self):
-        """Whether a malformed line raises."""
-        return bool(self._d.strict)
-
-    @property
-    def position(self):
-        """Bytes of the stream consumed so far."""
-        return self._d.position
-
-    @property
-    def symbols(self):
-        """Symbols so far: dict of symbol id to (name, price_decimals, size_decimals)."""
-        cdef uint32_t i
-        cdef binance_symbol_t* s
-        names = {}
-        for i in range(self._d.symbol_count):
-            s = &self._d.symbols[i]
-            names[s.symbol_id] = ((<bytes> s.name[:s.length]).decode("utf-8", "replace"), s.price_decimals, s.size_decimals)
-        return names
-
-    @property
-    def counts(self):
-        """Well-formed messages by type, ``other`` those that make no event: dict of str to int without zeros."""
-        return {name: self._d.counts[i] for i, name in enumerate(_TYPES) if self._d.counts[i]}
-
-    @property
-    def errors(self):
-        """Malformed lines by reason: dict of str to int without zeros."""
-        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
-
-    @property
-    def error_log(self):
-        """The first 64 malformed lines: list of (offset of the line, reason)."""
-        return [
-            (self._d.log[i].offset, _RESULT_NAMES[self._d.log[i].code])
-            for i in range(<int> min(self._d.total_errors, <uint64_t> BINANCE_ERROR_LOG))
-        ]
 
     @property
     def skipped(self):
         """Trades without a price or a size."""
         return self._d.skipped
-
-    @property
-    def stale(self):
-        """Diffs that were dropped because the book had them already."""
-        return self._d.stale
 
     @property
     def stale_images(self):
@@ -1307,14 +1024,9 @@ cdef class BinanceDecoder:
     def held(self):
         """Events of diffs, and one for each diff, that wait for an image now."""
         cdef uint32_t i
-        return sum(self._d.symbols[i].held_events - self._d.symbols[i].next for i in range(self._d.symbol_count))
+        return sum(symbol_of(self._d, i).held_events - symbol_of(self._d, i).next for i in range(self._d.lines.symbol_count))
 
     @property
     def dropped(self):
         """Diffs that waited for an image and gave way to newer ones."""
         return self._d.dropped
-
-    @property
-    def gaps(self):
-        """Breaks in the chains of updates so far."""
-        return self._d.gaps

@@ -1,12 +1,11 @@
-from typing import Any, final
+from typing import final
 
-import numpy as np
-import numpy.typing as npt
+from fastcore._lines import _LineDecoder
 
 __all__ = ["KrakenDecoder"]
 
 @final
-class KrakenDecoder:
+class KrakenDecoder(_LineDecoder):
     def __new__(
         cls,
         price_decimals: int | None = None,
@@ -14,34 +13,8 @@ class KrakenDecoder:
         depth: int | None = None,
         strict: bool = False,
     ) -> KrakenDecoder: ...
-    def set_symbol(
-        self,
-        symbol: str,
-        symbol_id: int | None = None,
-        price_decimals: int | None = None,
-        size_decimals: int | None = None,
-    ) -> None: ...
-    def decode(self, data: Any, out: npt.NDArray[np.void], final: bool = False) -> tuple[int, int]: ...
     def book(self, symbol: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]: ...
     def checksum(self, symbol: str) -> int: ...
-    @property
-    def needed(self) -> int: ...
-    @property
-    def strict(self) -> bool: ...
-    @property
-    def position(self) -> int: ...
-    @property
-    def symbols(self) -> dict[int, tuple[str, int, int]]: ...
-    @property
-    def counts(self) -> dict[str, int]: ...
-    @property
-    def errors(self) -> dict[str, int]: ...
-    @property
-    def error_log(self) -> list[tuple[int, str]]: ...
-    @property
-    def stale(self) -> int: ...
-    @property
-    def gaps(self) -> int: ...
     @property
     def checked(self) -> int: ...
     @property

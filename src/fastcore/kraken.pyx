@@ -26,14 +26,30 @@ Sources: Kraken API documentation, "Book checksum" of WebSocket v1 and v2; "book
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MAX, UINT32_MAX, int8_t, uint16_t
+from libc.stdint cimport UINT32_MAX, int8_t, uint16_t
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
-cimport numpy as cnp
-
-from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64
+from fastcore._lines cimport (
+    DECIMAL_OK,
+    JSON_ARRAY,
+    JSON_NUMBER,
+    JSON_OBJECT,
+    JSON_STRING,
+    LINES_FULL,
+    decimal_of,
+    elements,
+    json_decimal,
+    json_uint,
+    lines_fail,
+    next_member,
+    next_value,
+    same,
+    set_head,
+    span_t,
+    symbol_index,
+    whole_json,
+)
 from fastcore._types cimport (
     BUY,
     FLAG_CONTINUED,
@@ -47,43 +63,19 @@ from fastcore._types cimport (
     RESULT_CORRUPT,
     RESULT_UNKNOWN_SYMBOL,
     SELL,
+    event_t,
     fc_alloc,
     fc_free,
     unlikely,
 )
 
-from fastcore.errors import RESULTS, CorruptDataError
-from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
-
-cnp.import_array()
-
 __all__ = ["KrakenDecoder"]
-
-cdef extern from "fc_json.h" nogil:
-    ctypedef struct span_t "fc_json_span_t":
-        const uint8_t* at
-        size_t length
-        int type
-    cdef enum:
-        JSON_STRING "FC_JSON_STRING"
-        JSON_NUMBER "FC_JSON_NUMBER"
-        JSON_ARRAY "FC_JSON_ARRAY"
-        JSON_OBJECT "FC_JSON_OBJECT"
-        DECIMAL_OK "FC_DECIMAL_OK"
-        DECIMAL_SYNTAX "FC_DECIMAL_SYNTAX"
-    const uint8_t* json_uint "fc_json_uint"(const uint8_t*, const uint8_t*, int64_t*)
-    int json_decimal "fc_decimal"(const uint8_t**, const uint8_t*, int, int64_t*)
-    const uint8_t* json_space "fc_json_space"(const uint8_t*, const uint8_t*)
-    const uint8_t* json_value "fc_json_value"(const uint8_t*, const uint8_t*)
-    const uint8_t* json_span "fc_json_span"(const uint8_t*, const uint8_t*, span_t*)
 
 cdef extern from "fc_crc32.h" nogil:
     void crc32_init "fc_crc32_init"(crc32_table_t*)
     uint32_t crc32 "fc_crc32"(const crc32_table_t*, uint32_t, const uint8_t*, size_t)
     int put_digits "fc_put_digits"(uint8_t*, uint64_t)
 
-cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 _TYPES = ("other", "snapshot", "update")
 
 cdef enum:
@@ -105,55 +97,19 @@ ctypedef struct message_t:
     span_t timestamp
 
 
+cdef inline kraken_symbol_t* symbol_of(const kraken_decoder_t* d, uint32_t index) noexcept nogil:
+    return <kraken_symbol_t*> d.lines.symbols + index
+
+
 # ---- values ----
-
-cdef inline bint same(const span_t* s, const char* word, size_t size) noexcept nogil:
-    return s.type == JSON_STRING and s.length == size and memcmp(s.at, word, size) == 0
-
 
 cdef void member(const span_t* object_, const char* key, size_t size, span_t* value) noexcept nogil:
     """The value of a key of an object of valid JSON, of equal keys the last; `value` stays where there is none."""
-    cdef const uint8_t* p = object_.at
-    cdef const uint8_t* end = p + object_.length
+    cdef const uint8_t* p = object_.at + 1
     cdef span_t name, found
-    p = json_space(p + 1, end)
-    while p < end and p[0] != c'}':
-        p = json_space(json_span(p, end, &name), end)
-        p = json_space(json_span(p + 1, end, &found), end)
+    while next_member(&p, object_.at + object_.length, &name, &found):
         if same(&name, key, size):
             value[0] = found
-        if p < end and p[0] == c',':
-            p = json_space(p + 1, end)
-
-
-cdef int elements(const span_t* array, span_t* values, int room) noexcept nogil:
-    """The first `room` values of an array of valid JSON; returns how many there are."""
-    cdef const uint8_t* p = array.at
-    cdef const uint8_t* end = p + array.length
-    cdef span_t value
-    cdef int n = 0
-    p = json_space(p + 1, end)
-    while p < end and p[0] != c']':
-        p = json_space(json_span(p, end, &value), end)
-        if n < room:
-            values[n] = value
-        n += 1
-        if p < end and p[0] == c',':
-            p = json_space(p + 1, end)
-    return n
-
-
-cdef inline int decimal_of(const span_t* s, int type, int decimals, int64_t* value, int code) noexcept nogil:
-    """Read a decimal of a string or number: 0, or the negative result code."""
-    cdef const uint8_t* p = s.at
-    cdef const uint8_t* end = s.at + s.length
-    cdef int result
-    if s.type != type:
-        return -RESULT_CORRUPT
-    result = json_decimal(&p, end, decimals, value)
-    if result == DECIMAL_SYNTAX or p != end:
-        return -RESULT_CORRUPT
-    return 0 if result == DECIMAL_OK else -code
 
 
 cdef int digits_at(const uint8_t* p, int count) noexcept nogil:
@@ -250,33 +206,26 @@ cdef void learn_decimals(kraken_symbol_t* s, const message_t* m) noexcept nogil:
     cdef int most_price = 0
     cdef int most_size = 0
     cdef const uint8_t* p
-    cdef const uint8_t* end
     for i in range(2):
         array = &m.asks if i == 0 else &m.bids
         if array.type != JSON_ARRAY:
             continue
-        p = array.at
-        end = p + array.length
-        p = json_space(p + 1, end)
-        while p < end and p[0] != c']':
-            p = json_space(json_span(p, end, &level), end)
+        p = array.at + 1
+        while next_value(&p, array.at + array.length, &level):
             if level_fields(m, &level, &price, &size, &time, &again):
                 most_price = max(most_price, places_of(&price))
                 most_size = max(most_size, places_of(&size))
-            if p < end and p[0] == c',':
-                p = json_space(p + 1, end)
-    if s.price_decimals < 0:
-        s.price_decimals = min(most_price, 18)
-    if s.size_decimals < 0:
-        s.size_decimals = min(most_size, 18)
+    if s.base.price_decimals < 0:
+        s.base.price_decimals = min(most_price, 18)
+    if s.base.size_decimals < 0:
+        s.base.size_decimals = min(most_size, 18)
 
 
 cdef ptrdiff_t read_levels(
     const message_t* m, const span_t* array, int8_t side, int price_decimals, int size_decimals, event_t* out, int64_t* latest
 ) noexcept nogil:
     """Levels of an array: how many, or a negative result code. `out` has room."""
-    cdef const uint8_t* p = array.at
-    cdef const uint8_t* end = array.at + array.length
+    cdef const uint8_t* p = array.at + 1
     cdef size_t n = 0
     cdef span_t level, price, size, time
     cdef bint again
@@ -287,9 +236,7 @@ cdef ptrdiff_t read_levels(
         return 0
     if array.type != JSON_ARRAY:
         return -RESULT_CORRUPT
-    p = json_space(p + 1, end)
-    while p < end and p[0] != c']':
-        p = json_space(json_span(p, end, &level), end)
+    while next_value(&p, array.at + array.length, &level):
         if not level_fields(m, &level, &price, &size, &time, &again):
             return -RESULT_CORRUPT
         result = decimal_of(&price, type, price_decimals, &out[n].price, RESULT_BAD_PRICE)
@@ -306,8 +253,6 @@ cdef ptrdiff_t read_levels(
         out[n].side = side
         out[n].payload[2] = REPUBLISHED if again else PLAIN
         n += 1
-        if p < end and p[0] == c',':
-            p = json_space(p + 1, end)
     return <ptrdiff_t> n
 
 
@@ -379,67 +324,6 @@ cdef uint32_t book_checksum(const crc32_table_t* table, const kraken_side_t* ask
         at += put_digits(text + at, <uint64_t> bids.levels[bids.count - 1 - i].price)
         at += put_digits(text + at, <uint64_t> bids.levels[bids.count - 1 - i].size)
     return crc32(table, 0, text, at)
-
-
-cdef uint32_t name_hash(const uint8_t* name) noexcept nogil:
-    """FNV-1a."""
-    cdef uint32_t h = 2166136261
-    cdef int i
-    for i in range(<int> KRAKEN_NAME):
-        h = (h ^ name[i]) * <uint32_t> 16777619
-    return h ^ (h >> 15)
-
-
-cdef uint32_t symbol_index(kraken_decoder_t* d, const uint8_t* text, size_t length) noexcept nogil:
-    """The index of a symbol, which is new if need be; NO_SYMBOL where it can be none."""
-    cdef uint8_t name[KRAKEN_NAME]
-    cdef uint32_t at, i
-    cdef uint32_t* table
-    cdef kraken_symbol_t* symbols
-    if length == 0 or length > KRAKEN_NAME:
-        return NO_SYMBOL
-    memset(name, 0, KRAKEN_NAME)
-    memcpy(name, text, length)
-    at = name_hash(name) & (d.table_size - 1)
-    while d.table[at]:
-        i = d.table[at] - 1
-        if d.symbols[i].length == length and memcmp(d.symbols[i].name, name, KRAKEN_NAME) == 0:
-            return i
-        at = (at + 1) & (d.table_size - 1)
-    if d.symbol_count == KRAKEN_MAX_SYMBOLS:
-        return NO_SYMBOL
-    if d.symbol_count == d.symbol_capacity:
-        symbols = <kraken_symbol_t*> fc_alloc(2 * d.symbol_capacity, sizeof(kraken_symbol_t))
-        table = <uint32_t*> fc_alloc(2 * d.table_size, sizeof(uint32_t))
-        if symbols == NULL or table == NULL:
-            fc_free(symbols)
-            fc_free(table)
-            d.no_memory = True
-            return NO_SYMBOL
-        memcpy(symbols, d.symbols, d.symbol_count * sizeof(kraken_symbol_t))
-        fc_free(d.symbols)
-        fc_free(d.table)
-        d.symbols = symbols
-        d.table = table
-        d.symbol_capacity *= 2
-        d.table_size *= 2
-        for i in range(d.symbol_count):
-            at = name_hash(symbols[i].name) & (d.table_size - 1)
-            while table[at]:
-                at = (at + 1) & (d.table_size - 1)
-            table[at] = i + 1
-        at = name_hash(name) & (d.table_size - 1)
-        while table[at]:
-            at = (at + 1) & (d.table_size - 1)
-    i = d.symbol_count
-    memcpy(d.symbols[i].name, name, KRAKEN_NAME)
-    d.symbols[i].length = <uint32_t> length
-    d.symbols[i].symbol_id = i
-    d.symbols[i].price_decimals = d.price_decimals
-    d.symbols[i].size_decimals = d.size_decimals
-    d.table[at] = i + 1
-    d.symbol_count += 1
-    return i
 
 
 # ---- messages ----
@@ -527,7 +411,7 @@ cdef inline int depth_of(ptrdiff_t levels) noexcept nogil:
 cdef ptrdiff_t read_book(
     kraken_decoder_t* d, const message_t* m, event_t* out, size_t capacity, size_t needed, int64_t local_ns, uint64_t offset
 ) noexcept nogil:
-    """Take a message of the book channel: events, KRAKEN_FULL, or a negative result code."""
+    """Take a message of the book channel: events, LINES_FULL, or a negative result code."""
     cdef uint32_t index
     cdef kraken_symbol_t* s
     cdef const uint8_t* end
@@ -542,12 +426,12 @@ cdef ptrdiff_t read_book(
     cdef uint16_t flags = FLAG_SNAPSHOT if m.image else 0
     # Before anything changes: every level, as many that they push out, clear and gap.
     if capacity < needed:
-        d.needed = needed
-        return KRAKEN_FULL
-    index = symbol_index(d, m.name.at, m.name.length)
+        d.lines.needed = needed
+        return LINES_FULL
+    index = symbol_index(&d.lines, m.name.at, m.name.length)
     if index == NO_SYMBOL:
         return -RESULT_UNKNOWN_SYMBOL
-    s = &d.symbols[index]
+    s = symbol_of(d, index)
     if m.checksum.type:
         end = m.checksum.at + m.checksum.length
         if m.checksum.type != (JSON_NUMBER if m.second else JSON_STRING):
@@ -560,30 +444,30 @@ cdef ptrdiff_t read_book(
         learn_decimals(s, m)
     elif s.depth == 0 or (m.depth and d.depth == 0 and m.depth != s.depth):
         # No image yet; or the same pair at another depth, which is another book.
-        d.counts[COUNT_UPDATE] += 1
-        d.stale += 1
+        d.lines.counts[COUNT_UPDATE] += 1
+        d.lines.stale += 1
         return 0
-    asks = read_levels(m, &m.asks, SELL, s.price_decimals, s.size_decimals, levels, &latest)
+    asks = read_levels(m, &m.asks, SELL, s.base.price_decimals, s.base.size_decimals, levels, &latest)
     if asks < 0:
         return asks
-    bids = read_levels(m, &m.bids, BUY, s.price_decimals, s.size_decimals, levels + asks, &latest)
+    bids = read_levels(m, &m.bids, BUY, s.base.price_decimals, s.base.size_decimals, levels + asks, &latest)
     if bids < 0:
         return bids
     n = asks + bids
     if latest:
-        s.exch_ns = latest
+        s.base.exch_ns = latest
     if m.image:
         s.asks.count = 0
         s.bids.count = 0
         s.depth = d.depth if d.depth else m.depth if m.depth else depth_of(max(asks, bids))
         s.live = True
-        d.counts[COUNT_IMAGE] += 1
+        d.lines.counts[COUNT_IMAGE] += 1
     else:
-        d.counts[COUNT_UPDATE] += 1
+        d.lines.counts[COUNT_UPDATE] += 1
     deliver = s.live
     for i in range(n):
         if not set_level(&s.bids if levels[i].side > 0 else &s.asks, levels[i].side, levels[i].price, levels[i].size):
-            d.no_memory = True
+            d.lines.no_memory = True
             return 0
     n += cut_side(&s.asks, SELL, s.depth, levels + n)
     n += cut_side(&s.bids, BUY, s.depth, levels + n)
@@ -595,15 +479,15 @@ cdef ptrdiff_t read_book(
         d.matched += computed == given
         wrong = computed != given
     if not deliver:
-        d.stale += 1
+        d.lines.stale += 1
         return 0
     for i in range(n):
-        set_head(&levels[i], s, KIND_LEVEL, flags | FLAG_CONTINUED, local_ns)
+        set_head(&levels[i], &s.base, KIND_LEVEL, flags | FLAG_CONTINUED, 0, s.base.exch_ns, local_ns)
         levels[i].payload[3] = given
     if n:
         levels[n - 1].flags = flags
     if m.image:
-        set_head(out, s, KIND_CLEAR, flags | (FLAG_CONTINUED if n else 0), local_ns)
+        set_head(out, &s.base, KIND_CLEAR, flags | (FLAG_CONTINUED if n else 0), 0, s.base.exch_ns, local_ns)
         out.side = 0
         out.payload[0] = 0
         out.payload[1] = 0
@@ -612,8 +496,8 @@ cdef ptrdiff_t read_book(
         n += 1
     if wrong:
         s.live = False
-        d.gaps += 1
-        set_head(out + n, s, KIND_GAP, 0, local_ns)
+        d.lines.gaps += 1
+        set_head(out + n, &s.base, KIND_GAP, 0, 0, s.base.exch_ns, local_ns)
         out[n].side = 0
         out[n].payload[0] = 0
         out[n].payload[1] = -1
@@ -623,21 +507,11 @@ cdef ptrdiff_t read_book(
     return <ptrdiff_t> n
 
 
-cdef inline void set_head(event_t* e, const kraken_symbol_t* s, uint8_t kind, uint16_t flags, int64_t local_ns) noexcept nogil:
-    e.seq = 0
-    e.exch_ns = s.exch_ns
-    e.local_ns = local_ns
-    e.symbol_id = s.symbol_id
-    e.kind = kind
-    e.flags = flags
-
-
 cdef ptrdiff_t read_line(
     kraken_decoder_t* d, const uint8_t* line, const uint8_t* end, event_t* out, size_t capacity, uint64_t offset
 ) noexcept nogil:
-    """A line without its '\\n': events, KRAKEN_FULL, or a negative result code."""
+    """A line without its '\\n': events, LINES_FULL, or a negative result code."""
     cdef const uint8_t* p = line
-    cdef const uint8_t* q
     cdef span_t message
     cdef message_t m
     cdef int64_t local_ns = 0
@@ -650,20 +524,15 @@ cdef ptrdiff_t read_line(
     if (end - p >= 3 and memcmp(p, b"wss", 3) == 0) or (end - p >= 4 and memcmp(p, b"http", 4) == 0) or (
         end - p >= 14 and memcmp(p, b"configuration:", 14) == 0
     ):
-        d.counts[COUNT_OTHER] += 1
+        d.lines.counts[COUNT_OTHER] += 1
         return 0
     if p[0] != c'{' and p[0] != c'[':
         # A receive time beyond ns or int64 is no time.
         if json_decimal(&p, end, 9, &local_ns) != DECIMAL_OK or end - p < 2 or p[0] != c':' or p[1] != c' ':
             return -RESULT_CORRUPT
         p += 2
-    if memchr(line, c'\\', end - line) != NULL:
+    if not whole_json(p, end, &message):
         return -RESULT_CORRUPT
-    p = json_space(p, end)
-    q = json_value(p, end)
-    if q == NULL or json_space(q, end) != end:
-        return -RESULT_CORRUPT
-    json_span(p, end, &message)
     memset(&m, 0, sizeof(message_t))
     if message.type == JSON_ARRAY:
         result = take_first(&message, &m)
@@ -674,7 +543,7 @@ cdef ptrdiff_t read_line(
     if result < 0:
         return result
     if result == 0:
-        d.counts[COUNT_OTHER] += 1
+        d.lines.counts[COUNT_OTHER] += 1
         return 0
     while p < end:
         needed += 2 * (p[0] == c'[' or p[0] == c'{')
@@ -684,15 +553,6 @@ cdef ptrdiff_t read_line(
 
 # ---- batches ----
 
-cdef void kraken_fail(kraken_decoder_t* d, uint64_t offset, int code) noexcept nogil:
-    d.errors[code] += 1
-    d.last.offset = d.position + offset
-    d.last.code = code
-    if d.total_errors < KRAKEN_ERROR_LOG:
-        d.log[d.total_errors] = d.last
-    d.total_errors += 1
-
-
 cdef ptrdiff_t kraken_decode_batch(
     kraken_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint final
 ) noexcept nogil:
@@ -701,49 +561,32 @@ cdef ptrdiff_t kraken_decode_batch(
     cdef const uint8_t* line_end
     cdef size_t n = 0
     cdef ptrdiff_t result
-    d.needed = 0
+    d.lines.needed = 0
     while p < end:
         line_end = <const uint8_t*> memchr(p, c'\n', end - p)
         if line_end == NULL:
             if not final:
                 break
             line_end = end
-        result = read_line(d, p, line_end, out + n, capacity - n, d.position + (p - data))
-        if result == KRAKEN_FULL or unlikely(d.no_memory):
+        result = read_line(d, p, line_end, out + n, capacity - n, d.lines.position + (p - data))
+        if result == LINES_FULL or unlikely(d.lines.no_memory):
             break
         if unlikely(result < 0):
-            kraken_fail(d, p - data, <int> -result)
-            if d.strict:
+            lines_fail(&d.lines, p - data, <int> -result)
+            if d.lines.strict:
                 break
             result = 0
         n += <size_t> result
         p = line_end + 1 if line_end < end else end
     consumed[0] = p - data
-    d.position += p - data
+    d.lines.position += p - data
     return <ptrdiff_t> n
 
 
 # ---- the Python face ----
 
-cdef int checked_decimals(object value, str name) except -2:
-    cdef int64_t decimals
-    if value is None:
-        return -1
-    decimals = as_int64(value)
-    if not 0 <= decimals <= 18:
-        raise ValueError(f"{name} must lie in 0..18: {name}={value}")
-    return <int> decimals
-
-
-cdef object raise_last(kraken_decoder_t* d, Py_ssize_t events):
-    error = CorruptDataError(f"{_RESULT_NAMES[d.last.code]}: a line must be a Kraken message: offset={d.last.offset}")
-    error.offset = d.last.offset
-    error.events = events
-    raise error
-
-
 @cython.final
-cdef class KrakenDecoder:
+cdef class KrakenDecoder(_LineDecoder):
     """Decode lines of captures of Kraken's book channel into events.
 
     Parameters
@@ -764,6 +607,8 @@ cdef class KrakenDecoder:
 
     Notes
     -----
+    A message takes room for twice its levels and a few more: 4,100 events are enough for an image of 1,000 levels a side.
+
     **Thread safety**: one thread at a time; `decode` releases the GIL.
     """
 
@@ -773,18 +618,8 @@ cdef class KrakenDecoder:
         if depth is not None and not 1 <= levels <= 1_000_000:
             raise ValueError(f"depth must lie in 1..1,000,000: depth={depth}")
         self._d = d = <kraken_decoder_t*> fc_alloc(1, sizeof(kraken_decoder_t))
-        if d == NULL:
-            raise MemoryError("no memory for a Kraken decoder")
-        d.price_decimals = checked_decimals(price_decimals, "price_decimals")
-        d.size_decimals = checked_decimals(size_decimals, "size_decimals")
+        self._open(<lines_t*> d, sizeof(kraken_symbol_t), price_decimals, size_decimals, strict, "Kraken", _TYPES)
         d.depth = <int> levels
-        d.strict = strict
-        d.symbol_capacity = 16
-        d.table_size = 64
-        d.symbols = <kraken_symbol_t*> fc_alloc(d.symbol_capacity, sizeof(kraken_symbol_t))
-        d.table = <uint32_t*> fc_alloc(d.table_size, sizeof(uint32_t))
-        if d.symbols == NULL or d.table == NULL:
-            raise MemoryError("no memory for a Kraken decoder")
         crc32_init(&d.crc)
 
     def __dealloc__(self):
@@ -792,103 +627,18 @@ cdef class KrakenDecoder:
         cdef kraken_decoder_t* d = self._d
         if d == NULL:
             return
-        if d.symbols != NULL:
-            for i in range(d.symbol_count):
-                fc_free(d.symbols[i].bids.levels)
-                fc_free(d.symbols[i].asks.levels)
-        fc_free(d.symbols)
-        fc_free(d.table)
-        fc_free(d)
+        for i in range(d.lines.symbol_count):
+            fc_free(symbol_of(d, i).bids.levels)
+            fc_free(symbol_of(d, i).asks.levels)
 
-    cdef uint32_t _index(self, object symbol) except? 0xFFFFFFFF:
-        cdef bytes raw
-        cdef uint32_t index
-        if not isinstance(symbol, str):
-            raise TypeError(f"symbol must be a str: type={type(symbol).__name__}")
-        raw = symbol.encode()
-        index = symbol_index(self._d, <const uint8_t*> <const char*> raw, len(raw))
-        if index == NO_SYMBOL:
-            if self._d.no_memory:
-                raise MemoryError("no memory for the symbols of a Kraken decoder")
-            raise ValueError(f"symbol must have 1 to 32 bytes, and there are at most 65,536: symbol={symbol!r}")
-        return index
-
-    def set_symbol(self, symbol, symbol_id=None, price_decimals=None, size_decimals=None):
-        """Say what a symbol has that differs from the default; before its first message.
-
-        Parameters
-        ----------
-        symbol : str
-            As in the messages: ``XBT/USD``.
-        symbol_id : int, optional
-            0..2**32-1; by default its number in order of appearance.
-        price_decimals, size_decimals : int, optional
-        """
-        cdef uint32_t index = self._index(symbol)
-        cdef kraken_symbol_t* s = &self._d.symbols[index]
-        cdef int price = s.price_decimals if price_decimals is None else checked_decimals(price_decimals, "price_decimals")
-        cdef int size = s.size_decimals if size_decimals is None else checked_decimals(size_decimals, "size_decimals")
-        cdef int64_t id_ = s.symbol_id if symbol_id is None else as_int64(symbol_id)
-        if not 0 <= id_ <= UINT32_MAX:
-            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
-        s.symbol_id = <uint32_t> id_
-        s.price_decimals = price
-        s.size_decimals = size
-
-    def decode(self, data, out, final=False):
-        """Decode lines.
-
-        Parameters
-        ----------
-        data : bytes-like
-            The stream, or what follows the bytes consumed so far.
-        out : ndarray of EVENT_DTYPE, shape (n,), writable
-            Receives the events; what lies behind them is unspecified. A message is never split, and must have room for twice its
-            levels and a few more: 4,100 events are enough for an image of 1,000 levels a side.
-        final : bool, default False
-            Nothing follows: what stands behind the last line end is a line too.
-
-        Returns
-        -------
-        (events, consumed) : (int, int)
-            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when the next message does
-            not fit or the last line has no end: pass the rest again.
-
-        Raises
-        ------
-        ValueError
-            If `out` is too small for one message; `needed` says how many events are enough. Nothing is lost.
-        CorruptDataError
-            In strict mode, at the first malformed line. Attributes `offset` (of the line in the whole stream) and `events`
-            (written to `out` before it).
-        """
-        cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
-        cdef event_t* events = events_data(a)
-        cdef size_t capacity = a.shape[0]
-        cdef size_t consumed = 0
-        cdef ptrdiff_t n
-        cdef kraken_decoder_t* d = self._d
-        cdef uint64_t failed = d.total_errors
-        cdef bint at_end = final
-        cdef Py_buffer view
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            with nogil:
-                n = kraken_decode_batch(d, <const uint8_t*> view.buf, view.len, events, capacity, &consumed, at_end)
-        finally:
-            PyBuffer_Release(&view)
-        if unlikely(d.no_memory):
-            d.no_memory = False
-            raise MemoryError("no memory for the books of a Kraken decoder")
-        if unlikely(d.strict and d.total_errors != failed):
-            raise_last(d, n)
-        if unlikely(n == 0 and consumed == 0 and d.needed):
-            raise ValueError(f"out must hold the events of one message: capacity={capacity} needed={d.needed}")
-        return n, consumed
+    cdef ptrdiff_t _batch(
+        self, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint final
+    ) noexcept nogil:
+        return kraken_decode_batch(self._d, data, length, out, capacity, consumed, final)
 
     def book(self, symbol):
         """Return the book as it is now: (bids, asks), each a list of (price, size) in ticks and lots, best first."""
-        cdef kraken_symbol_t* s = &self._d.symbols[self._index(symbol)]
+        cdef kraken_symbol_t* s = symbol_of(self._d, self._index(symbol))
         cdef int i
         return (
             [(s.bids.levels[i].price, s.bids.levels[i].size) for i in range(s.bids.count - 1, -1, -1)],
@@ -897,62 +647,8 @@ cdef class KrakenDecoder:
 
     def checksum(self, symbol):
         """Return the checksum of the book as it is now."""
-        cdef kraken_symbol_t* s = &self._d.symbols[self._index(symbol)]
+        cdef kraken_symbol_t* s = symbol_of(self._d, self._index(symbol))
         return book_checksum(&self._d.crc, &s.asks, &s.bids)
-
-    @property
-    def needed(self):
-        """Size that an array must have for the message that did not fit; 0 when all did."""
-        return self._d.needed
-
-    @property
-    def strict(self):
-        """Whether a malformed line raises."""
-        return bool(self._d.strict)
-
-    @property
-    def position(self):
-        """Bytes of the stream consumed so far."""
-        return self._d.position
-
-    @property
-    def symbols(self):
-        """Symbols so far: dict of symbol id to (name, price_decimals, size_decimals); -1 decimals before the first image."""
-        cdef uint32_t i
-        cdef kraken_symbol_t* s
-        names = {}
-        for i in range(self._d.symbol_count):
-            s = &self._d.symbols[i]
-            names[s.symbol_id] = ((<bytes> s.name[:s.length]).decode("utf-8", "replace"), s.price_decimals, s.size_decimals)
-        return names
-
-    @property
-    def counts(self):
-        """Well-formed messages by type, ``other`` those that make no event: dict of str to int without zeros."""
-        return {name: self._d.counts[i] for i, name in enumerate(_TYPES) if self._d.counts[i]}
-
-    @property
-    def errors(self):
-        """Malformed lines by reason: dict of str to int without zeros."""
-        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
-
-    @property
-    def error_log(self):
-        """The first 64 malformed lines: list of (offset of the line, reason)."""
-        return [
-            (self._d.log[i].offset, _RESULT_NAMES[self._d.log[i].code])
-            for i in range(<int> min(self._d.total_errors, <uint64_t> KRAKEN_ERROR_LOG))
-        ]
-
-    @property
-    def stale(self):
-        """Changes that were not delivered: before the first image, behind a mismatch, of another depth."""
-        return self._d.stale
-
-    @property
-    def gaps(self):
-        """Events of kind gap so far."""
-        return self._d.gaps
 
     @property
     def checked(self):

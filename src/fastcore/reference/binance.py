@@ -113,33 +113,23 @@ class _Symbol:
         return sum(1 + len(h[-1]) for h in self.held)
 
 
-class BinanceDecoder:
-    """Decode lines of Binance WebSocket captures into events."""
+class _LineDecoder:
+    """What the twins of line decoders have in common."""
 
-    def __init__(
-        self,
-        price_decimals: int = 8,
-        size_decimals: int = 8,
-        strict: bool = False,
-        image_symbol: str | None = None,
-        max_held: int = 65_536,
-    ) -> None:
-        if not 1 <= max_held <= 2**30:
-            raise ValueError(f"max_held must lie in 1..2**30: max_held={max_held}")
-        self._price_decimals = _check_decimals(price_decimals, "price_decimals")
-        self._size_decimals = _check_decimals(size_decimals, "size_decimals")
+    _venue: str
+    _new_symbol: Any
+
+    def __init__(self, price_decimals: int, size_decimals: int, strict: bool) -> None:
+        self._price_decimals, self._size_decimals = price_decimals, size_decimals
         self.strict = bool(strict)
-        self.position = self.needed = self.skipped = self.stale = self.stale_images = self.dropped = self.gaps = 0
+        self.position = self.needed = self.stale = self.gaps = 0
         self.counts: dict[str, int] = {}
         self._errors: dict[str, int] = {}
         self._room = 0
         self.error_log: list[tuple[int, str]] = []
-        self._max_held = max_held
-        self._symbols: dict[bytes, _Symbol] = {}
-        self._draining: _Symbol | None = None
-        self._image_symbol = None if image_symbol is None else self._checked_symbol(image_symbol)
+        self._symbols: dict[bytes, Any] = {}
 
-    def _checked_symbol(self, symbol: str) -> _Symbol:
+    def _checked_symbol(self, symbol: str) -> Any:
         if not isinstance(symbol, str):
             raise TypeError(f"symbol must be a str: type={type(symbol).__name__}")
         try:
@@ -149,12 +139,12 @@ class BinanceDecoder:
                 f"symbol must have 1 to 32 bytes, and there are at most 65,536: symbol={symbol!r}"
             ) from None
 
-    def _symbol(self, name: bytes) -> _Symbol:
+    def _symbol(self, name: bytes) -> Any:
         if name not in self._symbols:
             if not 1 <= len(name) <= 32 or len(self._symbols) == _MAX_SYMBOLS:
                 raise _Malformed("unknown symbol")
             n = len(self._symbols)
-            self._symbols[name] = _Symbol(name, n, self._price_decimals, self._size_decimals)
+            self._symbols[name] = self._new_symbol(name, n, self._price_decimals, self._size_decimals)
         return self._symbols[name]
 
     def set_symbol(
@@ -169,10 +159,52 @@ class BinanceDecoder:
         s.symbol_id = s.symbol_id if symbol_id is None else symbol_id
         s.price_decimals, s.size_decimals = price, size
 
-    # ---- one message ----
-
     def _count(self, type: str) -> None:
         self.counts[type] = self.counts.get(type, 0) + 1
+
+    def _fail(self, at: int, reason: str, events: int) -> None:
+        self._errors[reason] = self._errors.get(reason, 0) + 1
+        if len(self.error_log) < _LOG:
+            self.error_log.append((self.position + at, reason))
+        if self.strict:
+            self.position += at
+            failure = CorruptDataError(f"{reason}: a line must be a {self._venue} message: offset={self.position}")
+            failure.offset, failure.events = self.position, events  # type: ignore[attr-defined]
+            raise failure from None
+
+    @property
+    def errors(self) -> dict[str, int]:
+        return dict(sorted(self._errors.items(), key=lambda item: _CODES[item[0]]))
+
+    @property
+    def symbols(self) -> dict[int, tuple[str, int, int]]:
+        return {
+            s.symbol_id: (s.name.decode("utf-8", "replace"), s.price_decimals, s.size_decimals) for s in self._symbols.values()
+        }
+
+
+class BinanceDecoder(_LineDecoder):
+    """Decode lines of Binance WebSocket captures into events."""
+
+    _venue, _new_symbol = "Binance", _Symbol
+
+    def __init__(
+        self,
+        price_decimals: int = 8,
+        size_decimals: int = 8,
+        strict: bool = False,
+        image_symbol: str | None = None,
+        max_held: int = 65_536,
+    ) -> None:
+        if not 1 <= max_held <= 2**30:
+            raise ValueError(f"max_held must lie in 1..2**30: max_held={max_held}")
+        super().__init__(
+            _check_decimals(price_decimals, "price_decimals"), _check_decimals(size_decimals, "size_decimals"), strict
+        )
+        self.skipped = self.stale_images = self.dropped = 0
+        self._max_held = max_held
+        self._draining: _Symbol | None = None
+        self._image_symbol = None if image_symbol is None else self._checked_symbol(image_symbol)
 
     def _levels(self, value: Any, side: int, s: _Symbol) -> list[tuple[int, int, int]]:
         if not isinstance(value, list):
@@ -269,7 +301,7 @@ class BinanceDecoder:
         s.last = u
         return events
 
-    def _symbol_of_image(self, m: _Object, stream: str | None) -> _Symbol:
+    def _symbol_of_image(self, m: _Object, stream: str | None) -> Any:
         for key in ("s", "symbol"):
             if isinstance(m.get(key), str) and not isinstance(m[key], _Number):
                 return self._symbol(m[key].encode("latin-1"))
@@ -422,15 +454,7 @@ class BinanceDecoder:
                 self.needed = max(raw.count(b"[", at, end), self._room + 1)
                 break
             except _Malformed as error:
-                reason = str(error)
-                self._errors[reason] = self._errors.get(reason, 0) + 1
-                if len(self.error_log) < _LOG:
-                    self.error_log.append((self.position + at, reason))
-                if self.strict:
-                    self.position += at
-                    failure = CorruptDataError(f"{reason}: a line must be a Binance message: offset={self.position}")
-                    failure.offset, failure.events = self.position, n  # type: ignore[attr-defined]
-                    raise failure from None
+                self._fail(at, str(error), n)
             at = min(end + 1, len(raw))
             if self._draining is not None:
                 events += self._drain(self._room - len(events))
@@ -440,10 +464,6 @@ class BinanceDecoder:
         return n, at
 
     @property
-    def errors(self) -> dict[str, int]:
-        return dict(sorted(self._errors.items(), key=lambda item: _CODES[item[0]]))
-
-    @property
     def pending(self) -> int:
         return self._draining.held_events if self._draining is not None else 0
 
@@ -451,11 +471,6 @@ class BinanceDecoder:
     def held(self) -> int:
         return sum(s.held_events for s in self._symbols.values())
 
-    @property
-    def symbols(self) -> dict[int, tuple[str, int, int]]:
-        return {
-            s.symbol_id: (s.name.decode("utf-8", "replace"), s.price_decimals, s.size_decimals) for s in self._symbols.values()
-        }
 
 
 def _check_decimals(value: int, name: str) -> int:

@@ -12,16 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import RESULTS, CorruptDataError
-
-from .binance import _check_decimals, _constant, _decimal, _depth, _Full, _Malformed, _Number, _whole
+from .binance import _check_decimals, _constant, _decimal, _depth, _Full, _LineDecoder, _Malformed, _Number, _whole
 from .records import BUY, FLAGS, KINDS, SELL
 
-_CODES = {name: code for code, (name, _) in RESULTS.items()}
-_LOG = 64
 _NESTING = 64
-_MAX_SYMBOLS = 65_536
-_MAX = 2**63 - 1
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?Z")
 _PLAIN, _REPUBLISHED, _PUSHED_OUT = 0, 1, 2
 
@@ -83,8 +77,10 @@ class _Missing:
     """Stands for a key that is not there; null is there."""
 
 
-class KrakenDecoder:
+class KrakenDecoder(_LineDecoder):
     """Decode lines of captures of Kraken's book channel into events."""
+
+    _venue, _new_symbol = "Kraken", _Symbol
 
     def __init__(
         self,
@@ -95,49 +91,16 @@ class KrakenDecoder:
     ) -> None:
         if depth is not None and not 1 <= depth <= 1_000_000:
             raise ValueError(f"depth must lie in 1..1,000,000: depth={depth}")
-        self._price_decimals = -1 if price_decimals is None else _check_decimals(price_decimals, "price_decimals")
-        self._size_decimals = -1 if size_decimals is None else _check_decimals(size_decimals, "size_decimals")
+        super().__init__(
+            -1 if price_decimals is None else _check_decimals(price_decimals, "price_decimals"),
+            -1 if size_decimals is None else _check_decimals(size_decimals, "size_decimals"),
+            strict,
+        )
         self._given_depth = depth or 0
-        self.strict = bool(strict)
-        self.position = self.needed = self.stale = self.gaps = self.checked = self.matched = 0
+        self.checked = self.matched = 0
         self.first_mismatch: int | None = None
-        self.counts: dict[str, int] = {}
-        self.error_log: list[tuple[int, str]] = []
-        self._errors: dict[str, int] = {}
-        self._symbols: dict[bytes, _Symbol] = {}
-        self._room = 0
-
-    def _symbol(self, name: bytes) -> _Symbol:
-        if name not in self._symbols:
-            if not 1 <= len(name) <= 32 or len(self._symbols) == _MAX_SYMBOLS:
-                raise _Malformed("unknown symbol")
-            self._symbols[name] = _Symbol(name, len(self._symbols), self._price_decimals, self._size_decimals)
-        return self._symbols[name]
-
-    def _checked_symbol(self, symbol: str) -> _Symbol:
-        if not isinstance(symbol, str):
-            raise TypeError(f"symbol must be a str: type={type(symbol).__name__}")
-        try:
-            return self._symbol(symbol.encode())
-        except _Malformed:
-            raise ValueError(f"symbol must have 1 to 32 bytes, and there are at most 65,536: symbol={symbol!r}") from None
-
-    def set_symbol(
-        self, symbol: str, symbol_id: int | None = None, price_decimals: int | None = None, size_decimals: int | None = None
-    ) -> None:
-        """Say what a symbol has that differs from the default; before its first message."""
-        s = self._checked_symbol(symbol)
-        if symbol_id is not None and not 0 <= symbol_id < 2**32:
-            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
-        price = s.price_decimals if price_decimals is None else _check_decimals(price_decimals, "price_decimals")
-        size = s.size_decimals if size_decimals is None else _check_decimals(size_decimals, "size_decimals")
-        s.symbol_id = s.symbol_id if symbol_id is None else symbol_id
-        s.price_decimals, s.size_decimals = price, size
 
     # ---- one message ----
-
-    def _count(self, type: str) -> None:
-        self.counts[type] = self.counts.get(type, 0) + 1
 
     @staticmethod
     def _first(parts: list[Any]) -> _Message | None:
@@ -347,15 +310,7 @@ class KrakenDecoder:
             except _Full:
                 break
             except _Malformed as error:
-                reason = str(error)
-                self._errors[reason] = self._errors.get(reason, 0) + 1
-                if len(self.error_log) < _LOG:
-                    self.error_log.append((self.position + at, reason))
-                if self.strict:
-                    self.position += at
-                    failure = CorruptDataError(f"{reason}: a line must be a Kraken message: offset={self.position}")
-                    failure.offset, failure.events = self.position, n  # type: ignore[attr-defined]
-                    raise failure from None
+                self._fail(at, str(error), n)
             for event in events:
                 out[n] = event
                 n += 1
@@ -367,18 +322,9 @@ class KrakenDecoder:
 
     def book(self, symbol: str) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Return the book as it is now: (bids, asks), each a list of (price, size) in ticks and lots, best first."""
-        return self._checked_symbol(symbol).best()
+        s: _Symbol = self._checked_symbol(symbol)
+        return s.best()
 
     def checksum(self, symbol: str) -> int:
         """Return the checksum of the book as it is now."""
         return self._crc(self._checked_symbol(symbol))
-
-    @property
-    def errors(self) -> dict[str, int]:
-        return dict(sorted(self._errors.items(), key=lambda item: _CODES[item[0]]))
-
-    @property
-    def symbols(self) -> dict[int, tuple[str, int, int]]:
-        return {
-            s.symbol_id: (s.name.decode("utf-8", "replace"), s.price_decimals, s.size_decimals) for s in self._symbols.values()
-        }

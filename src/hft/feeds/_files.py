@@ -19,9 +19,9 @@ __all__ = ["HEAD_BYTES", "extra", "head_of", "lines", "pieces", "zip_names"]
 HEAD_BYTES = 1 << 16
 _READ_BYTES = 1 << 19
 _SMALL, _LARGE = 1 << 10, 1 << 17  # of a compressed file at once: what it expands to is not known before
-_GZIP, _ZSTD, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
-# What a stream of Zstandard may start with besides a frame: sixteen magic numbers of skippable frames.
-_ZSTD_SKIPPABLE = tuple(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))
+_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+# What a stream of Zstandard may start with: a frame, or one of sixteen skippable frames.
+_ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16)))
 
 
 def extra(name: str, extras: str = "feeds") -> ModuleType:
@@ -50,9 +50,9 @@ def head_of(path: Path) -> bytes:
     try:
         if raw[:2] == _GZIP:
             return zlib.decompressobj(wbits=31).decompress(raw, HEAD_BYTES)
-        if raw[:4] == _ZSTD:
+        if raw[:4] in _ZSTD:
             zstandard = extra("zstandard")
-            with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
+            with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
                 return bytes(reader.read(HEAD_BYTES))
     except (zlib.error, ImportError):
         return raw
@@ -66,9 +66,29 @@ def _damaged(what: str, path: Path, offset: int) -> CorruptDataError:
     return CorruptDataError(f"a compressed file must be whole: {what}: path={path} offset={offset}")
 
 
+def _rescued(file: IO[bytes], frame: Any, error_type: type[Exception], begun: int, safe: int, given: int) -> Iterator[bytes]:
+    """Unpack a frame again, byte by byte from `safe` on, and deliver what it has behind the first `given` bytes until it fails."""
+    file.seek(begun)
+    held = bytearray()
+    try:
+        while data := file.read(max(1, min(_SMALL, safe - file.tell()))):
+            held += frame.decompress(data)
+            known = min(given, len(held))
+            del held[:known]
+            given -= known
+            if len(held) >= _READ_BYTES:
+                yield bytes(held)
+                held.clear()
+    except error_type:
+        pass  # the caller raises it
+    if held:
+        yield bytes(held)
+
+
 def _frames(file: IO[bytes], path: Path, fresh_frame: Callable[[], Any], error_type: type[Exception], tell: Any) -> Iterator[bytes]:
     """Pieces of a file of one or several compressed frames; gzip members and Zstandard frames behave alike."""
     frame, fresh = fresh_frame(), True
+    begun = given = 0  # of the frame: where it begins, and how much of it was delivered
     step = _SMALL
     while data := file.read(step):
         tell(file)
@@ -76,13 +96,17 @@ def _frames(file: IO[bytes], path: Path, fresh_frame: Callable[[], Any], error_t
         while data:
             if fresh and not data.strip(b"\0"):
                 break  # padding behind the last frame
-            fresh = False
+            end = file.tell()
+            if fresh:
+                begun, given, fresh = end - len(data), 0, False
             try:
                 piece = frame.decompress(data)
             except error_type as error:
-                raise _damaged(str(error), path, file.tell()) from error
+                yield from _rescued(file, fresh_frame(), error_type, begun, end - len(data), given)
+                raise _damaged(str(error), path, end) from error
             if piece:
                 made += len(piece)
+                given += len(piece)
                 yield piece
             data = frame.unused_data if frame.eof else b""
             if frame.eof:
@@ -125,7 +149,7 @@ def pieces(
         file.seek(0)
         if magic[:2] == _GZIP:
             yield from _frames(file, path, lambda: zlib.decompressobj(wbits=31), zlib.error, tell)
-        elif magic == _ZSTD or magic in _ZSTD_SKIPPABLE:
+        elif magic in _ZSTD:
             zstandard = extra("zstandard")
             decompressor = zstandard.ZstdDecompressor()
             yield from _frames(file, path, lambda: decompressor.decompressobj(write_size=1 << 20), zstandard.ZstdError, tell)

@@ -20,11 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.binance import BinanceDecoder
-from fastcore.errors import CorruptDataError
-from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, QUOTE_DTYPE
+from fastcore.records import FLAGS, KINDS, QUOTE_DTYPE
 
-from ._files import lines, pieces
-from .feed import Events, Feed, Instrument, Progress
+from ._lines import LineFeed
+from .feed import Events, Progress
 
 __all__ = ["BinanceFeed", "diff_ids", "tops_after", "verify_tops"]
 
@@ -40,7 +39,7 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-class BinanceFeed(Feed):
+class BinanceFeed(LineFeed):
     """A capture of Binance streams as events.
 
     Parameters
@@ -88,7 +87,10 @@ class BinanceFeed(Feed):
     """
 
     format = "binance"
-    book = "levels"
+    _counters = ("stale", "skipped", "dropped")
+    stale: int
+    skipped: int
+    dropped: int
 
     def __init__(
         self,
@@ -104,27 +106,16 @@ class BinanceFeed(Feed):
         max_held: int = 65_536,
         strict: bool = False,
     ) -> None:
-        super().__init__(path)
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
         if clock not in ("raw", "corrected"):
             raise ValueError(f"clock must be raw or corrected: clock={clock!r}")
         if skew_window_ns < 0:
             raise ValueError(f"skew_window_ns must not be negative: skew_window_ns={skew_window_ns}")
+        own = {symbol: _pair(value) for symbol, value in decimals.items()} if isinstance(decimals, Mapping) else {}
         price, size = (8, 8) if isinstance(decimals, Mapping) else _pair(decimals)
-        self.strict = strict
+        decoder = BinanceDecoder(price, size, strict, image_symbol, max_held)
+        super().__init__(path, decoder, progress, chunk_events, symbol_ids, own)
         self.clock_skew_ns: int | None = None
         self.clock_correction_ns = 0
-        self.stale = self.skipped = self.dropped = self.waiting = 0
-        self._decoder = BinanceDecoder(price, size, strict, image_symbol, max_held)
-        for symbol, number in (symbol_ids or {}).items():
-            self._decoder.set_symbol(symbol, number)
-        if isinstance(decimals, Mapping):
-            for symbol, value in decimals.items():
-                self._decoder.set_symbol(symbol, None, *_pair(value))
-        self._several = len(self._decoder.symbols) > 1
-        self._progress = progress
-        self._chunk_events = chunk_events
         self._corrected = clock == "corrected"
         self._window_ns = skew_window_ns
 
@@ -136,12 +127,12 @@ class BinanceFeed(Feed):
 
     def _arrays(self) -> Iterator[Events]:
         if not self._corrected:
-            yield from self._decoded()
+            yield from self._measured()
             return
         # Hold back what the window covers; from then on one number is added.
         held: list[Events] = []
         first: int | None = None
-        source = self._decoded()
+        source = self._measured()
         for events in source:
             held.append(events)
             received = events["local_ns"][events["local_ns"] > 0]
@@ -167,49 +158,23 @@ class BinanceFeed(Feed):
             smallest = int((events["local_ns"] - events["exch_ns"])[both].min())
             self.clock_skew_ns = smallest if self.clock_skew_ns is None else min(smallest, self.clock_skew_ns)
 
-    def _take_over(self) -> None:
-        d = self._decoder
-        self.messages, self.errors, self.gaps = d.counts, d.errors, d.gaps
-        self.error_log = d.error_log
-        self.stale, self.skipped, self.dropped, self.waiting = d.stale, d.skipped, d.dropped, d.held
-        symbols = d.symbols
-        if len(symbols) != len(self.instruments):
-            for number, (name, price, size) in symbols.items():
-                self.instruments[number] = Instrument(name, float(f"1e-{price}"), float(f"1e-{size}"))
+    @property
+    def waiting(self) -> int:
+        return int(self._decoder.held)
 
-    def _decoded(self) -> Iterator[Events]:
-        d = self._decoder
-        out = np.zeros(self._chunk_events, EVENT_DTYPE)
-        fresh = True
-        for block in lines(pieces(self.path, progress=self._progress)):
-            if fresh and not d.symbols:
-                # A snapshot that names no symbol may be the first line: there must be a symbol whose it can be.
-                names = set(_SYMBOL.findall(block))
-                if len(names) == 1:
-                    d.set_symbol(names.pop().decode("utf-8", "replace"))
-            fresh = False
-            view = memoryview(block)
-            at = 0
-            while at < len(view) or d.pending:
-                try:
-                    n, used = d.decode(view[at:], out, True)
-                except CorruptDataError as error:
-                    self._take_over()
-                    if error.events:  # type: ignore[attr-defined]
-                        yield out[: error.events].copy()  # type: ignore[attr-defined]
-                    raise CorruptDataError(f"{error} path={self.path}") from error
-                except ValueError:
-                    if d.needed <= len(out):
-                        raise
-                    out = np.zeros(d.needed, EVENT_DTYPE)
-                    continue
-                at += used
-                self._take_over()
-                if n:
-                    events = out[:n].copy()
-                    self._measure(events)
-                    yield events
-        self._take_over()
+    def _pending(self) -> bool:
+        return bool(self._decoder.pending)
+
+    def _first(self, block: bytes) -> None:
+        # A snapshot that names no symbol may be the first line: there must be a symbol whose it can be.
+        names = set(_SYMBOL.findall(block))
+        if len(names) == 1 and not self._decoder.symbols:
+            self._decoder.set_symbol(names.pop().decode("utf-8", "replace"))
+
+    def _measured(self) -> Iterator[Events]:
+        for events in super()._arrays():
+            self._measure(events)
+            yield events
 
 
 def diff_ids(events: Events) -> npt.NDArray[np.int64]:

@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
-from fastcore.errors import CorruptDataError
 from fastcore.kraken import KrakenDecoder
-from fastcore.records import EVENT_DTYPE
 
-from ._files import lines, pieces
-from .feed import Events, Feed, Instrument, Progress
+from ._lines import LineFeed
+from .feed import Progress
 
 __all__ = ["KrakenFeed"]
 
 _LINE = re.compile(rb'^(?:\d+(?:\.\d+)?: )?(?:\[\d+,\s*\{"(?:as|bs|a|b)"|\{"channel"\s*:\s*"book"|\{[^\n]*"channelName"\s*:\s*"book)', re.M)
 
 
-class KrakenFeed(Feed):
+class KrakenFeed(LineFeed):
     """A capture of Kraken's book channel (WebSocket v1 or v2) as events.
 
     Parameters
@@ -62,7 +58,11 @@ class KrakenFeed(Feed):
     """
 
     format = "kraken"
-    book = "levels"
+    _counters = ("checked", "matched", "first_mismatch", "stale")
+    checked: int
+    matched: int
+    first_mismatch: int | None
+    stale: int
 
     def __init__(
         self,
@@ -75,56 +75,10 @@ class KrakenFeed(Feed):
         symbol_ids: Mapping[str, int] | None = None,
         strict: bool = False,
     ) -> None:
-        super().__init__(path)
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        own = decimals if isinstance(decimals, Mapping) else {}
         price, size = (None, None) if decimals is None or isinstance(decimals, Mapping) else decimals
-        self.strict = strict
-        self.checked = self.matched = self.stale = 0
-        self.first_mismatch: int | None = None
-        self._decoder = KrakenDecoder(price, size, depth, strict)
-        for symbol, number in (symbol_ids or {}).items():
-            self._decoder.set_symbol(symbol, number)
-        if isinstance(decimals, Mapping):
-            for symbol, value in decimals.items():
-                self._decoder.set_symbol(symbol, None, *value)
-        self._progress = progress
-        self._chunk_events = chunk_events
+        super().__init__(path, KrakenDecoder(price, size, depth, strict), progress, chunk_events, symbol_ids, own)
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
         return _LINE.search(head) is not None
-
-    def _take_over(self) -> None:
-        d = self._decoder
-        self.messages, self.errors, self.error_log = d.counts, d.errors, d.error_log
-        self.checked, self.matched, self.first_mismatch, self.stale = d.checked, d.matched, d.first_mismatch, d.stale
-        self.gaps = d.gaps
-        for number, (name, price, size) in d.symbols.items():
-            if price >= 0 and size >= 0 and number not in self.instruments:
-                self.instruments[number] = Instrument(name, float(f"1e-{price}"), float(f"1e-{size}"))
-
-    def _arrays(self) -> Iterator[Events]:
-        d = self._decoder
-        out = np.zeros(self._chunk_events, EVENT_DTYPE)
-        for block in lines(pieces(self.path, progress=self._progress)):
-            view = memoryview(block)
-            at = 0
-            while at < len(view):
-                try:
-                    n, used = d.decode(view[at:], out, True)
-                except CorruptDataError as error:
-                    self._take_over()
-                    if error.events:  # type: ignore[attr-defined]
-                        yield out[: error.events].copy()  # type: ignore[attr-defined]
-                    raise CorruptDataError(f"{error} path={self.path}") from error
-                except ValueError:
-                    if d.needed <= len(out):
-                        raise
-                    out = np.zeros(d.needed, EVENT_DTYPE)
-                    continue
-                at += used
-                self._take_over()
-                if n:
-                    yield out[:n].copy()
-        self._take_over()

@@ -1,0 +1,88 @@
+"""What the feeds of text lines share: whole lines through a decoder, chunk by chunk, and what the decoder has counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastcore.errors import CorruptDataError
+from fastcore.records import EVENT_DTYPE
+
+from ._files import lines, pieces
+from .feed import Events, Feed, Instrument, Progress
+
+__all__ = ["LineFeed"]
+
+
+class LineFeed(Feed):
+    """A feed of lines of JSON; its options are those of the subclass, which makes the decoder."""
+
+    book = "levels"
+    _counters: tuple[str, ...] = ()  # attributes that the decoder counts under the same name
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        decoder: Any,
+        progress: Progress | None,
+        chunk_events: int,
+        symbol_ids: Mapping[str, int] | None,
+        decimals: Mapping[str, tuple[int, int]],
+    ) -> None:
+        super().__init__(path)
+        if chunk_events < 1:
+            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        self._decoder, self._progress, self._chunk_events = decoder, progress, chunk_events
+        self.strict = decoder.strict
+        for symbol, number in (symbol_ids or {}).items():
+            decoder.set_symbol(symbol, number)
+        for symbol, (price, size) in decimals.items():
+            decoder.set_symbol(symbol, None, price, size)
+        for name in self._counters:
+            setattr(self, name, getattr(decoder, name))
+
+    def _take_over(self) -> None:
+        d = self._decoder
+        self.messages, self.errors, self.error_log, self.gaps = d.counts, d.errors, d.error_log, d.gaps
+        for name in self._counters:
+            setattr(self, name, getattr(d, name))
+        for number, (name, price, size) in d.symbols.items():
+            if price >= 0 and size >= 0 and number not in self.instruments:
+                self.instruments[number] = Instrument(name, float(f"1e-{price}"), float(f"1e-{size}"))
+
+    def _first(self, block: bytes) -> None:
+        """Look at the first lines before they are decoded."""
+
+    def _pending(self) -> bool:
+        """Whether the decoder has events that no line is missing for."""
+        return False
+
+    def _arrays(self) -> Iterator[Events]:
+        d = self._decoder
+        out = np.zeros(self._chunk_events, EVENT_DTYPE)
+        for number, block in enumerate(lines(pieces(self.path, progress=self._progress))):
+            if number == 0:
+                self._first(block)
+            view = memoryview(block)
+            at = 0
+            while at < len(view) or self._pending():
+                try:
+                    n, used = d.decode(view[at:], out, True)
+                except CorruptDataError as error:
+                    self._take_over()
+                    if error.events:  # type: ignore[attr-defined]
+                        yield out[: error.events].copy()  # type: ignore[attr-defined]
+                    raise CorruptDataError(f"{error} path={self.path}") from error
+                except ValueError:
+                    if d.needed <= len(out):
+                        raise
+                    out = np.zeros(d.needed, EVENT_DTYPE)
+                    continue
+                at += used
+                self._take_over()
+                if n:
+                    yield out[:n].copy()
+        self._take_over()
