@@ -120,9 +120,7 @@ cdef inline int elements(const span_t* array, span_t* values, int room) noexcept
     cdef const uint8_t* p = array.at + 1
     cdef span_t value
     cdef int n = 0
-    while next_value(&p, array.at + array.length, &value):
-        if n < room:
-            values[n] = value
+    while next_value(&p, array.at + array.length, &values[n] if n < room else &value):
         n += 1
     return n
 
