@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 from click.testing import CliRunner
+from test_feed_kraken import HEAD, Session
 
 from fastcore.tickstore import TickStore
 from hft.cli import main
@@ -169,6 +170,23 @@ def test_altered_ticker_of_a_capture_is_found(tmp_path):
     found = verify(bad)
     assert (found.checked, found.matched) == (300, 299)
     assert found.first_mismatch == f"symbol=XUSDT update id={100 + 5 * 300}"
+
+
+def test_checksums_of_kraken_agree_and_an_altered_size_is_found(tmp_path):
+    lines = Session(random.Random(1), 2).lines(300)
+    good = tmp_path / "good.txt"
+    good.write_bytes(HEAD + b"".join(lines))
+    whole = verify(good)
+    assert (whole.format, whole.reference) == ("kraken", "CRC32")
+    assert whole.checked == whole.matched > 200
+    at = next(i for i in range(250, 300) if b'"qty":' in lines[i])
+    place = lines[at].index(b'"qty":') + 6
+    lines[at] = lines[at][:place] + b"7" + lines[at][place:]
+    (tmp_path / "bad.txt").write_bytes(HEAD + b"".join(lines))
+    found = verify(tmp_path / "bad.txt")
+    assert found.matched < found.checked
+    assert found.gaps == 1
+    assert found.first_mismatch.startswith("line at offset=")
 
 
 # ---- what cannot be compared
