@@ -731,6 +731,7 @@ cdef class MoldEncoder:
         cdef size_t packets = 0
         cdef size_t messages = 0
         cdef size_t block = 0
+        cdef uint64_t* sequence = &self._sequence
         cdef uint16_t count = 0
         PyObject_GetBuffer(stream, &view, PyBUF_SIMPLE)
         try:
@@ -774,8 +775,8 @@ cdef class MoldEncoder:
                     written += block
                     at += block
                     count += 1
-                    if self._sequence:
-                        self._sequence += 1
+                    if sequence[0]:
+                        sequence[0] += 1
                 if count:
                     put_be16(out + start + 18, count)
                     packets += 1

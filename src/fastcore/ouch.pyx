@@ -755,6 +755,7 @@ cdef class OuchDecoder:
         cdef Py_buffer view
         cdef const uint8_t* bytes_
         cdef size_t length
+        cdef ouch_decoder_t* d = &self._d
         if a.shape[0] < n or t.shape[0] < n:
             raise ValueError(f"out and details must be as long as rows: rows={n} out={a.shape[0]} details={t.shape[0]}")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -777,7 +778,7 @@ cdef class OuchDecoder:
                             break
                         code = RESULT_OK
                         continue
-                    self._d.counts[rest[written].type] += 1
+                    d.counts[rest[written].type] += 1
                     events[written].seq = row[i].sequence
                     events[written].local_ns = local
                     written += 1

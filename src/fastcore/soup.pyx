@@ -266,6 +266,7 @@ cdef class SoupDecoder:
         cdef size_t consumed = 0
         cdef size_t packets
         cdef size_t rest
+        cdef soup_decoder_t* d = &self._d
         cdef uint64_t failed = self._d.total_errors
         cdef bint at_end = final
         cdef Py_buffer view
@@ -281,7 +282,7 @@ cdef class SoupDecoder:
                 ):
                     soup_fail(&self._d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
                     if not self._d.strict:
-                        self._d.position += rest
+                        d.position += rest
                         consumed += rest
         finally:
             PyBuffer_Release(&view)

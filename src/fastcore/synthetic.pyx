@@ -972,6 +972,7 @@ cdef class SyntheticMarket:
         cdef event_t* out = events_data(a)
         cdef Py_ssize_t n = a.shape[0]
         cdef Py_ssize_t i = 0
+        cdef synthetic_t* s = &self._s
         cdef int result = 1
         if self._s.script != NULL and n < 3:
             raise ValueError(f"events must have room for a message of three events: length={n}")
@@ -983,7 +984,7 @@ cdef class SyntheticMarket:
                 i += 1
             while i > 0 and out[i - 1].flags & FLAG_CONTINUED:  # scripted: made again at the next call
                 i -= 1
-                self._s.done -= 1
+                s.done -= 1
         if result < 0:
             raise MemoryError(f"no memory for the orders of a synthetic market: result={-result}")
         return i

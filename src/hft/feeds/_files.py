@@ -53,7 +53,7 @@ def head_of(path: Path) -> bytes:
         if raw[:4] in _ZSTD:
             zstandard = extra("zstandard")
             with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
-                return bytes(reader.read(HEAD_BYTES))
+                return bytes(reader.read(HEAD_BYTES)) or raw  # an empty frame behind a skippable one
     except (zlib.error, ImportError):
         return raw
     except Exception as error:  # zstandard.ZstdError, which cannot be named without the library
