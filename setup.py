@@ -11,6 +11,7 @@ from glob import glob
 from pathlib import Path
 
 import numpy
+from Cython import __version__ as cython_version
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -52,11 +53,14 @@ if DEBUG:
 if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
     LINK += [f"-fsanitize={SANITIZE}"]
-
 MACROS.append(("FC_BUILD_FLAGS", '"' + " ".join(FLAGS) + '"'))
-
-STAMP, SWITCHES = Path("build/switches.txt"), f"{sys.version} {FLAGS} {MACROS}"
+STAMP = Path("build/switches.txt")
+SWITCHES = f"{sys.version} {cython_version} {numpy.__version__} {FLAGS} {MACROS}"
 FORCE = STAMP.exists() and STAMP.read_text() != SWITCHES  # nothing of a build with other switches may be reused
+# C files newer than all of our sources are up to date, whatever the age of the declarations in a fresh build environment.
+MADE, SOURCES = glob("src/fastcore/*.c"), ["setup.py", *glob("src/fastcore/*.p[yx][xd]")]
+ALL_MADE = STAMP.exists() and not FORCE and len(MADE) == len(MODULES) + 1
+CURRENT = ALL_MADE and min(map(os.path.getmtime, MADE)) > max(map(os.path.getmtime, SOURCES))
 
 
 class BuildExtensions(build_ext):
@@ -82,8 +86,8 @@ def extension(name, suffix=".pyx"):
     )
 
 
-extensions = [extension(name) for name in MODULES] + [extension(UTILITY, ".c")]
-if not {"egg_info", "dist_info", "sdist"} & set(sys.argv):  # those ask for names only
+extensions = [extension(name, ".c" if CURRENT else ".pyx") for name in MODULES] + [extension(UTILITY, ".c")]
+if not CURRENT and not {"egg_info", "dist_info", "sdist"} & set(sys.argv):  # those ask for names only
     extensions = cythonize(
         extensions,
         compiler_directives=DIRECTIVES,
