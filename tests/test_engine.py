@@ -496,6 +496,16 @@ def test_events_give_the_reports_of_the_bytes_they_were_decoded_from(impl, chunk
     assert by_events.messages == len(events)
 
 
+def test_numbers_that_the_venue_gave_do_not_disturb_the_ring(impl):
+    events = decoded(random_day(5, 800))
+    plain, numbered = make(impl), make(impl)
+    plain.feed_events(events)
+    events["seq"] = np.arange(len(events)) * 3 + 1_000_000
+    events["seq"][::5] = np.arange(len(events))[::5]
+    numbered.feed_events(events)
+    assert numbered.reports().tobytes() == plain.reports().tobytes()
+
+
 @pytest.mark.parametrize("sample_every", [0, 1, 2, 7, 256])
 def test_messages_of_several_events_pass_the_end_of_the_ring(impl, sample_every):
     collar = b"\x00\x23J" + bytes(10) + b"AAA     " + bytes(16)  # two events
