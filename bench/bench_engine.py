@@ -15,6 +15,7 @@ from typing import Any
 
 import hft.replay
 from hft.config import SYNTHETIC, Config, load
+from hft.feeds import Instrument
 from hft.feeds.synthetic import generate
 
 from .harness import Bench, main
@@ -33,7 +34,7 @@ def twin_of(config: Config, symbol: str) -> Any:
     """The engine of a configuration, in plain Python."""
     from fastcore.reference import avellaneda, engine, risk
 
-    ours = hft.replay.build_engine(config, symbol)
+    ours = hft.replay.build_engine(config, Instrument(symbol, 1e-4, 1.0))
     maker = config.market_maker
     quoter = volatility = None
     if ours.quoter is not None:
@@ -51,7 +52,7 @@ def twin_of(config: Config, symbol: str) -> Any:
 
 def measure(bench: Bench, name: str, data: bytes, symbol: str, config: Config) -> None:
     head = first_messages(data, 2_000 if bench.quick else 10_000)
-    twin, ours = twin_of(config, symbol), hft.replay.build_engine(config, symbol)
+    twin, ours = twin_of(config, symbol), hft.replay.build_engine(config, Instrument(symbol, 1e-4, 1.0))
     start = time.perf_counter_ns()
     twin.feed(head)
     elapsed = time.perf_counter_ns() - start
@@ -59,7 +60,7 @@ def measure(bench: Bench, name: str, data: bytes, symbol: str, config: Config) -
     assert ours.reports().tobytes() == twin.reports().tobytes(), "the twin gives other orders"
     times = []
     for _ in range(3 if bench.quick else 15):
-        engine = hft.replay.build_engine(config, symbol)
+        engine = hft.replay.build_engine(config, Instrument(symbol, 1e-4, 1.0))
         engine.feed(data)
         times.append(engine.loop_ns / engine.messages)
     bench.add("engine", name, "fastcore", min(times), statistics.median(times), engine.messages)

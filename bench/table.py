@@ -168,7 +168,7 @@ FIGURES: list[tuple[str, list[Part]]] = [
     ("scan of one field", [Part("NumPy in memory", "times", 0.8, "tickstore", "^scan of one field$", "numpy in memory")]),
     ("replay of the AMZN day with the market maker", [Part("a message", "ns", 150, "engine", "^AMZN day, market maker$")]),
     ("ITCH bytes to events, the AMZN day to 10 M messages", [Part("a message", "ns", 8, "itch", r"^decode, AMZN day to 1\d\.\d M")]),
-    ("ITCH bytes into the L3 book, the same", [Part("a message", "ns", 60, "bookset", "^itch bytes to books, AMZN day")]),
+    ("ITCH bytes into the L3 book, the same", [Part("a message", "ns", 60, "bookset", "^itch bytes to books, AMZN ")]),
     ("the same, 8,000 symbols interleaved", [Part("a message", "ns", 120, "bookset", "^itch bytes to books, 8,000 symbols$")]),
     ("L2 book with its top-of-book events", [Part("an event", "ns", 20, "book", "^level events with quotes, synthetic day$")]),
     (
