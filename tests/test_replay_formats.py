@@ -101,6 +101,23 @@ def test_books_by_level_and_prints(tmp_path):
     assert replay(tmp_path / "events.ticks", "--symbol", "1")["events"] == 2_000
 
 
+def test_malformed_data_stop_the_run_unless_they_are_to_be_skipped(tmp_path, monkeypatch):
+    lines = binance_capture().splitlines(keepends=True)
+    lines[50] = b"1723161256300000000 {no json}\n"
+    (tmp_path / "bad.txt").write_bytes(b"".join(lines))
+    assert CliRunner().invoke(main, ["replay", str(tmp_path / "bad.txt")]).exit_code == 4
+    monkeypatch.setenv("HFT_RUN_SKIP_MALFORMED", "true")
+    assert replay(tmp_path / "bad.txt")["malformed"] == 1
+
+
+def test_date_of_a_table_is_an_option(tmp_path):
+    (tmp_path / "eurusd.csv").write_text("".join(f"{i * 1000},1.39{i % 10},1.40{i % 10}\n" for i in range(50)))
+    done = CliRunner().invoke(main, ["replay", str(tmp_path / "eurusd.csv")])
+    assert done.exit_code == 2
+    assert "times since midnight need a date: give date=" in done.stderr
+    assert replay(tmp_path / "eurusd.csv", "--option", "date=2014-05-08")["events"] == 50
+
+
 def test_databento_records(tmp_path):
     path = write_dbn(tmp_path / "x.dbn", mbo("RAAA", "NBAB", [2**63 - 1, 100, 110, 101], [0, 5, 6, 4], [0, 1, 2, 3]))
     found = replay(path)

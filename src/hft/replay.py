@@ -287,13 +287,10 @@ def replay_feed(feed: Feed, config: Config, *, partial: Partial = lambda summary
     CorruptDataError, UnknownSymbolInFile, ConfigError
         As in `replay`.
     """
-    skipped, source = 0, iter(feed)
+    source = iter(feed)
     first = next(source, None)
-    symbol_id = _chosen(feed, config.run.symbol)
-    while first is not None and symbol_id is None:  # what comes before its first event cannot concern it
-        skipped += len(first)
-        first = next(source, None)
-        symbol_id = _chosen(feed, config.run.symbol)
+    while (symbol_id := _chosen(feed, config.run.symbol)) is None and first is not None:
+        first = next(source, None)  # what comes before the first event of the symbol cannot concern it
     if first is None or symbol_id is None:
         names = ", ".join(i.symbol for i in list(feed.instruments.values())[:8])
         raise UnknownSymbolInFile(f"the file has no such symbol: symbol={config.run.symbol}, symbols={names}")

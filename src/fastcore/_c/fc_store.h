@@ -319,6 +319,7 @@ static inline size_t fc_store_append_batch(fc_store_t *s, const void *records, s
     if (check && !lenient && n > (FC_STORE_PENDING - 1) * (size_t)s->block_records) {
         size_t good = check((const fc_tick_t *)records, n, &padding);
         if (FC_UNLIKELY(good < n)) return good;
+        lenient = 1; /* once a part is published there is no way back, should another thread write into the array meanwhile */
     }
     while (done < n) {
         size_t m = s->block_records - s->in_block;

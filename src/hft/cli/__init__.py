@@ -61,9 +61,12 @@ def exit_code(error: Exception) -> int | None:
     """Return the exit code of an error that needs no traceback; None for one that does."""
     from fastcore.errors import CorruptDataError, FastcoreError, LayoutError
     from hft.config import ConfigError
+    from hft.feeds import FormatError
 
     if isinstance(error, ConfigError):
         return CONFIGURATION
+    if isinstance(error, FormatError):
+        return USAGE
     if isinstance(error, (CorruptDataError, LayoutError)):
         return CORRUPT
     if isinstance(error, (FastcoreError, OSError, MemoryError)):

@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from fastcore.records import EVENT_DTYPE
 from hft import report
 from hft.config import SYNTHETIC, load
-from hft.feeds import Feed, FormatError, open_feed, synthetic
+from hft.feeds import Feed, open_feed, recognise, synthetic
 from hft.feeds.itch import day_of, midnight_ns, open_itch
 from hft.replay import Summary, UnknownSymbolInFile, decimals_of, replay_feed
 from hft.replay import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
+
+DATED = ("pcap", "lobster", "csv", "parquet", "arrow")  # formats whose times may be counted from midnight of a day
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,41 +82,36 @@ def replay(
             bar.update(task, completed=done, total=total)
 
         chosen = feed_options(extra)
-
-        def opened() -> Feed:
-            try:
-                return stack.enter_context(open_feed(file, format_name, progress=progress, **chosen))
-            except FormatError as error:
-                raise click.UsageError(str(error)) from None
-
-        feed = opened()
+        format_name = format_name or recognise(file)
         settings = load(
             config,
-            defaults={} if feed.format in ("itch", "pcap") else {"run": {"strategy": "none"}},
+            defaults={} if format_name in ("itch", "pcap") else {"run": {"strategy": "none"}},
             symbol=symbol,
             strategy=strategy,
             store=store,
             sample_every=sample,
         )
+        chosen.setdefault("strict", not settings.run.skip_malformed)
+        if settings.run.date is not None and format_name in DATED:
+            chosen.setdefault("date", settings.run.date)
 
-        if feed.format == "binance" and "decimals" not in chosen and settings.run.strategy != "none":
-            chosen["decimals"] = decimals_of(next(feed, np.zeros(0, EVENT_DTYPE)))
-            feed = opened()
+        def opened() -> Feed:
+            return stack.enter_context(open_feed(file, format_name, progress=progress, **chosen))
 
         def act(partial: Callable[[Summary], None]) -> Summary:
-            if feed.format != "itch":
-                return replay_feed(feed, settings, partial=partial)
-            # Bytes go to the engine as they are: it decodes them in the loop.
-            day = settings.run.date or day_of(file)
-            return run_replay(
-                open_itch(file, progress=progress), settings, midnight_ns=0 if day is None else midnight_ns(day), partial=partial
-            )
+            if format_name == "itch":  # bytes go to the engine as they are: it decodes them in the loop
+                day = settings.run.date or day_of(file)
+                midnight = 0 if day is None else midnight_ns(day)
+                return run_replay(open_itch(file, progress=progress), settings, midnight_ns=midnight, partial=partial)
+            if format_name == "binance" and "decimals" not in chosen and settings.run.strategy != "none":
+                chosen["decimals"] = decimals_of(next(opened(), np.zeros(0, EVENT_DTYPE)))
+            return replay_feed(opened(), settings, partial=partial)
 
         run(act, plot, as_json, bar)
 
 
 def feed_options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options of a feed as Python values: numbers where they are numbers, text otherwise."""
+    """Return the options of a feed as Python values: JSON (numbers, lists, ...), dates, and text otherwise."""
     options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -122,7 +120,10 @@ def feed_options(pairs: tuple[str, ...]) -> dict[str, Any]:
         try:
             options[name] = json.loads(text)
         except ValueError:
-            options[name] = text
+            try:
+                options[name] = date.fromisoformat(text)
+            except ValueError:
+                options[name] = text
     return options
 
 

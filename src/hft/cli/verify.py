@@ -11,7 +11,6 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from hft.feeds import FormatError
 from hft.verify import ReferenceMissing, Verification
 from hft.verify import verify as run_verify
 
@@ -45,7 +44,7 @@ def verify(
                     symbol=symbol,
                     progress=lambda now, total, bar=bar, task=task: bar.update(task, completed=now, total=total),  # type: ignore[misc]
                 )
-            except (ReferenceMissing, FormatError) as error:
+            except ReferenceMissing as error:
                 raise click.UsageError(str(error)) from None
         done.append(outcome)
         if as_json:

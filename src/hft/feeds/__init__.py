@@ -15,7 +15,7 @@ from typing import Any
 from fastcore.errors import CorruptDataError
 
 from ._files import HEAD_BYTES, head_of
-from .feed import Events, Feed, Instrument, Progress
+from .feed import Events, Feed, FormatError, Instrument, Progress
 
 __all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "FormatError", "Instrument", "Progress", "open_feed", "recognise"]
 
@@ -35,10 +35,6 @@ FORMATS: dict[str, str] = {
 }
 # Distributions add formats with entry points of this group: name = "module:Class", the class a subclass of Feed.
 ENTRY_POINTS = "hft.feeds"
-
-
-class FormatError(ValueError):
-    """A file is of no known format, or an option is not one of its format."""
 
 
 def _plugins() -> dict[str, str]:

@@ -18,13 +18,17 @@ import numpy.typing as npt
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS
 
-__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "Instrument", "Progress", "whole_messages"]
+__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Instrument", "Progress", "whole_messages"]
 
 Events = npt.NDArray[np.void]
 Progress = Callable[[int, int], None]  # bytes (or rows) done, and in all
 LOG_LENGTH = 64
 # An event as bytes: NumPy copies and gathers records with fields field by field, which takes five times as long.
 RAW = np.dtype(f"V{EVENT_DTYPE.itemsize}")
+
+
+class FormatError(ValueError):
+    """A file is of no known format, or an option is missing or is not one of its format."""
 
 
 class Instrument(NamedTuple):

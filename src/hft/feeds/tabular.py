@@ -36,7 +36,7 @@ from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 from ._files import extra, head_of, lines, pieces, zip_names
-from .feed import Events, Feed, Instrument, Progress, whole_messages
+from .feed import Events, Feed, FormatError, Instrument, Progress, whole_messages
 from .itch import day_of
 
 __all__ = ["ACTIONS", "ArrowFeed", "Columns", "CsvFeed", "ParquetFeed", "TableFeed", "csv_blocks"]
@@ -317,7 +317,7 @@ class TableFeed(Feed):
             small = typical * _UNITS[unit or "ms"] < 87e12 and unit in (None, "s", "ms")
             day = self._date or (day_of(self.path) if small else None)
             if day is None and small and unit is None:
-                raise ValueError(f"times since midnight need a date: give date=, or a file name with one: path={self.path}")
+                raise FormatError(f"times since midnight need a date: give date=, or a file name with one: path={self.path}")
             if unit is None and day is not None:
                 unit = "ms"
             elif unit is None:
