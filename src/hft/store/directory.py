@@ -1,12 +1,4 @@
-"""A store of many days and symbols: a directory of tick stores, one for each day and group of symbols.
-
-::
-
-    ROOT/store.json                 what it holds: record layout, groups, offset of the day; written once
-    ROOT/symbols.store              names and ids (`SymbolTable`); who writes the directory holds its lock
-    ROOT/index.json                 a cache: count, first and last time of each partition
-    ROOT/2024-03-08/group-00.ticks  a partition: the records of the day whose symbol_id % groups is 0, as a ``TickStore``
-    ROOT/2024-03-08/day.parquet     in place of the partitions of a day that was compacted into Parquet
+"""A store of many days and symbols: a directory of tick stores, one for each day and group of symbols (`layout`).
 
 A day and a group follow from the record itself, so that a query knows from the names alone which files can hold an answer. The index
 spares it those that hold other hours. It is never trusted: an entry counts only where salt, epoch and count in the file are those that
@@ -21,14 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import logging
 import os
-import re
 import shutil
-import struct
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -40,43 +28,40 @@ import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
 from fastcore.records import NO_SYMBOL, TICK_DTYPE
-from fastcore.tickstore import StoreReport, StoreWarning, TickStore, crc32c
+from fastcore.tickstore import StoreWarning, TickStore
 
 from . import arrow
 from .arrow import BATCH_RECORDS, Records, Symbols
-from .files import FileLock, replaced, sync_folder
+from .audit import audit
+from .files import FileLock, sync_folder
+from .layout import (
+    DAY_NS,
+    PARQUET,
+    PARTITION,
+    File,
+    Settings,
+    as_day,
+    check_layout,
+    day_name,
+    have_names,
+    identity_of,
+    load_index,
+    parse_day,
+    partition_name,
+    read_settings,
+    save_index,
+    write_settings,
+)
+from .order import in_order, merge, windows
+from .parquet_day import range_of_day, read_day, write_day
+from .rewrite import clear, recover, shrink
 from .symbols import SymbolTable
 
-__all__ = ["Compaction", "DirectoryStore", "QueryStats", "day_name", "open_store", "parse_day"]
+__all__ = ["Compaction", "DirectoryStore", "QueryStats", "open_store"]
 
 logger = logging.getLogger(__name__)
 
-DAY_NS = 86_400 * 10**9
-_FORMAT, _VERSION = "hft directory store", 1
 _SEGMENT_BYTES = 1 << 20
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_PARTITION = re.compile(r"group-(\d{2,})\.ticks")
-_PARQUET = "day.parquet"
-_EPOCH = datetime.date(1970, 1, 1)
-# Of fc_store.h: magic, version, ..., salt in the header; count, epoch and writer in the control page.
-_HEAD = struct.Struct("=8sHH28xQ")
-_CONTROL = struct.Struct("=Q56xQQ")
-_INT64 = np.iinfo(np.int64)
-
-
-def day_name(day: int) -> str:
-    """Return the name of a day: its number counts from 1970-01-01."""
-    return (_EPOCH + datetime.timedelta(days=day)).isoformat()
-
-
-def parse_day(name: str) -> int | None:
-    """Return the number of a day, or None where the text names none."""
-    if not _DAY.fullmatch(name):
-        return None
-    try:
-        return (datetime.date.fromisoformat(name) - _EPOCH).days
-    except ValueError:
-        return None
 
 
 class QueryStats(NamedTuple):
@@ -105,25 +90,6 @@ class Compaction(NamedTuple):
     records: int
     bytes_before: int
     bytes_after: int
-
-
-class _Settings(NamedTuple):
-    dtype: np.dtype[np.void]
-    time_field: str
-    groups: int
-    utc_offset_s: int
-    segment_records: int
-
-
-class _File(NamedTuple):
-    # One file of a day: a partition, or the Parquet file that stands for all of them.
-    day: int
-    group: int  # -1: Parquet
-    path: Path
-
-    @property
-    def name(self) -> str:
-        return f"{self.path.parent.name}/{self.path.name}"
 
 
 class DirectoryStore:
@@ -212,7 +178,7 @@ class DirectoryStore:
         elif not self.root.is_dir():
             raise FileNotFoundError(f"there is no such directory: path={self.root}")
         else:
-            self._settings = _read_settings(self.root)
+            self._settings = read_settings(self.root)
             self.symbols = SymbolTable(self.root / "symbols.store")
         self._open = True
         try:
@@ -234,17 +200,17 @@ class DirectoryStore:
                 raise LayoutError(f"a new store needs an empty directory: path={self.root}, found={foreign[0]!r}")
         fresh = TICK_DTYPE if dtype is None else dtype
         if not settings.exists():
-            _check_record(fresh)
+            check_layout(fresh)
         self.root.mkdir(parents=True, exist_ok=True)
         self.symbols = SymbolTable(self.root / "symbols.store", "a")
         try:
             if not settings.exists():
                 field = next(name for name in arrow._TIMES if name in (fresh.names or ()))
-                made = _Settings(
+                made = Settings(
                     fresh, field, groups or 16, utc_offset_s or 0, segment_records or max(1, _SEGMENT_BYTES // fresh.itemsize)
                 )
-                _write_settings(self.root, made)
-            self._settings = _read_settings(self.root)
+                write_settings(self.root, made)
+            self._settings = read_settings(self.root)
         except BaseException:
             self.symbols.close()
             raise
@@ -399,7 +365,7 @@ class DirectoryStore:
         times = records[self.time_field].view(np.int64)
         shift = self.utc_offset_s * 10**9
         first, last = (int(times.min()) + shift) // DAY_NS, (int(times.max()) + shift) // DAY_NS
-        if not parse_day_range(first, last):
+        if not have_names(first, last):
             raise ValueError(
                 f"times must fall into the years 1 to 9999: first day={first}, last day={last}, counted from 1970-01-01"
             )
@@ -488,14 +454,14 @@ class DirectoryStore:
         if not folder.is_dir():
             folder.mkdir(exist_ok=True)
             sync_folder(self.root)
-        if (folder / _PARQUET).exists():
+        if (folder / PARQUET).exists():
             raise StoreError(f"a day that was compacted into Parquet is closed: path={folder}")
-        path = folder / _partition_name(group)
+        path = folder / partition_name(group)
         store = TickStore(
             path, "a", self.dtype, segment_records=self._settings.segment_records, grow_ahead=False,
             time_field=self.time_field, **self._options,
         )  # fmt: skip
-        if (folder / _PARQUET).exists():
+        if (folder / PARQUET).exists():
             # It came while this waited for the lock; what was just made is empty.
             store.close()
             raise StoreError(f"a day that was compacted into Parquet is closed: path={folder}")
@@ -516,24 +482,24 @@ class DirectoryStore:
             found.append((day, Path(entry.path)))
         return sorted(found)
 
-    def _files(self, day: int, folder: Path, groups: set[int] | None) -> list[_File]:
+    def _files(self, day: int, folder: Path, groups: set[int] | None) -> list[File]:
         try:
             names = os.listdir(folder)
         except FileNotFoundError:  # pruned since
             return []
-        if _PARQUET in names:
-            return [_File(day, -1, folder / _PARQUET)]
+        if PARQUET in names:
+            return [File(day, -1, folder / PARQUET)]
         found = []
         for name in names:
-            match = _PARTITION.fullmatch(name)
+            match = PARTITION.fullmatch(name)
             if match and int(match[1]) < self.groups and (groups is None or int(match[1]) in groups):
-                found.append(_File(day, int(match[1]), folder / name))
+                found.append(File(day, int(match[1]), folder / name))
         return sorted(found)
 
     def _groups_of(self, ids: npt.NDArray[np.uint32] | None) -> set[int] | None:
         return None if ids is None else set((ids % np.uint32(self.groups)).tolist())
 
-    def _reader(self, file: _File) -> TickStore:
+    def _reader(self, file: File) -> TickStore:
         # Open, or still open and still the same file.
         path = str(file.path)
         inode = os.stat(path).st_ino
@@ -576,7 +542,7 @@ class DirectoryStore:
                 stats.candidates + len(files), stats.skipped + skipped, stats.opened + self.opened - before
             )
             found = [arrow.select(part, ids) for part in parts]
-            return [_in_order(part, self.time_field) for part in found if len(part)]
+            return [in_order(part, self.time_field) for part in found if len(part)]
         raise StoreError(f"the files of a day must stay for as long as it takes to open them: path={folder}")
 
     # ---- reading
@@ -617,7 +583,7 @@ class DirectoryStore:
             for day, folder in self._folders(start_ns, end_ns):
                 parts = self._parts(day, folder, start_ns, end_ns, ids)
                 if parts:
-                    found.append(_merge(parts, self.time_field))
+                    found.append(merge(parts, self.time_field))
         whole = found[0] if len(found) == 1 else arrow.joined(found) if found else np.zeros(0, self.dtype)
         whole.flags.writeable = False
         return whole
@@ -641,14 +607,14 @@ class DirectoryStore:
             return
         for day, folder in self._folders(start_ns, end_ns):
             parts = self._parts(day, folder, start_ns, end_ns, ids)
-            yield from _windows(parts, self.time_field, batch_records)
+            yield from windows(parts, self.time_field, batch_records)
 
     def estimate(self, start_ns: int | None = None, end_ns: int | None = None) -> int:
         """Return how many records the days of a range hold, for progress: from the index and the heads of the files."""
         self._check_open()
         return sum(self._entry(file)["records"] for file in self._all_files(start_ns, end_ns))
 
-    def _all_files(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[_File]:
+    def _all_files(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[File]:
         for day, folder in self._folders(start_ns, end_ns):
             yield from self._files(day, folder, None)
 
@@ -722,9 +688,9 @@ class DirectoryStore:
                     seen[file.day, file.group] = count
                     part = arrow.select(store.records(position, count), ids)
                     if len(part):
-                        parts.append(_in_order(part, self.time_field))
+                        parts.append(in_order(part, self.time_field))
             if parts:
-                yield _merge(parts, self.time_field)
+                yield merge(parts, self.time_field)
                 waiting_since = time.monotonic()
             else:
                 if timeout_s is not None and time.monotonic() - waiting_since >= timeout_s:
@@ -733,7 +699,7 @@ class DirectoryStore:
                     yield np.zeros(0, self.dtype)
                 time.sleep(interval_s)
 
-    def _live(self, floor: int, groups: set[int] | None) -> list[_File]:
+    def _live(self, floor: int, groups: set[int] | None) -> list[File]:
         found = []
         for day, folder in self._folders(None, None):
             if day >= floor:
@@ -763,45 +729,45 @@ class DirectoryStore:
                     view = self._reader(file).records(0, until.get((file.day, file.group)))
                     view = arrow.select(view, ids)
                     if len(view):
-                        parts.append(_in_order(view, self.time_field))
+                        parts.append(in_order(view, self.time_field))
             if parts:
                 # Of each partition its own last ones are enough.
-                merged = _merge([part[-missing:] for part in parts], self.time_field)[-missing:]
+                merged = merge([part[-missing:] for part in parts], self.time_field)[-missing:]
                 found.insert(0, merged)
                 missing -= len(merged)
         return arrow.joined(found) if found else np.zeros(0, self.dtype)
 
     # ---- the index
 
-    def _ruled_out(self, file: _File, start: int | None, end: int | None) -> bool:
+    def _ruled_out(self, file: File, start: int | None, end: int | None) -> bool:
         # True only where a checked entry says that no time of the file lies in the range.
         if start is None and end is None:
             return False
         if self._index is None:
-            self._index = _load_index(self.root)
+            self._index = load_index(self.root)
         entry = self._index.get(file.name)
-        if entry is None or entry["identity"] != _identity(file):
+        if entry is None or entry["identity"] != identity_of(file):
             return False
         if not entry["records"]:
             return True
         return bool((start is not None and entry["last_ns"] < start) or (end is not None and entry["first_ns"] >= end))
 
-    def _entry(self, file: _File) -> dict[str, Any]:
+    def _entry(self, file: File) -> dict[str, Any]:
         # What the index says, or the truth where it says nothing that holds.
         if self._index is None:
-            self._index = _load_index(self.root)
-        identity = _identity(file)
+            self._index = load_index(self.root)
+        identity = identity_of(file)
         entry = self._index.get(file.name)
         if entry is None or identity is None or entry["identity"] != identity:
             entry = self._make_entry(file)
             self._index[file.name] = entry
         return entry
 
-    def _make_entry(self, file: _File) -> dict[str, Any]:
+    def _make_entry(self, file: File) -> dict[str, Any]:
         field = self.time_field
-        identity = _identity(file)
+        identity = identity_of(file)
         if file.group < 0:
-            first, last, count = _parquet_range(file.path, field)
+            first, last, count = range_of_day(file.path, field)
         else:
             store = self._reader(file)
             # Up to what the identity says: more may come meanwhile.
@@ -819,7 +785,7 @@ class DirectoryStore:
 
     def _save_index(self) -> int:
         # A cache: where it cannot be written, queries open more files and give the same answers.
-        old = _load_index(self.root)
+        old = load_index(self.root)
         self._index = dict(old)
         entries = {}
         for file in self._all_files():
@@ -828,19 +794,17 @@ class DirectoryStore:
             except (FileNotFoundError, CorruptDataError, LayoutError, StoreWarning) as error:
                 logger.warning("not in the index: %s: %s", file.name, error)
         self._index = entries
-        text = json.dumps({"version": _VERSION, "files": entries}, separators=(",", ":"))
         try:
-            with replaced(self.root / "index.json") as path:
-                path.write_text(json.dumps({"crc32c": crc32c(text.encode()), "index": text}), encoding="utf-8")
+            save_index(self.root, entries)
         except OSError as error:
             logger.warning("the index could not be written: %s", error)
         return sum(entries[name] != old.get(name) for name in entries)
 
     # ---- Parquet days
 
-    def _parquet(self, file: _File, start: int | None, end: int | None, groups: set[int] | None) -> list[Records]:
+    def _parquet(self, file: File, start: int | None, end: int | None, groups: set[int] | None) -> list[Records]:
         self.opened += 1
-        return _read_parquet(file.path, self._settings, start, end, groups)
+        return read_day(file.path, self._settings, start, end, groups)
 
     # ---- looking after it
 
@@ -896,53 +860,10 @@ class DirectoryStore:
         found = {}
         for done, file in enumerate(files):
             with contextlib.suppress(FileNotFoundError):  # compacted or pruned since
-                found[file.name] = self._verify_file(file, named)
+                found[file.name] = audit(file, self._settings, named)
             if progress is not None:
                 progress(done + 1, len(files))
         return found
-
-    def _verify_file(self, file: _File, named: npt.NDArray[np.uint32]) -> dict[str, Any]:
-        report = StoreReport(0, 0)
-        sums = {"misplaced": 0, "out_of_order": 0, "unnamed": 0}
-        try:
-            if file.group < 0:
-                parts: Iterable[tuple[int, Records]] = _parquet_groups(file.path, self._settings)
-            else:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", StoreWarning)  # the report says it
-                    store = TickStore(file.path, "r", self.dtype, salvage=True)
-                report = store.verify()
-                parts = [(file.group, store.records(0, report.records))]
-            records = 0
-            for group, part in parts:
-                records += len(part)
-                for key, value in self._count_odd(file.day, group, part, named).items():
-                    sums[key] += value
-            report = report._replace(records=records)
-        except (CorruptDataError, LayoutError) as error:
-            report = report._replace(reason=str(error))
-        reason = report.reason or (f"{sums['misplaced']} records belong to other files" if sums["misplaced"] else "")
-        return {"records": report.records, "reason": reason, "dropped_records": report.dropped_records, **sums}
-
-    def _count_odd(self, day: int, group: int, records: Records, named: npt.NDArray[np.uint32]) -> dict[str, int]:
-        sums = {"misplaced": 0, "out_of_order": 0, "unnamed": 0}
-        start = day * DAY_NS - self.utc_offset_s * 10**9
-        before = None
-        for first in range(0, len(records), BATCH_RECORDS):
-            part = records[first : first + BATCH_RECORDS]
-            times = part[self.time_field].view(np.int64)
-            ids = part["symbol_id"]
-            sums["misplaced"] += int(
-                ((times < start) | (times >= start + DAY_NS) | (ids % np.uint32(self.groups) != group)).sum()
-            )
-            sums["out_of_order"] += int((times[1:] < times[:-1]).sum()) + int(before is not None and times[0] < before)
-            before = times[-1]
-            if len(named):
-                place = np.minimum(np.searchsorted(named, ids), len(named) - 1)
-                sums["unnamed"] += int((named[place] != ids).sum())
-            else:
-                sums["unnamed"] += len(ids)
-        return sums
 
     # ---- retention and compaction
 
@@ -960,7 +881,7 @@ class DirectoryStore:
         # Of every group, so that no partition appears meanwhile either.
         for group in range(self.groups):
             try:
-                stack.enter_context(FileLock(folder / f"{_partition_name(group)}.lock"))
+                stack.enter_context(FileLock(folder / f"{partition_name(group)}.lock"))
             except StoreLockedError as error:
                 raise StoreLockedError(f"a day that is written is left alone: path={folder}, {error}") from None
 
@@ -979,7 +900,7 @@ class DirectoryStore:
         StoreLockedError
             A writer has a partition of such a day open: that day and later ones stay.
         """
-        limit = _as_day(before)
+        limit = as_day(before)
         removed = []
         with self._maintenance():
             folders = [(day, folder) for day, folder in self._folders(None, None) if day < limit]
@@ -1040,7 +961,7 @@ class DirectoryStore:
             raise ValueError(f"to must be 'stores' or 'parquet': to={to!r}")
         if row_group_records < 1:
             raise ValueError(f"row_group_records must be at least 1: row_group_records={row_group_records}")
-        limit = _as_day(before)
+        limit = as_day(before)
         found = []
         with self._maintenance():
             folders = [(day, folder) for day, folder in self._folders(None, None) if day < limit]
@@ -1057,10 +978,10 @@ class DirectoryStore:
     def _compact_day(self, day: int, folder: Path, to: str, row_group_records: int) -> Compaction | None:
         for file in self._files(day, folder, None):
             if file.group >= 0:
-                _recover(file.path, self.dtype)
+                recover(file.path, self.dtype)
         with contextlib.ExitStack() as stack:
             self._lock_day(folder, stack)
-            _clear(folder)
+            clear(folder)
             files = self._files(day, folder, None)
             if not files or files[0].group < 0:
                 return None
@@ -1072,13 +993,13 @@ class DirectoryStore:
             records = sum(len(store) for _, store in stores)
             try:
                 if to == "parquet":
-                    _write_parquet(folder, [(file.group, store.records()) for file, store in stores], self, row_group_records)
+                    write_day(folder, [(file.group, store.records()) for file, store in stores], self, row_group_records)
                 else:
-                    gains = [_shrink(file.path, store, self.time_field) for file, store in stores]
+                    gains = [shrink(file.path, store, self.time_field) for file, store in stores]
                     if not any(gains):
                         return None
             finally:
-                _clear(folder)
+                clear(folder)
             after = sum(file.path.stat().st_size for file in self._files(day, folder, None))
         return Compaction(folder.name, len(files), records, before, after)
 
@@ -1092,7 +1013,7 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "a"] = "r") -> T
         As for `DirectoryStore` and ``TickStore``.
     """
     if os.path.isdir(path):
-        _read_settings(Path(path))
+        read_settings(Path(path))
         return DirectoryStore(path, mode)
     if not os.path.exists(path):
         raise FileNotFoundError(f"there is no such store: path={os.fspath(path)}")
@@ -1100,32 +1021,6 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "a"] = "r") -> T
 
 
 # ---- helpers
-
-
-def parse_day_range(first: int, last: int) -> bool:
-    """Say whether both days have a name."""
-    return _EPOCH.toordinal() + first >= 1 and _EPOCH.toordinal() + last <= datetime.date.max.toordinal()
-
-
-def _as_day(day: datetime.date | str) -> int:
-    if isinstance(day, datetime.date):
-        return (day - _EPOCH).days if not isinstance(day, datetime.datetime) else (day.date() - _EPOCH).days
-    found = parse_day(day)
-    if found is None:
-        raise ValueError(f"a day must be YYYY-MM-DD: day={day!r}")
-    return found
-
-
-def _partition_name(group: int) -> str:
-    return f"group-{group:02}.ticks"
-
-
-def _check_record(dtype: np.dtype[np.void]) -> None:
-    names = dtype.names or ()
-    if "symbol_id" not in names or arrow.field_of(dtype, "symbol_id")[0] != np.uint32:
-        raise ValueError(f"records must have a uint32 symbol_id: dtype={dtype}")
-    if not any(name in names for name in arrow._TIMES):
-        raise ValueError(f"records must have a time, one of {arrow._TIMES}: dtype={dtype}")
 
 
 def _check_ticks(records: Records) -> None:
@@ -1139,284 +1034,3 @@ def _check_ticks(records: Records) -> None:
             f"a tick has a time below 2**63, a symbol, a finite price and a finite volume that is not negative: index={i}, "
             f"tick={records[i].item()}"
         )
-
-
-def _write_settings(root: Path, settings: _Settings) -> None:
-    body: dict[str, Any] = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "records": arrow.describe(settings.dtype, settings.time_field),
-        "groups": settings.groups,
-        "utc_offset_s": settings.utc_offset_s,
-        "segment_records": settings.segment_records,
-    }
-    body["crc32c"] = crc32c(json.dumps(body, sort_keys=True).encode())
-    with replaced(root / "store.json") as path:
-        path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
-
-
-def _read_settings(root: Path) -> _Settings:
-    path = root / "store.json"
-    try:
-        body = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise LayoutError(f"a directory store has a file store.json: path={root}") from None
-    except ValueError as error:
-        raise CorruptDataError(f"store.json must be JSON: path={path}, {error}") from None
-    if not isinstance(body, dict) or body.get("format") != _FORMAT:
-        raise LayoutError(f"not a directory store: path={path}")
-    if body.get("version") != _VERSION:
-        raise LayoutError(f"this build reads version {_VERSION}: path={path}, version={body.get('version')}")
-    told = body.pop("crc32c", None)
-    if told != crc32c(json.dumps(body, sort_keys=True).encode()):
-        raise CorruptDataError(f"store.json must match its checksum: path={path}")
-    records = body["records"]
-    return _Settings(
-        arrow.described(records), records["time_field"], body["groups"], body["utc_offset_s"], body["segment_records"]
-    )
-
-
-def _load_index(root: Path) -> dict[str, dict[str, Any]]:
-    # What cannot be read is no index.
-    try:
-        outer = json.loads((root / "index.json").read_bytes())
-        text = outer["index"]
-        if outer["crc32c"] != crc32c(text.encode()):
-            return {}
-        inner = json.loads(text)
-        return dict(inner["files"]) if inner["version"] == _VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _identity(file: _File) -> list[int] | None:
-    # What changes whenever the records of a file do: of a partition its salt, epoch and published count, read from its head.
-    try:
-        if file.group < 0:
-            stat = os.stat(file.path)
-            return [stat.st_ino, stat.st_mtime_ns, stat.st_size]
-        with open(file.path, "rb", buffering=0) as raw:
-            head = raw.read(4096 + _CONTROL.size)
-    except OSError:
-        return None
-    if len(head) < 4096 + _CONTROL.size:
-        return None
-    magic, major, _, salt = _HEAD.unpack_from(head)
-    count, epoch, _ = _CONTROL.unpack_from(head, 4096)
-    return [salt, epoch, count] if magic == b"FCSTORE\0" and major == 1 else None
-
-
-def _in_order(records: Records, field: str) -> Records:
-    # Sorted by time, equal times as they were; no copy where they are.
-    times = records[field]
-    if len(records) < 2 or bool((times[1:] >= times[:-1]).all()):
-        return records
-    return arrow.taken(records, np.argsort(times, kind="stable"))
-
-
-def _merge(parts: list[Records], field: str) -> Records:
-    # One array in the order of time, equal times by the place of their part.
-    if len(parts) == 1:
-        return parts[0]
-    whole = arrow.joined(parts)
-    return arrow.taken(whole, np.argsort(whole[field], kind="stable"))
-
-
-def _windows(parts: list[Records], field: str, batch_records: int) -> Iterator[Records]:
-    # The merge of sorted parts in arrays of at most `batch_records`, never holding more than one window of each part.
-    if len(parts) == 1:
-        for first in range(0, len(parts[0]), batch_records):
-            yield parts[0][first : first + batch_records]
-        return
-    step = max(1, batch_records // max(1, len(parts)))
-    times = [part[field] for part in parts]
-    at = [0] * len(parts)
-    held: list[Records] = []
-    size = 0
-    while True:
-        left = [i for i in range(len(parts)) if at[i] < len(parts[i])]
-        if not left:
-            break
-        # Up to this time no part has more than `step` records, except where many share one time.
-        horizon = min(times[i][min(at[i] + step, len(times[i])) - 1] for i in left)
-        window = []
-        for i in left:
-            cut = at[i] + int(np.searchsorted(times[i][at[i] : at[i] + step], horizon, "right"))
-            while cut == at[i] + step and cut < len(times[i]) and times[i][cut] == horizon:
-                cut += int(np.searchsorted(times[i][cut:], horizon, "right"))
-            window.append(parts[i][at[i] : cut])
-            at[i] = cut
-        merged = _merge([part for part in window if len(part)], field)
-        held.append(merged)
-        size += len(merged)
-        if size >= batch_records:
-            whole = held[0] if len(held) == 1 else arrow.joined(held)
-            whole_batches = size // batch_records * batch_records
-            for first in range(0, whole_batches, batch_records):
-                yield whole[first : first + batch_records]
-            held, size = ([whole[whole_batches:]], size - whole_batches) if size > whole_batches else ([], 0)
-    if size:
-        yield held[0] if len(held) == 1 else arrow.joined(held)
-
-
-def _recover(path: Path, dtype: np.dtype[np.void]) -> None:
-    # A torn tail is kept aside by the recovery of a writer, before anything is rewritten without it.
-    with warnings.catch_warnings(record=True):
-        warnings.simplefilter("always", StoreWarning)
-        torn = TickStore(path, "r", dtype).recovery is not None
-        if torn:
-            TickStore(path, "a", dtype).close()
-
-
-def _clear(folder: Path) -> None:
-    # What a killed compaction has left: unfinished files, and partitions that a Parquet file stands for.
-    names = os.listdir(folder)
-    done = _PARQUET in names
-    for name in names:
-        if ".compact-" in name or ".new-" in name or (done and _PARTITION.fullmatch(name)):
-            os.unlink(folder / name)
-    sync_folder(folder)
-
-
-def _same(first: Records, second: Records) -> bool:
-    return len(first) == len(second) and first.tobytes() == second.tobytes()
-
-
-def _least_bytes(records: int, info: Mapping[str, Any]) -> int:
-    # Size of a store of one segment for so many records: a head, commit words and records, each in units of 64 KiB.
-    unit = info["block_records"]
-    while unit * info["record_size"] % 65536:
-        unit *= 2
-    segment = -(-records // unit) * unit
-    words = segment // info["block_records"] * 8
-    return int(65536 + -(-words // 65536) * 65536 + segment * info["record_size"])
-
-
-def _shrink(path: Path, store: TickStore, field: str) -> bool:
-    # Put a store of one segment of just the size in the place of `store`; False where it has it already.
-    records = store.records()
-    info = store.info()
-    if not len(records):
-        path.unlink()
-        return True
-    if _least_bytes(len(records), info) >= info["file_bytes"]:
-        return False
-    new = path.with_name(f"{path.name}.compact-{os.getpid()}")
-    with TickStore(new, "x", store.dtype, segment_records=len(records), grow_ahead=False, time_field=field) as out:
-        for first in range(0, len(records), BATCH_RECORDS):
-            out.append_many(records[first : first + BATCH_RECORDS])
-    new.with_name(new.name + ".lock").unlink(missing_ok=True)
-    copy = TickStore(new, "r", store.dtype)
-    for first in range(0, max(len(records), len(copy)), BATCH_RECORDS):
-        if not _same(records[first : first + BATCH_RECORDS], copy.records(first, first + BATCH_RECORDS)):
-            raise StoreError(f"the copy must equal the original: path={path}, first record of the batch={first}")
-    copy.close()
-    os.replace(new, path)
-    sync_folder(path.parent)
-    return True
-
-
-def _write_parquet(folder: Path, parts: list[tuple[int, Records]], store: DirectoryStore, row_group_records: int) -> None:
-    # The rename is the moment at which the file stands for the partitions.
-    arrow._pyarrow()
-    from pyarrow import parquet
-
-    schema, names = arrow._schema_and_names(store, False)
-    layout, at = [], 0
-    for group, records in parts:
-        n = -(-len(records) // row_group_records)
-        layout.append([group, at, n])
-        at += n
-    schema = schema.with_metadata({**schema.metadata, b"hft.row_groups": json.dumps(layout).encode()})
-    temporary = folder / f"{_PARQUET}.compact-{os.getpid()}"
-    with parquet.ParquetWriter(temporary, schema, compression="zstd") as sink:
-        for _, records in parts:
-            for first in range(0, len(records), row_group_records):
-                batch = arrow._batch(records[first : first + row_group_records], schema, names)
-                sink.write_batch(batch, row_group_size=row_group_records)
-    for (group, records), (written, copy) in zip(parts, _parquet_groups(temporary, store._settings), strict=True):
-        if group != written or not _equal(records, copy):
-            raise StoreError(f"the copy must equal the original: path={temporary}, group={group}")
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / _PARQUET)
-    sync_folder(folder)
-
-
-def _equal(first: Records, second: Records) -> bool:
-    # By field and bit: padding is not in the file, and NaN equals itself.
-    if len(first) != len(second):
-        return False
-    return all(
-        np.ascontiguousarray(first[name]).tobytes() == np.ascontiguousarray(second[name]).tobytes()
-        for name in first.dtype.names or ()
-    )
-
-
-@contextlib.contextmanager
-def _parquet_file(path: Path) -> Iterator[tuple[Any, list[list[int]]]]:
-    # The open file and its layout: [group, first row group, row groups].
-    pa = arrow._pyarrow()
-    from pyarrow import parquet
-
-    try:
-        with parquet.ParquetFile(path) as file:
-            layout = json.loads((file.schema_arrow.metadata or {})[b"hft.row_groups"])
-            yield file, layout
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise CorruptDataError(
-            f"the Parquet file of a day must be whole and made by a compaction: path={path}, {error}"
-        ) from None
-
-
-def _parquet_groups(path: Path, settings: _Settings) -> Iterator[tuple[int, Records]]:
-    with _parquet_file(path) as (file, layout):
-        for group, first, n in layout:
-            table = file.read_row_groups(list(range(first, first + n)), columns=list(settings.dtype.names or ())) if n else None
-            yield group, np.zeros(0, settings.dtype) if table is None else arrow.from_arrow(table, settings.dtype)
-
-
-def _read_parquet(
-    path: Path, settings: _Settings, start: int | None, end: int | None, groups: set[int] | None
-) -> list[Records]:
-    # By group, only the row groups that can hold an answer.
-    found = []
-    with _parquet_file(path) as (file, layout):
-        place = file.schema_arrow.get_field_index(settings.time_field)
-        for group, first, n in layout:
-            if groups is not None and group not in groups:
-                continue
-            wanted = []
-            for i in range(first, first + n):
-                known = file.metadata.row_group(i).column(place).statistics
-                known = known if known is not None and known.has_min_max else None
-                early = known is not None and start is not None and known.max < start
-                late = known is not None and end is not None and known.min >= end
-                if not early and not late:
-                    wanted.append(i)
-            if wanted:
-                table = file.read_row_groups(wanted, columns=list(settings.dtype.names or ()))
-                records = arrow.from_arrow(table, settings.dtype)
-                times = records[settings.time_field].view(np.int64)
-                inside = np.ones(len(times), bool)
-                if start is not None and start > _INT64.min:
-                    inside &= times >= start
-                if end is not None and end <= _INT64.max:
-                    inside &= times < end
-                found.append(records if inside.all() else arrow.taken(records, inside))
-    return found
-
-
-def _parquet_range(path: Path, field: str) -> tuple[int, int, int]:
-    # First and last time and rows, from the statistics.
-    with _parquet_file(path) as (file, _):
-        place = file.schema_arrow.get_field_index(field)
-        groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-        statistics = [group.column(place).statistics for group in groups if group.num_rows]
-        if not statistics or not all(item is not None and item.has_min_max for item in statistics):
-            return _INT64.min, _INT64.max, file.metadata.num_rows
-        return min(item.min for item in statistics), max(item.max for item in statistics), file.metadata.num_rows

@@ -1,0 +1,75 @@
+"""Partitions made again as small as they can be: beside the old one, read back, synced, and put in its place by one rename."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastcore.errors import StoreError
+from fastcore.tickstore import StoreWarning, TickStore
+
+from .arrow import BATCH_RECORDS, Records
+from .files import sync_folder
+from .layout import PARQUET, PARTITION
+
+
+def recover(path: Path, dtype: np.dtype[np.void]) -> None:
+    """Let a writer recover a torn partition, which keeps the tail aside, before anything is rewritten without it."""
+    with warnings.catch_warnings(record=True):
+        warnings.simplefilter("always", StoreWarning)
+        torn = TickStore(path, "r", dtype).recovery is not None
+        if torn:
+            TickStore(path, "a", dtype).close()
+
+
+def clear(folder: Path) -> None:
+    """Remove what a killed compaction has left: unfinished files, and partitions that a Parquet file stands for."""
+    names = os.listdir(folder)
+    done = PARQUET in names
+    for name in names:
+        if ".compact-" in name or ".new-" in name or (done and PARTITION.fullmatch(name)):
+            os.unlink(folder / name)
+    sync_folder(folder)
+
+
+def _same(first: Records, second: Records) -> bool:
+    return len(first) == len(second) and first.tobytes() == second.tobytes()
+
+
+def _least_bytes(records: int, info: Mapping[str, Any]) -> int:
+    # Size of a store of one segment for so many records: a head, commit words and records, each in units of 64 KiB.
+    unit = info["block_records"]
+    while unit * info["record_size"] % 65536:
+        unit *= 2
+    segment = -(-records // unit) * unit
+    words = segment // info["block_records"] * 8
+    return int(65536 + -(-words // 65536) * 65536 + segment * info["record_size"])
+
+
+def shrink(path: Path, store: TickStore, field: str) -> bool:
+    """Put a store of one segment of just the size in the place of `store`; False where it has it already."""
+    records = store.records()
+    info = store.info()
+    if not len(records):
+        path.unlink()
+        return True
+    if _least_bytes(len(records), info) >= info["file_bytes"]:
+        return False
+    new = path.with_name(f"{path.name}.compact-{os.getpid()}")
+    with TickStore(new, "x", store.dtype, segment_records=len(records), grow_ahead=False, time_field=field) as out:
+        for first in range(0, len(records), BATCH_RECORDS):
+            out.append_many(records[first : first + BATCH_RECORDS])
+    new.with_name(new.name + ".lock").unlink(missing_ok=True)
+    copy = TickStore(new, "r", store.dtype)
+    for first in range(0, max(len(records), len(copy)), BATCH_RECORDS):
+        if not _same(records[first : first + BATCH_RECORDS], copy.records(first, first + BATCH_RECORDS)):
+            raise StoreError(f"the copy must equal the original: path={path}, first record of the batch={first}")
+    copy.close()
+    os.replace(new, path)
+    sync_folder(path.parent)
+    return True
