@@ -103,6 +103,7 @@ from fastcore._types cimport (
     fc_alloc,
     fc_free,
     key8,
+    prefetch,
     put_be16,
     put_be32,
     put_be48,
@@ -389,6 +390,7 @@ cdef ptrdiff_t itch_decode_batch(
     cdef size_t size
     cdef int result
     while events < capacity and length - at >= 2:
+        prefetch(data + at + 1024)  # the processor's own stops at the end of a page
         size = be16(data + at)
         if length - at - 2 < size:
             break
