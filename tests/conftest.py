@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import signal
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 settings.register_profile("default", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("default")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what runs in the background so, and the processes of the tests of Ctrl-C would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["compiled", "reference"])
