@@ -41,7 +41,7 @@ from fastcore.avellaneda cimport (
     quoter_set_volatility,
 )
 from fastcore.book cimport (
-    OrderTable, book_best_ask, book_best_ask_size, book_best_bid, book_best_bid_size, book_change_t,
+    OrderTable, book_best_ask, book_best_ask_size, book_best_bid, book_best_bid_size, book_change_t, orders_prefetch,
 )
 from fastcore.bookset cimport BookSet, bookset_ahead, bookset_apply, bookset_open
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns
@@ -343,6 +343,8 @@ cdef int engine_drain(engine_t* g) noexcept nogil:
         for i in range(got):
             if far:
                 bookset_ahead(g.books, e + i, got - i)
+            elif i + 8 < got:  # the books are near, the slots of all orders are not
+                orders_prefetch(g.books.orders, <uint64_t> e[i + 8].order_id)
             if unlikely(not engine_has_room(g)):
                 ring_release_batch(g.ring, i)
                 return RUN_ROOM
