@@ -17,7 +17,7 @@ from fastcore.errors import CorruptDataError
 __all__ = ["HEAD_BYTES", "extra", "head_of", "lines", "pieces", "zip_names"]
 
 HEAD_BYTES = 1 << 16
-_READ_BYTES = 1 << 19
+_READ_BYTES = 1 << 18  # stays in the nearest caches until it is converted
 _SMALL, _LARGE = 1 << 10, 1 << 17  # of a compressed file at once: what it expands to is not known before
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 # What a stream of Zstandard may start with: a frame, or one of sixteen skippable frames.
@@ -111,7 +111,7 @@ def _frames(file: IO[bytes], path: Path, fresh_frame: Callable[[], Any], error_t
             data = frame.unused_data if frame.eof else b""
             if frame.eof:
                 frame, fresh = fresh_frame(), True
-        # Pieces of about half a megabyte, whatever the ratio: large enough to be converted at once, and bounded.
+        # Pieces of about that size, whatever the ratio.
         step = step // 2 if made > 2 * _READ_BYTES else step * 2 if 2 * made < _READ_BYTES else step
         step = min(max(step, _SMALL), _LARGE)
     if not fresh:

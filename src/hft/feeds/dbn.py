@@ -69,7 +69,7 @@ _UNDEF_TIME = np.iinfo(np.uint64).max
 _F_LAST, _F_SNAPSHOT = 128, 32
 _WAIT = 4096  # records that may wait for the end of their venue event
 _SEAM = 1 << 14  # bytes of a piece that are joined to the rest of the one before
-_BUFFER = 16_384  # events at once: they stay in the cache
+_BUFFER = 2 * _WAIT  # events at once: room for the longest message that is waited for, and they stay in the cache
 _BLOCK = 8192  # records converted at once: they and their events stay in the cache
 
 _NAMES = {
@@ -316,7 +316,6 @@ class DbnFeed(Feed):
 
     def _arrays(self) -> Iterator[Events]:
         decoder = DbnDecoder(self._ts_out, bool(self._grouped))
-        # Room for the longest message that is waited for, always.
         out = self._room()
         n = 0
         try:
@@ -356,7 +355,7 @@ class DbnFeed(Feed):
         for out in self._pool:
             if sys.getrefcount(out) <= 3:  # the pool's, this name's and the call's own: no array is a view of it
                 return out
-        out = np.empty(max(min(self._chunk, _BUFFER), 2 * _WAIT), EVENT_DTYPE)
+        out = np.empty(_BUFFER, EVENT_DTYPE)
         if len(self._pool) < 4:
             self._pool.append(out)
         return out
