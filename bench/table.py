@@ -1,9 +1,11 @@
 """Render the README's table of figures from the report of ``hft bench --json``.
 
     hft bench --json result.json
-    python -m bench.table result.json             # print it (installed: python -m hft.bench.table)
-    python -m bench.table result.json README.md   # replace what stands between <!-- figures --> and <!-- /figures -->
-    python -m bench.table --names result.json     # every row of the report: group / name / implementation
+    python -m bench.table result.json...             # print it (installed: python -m hft.bench.table)
+    python -m bench.table result.json... README.md   # replace what stands between <!-- figures --> and <!-- /figures -->
+    python -m bench.table --names result.json        # every row of the report: group / name / implementation
+
+Of several reports each row, ours and every peer's, comes from the run that disturbed it least: the one of its least time.
 
 A figure that the report does not hold is shown as not measured, and the exit status is then 1; so it is for one that
 misses what was asked.
@@ -199,30 +201,42 @@ def render(report: dict[str, Any]) -> tuple[str, bool]:
         reached = "; ".join(text if enough else f"**{text}**" for _, text, enough in shown)
         lines.append(f"| {what} | {'; '.join(asked for asked, _, _ in shown)} | {reached} | {own} |")
     about = report["machine"]
+    runs = "one run" if report.get("runs", 1) == 1 else f"{report['runs']} runs, each row from the one of its least time"
     lines += [
         "",
         f"Measured on {about['cpu']}, {about['cores']} cores, {about['system']}, Python {about['python']}, NumPy {about['numpy']}, "
-        f"{about['build']}. Ratios are of minima, then of medians; where several sizes are asked for, the least favourable one.",
+        f"{about['build']}; {runs}. Ratios are of minima, then of medians; where several sizes are asked for, the least favourable one.",
     ]
     return "\n".join(lines), fine
 
 
+def merge(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return one report with the least disturbed row of each group, name and implementation."""
+    rows: dict[tuple[str, str, str], Row] = {}
+    for report in reports:
+        for row in report["rows"]:
+            key = row["group"], row["name"], row["impl"]
+            if key not in rows or row["ns_per_item"] < rows[key]["ns_per_item"]:
+                rows[key] = row
+    return {**reports[-1], "rows": list(rows.values()), "runs": len(reports)}
+
+
 def main(arguments: list[str]) -> int:
     names = "--names" in arguments
-    paths = [a for a in arguments if not a.startswith("--")]
-    if not 1 <= len(paths) <= 2:
+    paths = [Path(a) for a in arguments if not a.startswith("--")]
+    target = paths.pop() if paths and paths[-1].suffix != ".json" else None
+    if not paths:
         print(__doc__, file=sys.stderr)
         return 2
-    report = json.loads(Path(paths[0]).read_text(encoding="utf-8"))
+    report = merge([json.loads(path.read_text(encoding="utf-8")) for path in paths])
     if names:
         for row in report["rows"]:
             print(f"{row['group']} / {row['name']} / {row['impl']}")
         return 0
     table, fine = render(report)
-    if len(paths) == 1:
+    if target is None:
         print(table)
         return 0 if fine else 1
-    target = Path(paths[1])
     text = target.read_text(encoding="utf-8")
     start, end = "<!-- figures -->\n", "<!-- /figures -->"
     if text.count(start) != 1 or text.count(end) != 1:

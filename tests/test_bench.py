@@ -202,6 +202,18 @@ def test_table_of_figures_shows_what_was_reached_and_what_is_missing(tmp_path):
     assert part.show(report["rows"]) == ("C <= 1.2x", "C 1.25x / 1.25x", False)
 
 
+def test_of_several_reports_each_row_is_the_one_of_least_time():
+    table = import_module(f"{suite.__name__}.table")
+    slow, fast = rows_for_table(), rows_for_table()
+    fast[0]["ns_per_item"], slow[1]["ns_per_item"] = 3.0, 2.0
+    slow.append({**slow[0], "name": "only here"})
+    merged = table.merge([{"rows": rows, "machine": harness.machine()} for rows in (fast, slow)])
+    assert [r["ns_per_item"] for r in merged["rows"]] == [3.0, 2.0, 2000.0, 5.0]
+    text, _ = table.render(merged)
+    assert "C 1.50x / 1.25x" in text
+    assert "2 runs, each row from the one of its least time" in text
+
+
 def test_table_replaces_the_figures_of_a_page(tmp_path):
     table = import_module(f"{suite.__name__}.table")
     (tmp_path / "r.json").write_text(json.dumps({"rows": rows_for_table(), "machine": harness.machine()}))
