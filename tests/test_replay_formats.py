@@ -145,3 +145,6 @@ def test_symbol_of_several_is_chosen_by_name(data_dir):
     done = CliRunner().invoke(main, ["replay", str(path)])
     assert done.exit_code == 2
     assert "the file has several symbols: choose one with --symbol (" in done.stderr
+    done = CliRunner().invoke(main, ["replay", str(data_dir / "pcap/ouch5/EnterOrderMessage.pcap")])
+    assert done.exit_code == 2
+    assert "the file has no event of any symbol: " in done.stderr

@@ -291,6 +291,8 @@ def replay_feed(feed: Feed, config: Config, *, partial: Partial = lambda summary
     first = next(source, None)
     while (symbol_id := _chosen(feed, config.run.symbol)) is None and first is not None:
         first = next(source, None)  # what comes before the first event of the symbol cannot concern it
+    if not feed.instruments:
+        raise UnknownSymbolInFile(f"the file has no event of any symbol: path={feed.path} messages={feed.messages}")
     if first is None or symbol_id is None:
         names = ", ".join(i.symbol for i in list(feed.instruments.values())[:8])
         raise UnknownSymbolInFile(f"the file has no such symbol: symbol={config.run.symbol}, symbols={names}")
