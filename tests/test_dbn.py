@@ -1,10 +1,12 @@
 """Records of Databento DBN to events: what is written, where decoding stops. The layouts are spelled out here once more."""
 
+import mmap
 import struct
 
 import numpy as np
 import pytest
 
+from fastcore import dbn as compiled
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 MODULE = "dbn"
@@ -76,6 +78,15 @@ def test_trades_and_quotes(impl):
         (KINDS["quote"], 0, FLAGS["continued"], 99, NO_PRICE, 3, 0), (KINDS["trade"], -1, 0, 101, 2, 0, 0),
     ]  # fmt: skip
     assert decoder.counts == {"trades T": 1, "mbp-1 A": 1, "mbp-1 T": 1}
+
+
+def test_any_buffer_is_accepted(tmp_path):
+    data = mbo() + trade() + quote((99, 101, 3, 4))
+    expected, _ = run(compiled.DbnDecoder(), data)
+    (tmp_path / "x").write_bytes(data)
+    with open(tmp_path / "x", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        for source in (bytearray(data), memoryview(data), np.frombuffer(data, np.uint8), mapped):
+            assert run(compiled.DbnDecoder(), source)[0].tobytes() == expected.tobytes()
 
 
 def test_undefined_times_are_zero(impl):

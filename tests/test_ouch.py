@@ -1,6 +1,7 @@
 """OUCH 5.0: every message of both directions field by field, appendages, malformed messages, round trips."""
 
 import ctypes
+import mmap
 import struct
 
 import numpy as np
@@ -174,6 +175,19 @@ def test_all_messages_of_a_direction_roundtrip(impl, outbound):
     assert len(events) == len(messages) == sum(d.counts.values())
     stream, rows = impl.OuchEncoder(outbound).encode(events, details, data)
     assert soup.encode(stream, rows) == data
+
+
+def test_any_buffer_is_accepted(tmp_path):
+    messages = [wire(m, a) for (o, _), (m, a, _, _) in CASES.items() if o]
+    expected, details, data, _ = decode(compiled, True, messages)
+    rows = np.zeros(len(messages), soup.SOUP_DTYPE)
+    soup.SoupDecoder(strict=True).decode(data, rows)
+    (tmp_path / "x").write_bytes(data)
+    with open(tmp_path / "x", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        for source in (data, bytearray(data), memoryview(data), np.frombuffer(data, np.uint8), mapped):
+            out, beside = np.zeros_like(expected), np.zeros_like(details)
+            assert compiled.OuchDecoder(True, strict=True).decode(source, rows, out, beside, 99) == len(messages)
+            assert (out.tobytes(), beside.tobytes()) == (expected.tobytes(), details.tobytes())
 
 
 def test_symbols_get_their_ids(impl):
