@@ -272,7 +272,7 @@ def leading(path: Path, size: int) -> bytes:
 
 
 # What a feed may say of a file that is whole, and that it cannot read.
-REFUSALS = ("the link type must be",)
+REFUSALS = ("the link type must be", "the columns of a table must", "a table of ")
 
 
 def feed_run(make: Callable[..., Any], **options: Any) -> dict[str, Any]:
@@ -1049,6 +1049,90 @@ def lobster_check(data: bytes, folder: Path) -> Counts:
     return counts | {"events by order": len(by_order["events"]) // 64}
 
 
+# ---- Databento ----
+
+
+def dbn_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Files with metadata and fragments, of every record that is compiled and of some that are not."""
+    import databento_dbn as dbn
+
+    def record(rtype: int, instrument: int, body: bytes) -> bytes:
+        return struct.pack("<BBHIQ", (16 + len(body)) // 4, rtype, 1, instrument, 1_700_000_000_000_000_000 + i // 2) + body
+
+    found = []
+    for schema, rtypes in (("mbo", (160,)), ("mbp-1", (1,)), ("trades", (0,)), ("ohlcv-1s", (32,)), ("mbo", (160, 1, 0, 32, 22))):
+        records = []
+        for i in range(60):
+            rtype, instrument = random.choice(rtypes), random.choice((7, 8, 5602))
+            price, size, flags = random.randrange(1, 200) * 10**9, random.randrange(1, 100), random.choice((0, 128, 130, 32))
+            side, tail = random.choice(b"ABN"), struct.pack("<QiI", 1_700_000_000_000_000_500, 14, i)
+            if rtype == 160:
+                action = random.choice(b"ACMTFRN")
+                body = struct.pack("<QqIBBBB", i // 2, price, size, flags, 0, action, side) + tail
+            elif rtype in (0, 1):
+                action = ord("T") if rtype == 0 else random.choice(b"ACMT")
+                body = struct.pack("<qIBBBB", price, size, action, side, flags, 0) + tail
+                body += struct.pack("<qqIIII", price, price + 10**9, size, size, 1, 1) * rtype
+            else:
+                body = struct.pack("<qqqqQ", price, price, price, price, size) if rtype == 32 else random.randbytes(24)
+            records.append(record(rtype, instrument, body))
+        metadata = dbn.Metadata("GLBX.MDP3", 0, dbn.SType.RAW_SYMBOL, dbn.SType.INSTRUMENT_ID, dbn.Schema.from_str(schema), version=3)
+        found += [bytes(metadata) + b"".join(records), b"".join(records)]
+    found.append(gzip.compress(found[0], 1, mtime=0))
+    found += [path.read_bytes()[:LONGEST] for path in recorded(data_dir, "dbn/databento/**/*.dbn")[:20]]
+    return found
+
+
+def dbn_units(data: bytes) -> list[bytes]:
+    """Records by the length in their first byte, behind the metadata."""
+    at = 8 + int.from_bytes(data[4:8], "little") if data[:3] == b"DBN" else 0
+    found = [data[:at]]
+    while at < len(data):
+        size = max(4 * data[at], 4)
+        found.append(data[at : at + size])
+        at += size
+    return found
+
+
+def dbn_check(data: bytes, folder: Path) -> Counts:
+    from hft.feeds.dbn import DbnFeed
+
+    path = folder / "day.dbn"
+    path.write_bytes(data)
+    return feed_check(lambda **options: DbnFeed(path, **options))
+
+
+# ---- tables ----
+
+
+def csv_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Quotes, trades and bars, with and without a header, in several ways to write times."""
+    found = []
+    for header, row in (
+        ("timestamp,bid,ask", "{t},{p}.1,{p}.2"),
+        ("time;symbol;bid;ask;bid_size;ask_size", "2014-05-08 10:00:{s:02}.{t:06};A{s};{p}.25;{p}.5;{s};100"),
+        ("timestamp,price,size,side", "2014-05-08T10:00:{s:02}Z,{p}.5,{s},buy"),
+        ("timestamp,open,high,low,close,volume", "{t},{p},{p}.5,{p}.1,{p}.2,{s}"),
+        ("", "{t},{p}.1,{p}.2"),
+    ):
+        rows = [row.format(t=36_000_000 + 250 * i, s=i % 60, p=random.randrange(1, 200)) for i in range(80)]
+        found.append("\n".join([header] * bool(header) + rows + [""]).encode())
+    found.append(gzip.compress(found[0], 1, mtime=0))
+    for path in recorded(data_dir, "fx/*.csv"):
+        found.append(b"".join(lines(path.read_bytes())[:200]))
+    return found
+
+
+def csv_check(data: bytes, folder: Path) -> Counts:
+    from datetime import date
+
+    from hft.feeds.tabular import CsvFeed
+
+    path = folder / "day.csv"
+    path.write_bytes(data)
+    return feed_check(lambda **options: CsvFeed(path, date=date(2014, 5, 8), **options))
+
+
 CSV = (b",", b"\n", b"\r\n", b"-", b".", b"\x1e", b'"', b"9" * 30, b"1e5", b"nan", b"\0", b"\xff", b" ", b",,,,", b"0.0000000001")
 
 
@@ -1066,6 +1150,8 @@ TARGETS = {
         Target("binance", ("fastcore.binance",), binance_corpus, binance_check, lines, JSON, 120),
         Target("kraken", ("fastcore.kraken",), kraken_corpus, kraken_check, lines, JSON, 100),
         Target("lobster", ("hft.feeds.lobster", "pyarrow"), lobster_corpus, lobster_check, lines, CSV, 100),
+        Target("dbn", ("hft.feeds.dbn", "databento_dbn"), dbn_corpus, dbn_check, dbn_units, (b"\xff" * 8, b"\0" * 8), 100),
+        Target("csv", ("hft.feeds.tabular", "pyarrow"), csv_corpus, csv_check, lines, CSV, 60),
         Target("book", ("fastcore.book",), events_corpus, book_check, blocks, (), 60),
         Target("level_book", ("fastcore.book",), levels_corpus, level_book_check, blocks, (), 100),
         Target("store", ("fastcore.tickstore",), store_corpus, store_check, blocks, (), 40),
