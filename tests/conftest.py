@@ -9,7 +9,17 @@ from types import ModuleType
 import pytest
 from hypothesis import settings
 
-settings.register_profile("default", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
+EFFORT = float(os.environ.get("FASTCORE_TEST_EFFORT", "1"))  # what property tests try, as a share: sanitizers are slow
+
+
+def examples(count: int) -> settings:
+    """Return Hypothesis settings for so many examples at full effort."""
+    return settings(max_examples=max(5, round(count * EFFORT)))
+
+
+settings.register_profile(
+    "default", examples(100), deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI"))
+)
 settings.load_profile("default")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

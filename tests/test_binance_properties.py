@@ -6,7 +6,8 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore.binance import BinanceDecoder
@@ -104,7 +105,7 @@ def lines(draw):
 STREAM = st.lists(lines(), max_size=12).map(b"".join)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(STREAM, st.booleans(), st.sampled_from([8, 3, 0, 18]), st.sampled_from([None, "BTCUSDT"]), st.sampled_from([1, 5, 65_536]))
 def test_binance_matches_reference(data, strict, decimals, image_symbol, max_held):
     a, b = (m.BinanceDecoder(decimals, 8, strict, image_symbol, max_held) for m in (_module(), twin))
@@ -202,7 +203,7 @@ def test_sessions_with_losses_match_the_reference(futures, seed):
 
 @pytest.mark.parametrize("futures", [False, True])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=40)
+@examples(40)
 def test_events_build_the_book_of_the_venue(futures, seed):
     """Image, then changes: a book without any rule of its own is the venue's whenever it is not stale."""
     session = Session(random.Random(seed), futures)
@@ -246,7 +247,7 @@ def test_events_build_the_book_of_the_venue(futures, seed):
 
 
 @given(STREAM, st.lists(st.integers(1, 80), min_size=1))
-@settings(max_examples=60)
+@examples(60)
 def test_pieces_of_a_stream_give_what_the_whole_gives(data, steps):
     a, b = BinanceDecoder(), BinanceDecoder()
     (n, consumed), expected = decode(a, data, final=False)
@@ -264,7 +265,7 @@ def test_pieces_of_a_stream_give_what_the_whole_gives(data, steps):
 
 @pytest.mark.parametrize("futures", [False, True])
 @given(seed=st.integers(0, 10**6), room=st.integers(1, 40))
-@settings(max_examples=40)
+@examples(40)
 def test_small_arrays_split_no_message_and_lose_nothing(futures, seed, room):
     data = b"".join(Session(random.Random(seed), futures).lines(80, 0.05))
     whole = np.zeros(20_000, EVENT_DTYPE)

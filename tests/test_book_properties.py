@@ -1,7 +1,8 @@
 """The order books against its twin on random streams, then its laws."""
 
 import numpy as np
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore.book import LevelBook, OrderBook, OrderTable
@@ -71,7 +72,7 @@ def same_state(a, b):
         assert x.tolist() == y.tolist()
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(STREAM)
 def test_book_matches_reference(rows):
     events = to_events(rows)
@@ -87,7 +88,7 @@ def test_book_matches_reference(rows):
     same_state(a, b)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(ORDERLY)
 def test_orderly_flow_matches_reference(rows):
     events = orderly_events(rows)
@@ -103,7 +104,7 @@ def test_orderly_flow_matches_reference(rows):
         assert a.position(order_id) == b.position(order_id)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(STREAM, st.lists(st.integers(0, 120), max_size=20), st.integers(1, 4))
 def test_depth_at_marks_matches_reference(rows, marks, levels):
     events = to_events(rows)
@@ -112,7 +113,7 @@ def test_depth_at_marks_matches_reference(rows, marks, levels):
     assert got.tolist() == twin.OrderBook().apply_depth(events, at, levels).tolist()
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(STREAM)
 def test_two_books_of_one_table_match_the_reference(rows):
     events = to_events(rows)
@@ -213,7 +214,7 @@ def with_messages(events, clock):
     return events
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(LEVEL_STREAM, CLOCK, st.booleans())
 def test_level_book_matches_reference(rows, clock, signed):
     events = with_messages(to_events(rows), clock)
@@ -233,7 +234,7 @@ def test_level_book_matches_reference(rows, clock, signed):
         assert x.tolist() == y.tolist()
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STREAM, CLOCK, st.booleans())
 def test_messages_of_orders_match_reference(rows, clock, signed):
     events = with_messages(to_events(rows), clock)
@@ -252,7 +253,7 @@ def behaviour(book, event):
     return quotes[:n].tolist(), book.state_hash(), book.stale, len(book)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STREAM | ORDERLY.map(lambda rows: [tuple(r) for r in rows]), st.integers(0, 150))
 def test_restored_order_book_goes_on_as_the_first(rows, cut):
     events = to_events(rows) if rows and len(rows[0]) == 7 else orderly_events(rows)
@@ -268,7 +269,7 @@ def test_restored_order_book_goes_on_as_the_first(rows, cut):
     b.check()
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(LEVEL_STREAM, st.integers(0, 120))
 def test_restored_level_book_goes_on_as_the_first(rows, cut):
     events = to_events(rows)
@@ -281,7 +282,7 @@ def test_restored_level_book_goes_on_as_the_first(rows, cut):
         assert behaviour(a, events[i : i + 1]) == behaviour(b, events[i : i + 1])
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STREAM | ORDERLY.map(orderly_events), CLOCK)
 def test_level_events_of_an_order_book_give_its_depth(rows, clock):
     events = with_messages(rows if isinstance(rows, np.ndarray) else to_events(rows), clock)

@@ -1,7 +1,8 @@
 """The set of books against its twin on random streams, then its laws."""
 
 import numpy as np
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore.book import LevelBook, OrderBook, OrderTable
@@ -41,7 +42,7 @@ def pair(by_level, signed=False):
     )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(STREAM, st.booleans(), st.booleans())
 def test_bookset_matches_reference(rows, by_level, signed):
     events = to_events(rows)
@@ -59,7 +60,7 @@ def test_bookset_matches_reference(rows, by_level, signed):
     assert a.snapshot(exch_ns=4).tolist() == b.snapshot(exch_ns=4).tolist()
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STREAM, st.booleans(), st.integers(1, 60))
 def test_batches_give_what_single_events_give(rows, by_level, step):
     events = to_events(rows)
@@ -70,7 +71,7 @@ def test_batches_give_what_single_events_give(rows, by_level, step):
     assert (a.state_hash(), a.counts) == (b.state_hash(), b.counts)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STREAM, st.booleans(), st.integers(0, 150))
 def test_restored_set_goes_on_as_the_first(rows, by_level, cut):
     events = to_events(rows)
@@ -87,7 +88,7 @@ def test_restored_set_goes_on_as_the_first(rows, by_level, cut):
     assert [a.book(i).stale for i in a] == [b.book(i).stale for i in a]
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(STREAM, st.booleans())
 def test_set_gives_what_books_of_one_table_give(rows, by_level):
     events = to_events(rows)
@@ -105,7 +106,7 @@ def test_set_gives_what_books_of_one_table_give(rows, by_level):
             assert s.book(i).levels == b.levels
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.integers(0, 2**32), st.integers(2, 300))
 def test_looking_ahead_changes_nothing(seed, symbols):
     # Enough books and orders for the batch to look ahead, growing tables and closed books among them.

@@ -1,6 +1,7 @@
 """The engine against its twin on random days, then laws of every run."""
 
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import make, random_day
 
@@ -30,7 +31,7 @@ def settings_of_engines(draw):
     }
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(DAYS, settings_of_engines())
 def test_engine_matches_reference(data, options):
     ours, theirs = make(compiled, **options), make(reference, **options)
@@ -48,7 +49,7 @@ def test_engine_matches_reference(data, options):
     assert ours.decoder.counts == theirs.decoder.counts
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(DAYS, settings_of_engines())
 def test_reports_account_for_every_lot(data, options):
     engine = make(compiled, **options)
@@ -76,7 +77,7 @@ def test_reports_account_for_every_lot(data, options):
     engine.venue.check()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(DAYS, settings_of_engines())
 def test_position_never_passes_the_limit(data, options):
     engine = make(compiled, **options)
@@ -84,7 +85,7 @@ def test_position_never_passes_the_limit(data, options):
     assert abs(engine.curve()["position_lots"]).max(initial=0) <= options["limits"][1]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(DAYS, settings_of_engines())
 def test_own_quotes_never_cross_each_other_and_lie_on_the_grid(data, options):
     engine = make(compiled, **options)
@@ -102,7 +103,7 @@ def test_own_quotes_never_cross_each_other_and_lie_on_the_grid(data, options):
     assert max(bids, default=0) < min(asks, default=2**62)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(DAYS, st.lists(st.integers(1, 400), min_size=1, max_size=5))
 def test_chunks_change_nothing(data, sizes):
     whole, parts = make(compiled), make(compiled, sample_every=1, reports=1)
@@ -117,7 +118,7 @@ def test_chunks_change_nothing(data, sizes):
     assert parts.curve().tobytes() == whole.curve().tobytes()
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.binary(max_size=400), st.integers(0, 200))
 def test_arbitrary_bytes_never_break_the_loop(noise, keep):
     data = random_day(1, 60)

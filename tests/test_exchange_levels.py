@@ -5,7 +5,8 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore import exchange as compiled
@@ -190,7 +191,7 @@ def test_book_must_be_of_the_kind_of_the_venue():
         compiled.Venue().submit(levels, BUY, 100, 1)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.tuples(st.sampled_from(["level"] * 4 + ["quote", "trade", "trade", "submit", "submit", "pull"]), st.integers(0, 2**30))))
 def test_level_rules_match_the_reference(actions):
     traces = []

@@ -2,7 +2,8 @@
 
 import random
 
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from test_exchange import Market
 
@@ -58,7 +59,7 @@ def drive(impl, actions):
     return market, trace
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(ACTIONS)
 def test_exchange_matches_reference(actions):
     ours, our_trace = drive(compiled, actions)
@@ -67,7 +68,7 @@ def test_exchange_matches_reference(actions):
     assert ours.venue.filled_lots == theirs.venue.filled_lots
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(ACTIONS)
 def test_venue_conserves_quantity(actions):
     _market, trace = drive(compiled, actions)
@@ -84,7 +85,7 @@ def test_venue_conserves_quantity(actions):
         assert {o[0]: o[3] for o in orders} == {i: n for i, n in left.items() if n}
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(ACTIONS)
 def test_fills_are_never_worse_than_the_limit(actions):
     _, trace = drive(compiled, actions)
@@ -97,7 +98,7 @@ def test_fills_are_never_worse_than_the_limit(actions):
                 assert side * (limits[order_id] - price) >= 0
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(ACTIONS)
 def test_queue_ahead_never_grows(actions):
     _, trace = drive(compiled, actions)
@@ -108,7 +109,7 @@ def test_queue_ahead_never_grows(actions):
             ahead[order_id] = queue
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(ACTIONS)
 def test_market_without_own_orders_gives_no_reports(actions):
     _, trace = drive(compiled, [a for a in actions if a[0] not in ("submit", "pull", "move")])

@@ -6,7 +6,8 @@ import struct
 import zlib
 
 import numpy as np
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore import histogram
@@ -49,7 +50,7 @@ def state(h):
 
 
 @given(commands())
-@settings(max_examples=150)
+@examples(150)
 def test_histogram_matches_reference(case):
     configuration, script = case
     (a, results), (b, expected) = fill(histogram, configuration, script), fill(twin, configuration, script)

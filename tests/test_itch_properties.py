@@ -6,7 +6,8 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from conftest import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastcore.book import OrderBook
@@ -63,7 +64,7 @@ def state(d):
     return d.counts, d.skipped, d.unknown, d.errors, d.error_log, d.position, d.symbols
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(STREAM | ORDERLY, st.booleans(), st.booleans())
 @example(b"\0\0", True, True)
 def test_itch_matches_reference(data, strict, final):
@@ -79,7 +80,7 @@ def test_itch_matches_reference(data, strict, final):
     assert whole_messages(data) == twin.whole_messages(data)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.binary(max_size=300), st.booleans())
 def test_itch_survives_any_bytes(data, strict):
     a, b = ItchDecoder(0, strict), twin.ItchDecoder(0, strict)
@@ -87,7 +88,7 @@ def test_itch_survives_any_bytes(data, strict):
     assert state(a) == state(b)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(ORDERLY, st.booleans())
 def test_itch_roundtrips_bytes(data, mapped):
     """With wire rows: every well-formed message, whatever its symbol, letters and tracking number."""
@@ -101,7 +102,7 @@ def test_itch_roundtrips_bytes(data, mapped):
     assert twin.ItchEncoder().encode(out[:n], wire[:n]) == data
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(ORDERLY)
 def test_itch_roundtrips_events(data):
     """Without: all but the tracking number, once the symbols of all locates are known."""
@@ -178,7 +179,7 @@ def rows_of(groups):
     return events
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(st.lists(ROW, max_size=4))
 def test_itch_encoder_matches_reference(groups):
     events = rows_of(groups)
@@ -193,7 +194,7 @@ def test_itch_encoder_matches_reference(groups):
     assert results[0] == results[1]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(ORDERLY, st.lists(st.tuples(st.integers(0, 63), st.sampled_from(WIRE_DTYPE.names), st.binary(min_size=8, max_size=8))))
 def test_itch_encoder_with_wire_rows_matches_reference(data, changes):
     out, wire = np.zeros(64, EVENT_DTYPE), np.zeros(64, WIRE_DTYPE)

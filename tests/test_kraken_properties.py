@@ -7,7 +7,8 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from test_binance_properties import damaged
 
@@ -120,7 +121,7 @@ class Session:
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("depth", [10, 25])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=25)
+@examples(25)
 def test_every_checksum_of_a_whole_capture_agrees(version, depth, seed):
     session = Session(random.Random(seed), version, depth)
     data = b"".join(session.lines(60))
@@ -134,7 +135,7 @@ def test_every_checksum_of_a_whole_capture_agrees(version, depth, seed):
 
 @pytest.mark.parametrize("version", [1, 2])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=25)
+@examples(25)
 def test_kraken_matches_reference_where_lines_are_lost(version, seed):
     data = b"".join(Session(random.Random(seed), version).lines(80, 0.05))
     a, b = compiled.KrakenDecoder(), twin.KrakenDecoder()
@@ -145,7 +146,7 @@ def test_kraken_matches_reference_where_lines_are_lost(version, seed):
 
 @pytest.mark.parametrize("version", [1, 2])
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=25)
+@examples(25)
 def test_events_build_the_book_of_the_decoder(version, seed):
     """Clear and levels alone give the book that the checksums cover: what falls out of the depth is removed by an event."""
     d = compiled.KrakenDecoder()
@@ -173,7 +174,7 @@ def test_events_build_the_book_of_the_decoder(version, seed):
 
 @pytest.mark.parametrize("version", [1, 2])
 @given(seed=st.integers(0, 10**6), steps=st.lists(st.integers(1, 400), min_size=1), room=st.integers(1, 60))
-@settings(max_examples=25)
+@examples(25)
 def test_pieces_and_small_arrays_give_what_the_whole_gives(version, seed, steps, room):
     data = b"".join(Session(random.Random(seed), version).lines(30, 0.03))
     a, b = compiled.KrakenDecoder(), compiled.KrakenDecoder()

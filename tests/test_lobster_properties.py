@@ -1,7 +1,8 @@
 """The LOBSTER window against its twin, and against a full book of which only the window is shown."""
 
 import numpy as np
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore.lobster import LobsterWindow
@@ -60,7 +61,7 @@ def test_lobster_window_of_a_full_book_matches_every_row(steps, levels):
     assert w.first_mismatch is None
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(STEPS, st.integers(1, 4), st.data())
 def test_lobster_matches_reference(steps, levels, data):
     messages, rows = record(steps, levels)

@@ -5,7 +5,8 @@ import random
 import struct
 
 import numpy as np
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore import mold
@@ -71,7 +72,7 @@ def pair(module, itch, strict, itch_strict):
     return module.MoldDecoder(d, 0, strict), d
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(PACKETS, st.sampled_from([16, 17, 23, 512]), st.booleans(), st.booleans())
 def test_mold_matches_reference(packets, capacity, strict, itch_strict):
     a, b = pair(mold, None, strict, itch_strict), pair(twin, twin_itch, strict, itch_strict)
@@ -81,7 +82,7 @@ def test_mold_matches_reference(packets, capacity, strict, itch_strict):
         assert getattr(a[1], name) == getattr(b[1], name), name
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(PACKETS, st.booleans())
 def test_extract_matches_reference(packets, strict):
     data, offsets = b"".join(packets), np.cumsum([0, *map(len, packets)])

@@ -5,7 +5,8 @@ import random
 import struct
 
 import numpy as np
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore import ouch, soup
@@ -73,7 +74,7 @@ def decode(module, outbound, data, rows, strict=False, symbols=None):
     return out[:n], details[:n], (d.counts, d.unknown, d.errors, d.error_log, error)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(MESSAGES, st.booleans())
 def test_ouch_matches_reference(case, strict):
     outbound, messages = case
@@ -86,7 +87,7 @@ def test_ouch_matches_reference(case, strict):
     assert a[2] == b[2]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(MESSAGES)
 def test_ouch_roundtrips_bytes(case):
     outbound, messages = case

@@ -3,7 +3,8 @@
 import struct
 
 import numpy as np
-from hypothesis import example, given, settings
+from conftest import examples
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fastcore import soup
@@ -34,7 +35,7 @@ def state(d):
     return d.counts, d.unknown, d.errors, d.error_log, d.position, d.next_sequence, d.pending
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(STREAM | st.binary(max_size=200), st.booleans(), st.booleans(), st.integers(0, 2**64 - 1))
 @example(b"\0\0\0\1S", False, True, 2**64 - 1)
 def test_soup_matches_reference(data, strict, final, sequence):

@@ -5,7 +5,8 @@ import tempfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE
@@ -37,7 +38,7 @@ def expected(records, groups, start=None, end=None, symbols=None):
     return sorted(rows, key=lambda row: (row[0], row[1] % groups))
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     st.lists(ROWS, min_size=1, max_size=5),
     st.integers(1, 5),
@@ -88,7 +89,7 @@ def test_directory_gives_back_what_was_appended(batches, groups, offset, steps, 
             writer.close()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.binary(max_size=64 * 60), st.sampled_from(["parquet", "arrow", "csv"]), st.integers(1, 70))
 def test_events_roundtrip_through_files_bit_by_bit(data, suffix, batch):
     pytest.importorskip("pyarrow")

@@ -1,7 +1,8 @@
 """The synthetic market against its twin, then its laws."""
 
 import numpy as np
-from hypothesis import given, settings
+from conftest import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore.book import OrderBook, OrderTable
@@ -36,7 +37,7 @@ def filled(market, n):
     return events
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(SEEDS, st.integers(1, 6), st.integers(0, 1_500))
 def test_synthetic_matches_reference(seed, symbols, flow):
     names = [f"S{i}" for i in range(symbols)]
@@ -46,7 +47,7 @@ def test_synthetic_matches_reference(seed, symbols, flow):
     assert a.tobytes() == b.tobytes()
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(SEEDS, st.integers(4, 6), st.integers(0, 1_000), OPTIONS)
 def test_synthetic_matches_reference_with_options(seed, symbols, flow, options):
     names = [f"S{i}" for i in range(symbols)]
@@ -73,7 +74,7 @@ def test_a_longer_day_matches_reference():
     assert a.tobytes() == b.tobytes()
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(SEEDS, st.integers(1, 20), st.integers(0, 20_000))
 def test_synthetic_stream_stays_valid(seed, symbols, flow):
     n = OVERHEAD[0] + OVERHEAD[1] * symbols + flow
@@ -87,7 +88,7 @@ def test_synthetic_stream_stays_valid(seed, symbols, flow):
         assert book.best_bid is None or book.best_ask is None or book.best_bid < book.best_ask
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(SEEDS, st.lists(st.integers(1, 500), min_size=1, max_size=10))
 def test_pieces_of_a_day_are_the_day(seed, pieces):
     n = max(OVERHEAD[0] + OVERHEAD[1], sum(pieces))

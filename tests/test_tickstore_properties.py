@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -48,7 +49,7 @@ def array(rows):
 
 
 @given(data=batches, one_by_one=st.booleans())
-@settings(max_examples=60)
+@examples(60)
 def test_tickstore_matches_reference(folder, data, one_by_one):
     images = []
     for module in (tickstore, twin):
@@ -125,7 +126,7 @@ def opened(module, path, mode, salvage):
 @given(edits=edits, cut=st.one_of(st.none(), st.integers(0, END + 1000)), salvage=st.booleans(), synced=st.booleans())
 @example(edits=[(4096, b"\0")], cut=153_472, salvage=False, synced=False)  # a smaller count, cut behind the last record
 @example(edits=[(4096, b"\0")], cut=151_552, salvage=False, synced=False)  # the same, cut before it
-@settings(max_examples=150)
+@examples(150)
 def test_tickstore_damage_never_invents_a_record(folder, image, module, edits, cut, salvage, synced):
     rows, clean, unsynced = image
     data = bytearray(clean if synced else unsynced)
@@ -159,7 +160,7 @@ def test_tickstore_damage_never_invents_a_record(folder, image, module, edits, c
 
 
 @given(edits=edits, cut=st.one_of(st.none(), st.integers(0, END + 1000)), salvage=st.booleans())
-@settings(max_examples=100)
+@examples(100)
 def test_tickstore_and_reference_recover_the_same(folder, image, edits, cut, salvage):
     unsynced = image[2]
     data = bytearray(unsynced)
@@ -186,7 +187,7 @@ def test_tickstore_and_reference_recover_the_same(folder, image, edits, cut, sal
 
 
 @given(edits=st.lists(st.tuples(st.integers(BASE, END), st.binary(min_size=1, max_size=12)), min_size=1, max_size=6))
-@settings(max_examples=60)
+@examples(60)
 def test_tickstore_salvage_copies_whole_valid_blocks_only(folder, image, edits):
     rows, clean, _ = image
     data = bytearray(clean)
