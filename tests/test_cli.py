@@ -256,13 +256,16 @@ cli.open_itch = endless
 from hft.cli import main
 main(["replay", sys.argv[1], "--symbol", "SYNTH", "--json"])
 """
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr.readline().strip() == "running"
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=30)
+    ) as process:
+        try:
+            assert process.stderr.readline().strip() == "running"
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()  # nothing else would end it
     assert process.returncode == 130, errors
     assert json.loads(out)["events"] > 100_000
 

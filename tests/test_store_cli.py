@@ -314,11 +314,14 @@ def test_ctrl_c_ends_tail_with_130(root, single, kind):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout.readline().startswith("timestamp_ns,")
-        process.stdout.readline()
-        time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=30)
+        try:
+            assert process.stdout.readline().startswith("timestamp_ns,")
+            process.stdout.readline()
+            time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()  # nothing else would end it
     assert process.returncode == 130
     assert (out, errors.strip()) == ("", "Interrupted.")
 
