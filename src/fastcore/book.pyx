@@ -142,7 +142,7 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
             while (<uint64_t> 1 << bits) < n:
                 bits += 1
             if o.slots != NULL:
-                for i in range(o.mask + 1):
+                for i in range(<uint64_t> o.mask + 1):
                     if o.slots[i].order:
                         j = o.slots[i].tag >> (32 - bits)
                         while slots[j].order:

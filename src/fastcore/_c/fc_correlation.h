@@ -181,8 +181,8 @@ static inline void fc_correlation_rebuild(fc_correlation_t *c, size_t i) {
     }
     mean = base + mean / (valid == 0.0 ? 1.0 : valid);
     for (size_t t = 0; t < rows; t++) {
-        double far = fabs(x[t * n] - mean);
-        if (far < distance) distance = far, nearest = x[t * n];
+        double away = fabs(x[t * n] - mean);
+        if (away < distance) distance = away, nearest = x[t * n];
     }
     c->anchor[i] = nearest;
     double *sums = c->scale; /* free until fc_correlation_scales */

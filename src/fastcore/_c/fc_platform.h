@@ -7,9 +7,12 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
+
 #if defined(_MSC_VER)
 #include <intrin.h>
-#include <malloc.h>
 #define FC_LIKELY(x) (x)
 #define FC_UNLIKELY(x) (x)
 #define FC_ALWAYS_INLINE static __forceinline
@@ -51,7 +54,7 @@ static inline void *fc_alloc(size_t count, size_t size) {
     if (size && count > (SIZE_MAX - FC_CACHE_LINE) / size) return NULL;
     size_t bytes = (count * size + FC_CACHE_LINE - 1) & ~(size_t)(FC_CACHE_LINE - 1);
     if (!bytes) bytes = FC_CACHE_LINE;
-#if defined(_MSC_VER)
+#if defined(_WIN32)
     unsigned char *p = (unsigned char *)_aligned_malloc(bytes, FC_CACHE_LINE);
 #else
     unsigned char *p = (unsigned char *)aligned_alloc(FC_CACHE_LINE, bytes);
@@ -63,7 +66,7 @@ static inline void *fc_alloc(size_t count, size_t size) {
 }
 
 static inline void fc_free(void *p) {
-#if defined(_MSC_VER)
+#if defined(_WIN32)
     _aligned_free(p);
 #else
     free(p);
