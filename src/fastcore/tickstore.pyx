@@ -137,7 +137,7 @@ cdef extern from "math.h" nogil:
     double INFINITY
 
 
-DEF_HEADER_BYTES = 4096
+_HEADER_BYTES = 4096
 _BASE = 65536
 _ALIGN = 65536
 _BLOCK_BYTES = 4096
@@ -317,21 +317,21 @@ def _hash(text):
 def _make_header(dtype, time_field, segment_records):
     schema = _schema(dtype, time_field)
     header = np.zeros(1, _HEADER_DTYPE)
-    if len(schema) > DEF_HEADER_BYTES - header.nbytes:
+    if len(schema) > _HEADER_BYTES - header.nbytes:
         raise ValueError(f"the description of a record must fit the header page: bytes={len(schema)}")
     header[0] = (
-        _MAGIC, _MAJOR, _MINOR, DEF_HEADER_BYTES, _ENDIAN, dtype.itemsize, _hash(schema), 0,
+        _MAGIC, _MAJOR, _MINOR, _HEADER_BYTES, _ENDIAN, dtype.itemsize, _hash(schema), 0,
         int.from_bytes(os.urandom(8), "little"), segment_records, time.time_ns(), _block_records(dtype.itemsize), len(schema), 0, 0,
     )  # fmt: skip
-    page = bytearray((header.tobytes() + schema).ljust(DEF_HEADER_BYTES, b"\0"))
+    page = bytearray((header.tobytes() + schema).ljust(_HEADER_BYTES, b"\0"))
     page[76:80] = np.uint32(crc32c(page)).tobytes()
     return bytes(page)
 
 
 def _parse_header(page, path):
     # The rules in the order in which a stranger's file breaks them.
-    if len(page) < DEF_HEADER_BYTES:
-        raise CorruptDataError(f"a store starts with a header of {DEF_HEADER_BYTES} bytes: path={path}, bytes={len(page)}")
+    if len(page) < _HEADER_BYTES:
+        raise CorruptDataError(f"a store starts with a header of {_HEADER_BYTES} bytes: path={path}, bytes={len(page)}")
     header = np.frombuffer(page, _HEADER_DTYPE, 1)[0]
     if bytes(header["magic"]) != _MAGIC:
         raise LayoutError(f"not a store (magic): path={path}, magic={bytes(header['magic'])!r}")
@@ -344,7 +344,7 @@ def _parse_header(page, path):
         )
     blank = bytearray(page)
     blank[76:80] = bytes(4)
-    if endian != _ENDIAN or int(header["header_bytes"]) != DEF_HEADER_BYTES or crc32c(blank) != int(header["crc"]):
+    if endian != _ENDIAN or int(header["header_bytes"]) != _HEADER_BYTES or crc32c(blank) != int(header["crc"]):
         raise CorruptDataError(f"the header must match its checksum: path={path}")
     schema = page[header.nbytes : header.nbytes + int(header["schema_bytes"])]
     if _hash(schema) != int(header["schema_hash"]):
@@ -752,7 +752,7 @@ cdef class TickStore:
         cdef bint writable = self._mode != "r"
         flags = (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0)
         s.fd = os.open(self._path, flags)
-        page = os.read(s.fd, DEF_HEADER_BYTES)
+        page = os.read(s.fd, _HEADER_BYTES)
         header, schema = _parse_header(page, self._path)
         stored = _dtype_of(schema)
         if dtype is not None and _schema(dtype, schema["time"]) != _schema(stored, schema["time"]):
