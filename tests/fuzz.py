@@ -1306,7 +1306,8 @@ def work(
         quarter = len(memory) // 4
         growth = min(memory[-quarter:]) - max(memory[quarter : 2 * quarter])
         if growth >= GROWTH and not warm:  # what is loaded and kept once may come late; a leak goes on
-            return work(target, seed, i, iterations, seconds, folder, warm=True)
+            more = work(target, seed, i, iterations, seconds, folder, warm=True)
+            return {name: total.get(name, 0) + more.get(name, 0) for name in total | more}
         assert growth < GROWTH, f"memory must not grow with the inputs: growth={growth:,} bytes after {total['inputs']:,} inputs"
     return total
 

@@ -4,6 +4,7 @@
 (``far``, ``near``, ``small``, ...) comes first there, because any header may have brought it in.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,5 +33,8 @@ def test_headers_compile(target, debug, tmp_path):
     flags = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Werror", "-O1", *debug]
     include = str(Path(fastcore.__file__).parent / "_c")
     command = [sys.executable, "-m", "ziglang", "cc", "-target", target, *TARGETS[target], *flags, "-I", include]
-    done = subprocess.run([*command, "-c", str(source), "-o", str(tmp_path / "all.o")], capture_output=True, text=True)
+    caches = {"ZIG_GLOBAL_CACHE_DIR": str(tmp_path / "global"), "ZIG_LOCAL_CACHE_DIR": str(tmp_path / "local")}
+    done = subprocess.run(
+        [*command, "-c", str(source), "-o", str(tmp_path / "all.o")], env=os.environ | caches, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
