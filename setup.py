@@ -19,8 +19,9 @@ from setuptools.command.build_ext import build_ext
 # One extension per concept, from the ground up: a module imports only modules above it.
 MODULES = (
     *("records", "clock", "histogram", "ring", "symbols", "zscore", "avellaneda", "tickstore"),
-    *("book", "bookset", "lobster", "itch", "dbn", "mold", "soup", "ouch", "_lines", "binance", "kraken"),
-    *("synthetic", "portfolio", "risk", "exchange", "engine", "_bench"),
+    *("book", "bookset", "portfolio", "risk"),
+    *(f"wire.{name}" for name in ("itch", "mold", "soup", "ouch", "dbn", "_lines", "binance", "kraken", "lobster")),
+    *("sim.synthetic", "sim.venue", "engine", "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 
@@ -58,7 +59,8 @@ STAMP = Path("build/switches.txt")
 SWITCHES = f"{sys.version} {cython_version} {numpy.__version__} {FLAGS} {MACROS}"
 FORCE = STAMP.exists() and STAMP.read_text() != SWITCHES  # nothing of a build with other switches may be reused
 # C files newer than all of our sources are up to date, whatever the age of the declarations in a fresh build environment.
-MADE, SOURCES = glob("src/fastcore/*.c"), ["setup.py", *glob("src/fastcore/*.p[yx][xd]")]
+MADE = glob("src/fastcore/**/*.c", recursive=True)
+SOURCES = ["setup.py", *glob("src/fastcore/**/*.p[yx][xd]", recursive=True)]
 ALL_MADE = STAMP.exists() and not FORCE and len(MADE) == len(MODULES) + 1
 CURRENT = ALL_MADE and min(map(os.path.getmtime, MADE)) > max(map(os.path.getmtime, SOURCES))
 
@@ -77,7 +79,7 @@ class BuildExtensions(build_ext):
 def extension(name, suffix=".pyx"):
     return Extension(
         f"fastcore.{name}",
-        [f"src/fastcore/{name}{suffix}"],
+        [f"src/fastcore/{name.replace('.', '/')}{suffix}"],
         include_dirs=["src/fastcore/_c", numpy.get_include()],
         define_macros=MACROS,
         extra_compile_args=FLAGS,

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fastcore.binance import BinanceDecoder
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import binance as twin
+from fastcore.wire.binance import BinanceDecoder
 
 from .harness import Bench, main
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from fastcore import _bench
 from fastcore.book import LEVEL_DTYPE, LevelBook, OrderBook, OrderTable
-from fastcore.itch import ItchDecoder
 from fastcore.records import EVENT_DTYPE, KINDS, QUOTE_DTYPE
 from fastcore.reference import book as twin
+from fastcore.wire.itch import ItchDecoder
 from hft.feeds.synthetic import generate, generate_events
 
 from .harness import Bench, main

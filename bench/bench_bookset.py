@@ -19,9 +19,9 @@ import numpy as np
 from fastcore import _bench
 from fastcore.book import LevelBook, OrderBook
 from fastcore.bookset import BookSet
-from fastcore.itch import ItchDecoder
 from fastcore.records import EVENT_DTYPE, KINDS, QUOTE_DTYPE
 from fastcore.reference import bookset as twin
+from fastcore.wire.itch import ItchDecoder
 from hft.feeds.synthetic import generate
 
 from .harness import Bench, main

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from fastcore.dbn import DbnDecoder
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import dbn as twin
+from fastcore.wire.dbn import DbnDecoder
 
 from .harness import Bench, main
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from fastcore import _bench
-from fastcore.itch import WIRE_DTYPE, ItchDecoder, ItchEncoder
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import itch as twin
+from fastcore.wire.itch import WIRE_DTYPE, ItchDecoder, ItchEncoder
 from hft.feeds.itch import ItchFeed, read_events
 from hft.feeds.synthetic import generate, generate_events
 

@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fastcore.kraken import KrakenDecoder
 from fastcore.records import EVENT_DTYPE
 from fastcore.reference import kraken as twin
+from fastcore.wire.kraken import KrakenDecoder
 
 from .harness import Bench, main
 

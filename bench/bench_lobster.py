@@ -6,8 +6,8 @@ book of 5 levels, all of which must match.
 
 import numpy as np
 
-from fastcore.lobster import LobsterWindow
 from fastcore.reference import lobster as twin
+from fastcore.wire.lobster import LobsterWindow
 
 from .harness import Bench, main
 

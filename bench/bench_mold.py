@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from fastcore.itch import ItchDecoder
-from fastcore.mold import MoldDecoder, MoldEncoder
 from fastcore.records import EVENT_DTYPE
 from fastcore.reference import itch as twin_itch
 from fastcore.reference import mold as twin
+from fastcore.wire.itch import ItchDecoder
+from fastcore.wire.mold import MoldDecoder, MoldEncoder
 from hft.feeds.synthetic import generate
 
 from .harness import Bench, main

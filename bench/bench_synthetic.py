@@ -4,7 +4,7 @@ import numpy as np
 
 from fastcore.records import EVENT_DTYPE
 from fastcore.reference import synthetic as twin
-from fastcore.synthetic import Pair, SyntheticMarket
+from fastcore.sim.synthetic import Pair, SyntheticMarket
 from hft.feeds.synthetic import generate
 
 from .harness import Bench, main

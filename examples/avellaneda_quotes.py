@@ -5,8 +5,8 @@ Run: python examples/avellaneda_quotes.py
 
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.book import OrderBook
-from fastcore.exchange import Venue
 from fastcore.records import BUY, KINDS, SELL
+from fastcore.sim.venue import Venue
 
 
 def main() -> None:

@@ -30,8 +30,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 @pytest.fixture(params=["compiled", "reference"])
 def impl(request: pytest.FixtureRequest) -> ModuleType:
     """The module under test, named by ``MODULE`` in the test file: once compiled, once its plain-Python twin."""
-    package = "fastcore" if request.param == "compiled" else "fastcore.reference"
-    return import_module(f"{package}.{request.module.MODULE}")
+    return same_kind("fastcore" if request.param == "compiled" else "fastcore.reference", request.module.MODULE)
+
+
+def same_kind(impl: ModuleType | str, module: str) -> ModuleType:
+    """Return another module, compiled or its twin as `impl` is; twins stand in one folder."""
+    name = impl if isinstance(impl, str) else impl.__name__
+    twin = name.startswith("fastcore.reference")
+    return import_module(f"fastcore.reference.{module.rpartition('.')[2]}" if twin else f"fastcore.{module}")
 
 
 @pytest.fixture(scope="session")

@@ -226,7 +226,7 @@ MUTATIONS = (_flip, _byte, _number, _cut, _end, _repeat, _insert, _swap, _splice
 
 def both(module: str) -> tuple[ModuleType, ModuleType]:
     """The compiled module and its twin."""
-    return import_module(f"fastcore.{module}"), import_module(f"fastcore.reference.{module}")
+    return import_module(f"fastcore.{module}"), import_module(f"fastcore.reference.{module.rpartition('.')[2]}")
 
 
 def same(compiled: Any, twin: Any) -> None:
@@ -343,7 +343,7 @@ def framed(messages: Sequence[bytes]) -> bytes:
 
 
 def itch_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
-    from fastcore.itch import LENGTHS
+    from fastcore.wire.itch import LENGTHS
     from hft.feeds.synthetic import generate
 
     found = [generate(n, n, ("AAA", "B"), tail=0.6, branching=0.5) for n in (14, 40, 120, 200)]
@@ -378,7 +378,7 @@ def itch_run(module: ModuleType, data: bytes, strict: bool) -> dict[str, Any]:
 
 
 def itch_check(data: bytes, folder: Path) -> Counts:
-    compiled, twin = both("itch")
+    compiled, twin = both("wire.itch")
     for strict in (True, False):
         state = itch_run(compiled, data, strict)
         same(state, itch_run(twin, data, strict))
@@ -400,7 +400,7 @@ def itch_file_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
 
 def itch_file_check(data: bytes, folder: Path) -> Counts:
     from fastcore.errors import CorruptDataError
-    from fastcore.itch import ItchDecoder
+    from fastcore.wire.itch import ItchDecoder
     from hft.feeds.itch import ItchFeed, read_events
 
     path = folder / "day.itch"
@@ -414,7 +414,7 @@ def itch_file_check(data: bytes, folder: Path) -> Counts:
         failed = error
     if data[:2] != b"\x1f\x8b":
         # Everything that is whole has been delivered, and nothing else.
-        inside = itch_run(import_module("fastcore.itch"), data[: decoder.position], False)
+        inside = itch_run(import_module("fastcore.wire.itch"), data[: decoder.position], False)
         count = sum(map(len, events))
         assert count == len(inside["events"]) // 64
         assert (failed is None) == (decoder.position == len(data))
@@ -436,8 +436,8 @@ def events_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
     found = [generate_events(n, n, ("AAA", "B")).tobytes() for n in (40, 150)]
     found += pieces(generate_events(3_000, 5).tobytes(), blocks, 150, 4, random)
     for path in recorded(data_dir, "itch/A*.itch*"):
-        from fastcore.itch import ItchDecoder
         from fastcore.records import EVENT_DTYPE
+        from fastcore.wire.itch import ItchDecoder
 
         out = np.zeros(2_000, EVENT_DTYPE)
         n, _ = ItchDecoder().decode(leading(path, 120_000), out)
@@ -614,7 +614,7 @@ def store_check(data: bytes, folder: Path) -> Counts:
 
 def mold_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
     """Packets behind their lengths."""
-    from fastcore.mold import MoldEncoder
+    from fastcore.wire.mold import MoldEncoder
     from hft.feeds.synthetic import generate
 
     found = []
@@ -671,7 +671,7 @@ def mold_extract(mold: ModuleType, raw: bytes, offsets: Any) -> tuple[bytes, lis
 
 
 def mold_check(data: bytes, folder: Path) -> Counts:
-    compiled, twins = zip(both("mold"), both("itch"), strict=True)
+    compiled, twins = zip(both("wire.mold"), both("wire.itch"), strict=True)
     for strict in (True, False):
         state = mold_run(compiled, data, strict)
         same(state, mold_run(twins, data, strict))
@@ -681,8 +681,8 @@ def mold_check(data: bytes, folder: Path) -> Counts:
 
 def ouch_messages(random: Random, outbound: bool) -> list[bytes]:
     """Every type with random fields, and appendages of random elements."""
-    from fastcore.ouch import OPTIONS, pack_options
     from fastcore.reference import ouch
+    from fastcore.wire.ouch import OPTIONS, pack_options
 
     found = []
     for letter, message in ouch._messages(outbound).items():
@@ -748,7 +748,7 @@ def soup_run(module: ModuleType, data: bytes, strict: bool) -> dict[str, Any]:
 
 
 def soup_check(data: bytes, folder: Path) -> Counts:
-    compiled, twin = both("soup")
+    compiled, twin = both("wire.soup")
     for strict in (True, False):
         state = soup_run(compiled, data, strict)
         same(state, soup_run(twin, data, strict))
@@ -762,9 +762,9 @@ def soup_check(data: bytes, folder: Path) -> Counts:
 
 def ouch_check(data: bytes, folder: Path) -> Counts:
     from fastcore.errors import CorruptDataError
-    from fastcore.ouch import OUCH_DTYPE
     from fastcore.records import EVENT_DTYPE
-    from fastcore.soup import SOUP_DTYPE, SoupDecoder
+    from fastcore.wire.ouch import OUCH_DTYPE
+    from fastcore.wire.soup import SOUP_DTYPE, SoupDecoder
 
     rows = np.zeros(len(data) // 2 + 1, SOUP_DTYPE)
     n, _ = SoupDecoder().decode(data, rows, True)
@@ -774,7 +774,7 @@ def ouch_check(data: bytes, folder: Path) -> Counts:
     for outbound in (False, True):
         for strict in (True, False):
             outcome = []
-            for module, symbols in zip(both("ouch"), both("symbols"), strict=True):
+            for module, symbols in zip(both("wire.ouch"), both("symbols"), strict=True):
                 mapper = symbols.SymbolMapper()
                 mapper.add("AAPL")
                 decoder = module.OuchDecoder(outbound, mapper, 10**18, strict)
@@ -901,7 +901,7 @@ def binance_run(module: ModuleType, data: bytes, strict: bool) -> dict[str, Any]
 
 
 def binance_check(data: bytes, folder: Path) -> Counts:
-    compiled, twin = both("binance")
+    compiled, twin = both("wire.binance")
     for strict in (True, False):
         state = binance_run(compiled, data, strict)
         same(state, binance_run(twin, data, strict))
@@ -926,8 +926,8 @@ def kraken_line(version: int, i: int, image: bool, sides: list[list[tuple[str, s
 
 def kraken_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
     """Both versions of the protocol, with the checksums that the venue would publish."""
-    from fastcore.kraken import KrakenDecoder
     from fastcore.records import EVENT_DTYPE
+    from fastcore.wire.kraken import KrakenDecoder
 
     out = np.zeros(4_096, EVENT_DTYPE)
     found = []
@@ -969,7 +969,7 @@ def kraken_run(module: ModuleType, data: bytes, strict: bool) -> dict[str, Any]:
 
 
 def kraken_check(data: bytes, folder: Path) -> Counts:
-    compiled, twin = both("kraken")
+    compiled, twin = both("wire.kraken")
     for strict in (True, False):
         state = kraken_run(compiled, data, strict)
         same(state, kraken_run(twin, data, strict))
@@ -1141,14 +1141,14 @@ CSV = (b",", b"\n", b"\r\n", b"-", b".", b"\x1e", b'"', b"9" * 30, b"1e5", b"nan
 TARGETS = {
     target.name: target
     for target in (
-        Target("itch", ("fastcore.itch",), itch_corpus, itch_check, prefixed, tuple(b"\0\x24A \0\x13D \0\x0c".split()), 250),
-        Target("itch_file", ("fastcore.itch", "hft.feeds.itch"), itch_file_corpus, itch_file_check, prefixed, (), 400),
-        Target("mold", ("fastcore.mold",), mold_corpus, mold_check, prefixed, (), 150),
-        Target("soup", ("fastcore.soup",), soup_corpus, soup_check, prefixed, (b"\0\1H", b"\0\1Z", b"\0\0"), 200),
-        Target("ouch", ("fastcore.ouch",), soup_corpus, ouch_check, prefixed, (b"\0\1S", b"\0\2U"), 90),
-        Target("pcap", ("fastcore.mold", "hft.feeds.pcap", "dpkt"), pcap_corpus, pcap_check, blocks, (), 150),
-        Target("binance", ("fastcore.binance",), binance_corpus, binance_check, lines, JSON, 120),
-        Target("kraken", ("fastcore.kraken",), kraken_corpus, kraken_check, lines, JSON, 100),
+        Target("itch", ("fastcore.wire.itch",), itch_corpus, itch_check, prefixed, tuple(b"\0\x24A \0\x13D \0\x0c".split()), 250),
+        Target("itch_file", ("fastcore.wire.itch", "hft.feeds.itch"), itch_file_corpus, itch_file_check, prefixed, (), 400),
+        Target("mold", ("fastcore.wire.mold",), mold_corpus, mold_check, prefixed, (), 150),
+        Target("soup", ("fastcore.wire.soup",), soup_corpus, soup_check, prefixed, (b"\0\1H", b"\0\1Z", b"\0\0"), 200),
+        Target("ouch", ("fastcore.wire.ouch",), soup_corpus, ouch_check, prefixed, (b"\0\1S", b"\0\2U"), 90),
+        Target("pcap", ("fastcore.wire.mold", "hft.feeds.pcap", "dpkt"), pcap_corpus, pcap_check, blocks, (), 150),
+        Target("binance", ("fastcore.wire.binance",), binance_corpus, binance_check, lines, JSON, 120),
+        Target("kraken", ("fastcore.wire.kraken",), kraken_corpus, kraken_check, lines, JSON, 100),
         Target("lobster", ("hft.feeds.lobster", "pyarrow"), lobster_corpus, lobster_check, lines, CSV, 100),
         Target("dbn", ("hft.feeds.dbn", "databento_dbn"), dbn_corpus, dbn_check, dbn_units, (b"\xff" * 8, b"\0" * 8), 100),
         Target("csv", ("hft.feeds.tabular", "pyarrow"), csv_corpus, csv_check, lines, CSV, 60),

@@ -6,12 +6,12 @@ import mmap
 import numpy as np
 import pytest
 
-from fastcore.binance import BinanceDecoder
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 from fastcore.reference import binance as twin
+from fastcore.wire.binance import BinanceDecoder
 
-MODULE = "binance"
+MODULE = "wire.binance"
 NS = 1_723_161_253_937_085_768
 MS = 1_723_161_255_208
 CONTINUED, SNAPSHOT = FLAGS["continued"], FLAGS["snapshot"]

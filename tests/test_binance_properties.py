@@ -10,10 +10,10 @@ from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcore.binance import BinanceDecoder
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
 from fastcore.reference import binance as twin
+from fastcore.wire.binance import BinanceDecoder
 
 STATE = (
     *("position", "needed", "symbols", "counts", "errors", "error_log", "skipped", "stale", "stale_images", "held"),

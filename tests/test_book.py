@@ -12,8 +12,8 @@ import pytest
 
 from fastcore import book as compiled
 from fastcore.errors import BookError
-from fastcore.itch import ItchDecoder
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
+from fastcore.wire.itch import ItchDecoder
 
 MODULE = "book"
 BUY, SELL = 1, -1

@@ -7,8 +7,8 @@ import pytest
 
 from fastcore import bookset as compiled
 from fastcore.book import OrderBook, OrderTable
-from fastcore.itch import ItchDecoder
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
+from fastcore.wire.itch import ItchDecoder
 
 MODULE = "bookset"
 BUY, SELL = 1, -1

@@ -59,7 +59,7 @@ def run(place, code):
 def test_headers_and_contracts_are_installed():
     include = Path(fastcore.get_include())
     assert (include / "fc_records.h").is_file()
-    assert (include.parent / "_types.pxd").is_file()
+    assert (include.parent / "records.pxd").is_file()
     assert (include.parent / "__init__.pxd").is_file()
 
 

@@ -9,7 +9,7 @@ import pytest
 from fastcore import dbn as compiled
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
-MODULE = "dbn"
+MODULE = "wire.dbn"
 TIME = 1_700_000_000_000_000_000
 UNDEF = 2**63 - 1
 
@@ -170,7 +170,7 @@ def test_lengths_are_those_of_the_layouts(impl):
 
 
 def test_other_arrays_are_refused():
-    from fastcore.dbn import DbnDecoder
+    from fastcore.wire.dbn import DbnDecoder
 
     for out in (np.zeros(4), np.zeros(8, EVENT_DTYPE)[::2], None):
         with pytest.raises((TypeError, ValueError)):

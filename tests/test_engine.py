@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import same_kind
 
 from fastcore.errors import CorruptDataError
-from fastcore.itch import ItchDecoder, ItchEncoder
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL, TICK_DTYPE, kind_name
+from fastcore.wire.itch import ItchDecoder, ItchEncoder
 
 MODULE = "engine"
 SECOND = 1_000_000_000
@@ -129,7 +130,7 @@ def make(impl, symbol="AAA", limits=(1000, 1000, 100_000), volatility=True, para
     """An engine of `impl` whose parts come from the same package; quotes 4 cents wide before volatility and inventory."""
 
     def part(module, name):
-        return getattr(import_module(impl.__name__.replace("engine", module)), name)
+        return getattr(same_kind(impl, module), name)
 
     quoter = part("avellaneda", "Quoter")(
         "avellaneda_stoikov",
@@ -366,7 +367,7 @@ def test_curve_has_one_point_per_interval(impl):
 
 
 def test_printed_executions_go_to_the_store(impl, tmp_path):
-    store = import_module(impl.__name__.replace("engine", "tickstore")).TickStore(tmp_path / "ticks", "a")
+    store = same_kind(impl, "tickstore").TickStore(tmp_path / "ticks", "a")
     engine = make(impl, store=store, midnight_ns=SECOND)
     day = quoted_book().execute(1, 10).execute(2, 20, 1_000_500).execute(2, 30, 1_000_500, flags=4).trade(BUY, 1_000_000, 40)
     engine.feed(day.data)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fastcore.errors import CorruptDataError
-from fastcore.itch import LENGTHS, ItchDecoder
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
+from fastcore.wire.itch import LENGTHS, ItchDecoder
 from hft.feeds.feed import Instrument
 from hft.feeds.itch import ItchFeed, day_of, midnight_ns, open_itch, read_events
 

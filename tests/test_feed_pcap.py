@@ -13,9 +13,9 @@ import pytest
 
 from fastcore import mold, ouch, soup
 from fastcore.errors import CorruptDataError
-from fastcore.itch import LENGTHS, WIRE_DTYPE, ItchDecoder, ItchEncoder
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 from fastcore.symbols import SymbolMapper
+from fastcore.wire.itch import LENGTHS, WIRE_DTYPE, ItchDecoder, ItchEncoder
 from hft.feeds.itch import midnight_ns
 from hft.feeds.pcap import PcapFeed, read_ouch
 from hft.feeds.synthetic import generate_events

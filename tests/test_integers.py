@@ -3,9 +3,9 @@
 import pytest
 
 from fastcore.book import OrderBook
-from fastcore.exchange import Venue
 from fastcore.portfolio import Position
 from fastcore.risk import RiskLimits
+from fastcore.sim.venue import Venue
 from fastcore.symbols import SymbolMapper
 from fastcore.tickstore import TickStore
 

@@ -7,12 +7,13 @@ import struct
 
 import numpy as np
 import pytest
+from conftest import same_kind
 
 from fastcore import itch as compiled
 from fastcore.errors import CorruptDataError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
-MODULE = "itch"
+MODULE = "wire.itch"
 MIDNIGHT = 1_580_342_400_000_000_000
 TIME = 0x1F2E3D4C5B6A
 HEAD = struct.pack(">HH", 13, 99) + TIME.to_bytes(6, "big")
@@ -390,9 +391,7 @@ def test_instruments_are_the_stock_directory(impl):
 
 @pytest.fixture
 def mapper(impl):
-    from importlib import import_module
-
-    return import_module(impl.__name__.replace("itch", "symbols")).SymbolMapper(["MSFT", "AAPL"])
+    return same_kind(impl, "symbols").SymbolMapper(["MSFT", "AAPL"])
 
 
 def test_listed_symbols_fill_a_mapper(impl, mapper):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from fastcore.book import OrderBook
 from fastcore.errors import CorruptDataError
-from fastcore.itch import LENGTHS, MAX_EVENTS, WIRE_DTYPE, ItchDecoder, ItchEncoder, whole_messages
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 from fastcore.reference import itch as twin
+from fastcore.wire.itch import LENGTHS, MAX_EVENTS, WIRE_DTYPE, ItchDecoder, ItchEncoder, whole_messages
 
 TYPES = sorted(LENGTHS)
 MESSAGE = st.sampled_from(TYPES).flatmap(

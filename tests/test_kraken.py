@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from fastcore.errors import CorruptDataError
-from fastcore.kraken import KrakenDecoder
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
+from fastcore.wire.kraken import KrakenDecoder
 
-MODULE = "kraken"
+MODULE = "wire.kraken"
 TIME = "1723161253.9370857"
 NS = 1_723_161_253_937_085_700
 CONTINUED, SNAPSHOT = FLAGS["continued"], FLAGS["snapshot"]

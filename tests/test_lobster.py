@@ -7,7 +7,7 @@ import pytest
 
 from fastcore import lobster as compiled
 
-MODULE = "lobster"
+MODULE = "wire.lobster"
 BUY, SELL = 1, -1
 NONE = 9_999_999_999
 

@@ -5,8 +5,8 @@ from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcore.lobster import LobsterWindow
 from fastcore.reference import lobster as twin
+from fastcore.wire.lobster import LobsterWindow
 
 NONE = 9_999_999_999
 STEP = st.tuples(st.integers(0, 9), st.sampled_from([1, -1]), st.integers(1, 12), st.integers(1, 5), st.integers(0, 50))

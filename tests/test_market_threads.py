@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fastcore.book import OrderBook, OrderTable
-from fastcore.itch import ItchDecoder, ItchEncoder
 from fastcore.records import EVENT_DTYPE
-from fastcore.synthetic import SyntheticMarket
+from fastcore.sim.synthetic import SyntheticMarket
+from fastcore.wire.itch import ItchDecoder, ItchEncoder
 
 pytestmark = pytest.mark.threads
 

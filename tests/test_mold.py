@@ -12,7 +12,7 @@ from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from fastcore.reference import itch as reference_itch
 
-MODULE = "mold"
+MODULE = "wire.mold"
 SESSION = b"000010059B"
 
 

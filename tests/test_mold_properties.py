@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from fastcore import mold
 from fastcore.errors import CorruptDataError
-from fastcore.itch import LENGTHS, ItchDecoder
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import itch as twin_itch
 from fastcore.reference import mold as twin
+from fastcore.wire.itch import LENGTHS, ItchDecoder
 
 TYPES = sorted(LENGTHS)
 WHOLE = st.sampled_from(TYPES).flatmap(

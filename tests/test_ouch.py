@@ -14,7 +14,7 @@ from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL
 from fastcore.reference import symbols as reference_symbols
 from fastcore.symbols import SymbolMapper
 
-MODULE = "ouch"
+MODULE = "wire.ouch"
 MIDNIGHT = 1_714_363_200_000_000_000
 TIME = 34_200_000_000_123
 T = struct.pack(">Q", TIME)

@@ -21,8 +21,11 @@ import fastcore
 import hft
 
 CORE = Path(fastcore.__file__).parent
-MODULES = sorted(m.name for m in pkgutil.iter_modules([str(CORE)]) if not m.ispkg)
-EXTENSIONS = sorted(p for p in CORE.iterdir() if p.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES)))
+PACKAGES = ("", "sim.", "wire.")
+MODULES = sorted(
+    f"{package}{m.name}" for package in PACKAGES for m in pkgutil.iter_modules([str(CORE / package[:-1])]) if not m.ispkg
+)
+EXTENSIONS = sorted(p for p in CORE.rglob("*") if p.name.endswith(tuple(importlib.machinery.EXTENSION_SUFFIXES)))
 
 BLOCK = """
 import sys
@@ -134,15 +137,17 @@ def test_wheel_carries_what_cimport_and_typing_need_and_no_c_source():
     assert wheel.stat().st_size < 5_000_000
     names = set(zipfile.ZipFile(wheel).namelist())
     extensions = {
-        n.split("/")[1].split(".")[0] for n in names if re.fullmatch(r"fastcore/\w+\.[\w.-]+\.(so|pyd)|fastcore/\w+\.pyd", n)
+        n.removeprefix("fastcore/").split(".")[0]
+        for n in names
+        if re.fullmatch(r"fastcore/[\w/]+\.[\w.-]+\.(so|pyd)|fastcore/[\w/]+\.pyd", n)
     }
     assert "records" in extensions
     for name in extensions - {"_cyutility"}:
         assert f"fastcore/{name}.pxd" in names
         assert f"fastcore/{name}.pyi" in names
-        if not name.startswith("_"):
-            assert f"fastcore/reference/{name}.py" in names
-    assert {"fastcore/__init__.pxd", "fastcore/_types.pxd", "fastcore/py.typed", "hft/py.typed"} <= names
+        if not name.rpartition("/")[2].startswith("_"):
+            assert f"fastcore/reference/{name.rpartition('/')[2]}.py" in names
+    assert {"fastcore/__init__.pxd", "fastcore/records.pxd", "fastcore/py.typed", "hft/py.typed"} <= names
     assert {n for n in names if n.startswith("fastcore/_c/") and n.endswith(".h")}
     assert [n for n in names if n.endswith((".c", ".pyx", ".cpp"))] == []
     assert {n.split("/")[0] for n in names if ".dist-info/" not in n} == {"fastcore", "hft"}

@@ -14,9 +14,9 @@ from test_feed_kraken import HEAD, Session
 from test_feed_lobster import archive
 from test_verify import capture as binance_capture
 
-from fastcore.mold import MoldEncoder
 from fastcore.records import EVENT_DTYPE
 from fastcore.tickstore import TickStore
+from fastcore.wire.mold import MoldEncoder
 from hft.cli import main
 from hft.feeds.synthetic import generate, generate_events
 

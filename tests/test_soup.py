@@ -10,7 +10,7 @@ import pytest
 from fastcore import soup as compiled
 from fastcore.errors import CorruptDataError
 
-MODULE = "soup"
+MODULE = "wire.soup"
 
 
 def frame(type, payload=b""):

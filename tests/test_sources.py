@@ -14,10 +14,10 @@ SOURCE = ROOT / "src" / "fastcore"
 
 pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="no sources here: only the installed package is tested")
 
-MODULES = sorted(p.stem for p in SOURCE.glob("*.pyx"))
+MODULES = sorted(".".join(p.relative_to(SOURCE).with_suffix("").parts) for p in SOURCE.rglob("*.pyx"))
 # Loops for benchmarks, and the base of two decoders that have all this: no twin, no test, no benchmark of its own.
-PRIVATE = {"_bench", "_lines"}
-CYTHON = sorted(SOURCE.glob("*.pyx")) + sorted(SOURCE.glob("*.pxd"))
+PRIVATE = {"_bench", "wire._lines"}
+CYTHON = sorted(SOURCE.rglob("*.pyx")) + sorted(SOURCE.rglob("*.pxd"))
 HEADERS = sorted((SOURCE / "_c").glob("*.h"))
 
 # Module names of the unrelated distribution `fastcore`: where both are installed, the later one would overwrite ours.
@@ -45,32 +45,33 @@ def hits(pattern, path):
     ]
 
 
-def setup_value(name):
-    """Return a literal assigned in setup.py."""
+def setup_modules():
+    """Return the tuple of modules in setup.py."""
     for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            return [e.value for e in ast.walk(node.value) if isinstance(e, ast.Constant)]
-    raise AssertionError(name)
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "MODULES" for t in node.targets):
+            return sorted(eval(compile(ast.Expression(node.value), "setup.py", "eval"), {}))
+    raise AssertionError("setup.py assigns no MODULES")
 
 
 def test_setup_lists_every_module_and_stays_short():
-    assert sorted(setup_value("MODULES")) == MODULES
+    assert setup_modules() == MODULES
     assert len((ROOT / "setup.py").read_text(encoding="utf-8").splitlines()) < 100
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_module_has_contract_stub_twin_tests_and_benchmark(name):
-    wanted = [SOURCE / f"{name}.pxd", SOURCE / f"{name}.pyi"]
+    place, stem = SOURCE.joinpath(*name.split(".")), name.rpartition(".")[2]
+    wanted = [place.with_suffix(".pxd"), place.with_suffix(".pyi")]
     if name not in PRIVATE:
-        wanted += [SOURCE / "reference" / f"{name}.py", ROOT / "tests" / f"test_{name}.py"]
+        wanted += [SOURCE / "reference" / f"{stem}.py", ROOT / "tests" / f"test_{stem}.py"]
         if name != "records":  # layouts and constants: nothing to time
-            wanted += [ROOT / "bench" / f"bench_{name}.py", ROOT / "tests" / f"test_{name}_properties.py"]
+            wanted += [ROOT / "bench" / f"bench_{stem}.py", ROOT / "tests" / f"test_{stem}_properties.py"]
     assert [str(p.relative_to(ROOT)) for p in wanted if not p.is_file()] == []
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_module_documents_itself(name):
-    text = (SOURCE / f"{name}.pyx").read_text(encoding="utf-8")
+    text = SOURCE.joinpath(*name.split(".")).with_suffix(".pyx").read_text(encoding="utf-8")
     head = re.sub(r"^(#[^\n]*\n|\s)*", "", text)
     assert head.startswith(('"""', 'r"""'))
 
@@ -110,7 +111,7 @@ def test_integer_types_have_fixed_width(path):
     assert hits(r"(?<!\.)\b(?:unsigned\s+)?long\b(?!\s+(?:long|double))(?<!long long)", path) == []
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.pyx")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.pyx")), ids=lambda p: p.name)
 def test_directives_live_in_setup(path):
     # A directive in a file overrides the build and would make the debug build a fake.
     directives = re.findall(r"^#\s*cython:\s*(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
@@ -119,7 +120,7 @@ def test_directives_live_in_setup(path):
     assert hits(r"^\s*include\s[^\n]*", path) == []
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.glob("*.pyx")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.pyx")), ids=lambda p: p.name)
 def test_classes_are_final(path):
     code = code_of(path).splitlines()
     wrong = [
@@ -191,14 +192,15 @@ def test_cython_reports_no_performance_hint(tmp_path):
     for name in ("fastcore",):
         target = tmp_path / name
         target.mkdir()
-        for path in SOURCE.iterdir():
+        for path in SOURCE.rglob("*.p*"):
             if path.suffix in {".pyx", ".pxd", ".py"}:
-                (target / path.name).write_bytes(path.read_bytes())
+                (target / path.relative_to(SOURCE)).parent.mkdir(exist_ok=True)
+                (target / path.relative_to(SOURCE)).write_bytes(path.read_bytes())
     script = (
         "import sys, glob\n"
         "from Cython.Compiler import Options\n"
         "from Cython.Build import cythonize\n"
-        "cythonize(sorted(glob.glob('fastcore/*.pyx')), compiler_directives={'language_level': 3, 'cdivision': True,"
+        "cythonize(sorted(glob.glob('fastcore/**/*.pyx', recursive=True)), compiler_directives={'language_level': 3, 'cdivision': True,"
         " 'wraparound': False, 'boundscheck': False, 'auto_pickle': False, 'binding': False}, force=True, quiet=True,"
         " show_all_warnings=False)\n"
     )

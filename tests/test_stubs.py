@@ -28,10 +28,9 @@ def test_stubs_equal_the_compiled_modules(tmp_path):
     allowlist = tmp_path / "allow.txt"
     allowlist.write_text(ALLOWED)
     names = [
-        f"fastcore.{m.name}"
-        for path in fastcore.__path__
-        for m in pkgutil.iter_modules([path])
-        if (Path(path) / f"{m.name}.pyi").is_file()
+        m.name
+        for m in pkgutil.walk_packages(fastcore.__path__, "fastcore.")
+        if Path(fastcore.__path__[0], *m.name.split(".")[1:]).with_suffix(".pyi").is_file()
     ]
     assert names
     place = str(Path(fastcore.__file__).parent.parent)
@@ -49,6 +48,6 @@ def test_stubs_equal_the_compiled_modules(tmp_path):
 def test_every_compiled_module_has_a_stub():
     suffixes = tuple(importlib.machinery.EXTENSION_SUFFIXES)
     for path in map(Path, fastcore.__path__):
-        for file in path.iterdir():
+        for file in path.rglob("*"):
             if file.name.endswith(suffixes) and not file.name.startswith("_cyutility."):
-                assert (path / f"{file.name.split('.')[0]}.pyi").is_file(), file.name
+                assert (file.parent / f"{file.name.split('.')[0]}.pyi").is_file(), file.name

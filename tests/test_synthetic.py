@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from fastcore.book import OrderBook, OrderTable
-from fastcore.itch import LENGTHS, ItchDecoder
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE
-from fastcore.synthetic import Pair, SyntheticMarket
+from fastcore.sim.synthetic import Pair, SyntheticMarket
+from fastcore.wire.itch import LENGTHS, ItchDecoder
 from hft.feeds import synthetic as feed
 from hft.feeds.itch import read_events
 
-MODULE = "synthetic"
+MODULE = "sim.synthetic"
 GOLDEN = "ae119a907cbd48c8ea1b0a31b4269b3714c888b8a22f5b5deb7413807d0fcdd5"
 
 

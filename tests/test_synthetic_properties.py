@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fastcore.book import OrderBook, OrderTable
 from fastcore.records import EVENT_DTYPE
 from fastcore.reference import synthetic as twin
-from fastcore.synthetic import OVERHEAD, SyntheticMarket
+from fastcore.sim.synthetic import OVERHEAD, SyntheticMarket
 
 SEEDS = st.integers(0, 2**64 - 1)
 OPTIONS = st.fixed_dictionaries(

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from fastcore import ouch, soup
-from fastcore.itch import ItchDecoder, ItchEncoder
-from fastcore.mold import MoldDecoder, MoldEncoder
 from fastcore.records import EVENT_DTYPE, KINDS
+from fastcore.sim.synthetic import SyntheticMarket
 from fastcore.symbols import SymbolMapper
-from fastcore.synthetic import SyntheticMarket
+from fastcore.wire.itch import ItchDecoder, ItchEncoder
+from fastcore.wire.mold import MoldDecoder, MoldEncoder
 
 pytestmark = pytest.mark.threads
 SYMBOLS = SymbolMapper(["A", "B"])  # read by all, written by none

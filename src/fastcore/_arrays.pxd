@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 
-from fastcore._types cimport event_t
+from fastcore.records cimport event_t
 
 
 cdef inline cnp.ndarray check_events(object array, str name, bint writable, tuple dtypes):

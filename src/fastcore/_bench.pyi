@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcore.book import OrderBook
-from fastcore.exchange import Venue
+from fastcore.sim.venue import Venue
 from fastcore.histogram import Histogram
-from fastcore.itch import ItchDecoder
+from fastcore.wire.itch import ItchDecoder
 from fastcore.ring import BroadcastConsumer, BroadcastRing, RingBuffer
 from fastcore.symbols import SymbolMapper
 from fastcore.tickstore import TickStore

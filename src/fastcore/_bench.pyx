@@ -8,7 +8,7 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastcore._types cimport (
+from fastcore.records cimport (
     be16,
     be32,
     be48,
@@ -26,9 +26,9 @@ from fastcore._types cimport (
 from fastcore.avellaneda cimport quote_t, Quoter, quoter_quote
 from fastcore.book cimport book_apply, book_change_t, OrderBook
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
-from fastcore.exchange cimport Venue, venue_apply, venue_cancel, venue_submit
+from fastcore.sim.venue cimport Venue, venue_apply, venue_cancel, venue_submit
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.itch cimport ITCH_MAX_EVENTS, itch_decode_at, ItchDecoder
+from fastcore.wire.itch cimport ITCH_MAX_EVENTS, itch_decode_at, ItchDecoder
 from fastcore.portfolio cimport position_fill, position_t, position_unrealised
 from fastcore.ring cimport (
     broadcast_skip,
@@ -716,7 +716,7 @@ def floor_quotes(const double[::1] mids not None, double inventory, double time_
 
 from libc.stdint cimport uint16_t
 
-from fastcore._types cimport put_be16, put_be64
+from fastcore.records cimport put_be16, put_be64
 
 
 def itch_interleave(

@@ -7,7 +7,7 @@ Units belong to the caller and must agree: prices in one currency, sigma in curr
 from libc.math cimport INFINITY, log1p, sqrt
 from libc.stdint cimport int64_t, uint64_t
 
-from fastcore._types cimport NO_PRICE, unlikely
+from fastcore.records cimport NO_PRICE, unlikely
 
 
 cdef enum:

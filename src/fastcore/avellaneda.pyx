@@ -32,7 +32,7 @@ from libc.math cimport INFINITY, NAN, exp, fabs, isfinite, log, log1p, pow, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
-from fastcore._types cimport NO_PRICE, unlikely
+from fastcore.records cimport NO_PRICE, unlikely
 
 cnp.import_array()
 

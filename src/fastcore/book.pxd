@@ -18,7 +18,7 @@ cimport cython
 from libc.stdint cimport INT64_MAX, int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
-from fastcore._types cimport (
+from fastcore.records cimport (
     BUY,
     FLAG_CONTINUED,
     KIND_ADD,

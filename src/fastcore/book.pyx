@@ -39,7 +39,7 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64, as_side, as_uint64
-from fastcore._types cimport (
+from fastcore.records cimport (
     FLAG_SNAPSHOT,
     KIND_CLEAR,
     KIND_GAP,

@@ -15,7 +15,7 @@ each of which reads what the stage before has fetched.
 cimport cython
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
-from fastcore._types cimport KIND_ADD, KIND_LEVEL, event_t, likely, prefetch, unlikely
+from fastcore.records cimport KIND_ADD, KIND_LEVEL, event_t, likely, prefetch, unlikely
 from fastcore.book cimport (
     OrderTable, SIDE_NEAR, book_apply, book_change_t, book_t, order_t, orders_prefetch, orders_t, orders_tag, side_find, side_t,
 )

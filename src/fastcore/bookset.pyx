@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
-from fastcore._types cimport (
+from fastcore.records cimport (
     FLAG_SNAPSHOT,
     KIND_CANCEL,
     KIND_CLEAR,

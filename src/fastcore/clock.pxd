@@ -5,7 +5,7 @@ A stage is timed as ``clock_ticks_to_ns(clock_ticks() - start)``; absolute times
 
 from libc.stdint cimport int64_t, uint64_t
 
-from fastcore._types cimport load_relaxed
+from fastcore.records cimport load_relaxed
 
 
 cdef extern from "fc_clock.h" nogil:

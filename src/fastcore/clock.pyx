@@ -19,7 +19,7 @@ from libc.math cimport ceil
 from libc.stdint cimport int64_t, uint64_t
 
 from fastcore._integers cimport as_int64
-from fastcore._types cimport store_relaxed
+from fastcore.records cimport store_relaxed
 
 
 cdef extern from "fc_cpu.h" nogil:

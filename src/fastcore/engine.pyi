@@ -6,12 +6,12 @@ import numpy.typing as npt
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.book import OrderTable
 from fastcore.bookset import BookSet
-from fastcore.exchange import Venue
 from fastcore.histogram import Histogram
-from fastcore.itch import ItchDecoder
 from fastcore.portfolio import Position
 from fastcore.risk import RiskLimits
+from fastcore.sim.venue import Venue
 from fastcore.tickstore import TickStore
+from fastcore.wire.itch import ItchDecoder
 
 __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
 

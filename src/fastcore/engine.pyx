@@ -2,7 +2,7 @@
 """The engine: a day of market data through book, market maker, limits and simulated venue in one compiled loop.
 
 Own orders and their outcomes are the *reports* of the engine: 64-byte events with the flag ``own`` as in
-``fastcore.exchange``, plus a ``reject`` for each order that the limits refused (``order_id`` 0, ``match_id`` the result
+``fastcore.sim.venue``, plus a ``reject`` for each order that the limits refused (``order_id`` 0, ``match_id`` the result
 code). The same bytes give the same reports, bit for bit, in whatever chunks they arrive.
 
 What the strategy does, in this order, after each event of its symbol:
@@ -31,7 +31,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastcore._arrays cimport check_events, events_data
-from fastcore._types cimport (
+from fastcore.records cimport (
     BUY, FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_CLEAR, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_IMBALANCE, KIND_LISTING,
     KIND_NOTICE, KIND_QUOTE, KIND_REJECT, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, SELL, event_t,
     fc_alloc, fc_free, floor_div, key8, likely, tick_t, unlikely,
@@ -45,11 +45,11 @@ from fastcore.book cimport (
 )
 from fastcore.bookset cimport BookSet, bookset_ahead, bookset_apply, bookset_open
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns
-from fastcore.exchange cimport (
+from fastcore.sim.venue cimport (
     VENUE_TOOK, Venue, venue_apply, venue_cancel, venue_grow_reports, venue_index, venue_replace, venue_report, venue_submit,
 )
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.itch cimport ITCH_MAX_EVENTS, ItchDecoder, itch_decode_batch
+from fastcore.wire.itch cimport ITCH_MAX_EVENTS, ItchDecoder, itch_decode_batch
 from fastcore.portfolio cimport (
     Position, position_fill_fee, position_realised, position_unrealised,
 )
@@ -488,7 +488,7 @@ cdef class Engine:
         Count malformed messages and go on, instead of raising.
     book : {"orders", "levels", "quotes"}, default "orders"
         What the feed gives: orders, price levels, or best prices alone. Without orders, places in queues are estimates
-        (``fastcore.exchange``). Beside orders or levels, quote events are the venue's own account of its best prices and
+        (``fastcore.sim.venue``). Beside orders or levels, quote events are the venue's own account of its best prices and
         change nothing here.
     orders : int, default 65536
         Recorded orders that have room from the start; the table grows.

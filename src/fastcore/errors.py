@@ -1,6 +1,6 @@
 """Exceptions of the core, and the one map from a result code to an exception.
 
-The codes are those of ``_types.pxd`` (``enum fc_result`` in ``fc_records.h``); compiled ``nogil`` code returns
+The codes are those of ``records.pxd`` (``enum fc_result`` in ``fc_records.h``); compiled ``nogil`` code returns
 them, and only the Python boundary turns them into exceptions.
 """
 

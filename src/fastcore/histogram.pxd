@@ -8,7 +8,7 @@ Values share a bucket when they agree in the chosen number of significant decima
 
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from fastcore._types cimport likely, unlikely
+from fastcore.records cimport likely, unlikely
 
 
 cdef extern from "fc_checked.h" nogil:

@@ -36,7 +36,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastcore._integers cimport as_int64
-from fastcore._types cimport fc_alloc, fc_free
+from fastcore.records cimport fc_alloc, fc_free
 
 from fastcore.errors import CorruptDataError
 

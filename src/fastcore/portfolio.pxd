@@ -11,7 +11,7 @@ what the rounding leaves stays in the cost of the lots that are still open, so n
 
 from libc.stdint cimport int8_t, int64_t, uint64_t
 
-from fastcore._types cimport BUY, NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_OK, SELL, unlikely
+from fastcore.records cimport BUY, NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_OK, SELL, unlikely
 
 
 cdef extern from "fc_checked.h" nogil:

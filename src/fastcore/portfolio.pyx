@@ -19,9 +19,9 @@ cimport numpy as cnp
 from libc.stdint cimport int8_t, int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
-from fastcore cimport _types as t
+from fastcore cimport records as t
 from fastcore._integers cimport as_int64
-from fastcore._types cimport NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_OK, event_t, fc_alloc, fc_free
+from fastcore.records cimport NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_OK, event_t, fc_alloc, fc_free
 
 from fastcore.records import EVENT_DTYPE
 

@@ -10,7 +10,6 @@ The commit word ``seq`` is written last, with release order, when a record is pu
 
 import numpy as np
 
-from fastcore cimport _types as t
 
 __all__ = [
     "EVENT_DTYPE",
@@ -56,46 +55,43 @@ TICK_DTYPE = np.dtype(
     }
 )
 
-BUY = t.BUY
-SELL = t.SELL
-NO_SIDE = t.NO_SIDE
-NO_PRICE = t.NO_PRICE
-NO_SYMBOL = t.NO_SYMBOL
+# The same names are those of C constants here, which an assignment cannot reach.
+globals().update(BUY=BUY, SELL=SELL, NO_SIDE=NO_SIDE, NO_PRICE=NO_PRICE, NO_SYMBOL=NO_SYMBOL)
 
 KINDS = {
-    "none": t.KIND_NONE,
-    "quote": t.KIND_QUOTE,
-    "trade": t.KIND_TRADE,
-    "add": t.KIND_ADD,
-    "execute": t.KIND_EXECUTE,
-    "cancel": t.KIND_CANCEL,
-    "delete": t.KIND_DELETE,
-    "replace": t.KIND_REPLACE,
-    "level": t.KIND_LEVEL,
-    "clear": t.KIND_CLEAR,
-    "status": t.KIND_STATUS,
-    "timer": t.KIND_TIMER,
-    "order": t.KIND_ORDER,
-    "ack": t.KIND_ACK,
-    "fill": t.KIND_FILL,
-    "reject": t.KIND_REJECT,
-    "pull": t.KIND_PULL,
-    "pulled": t.KIND_PULLED,
-    "system": t.KIND_SYSTEM,
-    "listing": t.KIND_LISTING,
-    "cross": t.KIND_CROSS,
-    "break": t.KIND_BREAK,
-    "imbalance": t.KIND_IMBALANCE,
-    "notice": t.KIND_NOTICE,
-    "gap": t.KIND_GAP,
-    "bar": t.KIND_BAR,
+    "none": KIND_NONE,
+    "quote": KIND_QUOTE,
+    "trade": KIND_TRADE,
+    "add": KIND_ADD,
+    "execute": KIND_EXECUTE,
+    "cancel": KIND_CANCEL,
+    "delete": KIND_DELETE,
+    "replace": KIND_REPLACE,
+    "level": KIND_LEVEL,
+    "clear": KIND_CLEAR,
+    "status": KIND_STATUS,
+    "timer": KIND_TIMER,
+    "order": KIND_ORDER,
+    "ack": KIND_ACK,
+    "fill": KIND_FILL,
+    "reject": KIND_REJECT,
+    "pull": KIND_PULL,
+    "pulled": KIND_PULLED,
+    "system": KIND_SYSTEM,
+    "listing": KIND_LISTING,
+    "cross": KIND_CROSS,
+    "break": KIND_BREAK,
+    "imbalance": KIND_IMBALANCE,
+    "notice": KIND_NOTICE,
+    "gap": KIND_GAP,
+    "bar": KIND_BAR,
 }
 FLAGS = {
-    "continued": t.FLAG_CONTINUED,
-    "hidden": t.FLAG_HIDDEN,
-    "not_printable": t.FLAG_NOT_PRINTABLE,
-    "snapshot": t.FLAG_SNAPSHOT,
-    "own": t.FLAG_OWN,
+    "continued": FLAG_CONTINUED,
+    "hidden": FLAG_HIDDEN,
+    "not_printable": FLAG_NOT_PRINTABLE,
+    "snapshot": FLAG_SNAPSHOT,
+    "own": FLAG_OWN,
 }
 _KIND_NAMES = {value: name for name, value in KINDS.items()}
 
@@ -121,7 +117,7 @@ def kind_name(kind):
     try:
         return _KIND_NAMES[int(kind)]
     except KeyError:
-        raise ValueError(f"kind must be one of 0..{t.KIND_COUNT - 1}: kind={kind}") from None
+        raise ValueError(f"kind must be one of 0..{KIND_COUNT - 1}: kind={kind}") from None
 
 
 def layout():
@@ -132,8 +128,8 @@ def layout():
     dict
         ``{"event": {field: (offset, size), ..., "": (0, sizeof)}, "tick": {...}}`` in bytes.
     """
-    cdef t.event_t e
-    cdef t.tick_t k
+    cdef event_t e
+    cdef tick_t k
     cdef char* b = <char*> &e
     cdef char* c = <char*> &k
     return {

@@ -10,7 +10,7 @@ Between claim and commit write every byte of the record *except* ``seq`` (offset
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastcore._types cimport (
+from fastcore.records cimport (
     compare_exchange,
     fc_assert,
     fetch_add,

@@ -34,7 +34,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from fastcore._types cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_relaxed, store_release, compare_exchange
+from fastcore.records cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_relaxed, store_release, compare_exchange
 
 from fastcore.errors import LayoutError, OverrunError, PeerDeadError, RingError
 from fastcore.records import EVENT_DTYPE

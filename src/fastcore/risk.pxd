@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int8_t, int64_t, uint64_t
 
-from fastcore._types cimport (
+from fastcore.records cimport (
     BUY, NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_LIMIT_COLLAR, RESULT_LIMIT_POSITION, RESULT_LIMIT_SIZE,
     RESULT_NO_REFERENCE, RESULT_OK, SELL, unlikely,
 )

@@ -7,7 +7,7 @@ small stays where it is after its successor has been published.
 
 from libc.stdint cimport int32_t, int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
-from fastcore._types cimport NO_PRICE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_OK, RESULT_UNKNOWN_SYMBOL, load_acquire, unlikely
+from fastcore.records cimport NO_PRICE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_OK, RESULT_UNKNOWN_SYMBOL, load_acquire, unlikely
 
 
 # Price and size rules of one symbol: INSTRUMENT_DTYPE of NumPy. A tick is the smallest price unit of the feed, the venue's

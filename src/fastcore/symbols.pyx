@@ -23,9 +23,9 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from fastcore cimport _types as t
+from fastcore cimport records as t
 from fastcore._integers cimport as_int64
-from fastcore._types cimport NO_PRICE, NO_SYMBOL, load_acquire, store_release, unlikely
+from fastcore.records cimport NO_PRICE, NO_SYMBOL, load_acquire, store_release, unlikely
 
 from fastcore.errors import UnknownSymbolError
 

@@ -6,7 +6,7 @@ A writer appends through ``store_t*`` (``TickStore._s``) while it keeps the Tick
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastcore._types cimport tick_t
+from fastcore.records cimport tick_t
 
 
 cdef extern from "fc_store.h" nogil:

@@ -42,9 +42,9 @@ from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from fastcore cimport _types as t
+from fastcore cimport records as t
 from fastcore._integers cimport as_int64
-from fastcore._types cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_release, tick_t, unlikely
+from fastcore.records cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_release, tick_t, unlikely
 
 from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE

@@ -32,7 +32,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from fastcore._types cimport RESULT_NO_MEMORY, RESULT_OK, likely
+from fastcore.records cimport RESULT_NO_MEMORY, RESULT_OK, likely
 
 cnp.import_array()
 

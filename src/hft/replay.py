@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.engine import Engine
-from fastcore.itch import ItchDecoder
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 from fastcore.risk import RiskLimits
 from fastcore.tickstore import TickStore
+from fastcore.wire.itch import ItchDecoder
 
 from .config import TICKS_PER_USD, Config, ConfigError
 from .feeds.feed import Events, Feed, Instrument

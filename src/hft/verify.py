@@ -36,8 +36,8 @@ import numpy.typing as npt
 
 from fastcore import soup
 from fastcore.book import LevelBook, OrderBook
-from fastcore.lobster import LobsterWindow
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE, kind_name
+from fastcore.wire.lobster import LobsterWindow
 
 from .feeds import Events, Feed, Progress, open_feed
 from .feeds.itch import midnight_ns
@@ -308,7 +308,7 @@ def _kraken(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outco
 
 
 def _pcap(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
-    from fastcore.ouch import OuchEncoder
+    from fastcore.wire.ouch import OuchEncoder
 
     from .feeds.pcap import PcapFeed, read_ouch
 

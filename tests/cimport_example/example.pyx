@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from fastcore._types cimport BUY, KIND_ADD, NO_PRICE, RESULT_OK, be32, event_t, fc_alloc, fc_free, floor_div, key8
+from fastcore.records cimport BUY, KIND_ADD, NO_PRICE, RESULT_OK, be32, event_t, fc_alloc, fc_free, floor_div, key8
 from fastcore.records cimport tick_t
 
 

@@ -3,7 +3,7 @@
 from libc.math cimport fabs
 from libc.stdint cimport int64_t
 
-from fastcore._types cimport KIND_QUOTE, event_t
+from fastcore.records cimport KIND_QUOTE, event_t
 from fastcore.avellaneda cimport Quoter, quote_t, quoter_quote
 from fastcore.histogram cimport Histogram, histogram_record
 from fastcore.ring cimport RingBuffer, ring_release, ring_try_peek

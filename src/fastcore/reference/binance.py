@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.binance``: every line through ``json``."""
+"""Plain-Python twin of ``fastcore.wire.binance``: every line through ``json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.dbn``: one ``struct`` format for each record type."""
+"""Plain-Python twin of ``fastcore.wire.dbn``: one ``struct`` format for each record type."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _price(raw: int) -> int:
 
 
 class DbnDecoder:
-    """See ``fastcore.dbn.DbnDecoder``."""
+    """See ``fastcore.wire.dbn.DbnDecoder``."""
 
     def __init__(self, ts_out: bool = False, joined: bool = True) -> None:
         self._extra = 8 if ts_out else 0

@@ -13,12 +13,12 @@ from fastcore.errors import CorruptDataError
 
 from .avellaneda import EwmaVolatility, Quoter
 from .book import LevelBook, OrderBook, OrderTable
-from .exchange import TOOK, Venue
 from .histogram import Histogram
 from .itch import ItchDecoder
 from .portfolio import Position
 from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
 from .risk import RiskLimits
+from .venue import TOOK, Venue
 
 __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
 

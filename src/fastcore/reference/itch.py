@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.itch``: one ``struct`` format for each message type."""
+"""Plain-Python twin of ``fastcore.wire.itch``: one ``struct`` format for each message type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.kraken``: every line through ``json``, books as dicts, checksums of ``zlib``."""
+"""Plain-Python twin of ``fastcore.wire.kraken``: every line through ``json``, books as dicts, checksums of ``zlib``."""
 
 from __future__ import annotations
 

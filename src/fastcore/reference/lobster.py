@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.lobster``: a dict of sizes for each side, sorted and cut behind every message."""
+"""Plain-Python twin of ``fastcore.wire.lobster``: a dict of sizes for each side, sorted and cut behind every message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.mold``: the same packets with ``struct`` and slices, messages by the twin of ``itch``."""
+"""Plain-Python twin of ``fastcore.wire.mold``: the same packets with ``struct`` and slices, messages by the twin of ``itch``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.ouch``: each message as a list of named fields, read and written by ``struct``."""
+"""Plain-Python twin of ``fastcore.wire.ouch``: each message as a list of named fields, read and written by ``struct``."""
 
 from __future__ import annotations
 

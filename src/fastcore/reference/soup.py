@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.soup``: the same packets with ``struct`` and slices."""
+"""Plain-Python twin of ``fastcore.wire.soup``: the same packets with ``struct`` and slices."""
 
 from __future__ import annotations
 

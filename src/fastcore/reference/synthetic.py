@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.synthetic``: the same draws in the same order."""
+"""Plain-Python twin of ``fastcore.sim.synthetic``: the same draws in the same order."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Captures of Binance WebSocket streams - lines ``<receive ns> <json>`` of spot, USD-M or COIN-M - as event arrays.
 
-What a message becomes is said in ``fastcore.binance``; the events can be applied to a book by level as they come. Plain
+What a message becomes is said in ``fastcore.wire.binance``; the events can be applied to a book by level as they come. Plain
 text, gzip or Zstandard.
 
 **Clocks.** ``exch_ns`` is the clock of the exchange (ms), ``local_ns`` that of the recorder; the smallest difference between
@@ -19,8 +19,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.binance import BinanceDecoder
 from fastcore.records import FLAGS, KINDS, QUOTE_DTYPE
+from fastcore.wire.binance import BinanceDecoder
 
 from ._lines import LineFeed
 from .feed import Events, Progress

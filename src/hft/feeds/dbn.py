@@ -1,7 +1,7 @@
 """Databento Binary Encoding (DBN), versions 1 to 3, plain or Zstandard, as event arrays.
 
 The metadata and the layouts of the records are those of `databento_dbn` (extra ``feeds``). Records of orders, trades and best
-prices are converted by ``fastcore.dbn``, the others are viewed in place and converted a block at a time. Prices are the
+prices are converted by ``fastcore.wire.dbn``, the others are viewed in place and converted a block at a time. Prices are the
 format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and nothing is rounded.
 ``symbol_id`` is the instrument id, ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
 venue's sequence number (where a record has one).
@@ -51,9 +51,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.dbn import DbnDecoder
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
+from fastcore.wire.dbn import DbnDecoder
 
 from ._files import extra, pieces
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes, place

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder, whole_messages
 from fastcore.records import EVENT_DTYPE
+from fastcore.wire.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder, whole_messages
 
 from ._files import pieces
 from .feed import Events, Feed, Instrument, Progress

@@ -1,6 +1,6 @@
 """Captures of Kraken's book channel - cryptofeed's raw data files, lines ``receive time: json`` - as event arrays.
 
-What a message becomes, and how its checksum is verified, is said in ``fastcore.kraken``. Plain text, gzip or Zstandard.
+What a message becomes, and how its checksum is verified, is said in ``fastcore.wire.kraken``. Plain text, gzip or Zstandard.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from fastcore.kraken import KrakenDecoder
+from fastcore.wire.kraken import KrakenDecoder
 
 from ._lines import LineFeed
 from .feed import Progress

@@ -20,12 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder
-from fastcore.mold import END_OF_SESSION, MoldDecoder
-from fastcore.ouch import OUCH_DTYPE, OuchDecoder
 from fastcore.records import EVENT_DTYPE, NO_SYMBOL
-from fastcore.soup import SoupDecoder
 from fastcore.symbols import SymbolMapper
+from fastcore.wire.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder
+from fastcore.wire.mold import END_OF_SESSION, MoldDecoder
+from fastcore.wire.ouch import OUCH_DTYPE, OuchDecoder
+from fastcore.wire.soup import SoupDecoder
 
 from ._files import extra, pieces
 from .feed import Events, Feed, Instrument, Progress

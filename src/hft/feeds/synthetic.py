@@ -1,6 +1,6 @@
 """A synthetic trading day, as events and as real ITCH bytes: for demos, benchmarks and tests that need data without a download.
 
-The day is made by ``fastcore.synthetic.SyntheticMarket``, whose options give it known laws (branching, correlation,
+The day is made by ``fastcore.sim.synthetic.SyntheticMarket``, whose options give it known laws (branching, correlation,
 cointegrated pairs) to hold an estimate against; nothing in it is market data.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.itch import ItchEncoder
 from fastcore.records import EVENT_DTYPE, KINDS
-from fastcore.synthetic import Pair, SyntheticMarket, Truth
+from fastcore.sim.synthetic import Pair, SyntheticMarket, Truth
+from fastcore.wire.itch import ItchEncoder
 
 from .feed import Events, Feed, Instrument, Progress
 
@@ -62,7 +62,7 @@ def generate(
     symbols : str or sequence of str, default "SYNTH"
         1 to 65,535 names of 1 to 8 ASCII characters; their stock locates are 1, 2, ...
     **options
-        Keywords of ``fastcore.synthetic.SyntheticMarket``.
+        Keywords of ``fastcore.sim.synthetic.SyntheticMarket``.
 
     Returns
     -------
@@ -160,7 +160,7 @@ class SyntheticFeed(Feed):
     messages, seed, symbols, midnight_ns
         As in `generate_events`.
     **options
-        Keywords of ``fastcore.synthetic.SyntheticMarket``.
+        Keywords of ``fastcore.sim.synthetic.SyntheticMarket``.
 
     Raises
     ------
@@ -196,7 +196,7 @@ class SyntheticFeed(Feed):
 
     @property
     def truth(self) -> Truth:
-        """Parameters and hidden paths: see ``fastcore.synthetic.Truth``."""
+        """Parameters and hidden paths: see ``fastcore.sim.synthetic.Truth``."""
         return self._market.truth
 
     def _arrays(self) -> Iterator[Events]:

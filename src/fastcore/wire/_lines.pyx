@@ -9,7 +9,7 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64
-from fastcore._types cimport NO_SYMBOL, fc_alloc, fc_free, unlikely
+from fastcore.records cimport NO_SYMBOL, fc_alloc, fc_free, unlikely
 
 from fastcore.errors import RESULTS, CorruptDataError
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE

@@ -45,7 +45,7 @@ from libc.stdint cimport INT64_MAX, int8_t
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 from fastcore._integers cimport as_int64
-from fastcore._lines cimport (
+from fastcore.wire._lines cimport (
     DECIMAL_OK,
     JSON_ARRAY,
     JSON_FALSE,
@@ -69,7 +69,7 @@ from fastcore._lines cimport (
     symbol_index,
     whole_json,
 )
-from fastcore._types cimport (
+from fastcore.records cimport (
     BUY,
     FLAG_CONTINUED,
     FLAG_NOT_PRINTABLE,

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp
 
-from fastcore._types cimport RESULT_CORRUPT, event_t
+from fastcore.records cimport RESULT_CORRUPT, event_t
 
 
 cdef extern from "fc_json.h" nogil:

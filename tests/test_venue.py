@@ -1,13 +1,13 @@
 """The simulated venue: hand-computed queues as event lists, and fill times against a matching engine that holds the order."""
 
 import random
-from importlib import import_module
 
 import pytest
+from conftest import same_kind
 
 from fastcore.records import BUY, KINDS, SELL, kind_name
 
-MODULE = "exchange"
+MODULE = "sim.venue"
 FULL, UNKNOWN_ORDER, BAD_PRICE, BAD_SIZE = 1, 15, 17, 18
 
 
@@ -15,7 +15,7 @@ class Market:
     """A recorded stream: book and venue side by side, as the engine drives them."""
 
     def __init__(self, impl, capacity=64):
-        self.book = import_module(impl.__name__.replace("exchange", "book")).OrderBook()
+        self.book = same_kind(impl, "book").OrderBook()
         self.venue = impl.Venue(capacity)
         self.seq = 0
 

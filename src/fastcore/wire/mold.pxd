@@ -3,8 +3,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 
-from fastcore._types cimport event_t
-from fastcore.itch cimport ItchDecoder, itch_decoder_t
+from fastcore.records cimport event_t
+from fastcore.wire.itch cimport ItchDecoder, itch_decoder_t
 
 cdef enum:
     MOLD_HEADER = 20            # bytes

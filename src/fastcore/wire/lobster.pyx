@@ -25,7 +25,7 @@ from libc.string cimport memmove
 
 cimport numpy as cnp
 
-from fastcore._types cimport fc_alloc, fc_free
+from fastcore.records cimport fc_alloc, fc_free
 
 import numpy as np
 

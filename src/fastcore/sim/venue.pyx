@@ -1,7 +1,7 @@
 # cython: freethreading_compatible=True
 """Simulated venue: own orders in their place in the queue of a recorded book, exact by order, estimated by level.
 
-The rules are in ``exchange.pxd``; the plain-Python twin, ``fastcore.reference.exchange``, is written to be read.
+The rules are in ``venue.pxd``; the plain-Python twin, ``fastcore.reference.venue``, is written to be read.
 
 Reports are 64-byte events (``fastcore.records.EVENT_DTYPE``) with the flag ``own``, the side of our order, and
 
@@ -27,7 +27,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from fastcore._integers cimport as_int64, as_side
-from fastcore._types cimport (
+from fastcore.records cimport (
     BUY, FLAG_HIDDEN, FLAG_SNAPSHOT, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_LEVEL,
     KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, unlikely,
@@ -399,7 +399,7 @@ cdef class Venue:
     symbol_id : int, default 0
         Written into the reports.
     by_level : bool, default False
-        The book is a ``LevelBook``: places in queues are estimates (the rules are in ``exchange.pxd``).
+        The book is a ``LevelBook``: places in queues are estimates (the rules are in ``venue.pxd``).
 
     Raises
     ------

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from fastcore._types cimport event_t
+from fastcore.records cimport event_t
 
 cdef enum:
     DBN_FRESH = 256          # instruments that may wait to be asked for

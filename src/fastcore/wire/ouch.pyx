@@ -67,7 +67,7 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64
-from fastcore._types cimport (
+from fastcore.records cimport (
     FLAG_OWN,
     KIND_ACK,
     KIND_BREAK,
@@ -98,14 +98,14 @@ from fastcore._types cimport (
     put_be64,
     unlikely,
 )
-from fastcore.soup cimport soup_packet_t
+from fastcore.wire.soup cimport soup_packet_t
 from fastcore.symbols cimport symbols_find_key
 
 import numpy as np
 
 from fastcore.errors import RESULTS, CorruptDataError, raise_result
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
-from fastcore.soup import SOUP_DTYPE
+from fastcore.wire.soup import SOUP_DTYPE
 
 cnp.import_array()
 
@@ -861,14 +861,14 @@ cdef class OuchEncoder:
         ----------
         events : ndarray of EVENT_DTYPE, shape (n,), contiguous
         details : ndarray of OUCH_DTYPE, shape (n,), contiguous
-            From `OuchDecoder.decode` or `fastcore.ouch.details`.
+            From `OuchDecoder.decode` or `fastcore.wire.ouch.details`.
         data : bytes-like, default b""
             Where the appendages are.
 
         Returns
         -------
         (stream, rows) : (bytes, ndarray of SOUP_DTYPE)
-            The messages one behind the other, and where they are, of type S (outbound) or U: what `fastcore.soup.encode` takes.
+            The messages one behind the other, and where they are, of type S (outbound) or U: what `fastcore.wire.soup.encode` takes.
 
         Raises
         ------

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastcore._types cimport (
+from fastcore.records cimport (
     FLAG_NOT_PRINTABLE,
     NO_PRICE,
     RESULT_BAD_LENGTH,

@@ -1,6 +1,6 @@
 from typing import final
 
-from fastcore._lines import _LineDecoder
+from fastcore.wire._lines import _LineDecoder
 
 __all__ = ["KrakenDecoder"]
 

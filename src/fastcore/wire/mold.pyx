@@ -37,7 +37,7 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64, as_uint64
-from fastcore._types cimport (
+from fastcore.records cimport (
     KIND_GAP,
     NO_SYMBOL,
     RESULT_BAD_LENGTH,
@@ -51,7 +51,7 @@ from fastcore._types cimport (
     put_be64,
     unlikely,
 )
-from fastcore.itch cimport itch_decode
+from fastcore.wire.itch cimport itch_decode
 
 import numpy as np
 

@@ -23,7 +23,7 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64
-from fastcore._types cimport (
+from fastcore.records cimport (
     FLAG_CONTINUED,
     FLAG_HIDDEN,
     FLAG_NOT_PRINTABLE,

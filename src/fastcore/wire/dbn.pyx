@@ -31,7 +31,7 @@ from libc.stdint cimport INT64_MAX, UINT64_MAX, int8_t, uint16_t
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
-from fastcore._types cimport (
+from fastcore.records cimport (
     FLAG_CONTINUED,
     FLAG_SNAPSHOT,
     KIND_ADD,

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from fastcore._lines cimport _LineDecoder, line_symbol_t, lines_t
+from fastcore.wire._lines cimport _LineDecoder, line_symbol_t, lines_t
 
 
 cdef extern from "fc_crc32.h" nogil:

@@ -30,7 +30,7 @@ from libc.stdint cimport UINT32_MAX, int8_t, uint16_t
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
 from fastcore._integers cimport as_int64
-from fastcore._lines cimport (
+from fastcore.wire._lines cimport (
     DECIMAL_OK,
     JSON_ARRAY,
     JSON_NUMBER,
@@ -50,7 +50,7 @@ from fastcore._lines cimport (
     symbol_index,
     whole_json,
 )
-from fastcore._types cimport (
+from fastcore.records cimport (
     BUY,
     FLAG_CONTINUED,
     FLAG_SNAPSHOT,

@@ -3,7 +3,7 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.itch import ItchDecoder
+from fastcore.wire.itch import ItchDecoder
 
 __all__ = ["END_OF_SESSION", "HEADER_SIZE", "MoldDecoder", "MoldEncoder", "parse_header", "request"]
 

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.exchange``: own orders in the queue of a recorded book, written to be read.
+"""Plain-Python twin of ``fastcore.sim.venue``: own orders in the queue of a recorded book, written to be read.
 
 A recorded order that arrived before ours is ahead of us, one that arrived later is behind. Quantity that was executed
 behind us at our price, at a worse price, or that arrived on the other side at a price we would have accepted, would have
@@ -38,7 +38,7 @@ class _Order:
 
 
 class Venue:
-    """Simulated venue for the own orders of one symbol; see ``fastcore.exchange.Venue``."""
+    """Simulated venue for the own orders of one symbol; see ``fastcore.sim.venue.Venue``."""
 
     def __init__(self, capacity: int = 64, symbol_id: int = 0, by_level: bool = False) -> None:
         if not 1 <= capacity <= 65536:

@@ -3,8 +3,8 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastcore._lines cimport _LineDecoder, line_symbol_t, lines_t, span_t
-from fastcore._types cimport event_t
+from fastcore.wire._lines cimport _LineDecoder, line_symbol_t, lines_t, span_t
+from fastcore.records cimport event_t
 
 cdef enum:
     BINANCE_MISS = -1001        # outcome of a form: the line is not of it

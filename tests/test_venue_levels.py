@@ -5,7 +5,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from conftest import examples
+from conftest import examples, same_kind
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,14 +13,14 @@ from fastcore import exchange as compiled
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL, kind_name
 from fastcore.reference import exchange as reference
 
-MODULE = "exchange"
+MODULE = "sim.venue"
 
 
 class LevelMarket:
     """A by-level stream: book and venue side by side, as the engine drives them."""
 
     def __init__(self, impl):
-        self.book = import_module(impl.__name__.replace("exchange", "book")).LevelBook()
+        self.book = same_kind(impl, "book").LevelBook()
         self.venue = impl.Venue(4, by_level=True)
         self.unknown = impl.UNKNOWN
 

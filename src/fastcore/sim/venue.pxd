@@ -29,7 +29,7 @@ acted the same; several own orders at one price share the quantity in entry orde
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from fastcore._types cimport (
+from fastcore.records cimport (
     BUY, FLAG_HIDDEN, FLAG_OWN, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_LEVEL, KIND_QUOTE, KIND_REPLACE,
     KIND_TRADE, RESULT_FULL, RESULT_OK, SELL, event_t, unlikely,
 )

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
-from fastcore._types cimport event_t
+from fastcore.records cimport event_t
 from fastcore.book cimport book_t, orders_t
 
 

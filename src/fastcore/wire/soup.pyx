@@ -35,7 +35,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fastcore._integers cimport as_uint64
-from fastcore._types cimport (
+from fastcore.records cimport (
     RESULT_BAD_LENGTH,
     RESULT_CORRUPT,
     RESULT_OK,

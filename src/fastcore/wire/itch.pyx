@@ -79,7 +79,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
-from fastcore._types cimport (
+from fastcore.records cimport (
     FLAG_CONTINUED,
     FLAG_HIDDEN,
     KIND_ADD,

@@ -1,0 +1,1 @@
+"""Simulation: a venue beside a recorded book, and a synthetic market."""
