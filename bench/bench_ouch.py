@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastcore import ouch, soup
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import ouch as twin
+from fastcore.wire import ouch, soup
 
 from .harness import Bench, main
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastcore import soup
 from fastcore.reference import soup as twin
+from fastcore.wire import soup
 
 from .harness import Bench, main
 

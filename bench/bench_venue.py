@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fastcore import _bench, book, exchange
+from fastcore import _bench, book
 from fastcore.records import BUY, KINDS, SELL
 from fastcore.reference import book as book_twin
-from fastcore.reference import exchange as twin
+from fastcore.reference import venue as twin
+from fastcore.sim import venue as compiled
 
 from .harness import Bench, main
 
@@ -40,9 +41,9 @@ def run(bench: Bench) -> None:
     def ahead(impl: str, result: object) -> None:
         assert result == 0, "orders ahead are served first"
 
-    _, venue = venue_with_orders(book, exchange)
+    _, venue = venue_with_orders(book, compiled)
     bench.compare(
-        "exchange",
+        "venue",
         "market event, two resting orders",
         n,
         {"fastcore": partial(_bench.venue_apply_loop, venue, BID, ASK, n), "python": (python_apply, few)},
@@ -60,9 +61,9 @@ def run(bench: Bench) -> None:
     def resting(impl: str, result: object) -> None:
         assert result == 100
 
-    b, venue = venue_with_orders(book, exchange)
+    b, venue = venue_with_orders(book, compiled)
     bench.compare(
-        "exchange",
+        "venue",
         "order sent and pulled",
         n,
         {"fastcore": partial(_bench.venue_order_loop, venue, b, BID, n), "python": (python_orders, few)},

@@ -711,7 +711,7 @@ def ouch_messages(random: Random, outbound: bool) -> list[bytes]:
 
 
 def soup_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
-    from fastcore import soup
+    from fastcore.wire import soup
 
     client = soup.login_request("user", "secret") + soup.heartbeat(False)
     client += b"".join(map(soup.unsequenced, ouch_messages(random, False))) + soup.logout_request()

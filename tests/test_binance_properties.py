@@ -114,7 +114,7 @@ def test_binance_matches_reference(data, strict, decimals, image_symbol, max_hel
 
 
 def _module():
-    from fastcore import binance
+    from fastcore.wire import binance
 
     return binance
 

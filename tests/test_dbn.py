@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from fastcore import dbn as compiled
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
+from fastcore.wire import dbn as compiled
 
 MODULE = "wire.dbn"
 TIME = 1_700_000_000_000_000_000

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_dbn import TIME, mbo, quote, trade
 
-from fastcore import dbn
 from fastcore.records import EVENT_DTYPE
 from fastcore.reference import dbn as twin
+from fastcore.wire import dbn
 
 actions, sides = st.sampled_from("ACMRTFN"), st.sampled_from("ABN")
 small = {"flags": st.sampled_from([0, 0, 128, 32, 168]), "time": st.integers(TIME, TIME + 1), "instrument": st.sampled_from([7, 8, 2**31])}

@@ -11,10 +11,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastcore import mold, ouch, soup
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 from fastcore.symbols import SymbolMapper
+from fastcore.wire import mold, ouch, soup
 from fastcore.wire.itch import LENGTHS, WIRE_DTYPE, ItchDecoder, ItchEncoder
 from hft.feeds.itch import midnight_ns
 from hft.feeds.pcap import PcapFeed, read_ouch

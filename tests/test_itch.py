@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from conftest import same_kind
 
-from fastcore import itch as compiled
 from fastcore.errors import CorruptDataError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
+from fastcore.wire import itch as compiled
 
 MODULE = "wire.itch"
 MIDNIGHT = 1_580_342_400_000_000_000

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_binance_properties import damaged
 
-from fastcore import kraken as compiled
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
 from fastcore.reference import kraken as twin
+from fastcore.wire import kraken as compiled
 
 STATE = "position needed symbols counts errors error_log stale gaps checked matched first_mismatch".split()
 

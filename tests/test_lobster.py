@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastcore import lobster as compiled
+from fastcore.wire import lobster as compiled
 
 MODULE = "wire.lobster"
 BUY, SELL = 1, -1

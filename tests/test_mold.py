@@ -6,11 +6,11 @@ import struct
 import numpy as np
 import pytest
 
-from fastcore import itch as compiled_itch
-from fastcore import mold as compiled
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from fastcore.reference import itch as reference_itch
+from fastcore.wire import itch as compiled_itch
+from fastcore.wire import mold as compiled
 
 MODULE = "wire.mold"
 SESSION = b"000010059B"

@@ -9,11 +9,11 @@ from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcore import mold
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import itch as twin_itch
 from fastcore.reference import mold as twin
+from fastcore.wire import mold
 from fastcore.wire.itch import LENGTHS, ItchDecoder
 
 TYPES = sorted(LENGTHS)

@@ -7,12 +7,12 @@ import struct
 import numpy as np
 import pytest
 
-from fastcore import ouch as compiled
-from fastcore import soup
 from fastcore.errors import BookError, CorruptDataError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL
 from fastcore.reference import symbols as reference_symbols
 from fastcore.symbols import SymbolMapper
+from fastcore.wire import ouch as compiled
+from fastcore.wire import soup
 
 MODULE = "wire.ouch"
 MIDNIGHT = 1_714_363_200_000_000_000

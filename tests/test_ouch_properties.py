@@ -9,12 +9,12 @@ from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcore import ouch, soup
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, NO_PRICE
 from fastcore.reference import ouch as twin
 from fastcore.reference import symbols as twin_symbols
 from fastcore.symbols import SymbolMapper
+from fastcore.wire import ouch, soup
 
 # Letter -> length without the appendage, offset of the side or 0, offset of the price or 0.
 INBOUND = {

@@ -7,8 +7,8 @@ import struct
 import numpy as np
 import pytest
 
-from fastcore import soup as compiled
 from fastcore.errors import CorruptDataError
+from fastcore.wire import soup as compiled
 
 MODULE = "wire.soup"
 

@@ -7,9 +7,9 @@ from conftest import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fastcore import soup
 from fastcore.errors import CorruptDataError
 from fastcore.reference import soup as twin
+from fastcore.wire import soup
 
 NUMBER = st.integers(0, 2**64 - 1).map(lambda n: b"%20d" % n) | st.binary(min_size=20, max_size=20)
 PACKET = st.one_of(

@@ -9,9 +9,9 @@ from conftest import examples, same_kind
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcore import exchange as compiled
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL, kind_name
-from fastcore.reference import exchange as reference
+from fastcore.reference import venue as reference
+from fastcore.sim import venue as compiled
 
 MODULE = "sim.venue"
 

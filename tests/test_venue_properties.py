@@ -5,11 +5,11 @@ import random
 from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from test_exchange import Market
+from test_venue import Market
 
-from fastcore import exchange as compiled
 from fastcore.records import BUY, SELL
-from fastcore.reference import exchange as reference
+from fastcore.reference import venue as reference
+from fastcore.sim import venue as compiled
 
 ACTIONS = st.lists(
     st.tuples(
@@ -61,7 +61,7 @@ def drive(impl, actions):
 
 @examples(150)
 @given(ACTIONS)
-def test_exchange_matches_reference(actions):
+def test_venue_matches_reference(actions):
     ours, our_trace = drive(compiled, actions)
     theirs, their_trace = drive(reference, actions)
     assert our_trace == their_trace

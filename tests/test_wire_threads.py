@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from fastcore import ouch, soup
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.sim.synthetic import SyntheticMarket
 from fastcore.symbols import SymbolMapper
+from fastcore.wire import ouch, soup
 from fastcore.wire.itch import ItchDecoder, ItchEncoder
 from fastcore.wire.mold import MoldDecoder, MoldEncoder
 

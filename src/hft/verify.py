@@ -34,9 +34,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from fastcore import soup
 from fastcore.book import LevelBook, OrderBook
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE, kind_name
+from fastcore.wire import soup
 from fastcore.wire.lobster import LobsterWindow
 
 from .feeds import Events, Feed, Progress, open_feed
