@@ -64,7 +64,7 @@ ctypedef struct level_t:
     uint32_t front      # first order to be served; in a free level, the next free one
     uint32_t back       # last order
     uint32_t count      # orders
-    uint32_t pad
+    uint32_t own        # free for the owner of the book; 0 when a level begins, kept while it lasts, never read here
 
 ctypedef struct slot_t:
     uint32_t tag        # upper half of the hashed key
@@ -252,7 +252,7 @@ cdef inline uint32_t book_put_level(book_t* b, side_t* s, uint32_t place, int64_
     o.live_levels += 1
     l.key = key
     l.size = 0
-    l.front = l.back = l.count = 0
+    l.front = l.back = l.count = l.own = 0
     if tail:
         memmove(s.keys + place + 1, s.keys + place, tail * sizeof(int64_t))
         memmove(s.levels + place + 1, s.levels + place, tail * sizeof(uint32_t))
@@ -620,6 +620,35 @@ cdef inline bint book_crossed(const book_t* b) noexcept nogil:
         b.sides[0].count != 0 and b.sides[1].count != 0
         and b.sides[0].keys[b.sides[0].count - 1] > -b.sides[1].keys[b.sides[1].count - 1]
     )
+
+
+cdef inline level_t* book_best_level(book_t* b, int side_index) noexcept nogil:
+    """Best level of the bids (0) or asks (1); one of size 0 that belongs to no book when the side is empty."""
+    return <level_t*> side_best(b, side_index)
+
+
+cdef inline level_t* book_find_level(book_t* b, int8_t side, int64_t price) noexcept nogil:
+    """The level at a price of side +1 or -1, or NULL; valid until the next change of the book."""
+    cdef side_t* s = &b.sides[side < 0]
+    cdef uint32_t place = side_find(s, price * side)
+    if place < s.count and s.keys[place] == price * side:
+        return &b.orders.levels[s.levels[place]]
+    return NULL
+
+
+cdef inline int64_t book_next_price(const book_t* b, int8_t side, int64_t price) noexcept nogil:
+    """The best price of a side that is worse than `price`, which need not be a level; NO_PRICE when there is none."""
+    cdef const side_t* s = &b.sides[side < 0]
+    cdef int64_t key = (s.keys + side_find(s, price * side) - 1)[0]
+    return <int64_t> (0 - <uint64_t> key) if side < 0 else key
+
+
+cdef inline int64_t book_worst_price(const book_t* b, int8_t side) noexcept nogil:
+    """The worst price of a side, NO_PRICE when it is empty."""
+    cdef const side_t* s = &b.sides[side < 0]
+    if s.count == 0:
+        return NO_PRICE
+    return -s.keys[0] if side < 0 else s.keys[0]
 
 
 cdef inline uint64_t book_stamp(const book_t* b) noexcept nogil:
