@@ -1,10 +1,42 @@
-"""Exceptions of the core, and the one map from a result code to an exception.
+"""Result codes, exceptions, and the one map from the first to the second.
 
-The codes are those of ``records.pxd`` (``enum fc_result`` in ``fc_records.h``); compiled ``nogil`` code returns
-them, and only the Python boundary turns them into exceptions.
+The codes are those of ``enum fc_result`` in ``fc_records.h``; compiled ``nogil`` code returns them, and only the Python
+boundary turns them into exceptions.
 """
 
+from enum import IntEnum
 from typing import NoReturn
+
+
+class Result(IntEnum):
+    """Outcome of a call that returns a code instead of raising; 0 is success."""
+
+    OK = 0
+    FULL = 1
+    EMPTY = 2
+    CLOSED = 3
+    PEER_DEAD = 4
+    OVERRUN = 5
+    LAYOUT = 6
+    LOCKED = 7
+    CORRUPT = 8
+    IO = 9
+    NO_MEMORY = 10
+    SHORT_BUFFER = 11
+    UNKNOWN_TYPE = 12
+    BAD_LENGTH = 13
+    UNKNOWN_SYMBOL = 14
+    UNKNOWN_ORDER = 15
+    DUPLICATE_ORDER = 16
+    BAD_PRICE = 17
+    BAD_SIZE = 18
+    LIMIT_SIZE = 19
+    LIMIT_POSITION = 20
+    LIMIT_COLLAR = 21
+    NO_REFERENCE = 22
+    STORE_FAILED = 23
+    GAP = 24
+    CHECKSUM = 25
 
 
 class FastcoreError(Exception):
@@ -59,33 +91,33 @@ class RiskError(FastcoreError):
     """A pre-trade limit refused an order."""
 
 
-# code -> (name, exception); mirrors enum fc_result.
+# code -> (text, exception); every code but OK.
 RESULTS: dict[int, tuple[str, type[Exception]]] = {
-    1: ("full", RingError),
-    2: ("empty", RingError),
-    3: ("closed", RingError),
-    4: ("peer dead", PeerDeadError),
-    5: ("overrun", OverrunError),
-    6: ("layout", LayoutError),
-    7: ("locked", StoreLockedError),
-    8: ("corrupt", CorruptDataError),
-    9: ("input/output", OSError),
-    10: ("out of memory", MemoryError),
-    11: ("short buffer", CorruptDataError),
-    12: ("unknown message type", CorruptDataError),
-    13: ("bad length", CorruptDataError),
-    14: ("unknown symbol", UnknownSymbolError),
-    15: ("unknown order", BookError),
-    16: ("duplicate order", BookError),
-    17: ("price outside range", ValueError),
-    18: ("size outside range", ValueError),
-    19: ("size limit", RiskError),
-    20: ("position limit", RiskError),
-    21: ("price collar", RiskError),
-    22: ("no reference price", RiskError),
-    23: ("store failed", StoreError),
-    24: ("sequence gap", SequenceGapError),
-    25: ("checksum", CorruptDataError),
+    Result.FULL: ("full", RingError),
+    Result.EMPTY: ("empty", RingError),
+    Result.CLOSED: ("closed", RingError),
+    Result.PEER_DEAD: ("peer dead", PeerDeadError),
+    Result.OVERRUN: ("overrun", OverrunError),
+    Result.LAYOUT: ("layout", LayoutError),
+    Result.LOCKED: ("locked", StoreLockedError),
+    Result.CORRUPT: ("corrupt", CorruptDataError),
+    Result.IO: ("input/output", OSError),
+    Result.NO_MEMORY: ("out of memory", MemoryError),
+    Result.SHORT_BUFFER: ("short buffer", CorruptDataError),
+    Result.UNKNOWN_TYPE: ("unknown message type", CorruptDataError),
+    Result.BAD_LENGTH: ("bad length", CorruptDataError),
+    Result.UNKNOWN_SYMBOL: ("unknown symbol", UnknownSymbolError),
+    Result.UNKNOWN_ORDER: ("unknown order", BookError),
+    Result.DUPLICATE_ORDER: ("duplicate order", BookError),
+    Result.BAD_PRICE: ("price outside range", ValueError),
+    Result.BAD_SIZE: ("size outside range", ValueError),
+    Result.LIMIT_SIZE: ("size limit", RiskError),
+    Result.LIMIT_POSITION: ("position limit", RiskError),
+    Result.LIMIT_COLLAR: ("price collar", RiskError),
+    Result.NO_REFERENCE: ("no reference price", RiskError),
+    Result.STORE_FAILED: ("store failed", StoreError),
+    Result.GAP: ("sequence gap", SequenceGapError),
+    Result.CHECKSUM: ("checksum", CorruptDataError),
 }
 
 
