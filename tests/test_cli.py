@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 
+import click
 import pytest
 from click.testing import CliRunner
 from test_engine import Day, quoted_book, random_day
 
-from hft.cli import main
+from hft.cli import COMMANDS, main, short_help
 from hft.config import Config, ConfigError, load
 from hft.feeds.synthetic import generate
 
@@ -306,8 +307,36 @@ def test_no_color_is_respected(day):
 
 
 def test_help_lists_the_commands():
-    pytest.importorskip("hft.cli.bench")
     done = hft("--help")
     assert done.exit_code == 0
     for name in ("replay", "demo", "bench"):
         assert name in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_the_help_of_each_says(name):
+    command = main.get_command(click.Context(main), name)
+    for limit in (20, 40, 66, 80, 200):
+        assert short_help(name, limit) == command.get_short_help_str(limit)
+
+
+def imported_by(*arguments):
+    """Return the top-level packages, and the modules of ours, that a command has imported when it ends."""
+    script = (
+        "import sys\nfrom hft.cli import main\ntry:\n    main()\nfinally:\n"
+        "    print(*sorted({m if m.startswith(('hft', 'fastcore')) else m.split('.')[0] for m in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, check=True)
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_help_imports_neither_a_command_nor_a_library_behind_it(arguments):
+    imported = imported_by(*arguments)
+    assert imported & {"numpy", "rich", "msgspec", "json"} == set()
+    assert {name for name in imported if name.startswith(("hft", "fastcore"))} == {"hft", "hft.cli", "fastcore"}
+
+
+def test_json_of_a_replay_does_not_import_what_draws(day):
+    imported = imported_by("replay", day, "--json")
+    assert "hft.cli.replay" in imported and imported & {"rich", "matplotlib"} == set()

@@ -1,20 +1,27 @@
 """Reports of a run for people: a table, and a picture of profit, position and price over time."""
 
+from __future__ import annotations
+
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from rich.table import Table
 
 from fastcore.records import NO_PRICE
 
 from .replay import Summary
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 
 def table(summary: Summary) -> Table:
     """Return the table that ``hft replay`` prints."""
+    from rich.table import Table
+
     out = Table(
         title=title(summary), title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2, 0, 0)
     )
@@ -55,6 +62,8 @@ def quantity(units: int | float) -> str:
 
 def latency_table(summary: Summary) -> Table:
     """Return the table of latencies by stage."""
+    from rich.table import Table
+
     out = Table(title="Latency, ns", title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     out.add_column("stage", style="bold")
     for name in ("p50", "p99", "p99.9", "max"):

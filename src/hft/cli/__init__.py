@@ -14,12 +14,25 @@ from fastcore import __version__
 
 FAILED, USAGE, CONFIGURATION, CORRUPT, STOPPED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
+# Where each command lives, and the first sentence of its help, so that a list of commands imports none of them.
 COMMANDS = {
-    "replay": "hft.cli.replay:replay",
-    "demo": "hft.cli.replay:demo",
-    "verify": "hft.cli.verify:verify",
-    "bench": "hft.cli.bench:bench",
-    "store": "hft.cli.store:store",
+    "replay": (
+        "hft.cli.replay:replay",
+        "Replay FILE (any format that hft.feeds reads; - is the standard input) through book, market maker and venue.",
+    ),
+    "demo": (
+        "hft.cli.replay:demo",
+        "Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes.",
+    ),
+    "verify": (
+        "hft.cli.verify:verify",
+        "Build the books of each FILE and compare them with its reference, or with what the data themselves carry.",
+    ),
+    "bench": ("hft.cli.bench:bench", "Compare every hot path with plain Python, NumPy, Numba and other libraries."),
+    "store": (
+        "hft.cli.store:store",
+        "Look at tick stores and directories of them, check them, and move records in and out.",
+    ),
 }
 
 
@@ -32,9 +45,14 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name].split(":")
+        module, name = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        limit = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short_help(name, limit)) for name in COMMANDS])
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, *, standalone_mode: bool = True, **extra: Any
@@ -55,6 +73,11 @@ class LazyGroup(click.Group):
                 raise
             click.echo(f"Error: {error}", err=True)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def short_help(name: str, limit: int) -> str:
+    """Return the help of a command in at most `limit` characters, without importing the command."""
+    return click.Command(name, help=COMMANDS[name][1]).get_short_help_str(limit)
 
 
 def exit_code(error: Exception) -> int | None:

@@ -11,8 +11,6 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from fastcore.records import EVENT_DTYPE
 from hft import report
@@ -23,6 +21,7 @@ from hft.replay import Summary, UnknownSymbolInFile, decimals_of, replay_feed
 from hft.replay import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
+from .progress import ProgressBar
 
 DATED = ("pcap", "lobster", "csv", "parquet", "arrow")  # formats whose times may be counted from midnight of a day
 
@@ -75,12 +74,8 @@ def replay(
             with open(file, "wb") as copy:
                 while block := sys.stdin.buffer.read(1 << 20):
                     copy.write(block)
-        bar = stack.enter_context(progress_bar())
-        task = bar.add_task(Path(file).name, total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+        bar = stack.enter_context(ProgressBar())
+        progress = bar.task(Path(file).name)
         chosen = feed_options(extra)
         format_name = format_name or recognise(file)
         settings = load(
@@ -147,8 +142,8 @@ def demo(
     if not as_json:
         click.echo("Making a synthetic day: no real market, nothing to conclude about profit.", err=True)
     chunks = list(synthetic.iterate(messages, seed))  # made first: the figures are those of the replay alone
-    with progress_bar() as bar:
-        tracked = bar.track(chunks, description="synthetic day")
+    with ProgressBar() as bar:
+        tracked = bar.track(chunks, "synthetic day")
         run(lambda partial: run_replay(tracked, settings, data="synthetic", partial=partial), plot, as_json, bar)
 
 
@@ -161,21 +156,7 @@ def check_plot(path: Path | None) -> None:
             raise click.UsageError(str(error)) from None
 
 
-def progress_bar() -> Progress:
-    """Return a progress bar on stderr; silent where that is no terminal."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def run(act: Callable[[Callable[[Summary], None]], Summary], plot: Path | None, as_json: bool, bar: Progress) -> None:
+def run(act: Callable[[Callable[[Summary], None]], Summary], plot: Path | None, as_json: bool, bar: ProgressBar) -> None:
     """Run, print what was done, and leave with the exit code that says how it ended."""
 
     def show(summary: Summary) -> None:
@@ -183,6 +164,8 @@ def run(act: Callable[[Callable[[Summary], None]], Summary], plot: Path | None, 
         if as_json:
             click.echo(json.dumps(summary.to_json()))
         else:
+            from rich.console import Console
+
             console = Console(file=sys.stdout)
             console.print(report.table(summary))
             if summary.latency_ns:

@@ -18,16 +18,13 @@ from typing import Any
 import click
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from fastcore.errors import UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
 from . import CORRUPT
-from .replay import progress_bar
+from .progress import ProgressBar
 
 Records = npt.NDArray[np.void]
 
@@ -168,6 +165,9 @@ def info(path: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(about))
         return
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, value in about.items():
         if name.endswith("_ns") and name[:-3] in ("first", "last", "created"):
@@ -238,8 +238,8 @@ def verify(path: Path, as_json: bool) -> None:
     """Check every block against its checksum, and the order of times; exit code 4 where something is damaged."""
     with reported():
         if path.is_dir():
-            with opened(path) as source, progress_bar() as bar:
-                files = source.verify(_shown(bar, "verify"))
+            with opened(path) as source, ProgressBar() as bar:
+                files = source.verify(bar.task("verify"))
         else:
             files = {path.name: checked(path)}
     damaged = {name: found for name, found in files.items() if found["reason"]}
@@ -313,7 +313,7 @@ def export_command(
             raise click.UsageError(f"an Arrow file is compressed by zstd or lz4: compression={compression}")
         if compression == "none" and kind_of_file(destination) == "arrow":
             compression = None
-        with opened(path) as source, progress_bar() as bar:
+        with opened(path) as source, ProgressBar() as bar:
             rows = export(
                 source,
                 destination,
@@ -324,7 +324,7 @@ def export_command(
                 batch_records=row_group,
                 compression=compression,
                 overwrite=force,
-                progress=_shown(bar, destination.name),
+                progress=bar.task(destination.name),
             )
     _said(as_json, path=str(path), destination=str(destination), records=rows, file_bytes=destination.stat().st_size)
 
@@ -359,7 +359,7 @@ def import_command(
 ) -> None:
     """Append the rows of FILES (.parquet, .arrow, .csv, .csv.gz) to the store at PATH, which is made where there is none."""
     dtype = {"tick": TICK_DTYPE, "event": EVENT_DTYPE, None: None}[record]
-    with reported(), progress_bar() as bar:
+    with reported(), ProgressBar() as bar:
         from hft.store import DirectoryStore, import_
         from hft.store.arrow import dtype_of_file, kind_of_file
 
@@ -377,14 +377,8 @@ def import_command(
             elif groups is not None:
                 raise click.UsageError("groups are those of a directory: add --directory")
             for file in files:
-                rows += import_(file, target, symbol=given, dtype=dtype, progress=_shown(bar, file.name), **options)
+                rows += import_(file, target, symbol=given, dtype=dtype, progress=bar.task(file.name), **options)
     _said(as_json, path=str(path), files=len(files), records=rows)
-
-
-def _shown(bar: Progress, name: str) -> Callable[[int, int], None]:
-    # A progress callback that draws one line of the bar.
-    task = bar.add_task(name, total=None)
-    return lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _said(as_json: bool, **facts: Any) -> None:
@@ -605,8 +599,8 @@ def _following(
 @JSON
 def compact(path: Path, before: str, to: str, as_json: bool) -> None:
     """Rewrite the closed days of a directory: partitions of exactly their size, or one Parquet file a day."""
-    with reported(), opened(_directory(path)) as source, progress_bar() as bar:
-        days = source.compact(_day(before), to, progress=_shown(bar, "compact"))
+    with reported(), opened(_directory(path)) as source, ProgressBar() as bar:
+        days = source.compact(_day(before), to, progress=bar.task("compact"))
     if as_json:
         click.echo(json.dumps([day._asdict() for day in days]))
     else:
@@ -622,8 +616,8 @@ def compact(path: Path, before: str, to: str, as_json: bool) -> None:
 @JSON
 def prune(path: Path, before: str, as_json: bool) -> None:
     """Remove the days of a directory before a day."""
-    with reported(), opened(_directory(path)) as source, progress_bar() as bar:
-        days = source.prune(_day(before), progress=_shown(bar, "prune"))
+    with reported(), opened(_directory(path)) as source, ProgressBar() as bar:
+        days = source.prune(_day(before), progress=bar.task("prune"))
     if as_json:
         click.echo(json.dumps(days))
     else:

@@ -6,16 +6,18 @@ import json
 import math
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from hft.verify import ReferenceMissing, Verification
 from hft.verify import verify as run_verify
 
 from . import FAILED
-from .replay import progress_bar
+from .progress import ProgressBar
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 @click.command()
@@ -34,22 +36,17 @@ def verify(
     """
     done: list[Verification] = []
     for file in files:
-        with progress_bar() as bar:
-            task = bar.add_task(Path(file).name, total=None)
+        with ProgressBar() as bar:
             try:
-                outcome = run_verify(
-                    file,
-                    format_name,
-                    references,
-                    symbol=symbol,
-                    progress=lambda now, total, bar=bar, task=task: bar.update(task, completed=now, total=total),  # type: ignore[misc]
-                )
+                outcome = run_verify(file, format_name, references, symbol=symbol, progress=bar.task(Path(file).name))
             except ReferenceMissing as error:
                 raise click.UsageError(str(error)) from None
         done.append(outcome)
         if as_json:
             click.echo(json.dumps(vars(outcome)))
     if not as_json:
+        from rich.console import Console
+
         Console(width=None if sys.stdout.isatty() else 200).print(table(done))
     if any(100.0 * outcome.share < at_least for outcome in done):
         click.get_current_context().exit(FAILED)
@@ -57,6 +54,8 @@ def verify(
 
 def table(outcomes: list[Verification]) -> Table:
     """Return what was compared, a row for each file, with the first disagreement below it."""
+    from rich.table import Table
+
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("file", "format", "checked", "matched", "%", "messages", "malformed", "gaps", "reference"):
         number = name not in ("file", "format", "reference")
