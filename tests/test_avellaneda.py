@@ -7,13 +7,12 @@ from math import inf, isnan, log, nan, sqrt
 
 import numpy as np
 import pytest
+from makers.quoters import AS, EXAMPLE, mixed
 
 from fastcore import avellaneda as compiled
 from fastcore.reference import avellaneda as twin
 
 MODULE = "avellaneda"
-EXAMPLE = {"sigma": 0.3, "A": 0.9, "k": 0.3, "gamma": 0.01}  # ticks and seconds, arXiv 1105.3115
-AS = {"gamma": 0.1, "sigma": 2.0, "k": 1.5}
 
 
 def printed(value, text):
@@ -397,18 +396,6 @@ def test_before_the_first_quote_there_is_none(impl):
     assert (q.bid_ticks, q.ask_ticks) == (None, None)
 
 
-def mixed(impl):
-    return [
-        impl.Quoter("avellaneda_stoikov", **AS),
-        impl.Quoter("glft", **EXAMPLE, drift=0.01),
-        impl.Quoter("general", **EXAMPLE, xi=0.02, order_size=10.0, inventory_limit=20.0),
-        impl.Quoter("exact", **EXAMPLE, max_inventory=5, horizon=60.0),
-        impl.Quoter("avellaneda_stoikov_infinite", **AS, max_inventory=10),
-        impl.Quoter("simplified", gamma=0.5, sigma=1.0, limit=10.0, min_spread_ticks=3),
-        impl.Quoter("avellaneda_stoikov", **AS, inventory_unit=100.0, increment_ticks=5),
-    ]
-
-
 @pytest.mark.parametrize("n", [1, 3, 4, 7, 31])
 def test_a_set_gives_the_bits_of_its_quoters(impl, n):
     rng = np.random.default_rng(n)
@@ -497,31 +484,8 @@ def test_a_set_takes_any_layout_and_its_views_are_read_only():
         bids[0] = 1.0
 
 
-def digest():
-    """Everything that may depend on the instruction set, as bytes."""
-    rng = np.random.default_rng(11)
-    out = []
-    for n in (1, 2, 3, 4, 5, 8, 1000):
-        quoters = (mixed(compiled) * (n // 7 + 1))[:n]
-        for kind in (
-            quoters,
-            [mixed(compiled)[0]] * n,
-            [mixed(compiled)[1]] * n,
-            [mixed(compiled)[2]] * n,
-            [mixed(compiled)[6]] * n,
-        ):
-            batch = compiled.QuoterSet(kind)
-            for time_left in (rng.uniform(0, 2, n), 0.7):
-                batch.quote(rng.uniform(1, 1000, n), rng.normal(0, 20, n), time_left)
-                batch.round()
-                out += [batch.bids.tobytes(), batch.asks.tobytes(), batch.bid_ticks.tobytes()]
-    import hashlib
-
-    return hashlib.sha256(b"".join(out)).hexdigest()
-
-
 def test_both_simd_twins_give_the_same_bits():
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_avellaneda as t; print(t.compiled.simd(), t.digest())"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from makers import quoters as q; print(q.compiled.simd(), q.digest())"
     results = []
     for disabled in ("", "avx2"):
         environment = {**os.environ, "FASTCORE_DISABLE_CPU_FEATURES": disabled}

@@ -1,9 +1,9 @@
 """The order books against its twin on random streams, then its laws."""
 
 import numpy as np
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.book import LevelBook, OrderBook, OrderTable
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE, SELL

@@ -1,9 +1,9 @@
 """The set of books against its twin on random streams, then its laws."""
 
 import numpy as np
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.book import LevelBook, OrderBook, OrderTable
 from fastcore.bookset import BookSet

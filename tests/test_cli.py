@@ -12,7 +12,7 @@ import time
 import click
 import pytest
 from click.testing import CliRunner
-from test_engine import Day, quoted_book, random_day
+from makers.itch import Day, quoted_book, random_day
 
 from hft.cli import COMMANDS, main, short_help
 from hft.config import Config, ConfigError, load

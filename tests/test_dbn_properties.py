@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from test_dbn import TIME, mbo, quote, trade
+from makers.dbn import TIME, mbo, quote, trade
 
 from fastcore.records import EVENT_DTYPE
 from fastcore.reference import dbn as twin

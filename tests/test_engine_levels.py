@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from test_engine import make, rows
+from makers.engines import make, rows
 
 from fastcore import engine as compiled
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_SIDE, NO_SYMBOL, SELL

@@ -1,9 +1,10 @@
 """The engine against its twin on random days, then laws of every run."""
 
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from test_engine import make, random_day
+from kit import examples
+from makers.engines import make
+from makers.itch import random_day
 
 from fastcore import engine as compiled
 from fastcore.records import BUY, KINDS

@@ -6,6 +6,8 @@ import pytest
 dbn = pytest.importorskip("databento_dbn")
 zstandard = pytest.importorskip("zstandard")
 
+from makers.dbn_files import mbo, records, write  # noqa: E402
+
 from fastcore.book import OrderBook  # noqa: E402
 from fastcore.errors import CorruptDataError  # noqa: E402
 from fastcore.records import FLAGS, KINDS, NO_PRICE  # noqa: E402
@@ -19,30 +21,6 @@ def collect(feed):
     arrays = [a.copy() for a in feed]
     assert all(a["flags"][-1] & FLAGS["continued"] == 0 for a in arrays)
     return np.concatenate(arrays) if arrays else np.zeros(0, "V64")
-
-
-def records(cls, n, rtype, **fields):
-    out = np.zeros(n, np.dtype(cls._dtypes))
-    out["length"], out["rtype"], out["publisher_id"], out["instrument_id"] = out.itemsize // 4, rtype, 1, 77
-    out["ts_event"] = 1_700_000_000_000_000_000 + np.arange(n, dtype=np.uint64) * 1000
-    if "ts_recv" in out.dtype.names:
-        out["ts_recv"] = out["ts_event"] + 500
-    for name, values in fields.items():
-        out[name] = values
-    return out
-
-
-def mbo(actions, sides, prices, sizes, ids, flags=128, **more):
-    actions, sides = [list(x) for x in (actions, sides)]
-    return records(dbn.MBOMsg, len(actions), 160, action=np.array(actions, "S1"), side=np.array(sides, "S1"), price=prices,
-                   size=sizes, order_id=ids, flags=flags, sequence=np.arange(len(actions)) + 5, **more)  # fmt: skip
-
-
-def write(path, *parts, schema=dbn.Schema.MBO, version=3, ts_out=False):
-    metadata = dbn.Metadata("XNAS.ITCH", 0, dbn.SType.RAW_SYMBOL, dbn.SType.INSTRUMENT_ID, schema, version=version, ts_out=ts_out)
-    data = bytes(metadata) + b"".join(p.tobytes() for p in parts)
-    path.write_bytes(zstandard.compress(data) if path.suffix == ".zst" else data)
-    return path
 
 
 def files(data_dir):

@@ -5,18 +5,12 @@ import random
 
 import numpy as np
 import pytest
-from test_kraken_properties import Session
+from makers.kraken import HEAD, Session
 
 from fastcore.errors import CorruptDataError
 from fastcore.records import FLAGS, KINDS
 from hft.feeds import open_feed, recognise
 from hft.feeds.kraken import KrakenFeed
-
-HEAD = (
-    b"configuration: {'kraken': {}}\nwss://ws.kraken.com <-> 1723161252.5\n"
-    b'1723161252.7: {"channelID":336,"channelName":"book-10","event":"subscriptionStatus","pair":"XBT/USD","status":"subscribed"}\n'
-    b'1723161252.9: {"event":"heartbeat"}\n'
-)
 
 
 @pytest.fixture(params=[1, 2])

@@ -6,9 +6,9 @@ import struct
 import zlib
 
 import numpy as np
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore import histogram
 from fastcore.errors import CorruptDataError

@@ -7,7 +7,7 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import same_kind
+from kit import same_kind
 
 from fastcore.errors import CorruptDataError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE

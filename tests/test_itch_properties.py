@@ -6,9 +6,9 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.book import OrderBook
 from fastcore.errors import CorruptDataError

@@ -1,9 +1,9 @@
 """The LOBSTER window against its twin, and against a full book of which only the window is shown."""
 
 import numpy as np
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.reference import lobster as twin
 from fastcore.wire.lobster import LobsterWindow

@@ -5,9 +5,9 @@ import random
 import struct
 
 import numpy as np
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS

@@ -8,11 +8,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_feed_dbn import mbo
-from test_feed_dbn import write as write_dbn
-from test_feed_kraken import HEAD, Session
-from test_feed_lobster import archive
-from test_verify import capture as binance_capture
+from makers.binance import capture as binance_capture
+from makers.kraken import HEAD, Session
+from makers.lobster import archive
 
 from fastcore.records import EVENT_DTYPE
 from fastcore.tickstore import TickStore
@@ -24,6 +22,10 @@ dpkt = pytest.importorskip("dpkt")
 zstandard = pytest.importorskip("zstandard")
 parquet = pytest.importorskip("pyarrow.parquet")
 feather = pytest.importorskip("pyarrow.feather")
+pytest.importorskip("databento_dbn")
+
+from makers.dbn_files import mbo  # noqa: E402
+from makers.dbn_files import write as write_dbn  # noqa: E402
 
 
 def replay(*arguments):

@@ -3,9 +3,9 @@
 import struct
 
 import numpy as np
-from conftest import examples
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.errors import CorruptDataError
 from fastcore.reference import soup as twin

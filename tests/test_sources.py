@@ -186,6 +186,26 @@ def test_twins_do_not_import_compiled_modules():
     assert wrong == []
 
 
+def imported(path):
+    """Return the modules that a Python file imports, wherever it does so; a script in a string is read like code."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= set(re.findall(r"^ *(?:from|import) +(test_\w+|conftest)\b", node.value, re.MULTILINE))
+            found |= set(re.findall(r"; *(?:from|import) +(test_\w+|conftest)\b", node.value))
+    return found
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("*.py")), ids=lambda p: p.name)
+def test_no_test_file_is_imported(path):
+    # What several need is in makers/ and kit.py: a test can be moved or run alone.
+    assert [name for name in imported(path) if name.startswith(("test_", "conftest"))] == []
+
+
 @pytest.mark.slow
 def test_cython_reports_no_performance_hint(tmp_path):
     pytest.importorskip("Cython")

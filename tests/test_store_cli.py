@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_store_directory import DAY, FIRST, fill, ticks
+from makers.stores import DAY, FIRST, fill, ticks
 
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 from fastcore.tickstore import TickStore

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers.stores import DAY, FIRST, SEGMENT, fill, ticks
 
 from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, NO_SYMBOL, QUOTE_DTYPE, TICK_DTYPE
@@ -21,30 +22,7 @@ from fastcore.tickstore import StoreWarning, TickStore
 from hft.store import DirectoryStore, QueryStats, SymbolTable, open_store
 from hft.store.files import FileLock, replaced
 
-DAY = 86_400 * 10**9
-FIRST = 19_790  # 2024-03-08
 DAYS = ("2024-03-08", "2024-03-09", "2024-03-10")
-SEGMENT = 8192  # four times the smallest, so that there is something to compact
-
-
-def ticks(n=3000, days=3, symbols=12, seed=1):
-    """Ticks over some days, in the order of time."""
-    random = np.random.default_rng(seed)
-    a = np.zeros(n, TICK_DTYPE)
-    a["timestamp_ns"] = np.sort(random.integers(FIRST * DAY, (FIRST + days) * DAY, n))
-    a["symbol_id"] = random.integers(0, symbols, n)
-    a["price"] = random.normal(100, 1, n)
-    a["volume"] = np.arange(n)
-    return a
-
-
-def fill(root, records, **options):
-    options = {"groups": 4, "segment_records": SEGMENT, **options}
-    with DirectoryStore(root, "a", records.dtype, **options) as store:
-        store.symbols.add_many([f"S{i}" for i in range(12)])
-        for first in range(0, len(records), 700):
-            store.append_many(records[first : first + 700])
-    return root
 
 
 @pytest.fixture

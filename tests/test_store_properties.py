@@ -5,9 +5,9 @@ import tempfile
 
 import numpy as np
 import pytest
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE
 from fastcore.tickstore import TickStore

@@ -1,9 +1,9 @@
 """The synthetic market against its twin, then its laws."""
 
 import numpy as np
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
 
 from fastcore.book import OrderBook, OrderTable
 from fastcore.records import EVENT_DTYPE

@@ -5,9 +5,9 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from conftest import examples, same_kind
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples, same_kind
 
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL, kind_name
 from fastcore.reference import venue as reference

@@ -2,10 +2,10 @@
 
 import random
 
-from conftest import examples
 from hypothesis import given
 from hypothesis import strategies as st
-from test_venue import Market
+from kit import examples
+from makers.markets import Market
 
 from fastcore.records import BUY, SELL
 from fastcore.reference import venue as reference
