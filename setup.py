@@ -42,15 +42,13 @@ DIRECTIVES = {
     "embedsignature.format": "clinic",
 }
 
-MACROS = [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")]
+MACROS = [("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), *[("FC_DEBUG", "1")] * DEBUG]
 if sys.platform == "win32":
     FLAGS, LINK = ["/O2", "/std:c11", "/W3", "/fp:precise"], []
 else:
     FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-fvisibility=hidden", "-ffp-contract=off"]
     FLAGS += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0"]
     LINK = [] if DEBUG or SANITIZE or sys.platform == "darwin" else ["-Wl,-s"]
-if DEBUG:
-    MACROS.append(("FC_DEBUG", "1"))
 if SANITIZE:
     FLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
     LINK += [f"-fsanitize={SANITIZE}"]
