@@ -2,6 +2,8 @@
 
 import gzip
 import importlib.metadata
+import signal
+import threading
 import zipfile
 from importlib import import_module
 
@@ -13,6 +15,7 @@ from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
 from fastcore.tickstore import TickStore
 from hft.feeds import FORMATS, Feed, open_feed, recognise
+from hft.feeds._ahead import ahead
 from hft.feeds._files import head_of, lines, pieces
 from hft.feeds.feed import whole_messages
 
@@ -164,6 +167,75 @@ def test_pieces_stay_small_whatever_the_ratio(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     (tmp_path / "x").write_bytes(zstandard.compress(bytes(200_000_000)))
     assert max(map(len, pieces(tmp_path / "x"))) < 40_000_000
+
+
+class Counting:
+    """A source of numbers that notes what it made, who asked and whether it was closed."""
+
+    def __init__(self, n, act=lambda i: None):
+        self.made, self.threads, self.closed = 0, set(), False
+        self.items = self._items(n, act)
+
+    def _items(self, n, act):
+        try:
+            for i in range(n):
+                self.threads.add(threading.get_ident())
+                act(i)
+                self.made += 1
+                yield i
+        finally:
+            self.closed = True
+
+
+def threads_ahead():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
+
+
+def test_what_works_ahead_gives_items_then_the_error_in_order():
+    def fail(i):
+        if i == 50:
+            raise CorruptDataError("item 50")
+
+    source, got = Counting(100, fail), []
+    with pytest.raises(CorruptDataError, match="item 50"):
+        got.extend(ahead(source.items))
+    assert got == list(range(50))
+    assert source.closed and not threads_ahead()
+    assert threading.get_ident() not in source.threads
+    assert list(ahead(Counting(100).items)) == list(range(100))
+    assert list(ahead(Counting(0).items)) == []
+
+
+def test_what_works_ahead_keeps_to_its_bound_and_stops_when_closed():
+    source = Counting(100)
+    made = ahead(source.items, 4)
+    for i in range(10):
+        assert next(made) == i
+        assert source.made <= i + 6  # what was given, four that wait, and one more by the time it was
+    made.close()
+    assert source.closed and source.made < 20 and not threads_ahead()
+
+
+def test_interrupt_of_what_waits_for_the_thread_ends_the_thread():
+    source = Counting(100, lambda i: signal.raise_signal(signal.SIGINT) if i == 20 else None)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in ahead(source.items):
+            pass
+    assert source.closed and not threads_ahead()
+
+
+@pytest.mark.parametrize("how", ["gzip", "zip"])
+def test_a_feed_that_is_closed_early_leaves_no_thread_behind(tmp_path, how):
+    data = QUOTES + b"1399507217264,1.39147,1.39149\n" * 200_000
+    if how == "gzip":
+        (tmp_path / "q.csv.gz").write_bytes(gzip.compress(data, 1))
+    else:
+        with zipfile.ZipFile(tmp_path / "q.csv.gz", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("q.csv", data)
+    with open_feed(tmp_path / "q.csv.gz") as feed:
+        assert len(next(feed)) > 0
+        assert threads_ahead()
+    assert not threads_ahead()
 
 
 def test_lines_are_whole_and_a_cut_line_is_left_out():

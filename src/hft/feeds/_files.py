@@ -6,7 +6,7 @@ import errno
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,8 @@ from typing import IO, Any
 from fastcore.errors import CorruptDataError
 
 __all__ = ["HEAD_BYTES", "extra", "head_of", "lines", "pieces", "zip_names"]
+
+_Placed = tuple[int, bytes]  # where in the file the bytes behind a piece are, and the piece
 
 HEAD_BYTES = 1 << 16
 _READ_BYTES = 1 << 18  # stays in the nearest caches until it is converted
@@ -85,13 +87,19 @@ def _rescued(file: IO[bytes], frame: Any, error_type: type[Exception], begun: in
         yield bytes(held)
 
 
-def _frames(file: IO[bytes], path: Path, fresh_frame: Callable[[], Any], error_type: type[Exception], tell: Any) -> Iterator[bytes]:
+def _frames(path: Path, fresh_frame: Callable[[], Any], error_type: type[Exception]) -> Generator[_Placed, None, None]:
     """Pieces of a file of one or several compressed frames; gzip members and Zstandard frames behave alike."""
+    with open(path, "rb") as file:
+        for piece in _unpacked(file, path, fresh_frame, error_type):
+            yield file.tell(), piece
+
+
+def _unpacked(file: IO[bytes], path: Path, fresh_frame: Callable[[], Any], error_type: type[Exception]) -> Iterator[bytes]:
+    """Pieces of compressed frames, one behind the other."""
     frame, fresh = fresh_frame(), True
     begun = given = 0  # of the frame: where it begins, and how much of it was delivered
     step = _SMALL
     while data := file.read(step):
-        tell(file)
         made = 0
         while data:
             if fresh and not data.strip(b"\0"):
@@ -139,32 +147,43 @@ def pieces(
     """
     path = Path(path)
     total = path.stat().st_size
-    told = progress or (lambda done, total: None)
-
-    def tell(file: IO[bytes]) -> None:
-        told(file.tell(), total)
-
     with open(path, "rb") as file:
         magic = file.read(4)
-        file.seek(0)
-        if magic[:2] == _GZIP:
-            yield from _frames(file, path, lambda: zlib.decompressobj(wbits=31), zlib.error, tell)
-        elif magic in _ZSTD:
-            zstandard = extra("zstandard")
-            decompressor = zstandard.ZstdDecompressor()
-            yield from _frames(file, path, lambda: decompressor.decompressobj(write_size=1 << 20), zstandard.ZstdError, tell)
-        elif magic == _ZIP:
-            yield from _member(file, path, member, tell)
-        else:
-            while data := file.read(_READ_BYTES):
-                tell(file)
-                yield data
-    told(total, total)
+    for done, piece in _placed(path, magic, member):
+        if progress is not None:
+            progress(done, total)
+        yield piece
+    if progress is not None:
+        progress(total, total)
 
 
-def _member(file: IO[bytes], path: Path, member: str | None, tell: Callable[[IO[bytes]], None]) -> Iterator[bytes]:
+def _placed(path: Path, magic: bytes, member: str | None) -> Iterator[_Placed]:
+    """Pieces of a file with the places behind them; what is compressed is unpacked ahead."""
+    if magic[:2] == _GZIP:
+        return _ahead(_frames(path, lambda: zlib.decompressobj(wbits=31), zlib.error))
+    if magic in _ZSTD:
+        zstandard = extra("zstandard")
+        decompressor = zstandard.ZstdDecompressor()
+        return _ahead(_frames(path, lambda: decompressor.decompressobj(write_size=1 << 20), zstandard.ZstdError))
+    return _ahead(_member(path, member)) if magic == _ZIP else _plain(path)
+
+
+def _ahead(source: Generator[_Placed, None, None]) -> Iterator[_Placed]:
+    from ._ahead import ahead  # threads and their queues are imported where there is something to unpack
+
+    return ahead(source)
+
+
+def _plain(path: Path) -> Iterator[_Placed]:
+    with open(path, "rb") as file:
+        while data := file.read(_READ_BYTES):
+            yield file.tell(), data
+
+
+def _member(path: Path, member: str | None) -> Generator[_Placed, None, None]:
+    """Pieces of a file in a ZIP archive."""
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
             if member is None:
                 if len(names) != 1:
@@ -174,8 +193,7 @@ def _member(file: IO[bytes], path: Path, member: str | None, tell: Callable[[IO[
                 raise ValueError(f"member must be in the archive: member={member} path={path} files={names}")
             with archive.open(member) as inner:
                 while data := inner.read(_READ_BYTES):
-                    tell(file)
-                    yield data
+                    yield file.tell(), data
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         # A damaged directory may name a method, a password or an offset that there is not.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
