@@ -3,6 +3,7 @@
 import pytest
 
 from fastcore.book import OrderBook
+from fastcore.instruments import Instruments
 from fastcore.portfolio import Position
 from fastcore.risk import RiskLimits
 from fastcore.sim.venue import Venue
@@ -15,6 +16,7 @@ def parts(tmp_path):
     with TickStore(tmp_path / "ticks", "a") as store:
         yield {
             "mapper": SymbolMapper(["AMZN"]),
+            "instruments": Instruments(["AMZN"]),
             "book": OrderBook(),
             "venue": Venue(),
             "position": Position(),
@@ -27,7 +29,7 @@ CALLS = {
     "symbol_of": lambda p, n: p["mapper"].symbol_of(n),
     "update_price id": lambda p, n: p["mapper"].update_price(n, 1.0, 1),
     "update_price time": lambda p, n: p["mapper"].update_price(0, 1.0, n),
-    "ticks_to_price": lambda p, n: p["mapper"].ticks_to_price(0, n),
+    "ticks_to_price": lambda p, n: p["instruments"].ticks_to_price(0, n),
     "book price": lambda p, n: p["book"].add(1, 1, n, 1),
     "book size": lambda p, n: p["book"].add(1, 1, 1, n),
     "book order": lambda p, n: p["book"].delete(n),

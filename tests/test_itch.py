@@ -401,11 +401,6 @@ def test_listed_symbols_fill_a_mapper(impl, mapper):
     assert d.fill_mapper(mapper) == 2
     assert mapper.symbols == ("MSFT", "AAPL", "BRK.")
     assert [mapper.id_of_locate(locate) for locate in (13, 65535, 14)] == [1, 2, -1]
-    for symbol in ("AAPL", "BRK."):
-        fields = mapper.instrument(symbol)
-        assert (fields["tick_size"], fields["lot_size"], fields["currency"]) == (0.0001, 1.0, "USD")
-        assert (fields["increment_ticks"], fields["low_increment_ticks"], fields["low_below_ticks"]) == (100, 1, 10_000)
-    assert mapper.instrument("MSFT")["increment_ticks"] == 1
 
 
 def test_a_listing_that_is_no_symbol_is_refused_by_the_mapper(impl, mapper):

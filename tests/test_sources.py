@@ -17,6 +17,8 @@ pytestmark = pytest.mark.skipif(not SOURCE.is_dir(), reason="no sources here: on
 MODULES = sorted(".".join(p.relative_to(SOURCE).with_suffix("").parts) for p in SOURCE.rglob("*.pyx"))
 # Loops for benchmarks, and the base of two decoders that have all this: no twin, no test, no benchmark of its own.
 PRIVATE = {"_bench", "wire._lines"}
+# Dictionaries are the oracle of their tests, and their lookups are those of another module: no twin, nothing of their own to time.
+TABLES = {"instruments"}
 CYTHON = sorted(SOURCE.rglob("*.pyx")) + sorted(SOURCE.rglob("*.pxd"))
 HEADERS = sorted((SOURCE / "_c").glob("*.h"))
 
@@ -63,7 +65,11 @@ def test_module_has_contract_stub_twin_tests_and_benchmark(name):
     place, stem = SOURCE.joinpath(*name.split(".")), name.rpartition(".")[2]
     wanted = [place.with_suffix(".pxd"), place.with_suffix(".pyi")]
     if name not in PRIVATE:
-        wanted += [SOURCE / "reference" / f"{stem}.py", ROOT / "tests" / f"test_{stem}.py"]
+        wanted += [ROOT / "tests" / f"test_{stem}.py"]
+    if name in TABLES:
+        wanted += [ROOT / "tests" / f"test_{stem}_properties.py"]
+    elif name not in PRIVATE:
+        wanted += [SOURCE / "reference" / f"{stem}.py"]
         if name != "records":  # layouts and constants: nothing to time
             wanted += [ROOT / "bench" / f"bench_{stem}.py", ROOT / "tests" / f"test_{stem}_properties.py"]
     assert [str(p.relative_to(ROOT)) for p in wanted if not p.is_file()] == []

@@ -1,4 +1,4 @@
-"""Symbol mapper: ids by every kind of key, last prices, instruments, bad input, growth while others look up."""
+"""Symbol mapper: ids by every kind of key, last prices, bad input, growth while others look up."""
 
 import gc
 import threading
@@ -24,7 +24,6 @@ def state(mapper):
         mapper.prices.tobytes(),
         mapper.volumes.tobytes(),
         mapper.timestamps.tobytes(),
-        mapper.instruments.tobytes(),
     )
 
 
@@ -256,7 +255,7 @@ def test_repeated_symbols_and_capacity_are_refused(impl):
 
 def test_views_stay_valid_while_symbols_are_added():
     mapper = compiled.SymbolMapper(["A", "B"])
-    prices, instruments = mapper.prices, mapper.instruments
+    prices = mapper.prices
     address = prices.ctypes.data
     mapper.add_many(f"S{i:06d}" for i in range(20_000))
     mapper.update_price(1, 42.0, 1)
@@ -266,13 +265,10 @@ def test_views_stay_valid_while_symbols_are_added():
     assert len(mapper.prices) == 20_002
     prices[0] = 7.0
     assert mapper.prices[0] == 7.0
-    with pytest.raises(ValueError, match="read-only"):
-        instruments["tick_size"] = 1.0
     assert mapper.check()["used"] == 20_002
     del mapper
     gc.collect()
     assert prices[1] == 42.0
-    assert instruments["tick_size"][0] == 0.0001
 
 
 def test_default_capacity_is_a_million_and_costs_no_memory():
@@ -341,124 +337,6 @@ def test_readers_in_other_threads_while_one_adds():
         thread.join()
     assert problems == []
     mapper.check()
-
-
-def test_instrument_table(mapper):
-    assert mapper.instrument("AAPL") == {
-        "tick_size": 0.0001,
-        "lot_size": 1.0,
-        "currency": "USD",
-        "multiplier": 1.0,
-        "maker_fee": 0.0,
-        "taker_fee": 0.0,
-        "increment_ticks": 1,
-        "low_increment_ticks": 1,
-        "low_below_ticks": 0,
-    }
-    fields = {"tick_size": 0.1, "lot_size": 0.001, "currency": "USDT", "maker_fee": -0.00005, "taker_fee": 0.0002}
-    mapper.set_instrument("BTCUSDT-PERP", **fields)
-    assert mapper.instrument(5).items() >= fields.items()
-    row = mapper.instruments[5]
-    assert (row["tick_size"], row["lot_size"], row["currency"]) == (0.1, 0.001, b"USDT")
-    assert (row["tick_num"], row["tick_den"], row["lot_num"], row["lot_den"]) == (1, 10, 1, 1000)
-    mapper.add("NASDAQ", increment_ticks=100, low_increment_ticks=1, low_below_ticks=10_000)
-    mapper.add("NASDAQ", multiplier=2)
-    assert mapper.instrument("NASDAQ")["increment_ticks"] == 100
-    assert mapper.instrument("NASDAQ")["multiplier"] == 2.0
-
-
-def test_instrument_struct_equals_the_dtype(impl):
-    assert impl.INSTRUMENT_DTYPE == compiled.INSTRUMENT_DTYPE
-    assert compiled.INSTRUMENT_DTYPE.itemsize == 96
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "rule"),
-    [
-        ("tick_size", 0.0, "tick_size must be positive and finite: tick_size=0.0"),
-        ("tick_size", -0.01, "tick_size must be positive and finite"),
-        ("tick_size", float("nan"), "tick_size must be positive and finite"),
-        ("tick_size", float("inf"), "tick_size must be positive and finite"),
-        ("tick_size", 1 / 3, "tick_size must be a decimal of at most 15 digits"),
-        ("lot_size", 0.0, "lot_size must be positive and finite"),
-        ("multiplier", -1.0, "multiplier must be positive and finite"),
-        ("maker_fee", 1.0, "maker_fee must be a fraction of the value"),
-        ("taker_fee", float("nan"), "taker_fee must be a fraction of the value"),
-        ("currency", "", "currency must be 1..8 ASCII letters or digits"),
-        ("currency", "TOOLONGNAME", "currency must be 1..8 ASCII letters or digits"),
-        ("increment_ticks", 0, "increment_ticks must be in 1..2"),
-        ("low_increment_ticks", 2**31, "low_increment_ticks must be in 1..2"),
-        ("low_below_ticks", -1, "low_below_ticks must be in 0..2"),
-    ],
-)
-def test_bad_instruments_change_nothing(mapper, field, value, rule):
-    before = state(mapper)
-    with pytest.raises(ValueError, match=rule):
-        mapper.set_instrument(0, **{"multiplier": 3.0, field: value})
-    with pytest.raises(ValueError, match=rule):
-        mapper.add("NEW", **{field: value})
-    assert state(mapper) == before
-
-
-def test_instrument_fields_that_clash_or_do_not_exist(mapper):
-    with pytest.raises(ValueError, match="low_below_ticks must be a multiple of both increments: low_below_ticks=150"):
-        mapper.set_instrument(0, increment_ticks=100, low_below_ticks=150)
-    with pytest.raises(TypeError, match="unknown instrument field: tick"):
-        mapper.set_instrument(0, tick=1)
-    with pytest.raises(KeyError, match="symbol must be known: symbol='NOPE'"):
-        mapper.instrument("NOPE")
-    assert mapper.instrument(0)["increment_ticks"] == 1
-
-
-@pytest.mark.parametrize("tick_size", [0.0001, 0.01, 0.05, 0.1, 0.25, 0.03, 1e-8, 1 / 64, 5.0, 0.0025])
-def test_ticks_round_trip_exactly(impl, tick_size):
-    mapper = impl.SymbolMapper(["X"])
-    mapper.set_instrument(0, tick_size=tick_size)
-    rng = np.random.default_rng(5)
-    ticks = np.concatenate([np.arange(1, 200), rng.integers(1, 2**45, 200), [2**50]])
-    prices = mapper.ticks_to_prices(0, ticks)
-    assert mapper.prices_to_ticks(0, prices).tolist() == ticks.tolist()
-    assert prices[:3].tolist() == [float(f"{n * tick_size:.10g}") for n in (1, 2, 3)]
-    assert mapper.ticks_to_price(0, 7) == prices[6]
-    assert mapper.price_to_ticks(0, prices[6]) == 7
-
-
-def test_prices_are_the_floats_that_people_type(mapper):
-    assert [mapper.ticks_to_price(0, n) for n in (123_456, 3, 1_005_000)] == [12.3456, 0.0003, 100.5]
-    assert mapper.price_to_ticks(0, 0.1 + 0.2) == 3000  # one unit in the last place off
-
-
-@pytest.mark.parametrize(
-    ("price", "rule"),
-    [
-        (100.00005, "price must be a multiple of the tick size: price=100.00005, tick_size=0.0001, symbol_id=0"),
-        (0.00004, "price must be a multiple of the tick size"),
-        (0.0, "price must be positive and finite"),
-        (-1.0, "price must be positive and finite"),
-        (float("nan"), "price must be positive and finite"),
-        (float("inf"), "price must be positive and finite"),
-        (1e12, r"price must be within 2\*\*50 ticks"),
-    ],
-)
-def test_prices_off_the_grid_are_refused(mapper, price, rule):
-    with pytest.raises(ValueError, match=rule):
-        mapper.price_to_ticks(0, price)
-    with pytest.raises(ValueError, match=rule):
-        mapper.prices_to_ticks(np.array([1, 0]), np.array([1.0, price]))
-
-
-def test_bad_ticks_are_refused(mapper):
-    for ticks in (0, -1, 2**50 + 1, -(2**63)):
-        with pytest.raises(ValueError, match=rf"ticks must be in 1\.\.2\*\*50: ticks={ticks}, symbol_id=0"):
-            mapper.ticks_to_price(0, ticks)
-        with pytest.raises(ValueError, match=r"ticks must be in 1\.\.2\*\*50"):
-            mapper.ticks_to_prices(0, np.array([1, ticks]))
-    with pytest.raises(KeyError, match="symbol_id must be in"):
-        mapper.ticks_to_price(7, 1)
-    with pytest.raises(KeyError, match="symbol_id must be in"):
-        mapper.price_to_ticks(-1, 1.0)
-    with pytest.raises(KeyError, match="symbol_id must be in"):
-        mapper.prices_to_ticks(np.array([9]), np.array([1.0]))
 
 
 def test_errors_are_of_the_package():

@@ -29,8 +29,6 @@ commands = st.lists(
             st.lists(numbers, min_size=1, max_size=3),
             st.lists(numbers, min_size=1, max_size=3),
         ),
-        st.tuples(st.just("price_to_ticks"), st.integers(-1, 4), numbers),
-        st.tuples(st.just("ticks_to_price"), st.integers(-1, 4), st.integers(-1, 2**51)),
     ),
     max_size=25,
 )
@@ -47,7 +45,7 @@ def apply(mapper, command):
 
 
 def state(mapper):
-    arrays = (mapper.prices, mapper.volumes, mapper.timestamps, mapper.instruments)
+    arrays = (mapper.prices, mapper.volumes, mapper.timestamps)
     return mapper.symbols, [a.tobytes() for a in arrays]
 
 
@@ -70,14 +68,3 @@ def test_symbols_roundtrips_every_key(wanted):
     assert mapper.ids_of(wire).tolist() == mapper.ids_of(np.array(wanted, "S8")).tolist() == ids
     assert [symbols.key_symbol(symbols.wire_key(name)) for name in wanted] == wanted
     mapper.check()
-
-
-@given(
-    st.decimals(min_value="0.00000001", max_value="1000", places=8).filter(lambda d: d > 0),
-    st.integers(1, 2**50),
-)
-def test_symbols_ticks_roundtrip_is_exact(tick_size, ticks):
-    for module in (symbols, twin):
-        mapper = module.SymbolMapper(["X"])
-        mapper.set_instrument(0, tick_size=float(tick_size))
-        assert mapper.price_to_ticks(0, mapper.ticks_to_price(0, ticks)) == ticks

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""Symbol <-> dense id by str, bytes, eight-byte wire key or ITCH stock locate; last prices; the instrument table.
+"""Symbol <-> dense id by str, bytes, eight-byte wire key or ITCH stock locate; last prices.
 
 Ids are 0, 1, 2, ... in the order of addition and never change. A symbol of up to eight bytes has a *wire key*, its bytes
 padded with spaces, as venues send it: it is found by open addressing (multiplicative hash, load at most one half). Longer
@@ -7,8 +7,6 @@ names (``BTCUSDT-PERP``) are found by ``str`` and ``bytes`` alone, through a Pyt
 
 Symbols can be added while other threads look up: see ``symbols.pxd``.
 """
-
-from decimal import Decimal
 
 cimport cython
 cimport numpy as cnp
@@ -31,39 +29,10 @@ from fastcore.errors import UnknownSymbolError
 
 cnp.import_array()
 
-__all__ = ["INSTRUMENT_DTYPE", "MAX_SYMBOL_BYTES", "NO_SYMBOL", "SymbolMapper", "key_symbol", "wire_key"]
+__all__ = ["MAX_SYMBOL_BYTES", "NO_SYMBOL", "SymbolMapper", "key_symbol", "wire_key"]
 
 globals()["NO_SYMBOL"] = t.NO_SYMBOL
 MAX_SYMBOL_BYTES = 64
-
-INSTRUMENT_DTYPE = np.dtype(
-    [
-        ("tick_size", np.float64),
-        ("tick_num", np.float64),
-        ("tick_den", np.float64),
-        ("lot_size", np.float64),
-        ("lot_num", np.float64),
-        ("lot_den", np.float64),
-        ("multiplier", np.float64),
-        ("maker_fee", np.float64),
-        ("taker_fee", np.float64),
-        ("currency", "S8"),
-        ("increment_ticks", np.int32),
-        ("low_increment_ticks", np.int32),
-        ("low_below_ticks", np.int64),
-    ]
-)
-_FIELDS = (
-    "tick_size",
-    "lot_size",
-    "currency",
-    "multiplier",
-    "maker_fee",
-    "taker_fee",
-    "increment_ticks",
-    "low_increment_ticks",
-    "low_below_ticks",
-)
 
 cdef enum:
     FIRST_SLOTS = 64
@@ -71,7 +40,6 @@ cdef enum:
     RELEASE_GIL = 1024  # items from which a batch is worth the 35 ns of letting other threads run
 
 cdef double DBL_MAX = 1.7976931348623157e308
-cdef int64_t MAX_TICKS = 1 << 50
 
 
 cdef inline uint64_t spaced(uint64_t key) noexcept nogil:
@@ -84,14 +52,14 @@ cdef inline uint64_t spaced(uint64_t key) noexcept nogil:
     return key | (~(((x & low) + low) | x | low) >> 2)
 
 
-cdef inline uint64_t padded_key(const char* p, Py_ssize_t size) noexcept nogil:
+cdef uint64_t padded_key(const char* p, Py_ssize_t size) noexcept nogil:
     cdef uint8_t buffer[8]
     memset(buffer, 0, 8)
     memcpy(buffer, p, size)
     return spaced(t.key8(buffer))
 
 
-cdef canonical(symbol):
+cdef object canonical(symbol):
     # (text, bytes) without padding; both forms of one symbol give the same pair.
     if isinstance(symbol, str):
         name = str(symbol).rstrip(" ")
@@ -160,76 +128,6 @@ def key_symbol(unsigned long long key):
     return canonical(key.to_bytes(8, "little"))[0]
 
 
-cdef fraction(str name, value):
-    # The shortest decimal that reads back as `value`, as two integers that doubles hold exactly.
-    cdef double number = value
-    if not (number > 0.0 and number <= DBL_MAX):
-        raise ValueError(f"{name} must be positive and finite: {name}={value}")
-    num, den = Decimal(repr(number)).as_integer_ratio()
-    if num > 1 << 53 or den > 1 << 53:
-        raise ValueError(f"{name} must be a decimal of at most 15 digits: {name}={value}")
-    return number, num, den
-
-
-cdef void default_instrument(instrument_t* m) noexcept:
-    memset(m, 0, sizeof(instrument_t))
-    m.tick_size, m.tick_num, m.tick_den = 0.0001, 1.0, 10000.0
-    m.lot_size = m.lot_num = m.lot_den = m.multiplier = 1.0
-    memcpy(m.currency, b"USD", 3)
-    m.increment_ticks = m.low_increment_ticks = 1
-
-
-cdef int change_instrument(instrument_t* m, dict fields) except -1:
-    # Validates every field before the caller stores the copy.
-    cdef double number
-    cdef long long integer
-    for name, value in fields.items():
-        if name not in _FIELDS:
-            raise TypeError(f"unknown instrument field: {name}; known: {', '.join(_FIELDS)}")
-        if name == "tick_size":
-            m.tick_size, m.tick_num, m.tick_den = fraction(name, value)
-        elif name == "lot_size":
-            m.lot_size, m.lot_num, m.lot_den = fraction(name, value)
-        elif name == "currency":
-            raw = value.encode("ascii", "replace") if isinstance(value, str) else bytes(value)
-            if not 1 <= len(raw) <= 8 or not raw.isalnum():
-                raise ValueError(f"currency must be 1..8 ASCII letters or digits: currency={value!r}")
-            memset(m.currency, 0, 8)
-            memcpy(m.currency, PyBytes_AS_STRING(raw), len(raw))
-        elif name == "multiplier":
-            number = value
-            if not (number > 0.0 and number <= DBL_MAX):
-                raise ValueError(f"multiplier must be positive and finite: multiplier={value}")
-            m.multiplier = number
-        elif name == "maker_fee" or name == "taker_fee":
-            number = value
-            if not (-1.0 < number < 1.0):
-                raise ValueError(f"{name} must be a fraction of the value, within -1..1: {name}={value}")
-            if name == "maker_fee":
-                m.maker_fee = number
-            else:
-                m.taker_fee = number
-        else:
-            integer = value
-            if name == "low_below_ticks":
-                if not 0 <= integer <= MAX_TICKS:
-                    raise ValueError(f"low_below_ticks must be in 0..2**50: low_below_ticks={value}")
-                m.low_below_ticks = integer
-            elif not 1 <= integer <= 0x7FFFFFFF:
-                raise ValueError(f"{name} must be in 1..2**31-1: {name}={value}")
-            elif name == "increment_ticks":
-                m.increment_ticks = <int> integer
-            else:
-                m.low_increment_ticks = <int> integer
-    if m.low_below_ticks % m.increment_ticks or m.low_below_ticks % m.low_increment_ticks:
-        raise ValueError(
-            "low_below_ticks must be a multiple of both increments: "
-            f"low_below_ticks={m.low_below_ticks}, increment_ticks={m.increment_ticks}, "
-            f"low_increment_ticks={m.low_increment_ticks}"
-        )
-    return 0
-
-
 cdef table_t* new_table(uint64_t slots) noexcept nogil:
     cdef table_t* table = <table_t*> calloc(1, sizeof(table_t))
     cdef uint64_t i
@@ -250,11 +148,49 @@ cdef table_t* new_table(uint64_t slots) noexcept nogil:
 
 
 cdef void insert(table_t* table, uint64_t key, uint32_t symbol_id) noexcept nogil:
-    cdef uint64_t i = symbols_hash(key) >> table.shift
+    cdef uint64_t i = keys_hash(key) >> table.shift
     while table.slots[i].key:
         i = (i + 1) & table.mask
     table.slots[i].id = symbol_id
-    store_release(&table.slots[i].key, key)  # pairs with the load in symbols_find_key
+    table.used += 1
+    store_release(&table.slots[i].key, key)  # pairs with the load in keys_find
+
+
+cdef int keys_open(keys_t* k) noexcept nogil:
+    k.table = <uint64_t> <uintptr_t> new_table(FIRST_SLOTS)
+    return t.RESULT_OK if k.table else t.RESULT_NO_MEMORY
+
+
+cdef void keys_free(keys_t* k) noexcept nogil:
+    cdef table_t* table = <table_t*> <uintptr_t> k.table
+    cdef table_t* older
+    while table != NULL:
+        older = table.older
+        t.fc_free(table.slots)
+        free(table)
+        table = older
+    k.table = 0
+
+
+cdef int keys_reserve(keys_t* k) noexcept nogil:
+    cdef table_t* table = <table_t*> <uintptr_t> k.table
+    cdef table_t* larger
+    cdef uint64_t i
+    if (table.used + 1) * 2 <= table.mask + 1:
+        return t.RESULT_OK
+    larger = new_table((table.mask + 1) * 2)
+    if larger == NULL:
+        return t.RESULT_NO_MEMORY
+    for i in range(table.mask + 1):
+        if table.slots[i].key:
+            insert(larger, table.slots[i].key, table.slots[i].id)
+    larger.older = table  # readers may still be in it; freed with the owner
+    store_release(&k.table, <uint64_t> <uintptr_t> larger)  # pairs with the load in keys_find
+    return t.RESULT_OK
+
+
+cdef void keys_add(keys_t* k, uint64_t key, uint32_t symbol_id) noexcept nogil:
+    insert(<table_t*> <uintptr_t> k.table, key, symbol_id)
 
 
 cdef inline int64_t id_at(const void* ids, bint wide, Py_ssize_t i) noexcept nogil:
@@ -285,14 +221,14 @@ cdef cnp.ndarray vector(values, str name, int type_number, Py_ssize_t size):
 
 @cython.final
 cdef class SymbolMapper:
-    """Map symbols to dense ids, and keep the last price and the instrument of each.
+    """Map symbols to dense ids, and keep the last price of each.
 
     Parameters
     ----------
     symbols : iterable of str or bytes
         The first symbols; their ids are their positions.
     capacity : int, default 1,000,000
-        Symbols that fit, 1..2**31-1. Address space is reserved for all of them (152 bytes each), memory is used only by
+        Symbols that fit, 1..2**31-1. Address space is reserved for all of them (24 bytes each), memory is used only by
         those that exist, and nothing moves when symbols are added: views and pointers stay valid.
 
     Raises
@@ -305,14 +241,13 @@ cdef class SymbolMapper:
     Trailing spaces, and the trailing NULs of NumPy's ``S`` arrays, are padding: ``"AAPL"``, ``b"AAPL    "`` and
     ``b"AAPL\\0\\0\\0\\0"`` are one symbol.
 
-    **Thread safety**: one thread adds symbols and sets locates and instruments; any number of threads look up meanwhile,
+    **Thread safety**: one thread adds symbols and sets locates; any number of threads look up meanwhile,
     with or without the GIL, and see either the state before or the state after. Prices of one symbol have one writer; a
     reader may see a new price beside the old time. Views share the memory of the mapper and keep it alive.
     """
 
     def __cinit__(self, symbols=(), *, capacity=1_000_000):
         cdef symbols_t* s
-        cdef table_t* table
         if not 1 <= capacity <= 0x7FFFFFFF:
             raise ValueError(f"capacity must be in 1..2**31-1: capacity={capacity}")
         self._ids = {}
@@ -326,11 +261,9 @@ cdef class SymbolMapper:
         s.prices = <double*> calloc(s.capacity, sizeof(double))
         s.volumes = <double*> calloc(s.capacity, sizeof(double))
         s.timestamps = <int64_t*> calloc(s.capacity, sizeof(int64_t))
-        s.instruments = <instrument_t*> calloc(s.capacity, sizeof(instrument_t))
         s.locates = <uint64_t*> calloc(LOCATES, sizeof(uint64_t))
-        table = new_table(FIRST_SLOTS)
-        s.table = <uint64_t> <uintptr_t> table
-        if not (s.prices and s.volumes and s.timestamps and s.instruments and s.locates and table):
+        keys_open(&s.keys)
+        if not (s.prices and s.volumes and s.timestamps and s.locates and s.keys.table):
             raise MemoryError(f"cannot reserve a mapper: capacity={capacity}")
 
     def __init__(self, symbols=(), *, capacity=1_000_000):
@@ -345,20 +278,12 @@ cdef class SymbolMapper:
 
     def __dealloc__(self):
         cdef symbols_t* s = self._s
-        cdef table_t* table
-        cdef table_t* older
         if s == NULL:
             return
-        table = <table_t*> <uintptr_t> s.table
-        while table != NULL:
-            older = table.older
-            t.fc_free(table.slots)
-            free(table)
-            table = older
+        keys_free(&s.keys)
         free(s.prices)
         free(s.volumes)
         free(s.timestamps)
-        free(s.instruments)
         free(s.locates)
         free(s)
 
@@ -445,16 +370,13 @@ cdef class SymbolMapper:
     cdef int _refuse_id(self, symbol_id) except -1:
         raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol_id}")
 
-    def add(self, symbol, **instrument):
+    def add(self, symbol):
         """Add a symbol; return its id, the old one where it is known already.
 
         Parameters
         ----------
         symbol : str or bytes
             1..64 printable bytes; up to eight bytes give it a wire key.
-        **instrument
-            As `set_instrument` takes them; the defaults are a tick of 0.0001, a lot of 1, USD, a multiplier of 1, no fees
-            and an increment of one tick. For a known symbol, the fields given replace the old values.
 
         Returns
         -------
@@ -463,52 +385,31 @@ cdef class SymbolMapper:
         Raises
         ------
         TypeError, ValueError
-            If the symbol or a field is not valid; nothing is changed then.
+            If the symbol is not valid.
         OverflowError
             If `capacity` symbols exist.
         """
-        cdef instrument_t m
         name, raw = canonical(symbol)
         with cython.critical_section(self):
             known = self._ids.get(name)
-            if known is None:
-                default_instrument(&m)
-                change_instrument(&m, instrument)
-                return self._append(name, raw, &m)
-        if instrument:
-            self.set_instrument(known, **instrument)
-        return known
+            return self._append(name, raw) if known is None else known
 
-    cdef object _append(self, str name, bytes raw, const instrument_t* m):
+    cdef object _append(self, str name, bytes raw):
         cdef symbols_t* s = self._s
-        cdef table_t* table = <table_t*> <uintptr_t> s.table
-        cdef table_t* larger
         cdef uint64_t symbol_id = s.count
-        cdef uint64_t key = 0, i
         if symbol_id >= s.capacity:
             raise OverflowError(f"capacity must hold every symbol: capacity={s.capacity}, symbol={name!r}")
-        if PyBytes_GET_SIZE(raw) <= 8:
-            key = padded_key(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
-            if (symbol_id + 1) * 2 > table.mask + 1:
-                larger = new_table((table.mask + 1) * 2)
-                if larger == NULL:
-                    raise MemoryError(f"cannot enlarge the table: symbols={symbol_id}")
-                for i in range(table.mask + 1):
-                    if table.slots[i].key:
-                        insert(larger, table.slots[i].key, table.slots[i].id)
-                larger.older = table  # readers may still be in it; freed with the mapper
-                store_release(&s.table, <uint64_t> <uintptr_t> larger)  # pairs with the load in symbols_find_key
-                table = larger
+        if keys_reserve(&s.keys):
+            raise MemoryError(f"cannot enlarge the table: symbols={symbol_id}")
         s.prices[symbol_id] = NAN
         s.volumes[symbol_id] = 0.0
         s.timestamps[symbol_id] = 0
-        s.instruments[symbol_id] = m[0]
         number = symbol_id
         self._names.append(name)
         # Count first: whoever finds the id may use it at once.
         store_release(&s.count, symbol_id + 1)
-        if key:
-            insert(table, key, <uint32_t> symbol_id)
+        if PyBytes_GET_SIZE(raw) <= 8:
+            keys_add(&s.keys, padded_key(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw)), <uint32_t> symbol_id)
         else:
             self._long_ids[raw] = number
         self._ids[name] = number
@@ -531,8 +432,6 @@ cdef class SymbolMapper:
         TypeError, ValueError, OverflowError
             As `add`; nothing is changed then.
         """
-        cdef instrument_t m
-        default_instrument(&m)
         pairs = [canonical(symbol) for symbol in symbols]
         ids = np.empty(len(pairs), np.uint32)
         with cython.critical_section(self):
@@ -543,7 +442,7 @@ cdef class SymbolMapper:
                 )
             for i, (name, raw) in enumerate(pairs):
                 found = self._ids.get(name)
-                ids[i] = self._append(name, raw, &m) if found is None else found
+                ids[i] = self._append(name, raw) if found is None else found
         return ids
 
     def set_locate(self, locate, symbol):
@@ -776,14 +675,6 @@ cdef class SymbolMapper:
         return self._view(self._s.timestamps, cnp.NPY_INT64, len(self))
 
     @property
-    def instruments(self):
-        """ndarray of INSTRUMENT_DTYPE: a live, read-only view by id; `set_instrument` changes it."""
-        raw = self._view(self._s.instruments, cnp.NPY_UINT8, len(self) * <Py_ssize_t> sizeof(instrument_t))
-        view = raw.view(INSTRUMENT_DTYPE)
-        view.flags.writeable = False
-        return view
-
-    @property
     def symbols(self):
         """tuple of str: all symbols by id."""
         return tuple(self._names)
@@ -802,197 +693,14 @@ cdef class SymbolMapper:
     def __repr__(self):
         return f"SymbolMapper({len(self)} symbols, capacity={self.capacity})"
 
-    def set_instrument(self, symbol, **fields):
-        """Change what is known about an instrument.
-
-        Parameters
-        ----------
-        symbol : str, bytes or int
-            A known symbol or id.
-        tick_size : float
-            Price of one tick, the smallest price unit of the feed; a positive decimal of at most 15 digits.
-        lot_size : float
-            Quantity of one lot; likewise.
-        currency : str
-            1..8 ASCII letters or digits.
-        multiplier : float
-            Value of one unit of quantity at a price of 1, positive.
-        maker_fee, taker_fee : float
-            Fraction of the traded value; a rebate is negative.
-        increment_ticks : int
-            The venue's minimum price increment, in ticks.
-        low_increment_ticks, low_below_ticks : int
-            The increment below a price of `low_below_ticks`, a multiple of both increments; 0 for one increment everywhere.
-
-        Raises
-        ------
-        UnknownSymbolError, TypeError, ValueError
-            Nothing is changed then.
-
-        Notes
-        -----
-        **Thread safety**: not while another thread uses the instrument of this symbol.
-        """
-        cdef int64_t symbol_id = self._require(symbol)
-        cdef instrument_t m = self._s.instruments[symbol_id]
-        change_instrument(&m, fields)
-        self._s.instruments[symbol_id] = m
-
-    def instrument(self, symbol):
-        """Return what is known about an instrument, as the keyword arguments of `set_instrument`.
-
-        Parameters
-        ----------
-        symbol : str, bytes or int
-
-        Returns
-        -------
-        dict
-        """
-        cdef const instrument_t* m = &self._s.instruments[self._require(symbol)]
-        return {
-            "tick_size": m.tick_size,
-            "lot_size": m.lot_size,
-            "currency": m.currency[:8].rstrip(b"\0").decode("ascii"),
-            "multiplier": m.multiplier,
-            "maker_fee": m.maker_fee,
-            "taker_fee": m.taker_fee,
-            "increment_ticks": m.increment_ticks,
-            "low_increment_ticks": m.low_increment_ticks,
-            "low_below_ticks": m.low_below_ticks,
-        }
-
-    def price_to_ticks(self, symbol_id, double price):
-        """Convert a price to ticks, exactly.
-
-        Parameters
-        ----------
-        symbol_id : int
-        price : float
-            Positive, finite, within 2**50 ticks, and on the grid: within a millionth of a tick (or two units in the last
-            place, where those are larger) of a whole number of ticks.
-
-        Returns
-        -------
-        int
-
-        Raises
-        ------
-        UnknownSymbolError, ValueError
-        """
-        cdef int64_t ticks, i = as_int64(symbol_id)
-        if <uint64_t> i >= load_acquire(&self._s.count):
-            self._refuse_id(i)
-        ticks = instrument_ticks(&self._s.instruments[i], price)
-        if ticks == NO_PRICE:
-            self._refuse_price(i, price)
-        return ticks
-
-    cdef int _refuse_price(self, int64_t symbol_id, double price) except -1:
-        cdef const instrument_t* m = &self._s.instruments[symbol_id]
-        cdef double tick = m.tick_size
-        where = f"price={price}, tick_size={tick}, symbol_id={symbol_id}"
-        if not (price > 0.0 and price <= DBL_MAX):
-            raise ValueError(f"price must be positive and finite: {where}")
-        if price * m.tick_den / m.tick_num >= <double> MAX_TICKS + 0.5:
-            raise ValueError(f"price must be within 2**50 ticks: {where}")
-        raise ValueError(f"price must be a multiple of the tick size: {where}")
-
-    def ticks_to_price(self, symbol_id, ticks):
-        """Convert ticks to the price: the float nearest to the exact decimal, as if it had been typed.
-
-        Parameters
-        ----------
-        symbol_id : int
-        ticks : int
-            1..2**50.
-
-        Returns
-        -------
-        float
-
-        Raises
-        ------
-        UnknownSymbolError, ValueError
-        """
-        cdef int64_t i = as_int64(symbol_id), n = as_int64(ticks)
-        if <uint64_t> i >= load_acquire(&self._s.count):
-            self._refuse_id(i)
-        if not 1 <= n <= MAX_TICKS:
-            raise ValueError(f"ticks must be in 1..2**50: ticks={n}, symbol_id={i}")
-        return instrument_price(&self._s.instruments[i], n)
-
-    def prices_to_ticks(self, ids, prices):
-        """Convert many prices to ticks, exactly; as `price_to_ticks`.
-
-        Parameters
-        ----------
-        ids : int or array of int, shape (n,)
-        prices : array of float64, shape (n,)
-
-        Returns
-        -------
-        ndarray of int64, shape (n,)
-        """
-        cdef cnp.ndarray p = vector(prices, "prices", cnp.NPY_FLOAT64, -1)
-        cdef Py_ssize_t n = p.shape[0], i
-        cdef cnp.ndarray a = self._index(ids, n)
-        cdef cnp.ndarray out = np.empty(n, np.int64)
-        cdef const int64_t* index = <const int64_t*> cnp.PyArray_DATA(a)
-        cdef const double* price = <const double*> cnp.PyArray_DATA(p)
-        cdef int64_t* ticks = <int64_t*> cnp.PyArray_DATA(out)
-        for i in range(n):
-            ticks[i] = instrument_ticks(&self._s.instruments[index[i]], price[i])
-            if unlikely(ticks[i] == NO_PRICE):
-                self._refuse_price(index[i], price[i])
-        return out
-
-    def ticks_to_prices(self, ids, ticks):
-        """Convert many numbers of ticks to prices; as `ticks_to_price`.
-
-        Parameters
-        ----------
-        ids : int or array of int, shape (n,)
-        ticks : array of int64, shape (n,)
-
-        Returns
-        -------
-        ndarray of float64, shape (n,)
-        """
-        cdef cnp.ndarray k = vector(ticks, "ticks", cnp.NPY_INT64, -1)
-        cdef Py_ssize_t n = k.shape[0], i
-        cdef cnp.ndarray a = self._index(ids, n)
-        cdef cnp.ndarray out = np.empty(n, np.float64)
-        cdef const int64_t* index = <const int64_t*> cnp.PyArray_DATA(a)
-        cdef const int64_t* tick = <const int64_t*> cnp.PyArray_DATA(k)
-        cdef double* price = <double*> cnp.PyArray_DATA(out)
-        for i in range(n):
-            if unlikely(not 1 <= tick[i] <= MAX_TICKS):
-                raise ValueError(f"ticks must be in 1..2**50: ticks={tick[i]}, symbol_id={index[i]}")
-            price[i] = instrument_price(&self._s.instruments[index[i]], tick[i])
-        return out
-
-    cdef object _index(self, ids, Py_ssize_t n):
-        # Checked ids as int64, one for each of n rows.
-        cdef cnp.ndarray a
-        cdef Py_ssize_t i
-        if isinstance(ids, int):
-            a = np.full(n, self._require(ids), np.int64)
-            return a
-        a = vector(ids, "ids", cnp.NPY_INT64, n)
-        for i in range(n):
-            if unlikely(<uint64_t> (<const int64_t*> cnp.PyArray_DATA(a))[i] >= load_acquire(&self._s.count)):
-                self._refuse_id((<const int64_t*> cnp.PyArray_DATA(a))[i])
-        return a
-
     def check(self):
         """Walk the whole structure and raise AssertionError where an invariant does not hold; for tests."""
-        cdef const table_t* table = <const table_t*> <uintptr_t> self._s.table
+        cdef const table_t* table = <const table_t*> <uintptr_t> self._s.keys.table
         cdef uint64_t i, used = 0, longest = 0, distance
         for i in range(table.mask + 1):
             if table.slots[i].key:
                 used += 1
-                distance = (i - (symbols_hash(table.slots[i].key) >> table.shift)) & table.mask
+                distance = (i - (keys_hash(table.slots[i].key) >> table.shift)) & table.mask
                 longest = max(longest, distance)
                 name = key_symbol(table.slots[i].key)
                 assert self._names[table.slots[i].id] == name, name

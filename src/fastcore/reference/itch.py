@@ -338,15 +338,7 @@ class ItchDecoder:
     def fill_mapper(self, mapper: Any) -> int:
         """Add the listed symbols to a symbol mapper."""
         for locate in sorted(self.symbols):
-            symbol_id = mapper.add(
-                self._listings[locate][0],
-                tick_size=0.0001,
-                lot_size=1.0,
-                currency="USD",
-                increment_ticks=100,
-                low_increment_ticks=1,
-                low_below_ticks=10_000,
-            )
+            symbol_id = mapper.add(self._listings[locate][0])
             mapper.set_locate(locate, symbol_id)
         return len(self.symbols)
 

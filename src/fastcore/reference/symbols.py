@@ -1,8 +1,6 @@
-"""Plain-Python twin of ``fastcore.symbols``: a dictionary from text to id, lists of last prices, exact fractions."""
+"""Plain-Python twin of ``fastcore.symbols``: a dictionary from text to id, lists of last prices."""
 
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
-from fractions import Fraction
 from math import isfinite, nan
 from typing import Any
 
@@ -11,23 +9,6 @@ import numpy.typing as npt
 
 NO_SYMBOL = 2**32 - 1
 MAX_SYMBOL_BYTES = 64
-MAX_TICKS = 2**50
-
-INSTRUMENT_DTYPE = np.dtype(
-    [(name, "=f8") for name in "tick_size tick_num tick_den lot_size lot_num lot_den multiplier maker_fee taker_fee".split()]
-    + [("currency", "S8"), ("increment_ticks", "=i4"), ("low_increment_ticks", "=i4"), ("low_below_ticks", "=i8")]
-)
-DEFAULTS: dict[str, Any] = {
-    "tick_size": 0.0001,
-    "lot_size": 1.0,
-    "currency": "USD",
-    "multiplier": 1.0,
-    "maker_fee": 0.0,
-    "taker_fee": 0.0,
-    "increment_ticks": 1,
-    "low_increment_ticks": 1,
-    "low_below_ticks": 0,
-}
 
 
 class UnknownSymbolError(KeyError):
@@ -70,47 +51,8 @@ def key_symbol(key: int) -> str:
     return canonical(key.to_bytes(8, "little"))[0]
 
 
-def check_instrument(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields, each as it is stored, or raise with the rule that one breaks."""
-    checked = {}
-    for name, value in fields.items():
-        if name not in DEFAULTS:
-            raise TypeError(f"unknown instrument field: {name}; known: {', '.join(DEFAULTS)}")
-        if name in ("tick_size", "lot_size", "multiplier"):
-            value = float(value)
-            if not (isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be positive and finite: {name}={value}")
-            if name != "multiplier" and max(Decimal(repr(value)).as_integer_ratio()) > 2**53:
-                raise ValueError(f"{name} must be a decimal of at most 15 digits: {name}={value}")
-        elif name == "currency":
-            value = value if isinstance(value, str) else bytes(value).decode("ascii")
-            if not (1 <= len(value) <= 8 and value.isascii() and value.isalnum()):
-                raise ValueError(f"currency must be 1..8 ASCII letters or digits: currency={value!r}")
-        elif name.endswith("_fee"):
-            value = float(value)
-            if not -1 < value < 1:
-                raise ValueError(f"{name} must be a fraction of the value, within -1..1: {name}={value}")
-        elif name == "low_below_ticks":
-            if not 0 <= value <= MAX_TICKS:
-                raise ValueError(f"low_below_ticks must be in 0..2**50: low_below_ticks={value}")
-        elif not 1 <= value <= 2**31 - 1:
-            raise ValueError(f"{name} must be in 1..2**31-1: {name}={value}")
-        checked[name] = value
-    return checked
-
-
-def check_increments(fields: dict[str, Any]) -> None:
-    """Raise unless the price at which the increment changes is on both grids."""
-    if fields["low_below_ticks"] % fields["increment_ticks"] or fields["low_below_ticks"] % fields["low_increment_ticks"]:
-        raise ValueError(
-            "low_below_ticks must be a multiple of both increments: "
-            f"low_below_ticks={fields['low_below_ticks']}, increment_ticks={fields['increment_ticks']}, "
-            f"low_increment_ticks={fields['low_increment_ticks']}"
-        )
-
-
 class SymbolMapper:
-    """Map symbols to dense ids, and keep the last price and the instrument of each."""
+    """Map symbols to dense ids, and keep the last price of each."""
 
     def __init__(self, symbols: Iterable[str | bytes] = (), *, capacity: int = 1_000_000) -> None:
         if not 1 <= capacity <= 2**31 - 1:
@@ -119,7 +61,6 @@ class SymbolMapper:
             raise TypeError(f"symbols must be an iterable of symbols, not one: symbols={symbols!r}")
         self.capacity = capacity
         self._ids: dict[str, int] = {}
-        self._instruments: list[dict[str, Any]] = []
         self._locates: dict[int, int] = {}
         self._prices: list[float] = []
         self._volumes: list[float] = []
@@ -154,19 +95,14 @@ class SymbolMapper:
             raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol}")
         return int(symbol)
 
-    def add(self, symbol: str | bytes, **instrument: Any) -> int:
+    def add(self, symbol: str | bytes) -> int:
         """Add a symbol; return its id, the old one where it is known already."""
         name = canonical(symbol)[0]
         if name in self._ids:
-            if instrument:
-                self.set_instrument(name, **instrument)
             return self._ids[name]
-        fields = {**DEFAULTS, **check_instrument(instrument)}
-        check_increments(fields)
         if len(self) >= self.capacity:
             raise OverflowError(f"capacity must hold every symbol: capacity={self.capacity}, symbol={name!r}")
-        self._ids[name] = len(self._instruments)
-        self._instruments.append(fields)
+        self._ids[name] = len(self._prices)
         self._prices.append(nan)
         self._volumes.append(0.0)
         self._timestamps.append(0)
@@ -261,68 +197,15 @@ class SymbolMapper:
         return np.array(self._timestamps, np.int64)
 
     @property
-    def instruments(self) -> npt.NDArray[np.void]:
-        """Instrument table by id (a copy)."""
-        table = np.zeros(len(self), INSTRUMENT_DTYPE)
-        for row, fields in zip(table, self._instruments, strict=True):
-            for name, value in fields.items():
-                row[name] = value
-            for name in ("tick", "lot"):
-                row[f"{name}_num"], row[f"{name}_den"] = Decimal(repr(fields[f"{name}_size"])).as_integer_ratio()
-        return table
-
-    @property
     def symbols(self) -> tuple[str, ...]:
         """All symbols by id."""
         return tuple(self._ids)
 
     def __len__(self) -> int:
-        return len(self._instruments)
+        return len(self._prices)
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, (str, bytes)) and self.get_id(key) >= 0
-
-    def set_instrument(self, symbol: str | bytes | int, **fields: Any) -> None:
-        """Change what is known about an instrument."""
-        symbol_id = self._require(symbol)
-        changed = {**self._instruments[symbol_id], **check_instrument(fields)}
-        check_increments(changed)
-        self._instruments[symbol_id] = changed
-
-    def instrument(self, symbol: str | bytes | int) -> dict[str, Any]:
-        """Return what is known about an instrument."""
-        return dict(self._instruments[self._require(symbol)])
-
-    def price_to_ticks(self, symbol_id: int, price: float) -> int:
-        """Convert a price to ticks, in exact fractions; the tolerance is that of the compiled module."""
-        tick_size = self._instruments[self._require(symbol_id)]["tick_size"]
-        where = f"price={price}, tick_size={tick_size}, symbol_id={symbol_id}"
-        if not (isfinite(price) and price > 0):
-            raise ValueError(f"price must be positive and finite: {where}")
-        exact = Fraction(price) / Fraction(Decimal(repr(tick_size)))
-        if exact >= MAX_TICKS + Fraction(1, 2):
-            raise ValueError(f"price must be within 2**50 ticks: {where}")
-        ticks = int(exact + Fraction(1, 2))
-        if ticks < 1 or abs(exact - ticks) > Fraction(1, 10**6) + exact * Fraction(4.5e-16):
-            raise ValueError(f"price must be a multiple of the tick size: {where}")
-        return ticks
-
-    def ticks_to_price(self, symbol_id: int, ticks: int) -> float:
-        """Convert ticks to the float nearest to the exact price."""
-        tick_size = self._instruments[self._require(symbol_id)]["tick_size"]
-        if not 1 <= ticks <= MAX_TICKS:
-            raise ValueError(f"ticks must be in 1..2**50: ticks={ticks}, symbol_id={symbol_id}")
-        return float(ticks * Fraction(Decimal(repr(tick_size))))
-
-    def prices_to_ticks(self, ids: Any, prices: Any) -> npt.NDArray[np.int64]:
-        """Convert many prices to ticks."""
-        ids = [ids] * len(prices) if isinstance(ids, int) else ids
-        return np.array([self.price_to_ticks(int(i), float(p)) for i, p in zip(ids, prices, strict=True)], np.int64)
-
-    def ticks_to_prices(self, ids: Any, ticks: Any) -> npt.NDArray[np.float64]:
-        """Convert many numbers of ticks to prices."""
-        ids = [ids] * len(ticks) if isinstance(ids, int) else ids
-        return np.array([self.ticks_to_price(int(i), int(k)) for i, k in zip(ids, ticks, strict=True)], np.float64)
 
     def check(self) -> dict[str, int]:
         """Raise AssertionError where an invariant does not hold."""

@@ -817,12 +817,6 @@ cdef dict named_counts(const uint64_t* counts):
     return {chr(i): counts[i] for i in range(256) if counts[i]}
 
 
-_INSTRUMENT = {
-    "tick_size": 0.0001, "lot_size": 1.0, "currency": "USD", "increment_ticks": 100, "low_increment_ticks": 1,
-    "low_below_ticks": 10_000,
-}
-
-
 def _table(rows):
     """The instrument table; `rows`: locate, symbol id, and the payload of the listing."""
     table = np.zeros(len(rows), LISTING_DTYPE)
@@ -1009,13 +1003,12 @@ cdef class ItchDecoder:
         self._d.symbol_ids[at] = symbol_id
 
     def fill_mapper(self, mapper):
-        """Add the listed symbols to a symbol mapper, each with its locate and what its prices and sizes mean.
+        """Add the listed symbols to a symbol mapper, each with its locate.
 
         Parameters
         ----------
         mapper : SymbolMapper
-            Receives ticks of 0.0001 USD, lots of one share, and the increments of Regulation NMS, rule 612: one cent, and
-            one tick below 1 USD. A symbol that it holds already keeps its id and gets these values.
+            A symbol that it holds already keeps its id.
 
         Returns
         -------
@@ -1034,7 +1027,7 @@ cdef class ItchDecoder:
         for locate in range(ITCH_LOCATES):
             if self._d.symbols[locate]:
                 raw = (<uint64_t> self._d.symbols[locate]).to_bytes(8, "little")
-                mapper.set_locate(locate, mapper.add(raw, **_INSTRUMENT))
+                mapper.set_locate(locate, mapper.add(raw))
                 count += 1
         return count
 
