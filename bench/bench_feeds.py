@@ -46,7 +46,7 @@ def run(bench: Bench) -> None:
 
 
 def _quotes(bench: Bench, folder: Path, n: int, rng: Any) -> None:
-    from hft.feeds.tabular import CsvFeed
+    from hft.feeds.csv import CsvFeed
 
     bid = 139_000 + np.cumsum(rng.integers(-2, 3, n))
     path = folder / "eurusd_20140508.csv"

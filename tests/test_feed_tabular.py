@@ -14,7 +14,8 @@ from fastcore.book import OrderBook  # noqa: E402
 from fastcore.errors import CorruptDataError  # noqa: E402
 from fastcore.records import KINDS, NO_PRICE  # noqa: E402
 from hft.feeds import open_feed, recognise  # noqa: E402
-from hft.feeds.tabular import ArrowFeed, CsvFeed, ParquetFeed  # noqa: E402
+from hft.feeds.arrow import ArrowFeed, ParquetFeed  # noqa: E402
+from hft.feeds.csv import CsvFeed  # noqa: E402
 
 DAY_NS = 1_399_507_200 * 10**9  # 2014-05-08, UTC
 
@@ -162,15 +163,15 @@ def test_new_sizes_become_what_is_taken_off(tmp_path):
                 del left[oid]
     actions = {"A": "add", "R": "resize", "X": "cancel", "C": "delete"}
     feed = csv(tmp_path, "time,type,id,price,size,side\n" + "\n".join(rows) + "\n", actions=actions, date=date(2014, 5, 8))
-    import hft.feeds.tabular as tabular
+    import hft.feeds._csv_blocks as csv_blocks
 
-    blocks = tabular.lines
+    blocks = csv_blocks.lines
     events = None
     try:
-        tabular.lines = lambda source, block_bytes: blocks(source, 10_000)
+        csv_blocks.lines = lambda source, block_bytes: blocks(source, 10_000)
         events = collect(feed)
     finally:
-        tabular.lines = blocks
+        csv_blocks.lines = blocks
     assert events[events["kind"] == KINDS["cancel"]]["size"].tolist() == expected
     book = OrderBook(0)
     assert book.apply(events) == {"ok": 30_000}

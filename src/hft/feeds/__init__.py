@@ -24,14 +24,14 @@ __all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "FormatError", "Instrume
 FORMATS: dict[str, str] = {
     "dbn": "hft.feeds.dbn:DbnFeed",
     "pcap": "hft.feeds.pcap:PcapFeed",
-    "parquet": "hft.feeds.tabular:ParquetFeed",
-    "arrow": "hft.feeds.tabular:ArrowFeed",
+    "parquet": "hft.feeds.arrow:ParquetFeed",
+    "arrow": "hft.feeds.arrow:ArrowFeed",
     "ticks": "hft.feeds.ticks:TickFeed",
     "lobster": "hft.feeds.lobster:LobsterFeed",
     "binance": "hft.feeds.binance:BinanceFeed",
     "kraken": "hft.feeds.kraken:KrakenFeed",
     "itch": "hft.feeds.itch:ItchFeed",
-    "csv": "hft.feeds.tabular:CsvFeed",
+    "csv": "hft.feeds.csv:CsvFeed",
 }
 # Distributions add formats with entry points of this group: name = "module:Class", the class a subclass of Feed.
 ENTRY_POINTS = "hft.feeds"

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from fastcore.errors import CorruptDataError
 
-__all__ = ["HEAD_BYTES", "extra", "head_of", "lines", "pieces", "zip_names"]
+__all__ = ["HEAD_BYTES", "extra", "head_of", "lines", "pieces", "text_head", "zip_names"]
 
 _Placed = tuple[int, bytes]  # where in the file the bytes behind a piece are, and the piece
 
@@ -199,6 +199,17 @@ def _member(path: Path, member: str | None) -> Generator[_Placed, None, None]:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         raise _damaged(str(error), path, 0) from error
+
+
+def text_head(path: Path, member: str | None = None) -> bytes:
+    """The first bytes of a text, out of its archive if it is in one."""
+    head = head_of(path)
+    if head[:4] == _ZIP:
+        try:
+            return next(pieces(path, member=member), b"")[:HEAD_BYTES]
+        except CorruptDataError:
+            return b""
+    return head
 
 
 def lines(source: Iterator[bytes], block_bytes: int = 1 << 20) -> Iterator[bytes]:

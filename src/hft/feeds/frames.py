@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from fastcore.records import EVENT_DTYPE, KINDS
 
+from ._columns import strings
 from ._files import extra
 from .feed import Events, Feed, Instrument, whole_messages
-from .tabular import TableFeed, _strings
+from .tabular import TableFeed
 
 __all__ = ["FrameFeed", "from_frame", "to_arrow", "to_frame"]
 
@@ -75,7 +76,7 @@ class FrameFeed(TableFeed):
             for name in _FIELDS:
                 column = batch.column(batch.schema.get_field_index(name))
                 if hasattr(column.type, "value_type"):  # the names of kinds
-                    column = _strings(column).dictionary_encode()
+                    column = strings(column).dictionary_encode()
                     codes = np.array([KINDS[kind] for kind in column.dictionary.to_pylist()], np.uint8)
                     events[name] = codes[column.indices.to_numpy()]
                 elif str(column.type).startswith("timestamp"):

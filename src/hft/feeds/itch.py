@@ -8,10 +8,8 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import re
 import stat
 from collections.abc import Generator, Iterator
-from datetime import date, timedelta
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
 
@@ -23,6 +21,7 @@ from fastcore.records import EVENT_DTYPE
 from fastcore.wire.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder, whole_messages
 
 from ._files import pieces
+from .days import day_of, midnight_ns
 from .feed import Events, Feed, Instrument, Progress
 
 __all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_events"]
@@ -30,51 +29,6 @@ __all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_e
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, Zstandard
 _SKIPPABLE = b"\x2a\x4d\x18"  # the end of the magic number of a Zstandard frame to be skipped
 _MIN_CHUNK = 1 << 17  # twice the longest message
-
-
-def day_of(path: str | os.PathLike[str]) -> date | None:
-    """Return the day in a file name (``2020-01-30``, ``20200130`` or the exchange's ``01302020``), None where there is none."""
-    name = Path(path).name
-    for pattern, order in (
-        (r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?!\d)", (0, 1, 2)),
-        (r"(?<!\d)((?:19|20)\d\d)(\d\d)(\d\d)(?!\d)", (0, 1, 2)),
-        (r"(?<!\d)(\d\d)(\d\d)((?:19|20)\d\d)(?!\d)", (2, 0, 1)),
-    ):
-        for found in re.finditer(pattern, name):
-            year, month, day = (int(found.groups()[i]) for i in order)
-            try:
-                return date(year, month, day)
-            except ValueError:
-                continue
-    return None
-
-
-def midnight_ns(day: date) -> int:
-    """Return midnight of a day at the exchange (New York), ns since the UNIX epoch.
-
-    Parameters
-    ----------
-    day : date
-        2007 or later: before, daylight saving time had other dates (and this protocol was not there).
-
-    Raises
-    ------
-    ValueError
-        If the day is earlier.
-    """
-    if day.year < 2007:
-        raise ValueError(f"day must not be before 2007: day={day}")
-    # Energy Policy Act of 2005: from the second Sunday of March to the first of November, at 02:00 each.
-    starts = _sunday(day.year, 3, 8)
-    ends = _sunday(day.year, 11, 1)
-    offset_hours = 4 if starts < day <= ends else 5
-    return ((day - date(1970, 1, 1)).days * 24 + offset_hours) * 3_600_000_000_000
-
-
-def _sunday(year: int, month: int, first_day: int) -> date:
-    """The first Sunday on or after a day."""
-    day = date(year, month, first_day)
-    return day + timedelta(days=6 - day.weekday())
 
 
 def open_itch(

@@ -40,11 +40,12 @@ import numpy.typing as npt
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
-from ._files import extra, zip_names
+from ._columns import decimal, numbers
+from ._csv_blocks import csv_blocks
+from ._files import extra, text_head, zip_names
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes
+from .days import day_of, midnight_ns
 from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
-from .itch import day_of, midnight_ns
-from .tabular import _decimal, _head, _numbers, csv_blocks
 
 __all__ = ["LobsterFeed", "MessageRows"]
 
@@ -150,7 +151,7 @@ class LobsterFeed(Feed):
         self._midnight = midnight_ns(day)
         self.levels = 0
         if self._rows is not None:
-            first = _head(self._rows[0], self._rows[1]).split(b"\n", 1)[0]
+            first = text_head(self._rows[0], self._rows[1]).split(b"\n", 1)[0]
             fields = first.count(b",") + 1 if first else 0
             if fields % 4:
                 raise CorruptDataError(f"an orderbook row must have four fields a level: fields={fields} path={path}")
@@ -382,7 +383,7 @@ def _seconds(column: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]
         column = pc.replace_substring_regex(pc.if_else(fine, column, pa.scalar(None, pa.string())), r"(\.\d{15})\d*", r"\1")
         column = pc.cast(pc.round(pc.cast(column, pa.decimal128(24, 15)), 9), pa.decimal128(18, 9))
     missing = np.asarray(column.is_null())
-    values, _ = _decimal(column)
+    values, _ = decimal(column)
     return values, missing | (values < 0)
 
 
@@ -392,7 +393,7 @@ def _whole(column: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     if pa.types.is_string(column.type):
         fine = pc.match_substring_regex(column, r"^-?\d{1,18}$")
         column = pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), pa.int64())
-    return _numbers(column, 0), np.asarray(column.is_null())
+    return numbers(column, 0), np.asarray(column.is_null())
 
 
 def _sides(rows: Rows) -> tuple[Rows, Rows, Rows, Rows]:

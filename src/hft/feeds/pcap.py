@@ -28,8 +28,8 @@ from fastcore.wire.ouch import OUCH_DTYPE, OuchDecoder
 from fastcore.wire.soup import SoupDecoder
 
 from ._files import extra, pieces
+from .days import midnight_ns
 from .feed import Events, Feed, Instrument, Progress
-from .itch import midnight_ns
 
 __all__ = ["OuchMessages", "PcapFeed", "read_ouch"]
 

@@ -14,12 +14,10 @@ from fastcore.errors import CorruptDataError, LayoutError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
+from ._scale import power_of_ten, whole_units
 from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
-from .tabular import _step
 
 __all__ = ["TickFeed"]
-
-_TOLERANCE = 1e-3
 
 
 class TickFeed(Feed):
@@ -123,8 +121,8 @@ class TickFeed(Feed):
 
     def _trades(self, ticks: npt.NDArray[np.void], first: int) -> Events:
         price, volume = np.ascontiguousarray(ticks["price"]), np.ascontiguousarray(ticks["volume"])
-        self._tick = self._tick or _step([price])
-        self._lot = self._lot or _step([volume])
+        self._tick = self._tick or power_of_ten([price])
+        self._lot = self._lot or power_of_ten([volume])
         self._enter(ticks["symbol_id"])
         ids = ticks["symbol_id"]
         step, lot = np.full(len(ticks), self._tick), np.full(len(ticks), self._lot)
@@ -136,15 +134,14 @@ class TickFeed(Feed):
         events["kind"] = KINDS["trade"]
         bad = np.zeros(len(ticks), bool)
         for name, values, unit in (("price", price, step), ("size", volume, lot)):
-            scaled = values / unit
-            whole = np.rint(scaled)
-            wrong = ~(np.abs(scaled - whole) <= np.maximum(_TOLERANCE, np.abs(scaled) * 4e-16)) | (np.abs(whole) >= 2.0**62)
+            whole, infinite, off = whole_units(values, unit)
+            wrong = infinite | off
             if name == "size":
                 wrong |= whole < 0
             where = np.flatnonzero(wrong & ~bad)
             self._skip(f"{name} of a tick must be a whole multiple of its unit", where + first, values[where].tolist())
             bad |= wrong
-            events[name] = np.where(wrong, 0, whole).astype(np.int64)
+            events[name] = np.where(wrong, 0, whole)
         return events[~bad] if bad.any() else events
 
     @classmethod

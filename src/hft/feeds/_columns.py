@@ -1,0 +1,90 @@
+"""Columns of Arrow as NumPy arrays: numbers, identifiers, decimals, sides; what is missing or malformed has a mark of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ._files import extra
+
+__all__ = ["decimal", "decimal_type", "floats", "integers", "is_text", "numbers", "sides", "strings"]
+
+_BUYS = ("B", "BUY", "BID", "1", "+1", "LONG")
+_SELLS = ("S", "SELL", "ASK", "A", "-1", "OFFER", "SHORT")
+
+
+def numbers(column: Any, missing: int) -> npt.NDArray[np.int64]:
+    """An Arrow column of whole numbers as int64."""
+    if column.null_count:
+        column = column.fill_null(missing)
+    return np.asarray(column.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
+
+
+def integers(column: Any) -> npt.NDArray[np.int64]:
+    """A column of identifiers as the bit pattern of 64-bit numbers; what is missing or no number is -1."""
+    pa, pc = extra("pyarrow"), extra("pyarrow.compute")
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return numbers(column, -1)
+    if pa.types.is_decimal(kind):
+        values, scale = decimal(column)
+        return np.where(values < 0, -1, values // scale)
+    if pa.types.is_floating(kind):
+        values_f = column.to_numpy(zero_copy_only=False)
+        fine = np.isfinite(values_f) & (np.abs(values_f) < 2**63)
+        return np.where(fine, np.where(fine, values_f, 0).astype(np.int64), -1)
+    column = pc.utf8_trim_whitespace(strings(column))
+    fine = pc.match_substring_regex(column, r"^\d{1,18}$")
+    return numbers(pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), pa.int64()), -1)
+
+
+def decimal(column: Any) -> tuple[npt.NDArray[np.int64], int]:
+    """A decimal128 column as whole numbers and their scale; what needs more than 63 bits is -1."""
+    if column.null_count:
+        column = column.fill_null(-1)
+    halves = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)[column.offset : column.offset + len(column)]
+    return np.where(halves[:, 1] == halves[:, 0] >> 63, halves[:, 0], -1), 10**column.type.scale
+
+
+def decimal_type(text: str) -> Any:
+    """For a time like this one: decimals down to the nanosecond, whatever its unit, and no more, so that 63 bits are enough."""
+    digits = text.find(".")
+    return extra("pyarrow").decimal128(27, 9 if digits <= 10 else 6 if digits <= 13 else 3)
+
+
+def floats(column: Any) -> npt.NDArray[np.float64]:
+    """A column of prices or sizes as float64; null and text that is no number become NaN."""
+    pa, pc = extra("pyarrow"), extra("pyarrow.compute")
+    kind = column.type
+    if is_text(kind):
+        column = pc.utf8_trim_whitespace(strings(column))
+        fine = pc.match_substring_regex(column, r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
+        column = pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), pa.float64())
+    elif pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    elif not pa.types.is_floating(kind):
+        column = pc.cast(column, pa.float64(), safe=False)
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
+
+
+def is_text(kind: Any) -> bool:
+    types = extra("pyarrow").types
+    return bool(types.is_string(kind) or types.is_large_string(kind) or (hasattr(types, "is_string_view") and types.is_string_view(kind)))
+
+
+def strings(column: Any) -> Any:
+    pa, pc = extra("pyarrow"), extra("pyarrow.compute")
+    if pa.types.is_dictionary(column.type):  # its words first: a view of strings cannot be taken from everywhere
+        column = pa.DictionaryArray.from_arrays(column.indices, pc.cast(column.dictionary, pa.string())).dictionary_decode()
+    return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
+
+
+def sides(column: Any) -> npt.NDArray[np.int8]:
+    """+1 for buy, -1 for sell, 0 for anything else."""
+    pc = extra("pyarrow.compute")
+    coded = pc.dictionary_encode(pc.utf8_upper(pc.utf8_trim_whitespace(strings(column))))
+    words = coded.dictionary.to_pylist()
+    table = np.array([1 if w in _BUYS else -1 if w in _SELLS else 0 for w in words] + [0], np.int8)
+    return table[numbers(coded.indices, -1)]

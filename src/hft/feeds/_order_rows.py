@@ -1,0 +1,104 @@
+"""Rows of order messages: what the words of the action column mean, and sizes that say what an order has left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.records import KINDS, NO_PRICE
+
+from ._columns import numbers, sides, strings
+from ._files import extra
+from ._rows import Mask, TableRows
+from .feed import Events
+
+__all__ = ["ACTIONS", "OrderRows"]
+
+# What the words of the action column mean; none means the same everywhere: an exchange's own table goes first.
+ACTIONS: dict[str, str] = {
+    "A": "add", "ADD": "add", "N": "add", "NEW": "add", "C": "delete", "CANCEL": "cancel", "D": "delete", "DELETE": "delete",
+    "X": "cancel", "REDUCE": "cancel", "E": "execute", "EXECUTE": "execute", "FILL": "execute", "U": "replace",
+    "REPLACE": "replace", "M": "replace", "MODIFY": "replace", "T": "trade", "TRADE": "trade", "P": "trade",
+}  # fmt: skip
+Words = npt.NDArray[np.str_]  # what each row does: a kind of event, resize or ignore
+Values = Callable[[str, Mask], npt.NDArray[np.int64]]  # ticks or lots of a role, checked in some of the rows
+
+
+class OrderRows:
+    """Order messages of one table.
+
+    Parameters
+    ----------
+    actions : mapping of str to str, optional
+        Word of the column to kind of event, "resize" or "ignore".
+    """
+
+    def __init__(self, actions: Mapping[str, str] | None) -> None:
+        table = ACTIONS if actions is None else actions
+        for value, what in table.items():
+            if what not in ("ignore", "resize") and what not in KINDS:
+                raise ValueError(f"actions must be kinds of events, resize or ignore: {value}={what}")
+        self._actions = {value.upper(): what for value, what in table.items()}
+        self._resizes = "resize" in self._actions.values()
+        self._live = np.zeros(0, np.int64), np.zeros(0, np.int64)  # orders and what they have left, where sizes are told anew
+
+    def fill(self, events: Events, rows: TableRows, ticks: Values, lots: Values) -> None:
+        """Write kind, side and payload of the messages."""
+        values = events.view(np.int64).reshape(len(rows), 8)[:, 4:]
+        what, ids = self._words(rows), rows.integers("id")
+        for name in set(what[~rows.bad].tolist()):
+            events["kind"][what == name] = KINDS["cancel" if name == "resize" else name]
+        priced = np.isin(what, ["add", "replace", "trade"]) & ~rows.bad
+        sized = np.isin(what, ["add", "replace", "trade", "cancel", "execute", "resize"]) & ~rows.bad
+        values[:, 0] = np.where(priced, ticks("price", priced) if "price" in rows else NO_PRICE, NO_PRICE)
+        values[:, 1] = np.where(sized, lots("size", sized), 0)
+        if self._resizes:
+            self._reduce(what, ids, values[:, 1], rows)
+        rows.refuse("id must be there", ids < 0, ids)
+        prints = what == "trade"
+        values[:, 2] = np.where(prints, 0, ids)
+        values[:, 3] = np.where(prints, ids, 0)
+        if "side" in rows:
+            side = sides(rows.column("side"))
+            events["side"] = np.where(prints, -side, side)
+            rows.refuse("side of an order must be known", (side == 0) & (what == "add"), values[:, 2])
+        new = rows.integers("new_id")
+        values[:, 3] = np.where(what == "replace", np.where(new < 0, ids, new), values[:, 3])
+
+    def _words(self, rows: TableRows) -> Words:
+        """What each row does; rows of unknown actions are refused, ignored ones left out."""
+        pc = extra("pyarrow.compute")
+        coded = pc.dictionary_encode(pc.utf8_upper(pc.utf8_trim_whitespace(strings(rows.column("action")))))
+        words, codes = coded.dictionary.to_pylist(), numbers(coded.indices, -1)
+        what = np.array([self._actions.get(word, "") for word in words] + [""], dtype="U16")[codes]
+        rows.refuse("action must be known", what == "", np.array([*map(str, words), "None"])[codes])
+        rows.bad |= what == "ignore"
+        return what
+
+    def _reduce(self, what: Words, ids: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], rows: TableRows) -> None:
+        """New sizes of orders to the sizes that are taken off them: by what each order has left before."""
+        old_ids, old_sizes = self._live
+        acts = np.flatnonzero(np.isin(what, ["add", "replace", "resize", "cancel", "execute", "delete"]) & ~rows.bad)
+        all_ids = np.concatenate([old_ids, ids[acts]])
+        sets = np.concatenate([np.ones(len(old_ids), bool), np.isin(what[acts], ["add", "replace", "resize", "delete"])])
+        change = np.concatenate([old_sizes, np.where(sets[len(old_ids) :], sizes[acts], -sizes[acts])])
+        order = np.argsort(all_ids, kind="stable")
+        all_ids, sets, change = all_ids[order], sets[order], change[order]
+        fresh = np.append(True, all_ids[1:] != all_ids[:-1]) if len(all_ids) else np.zeros(0, bool)
+        starts = np.flatnonzero(sets | fresh)
+        left = np.add.reduceat(change, starts) if len(starts) else np.zeros(0, np.int64)  # at the end of each stretch
+        resized = np.append(np.zeros(len(old_ids), bool), what[acts] == "resize")[order]
+        which = np.flatnonzero(resized[starts])
+        known = ~fresh[starts[which]]
+        taken = np.where(known, left[which - 1], 0) - change[starts[which]]
+        at = acts[order[starts[which]] - len(old_ids)]
+        sizes[at] = taken
+        wrong = np.zeros(len(what), bool)
+        wrong[at] = taken <= 0
+        rows.refuse("the new size of an order must be below what it has", wrong, ids)
+        ends = np.append(fresh[1:], True) if len(fresh) else fresh
+        last = np.searchsorted(starts, np.flatnonzero(ends), side="right") - 1
+        alive = left[last] > 0
+        self._live = all_ids[ends][alive], left[last][alive]
