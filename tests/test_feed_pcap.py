@@ -17,7 +17,8 @@ from fastcore.symbols import SymbolMapper
 from fastcore.wire import mold, ouch, soup
 from fastcore.wire.itch import LENGTHS, WIRE_DTYPE, ItchDecoder, ItchEncoder
 from hft.feeds.itch import midnight_ns
-from hft.feeds.pcap import PcapFeed, read_ouch
+from hft.feeds.ouch import read_ouch
+from hft.feeds.pcap import PcapFeed
 from hft.feeds.synthetic import generate_events
 
 dpkt = pytest.importorskip("dpkt")

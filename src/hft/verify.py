@@ -310,7 +310,8 @@ def _kraken(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outco
 def _pcap(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
     from fastcore.wire.ouch import OuchEncoder
 
-    from .feeds.pcap import PcapFeed, read_ouch
+    from .feeds.ouch import read_ouch
+    from .feeds.pcap import PcapFeed
 
     assert isinstance(feed, PcapFeed)
     arrays = list(feed)

@@ -14,7 +14,8 @@ from fuzz.engine import Counts, Target
 from fuzz.laws import REFUSALS, feed_check
 from fuzz.mold import mold_corpus
 from fuzz.soup import soup_corpus
-from hft.feeds.pcap import PcapFeed, read_ouch
+from hft.feeds.ouch import read_ouch
+from hft.feeds.pcap import PcapFeed
 
 
 def udp(payload: bytes) -> bytes:

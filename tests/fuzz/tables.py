@@ -10,7 +10,7 @@ from random import Random
 from fuzz.corpora import CSV, lines, recorded
 from fuzz.engine import Counts, Target
 from fuzz.laws import feed_check
-from hft.feeds.tabular import CsvFeed
+from hft.feeds.csv import CsvFeed
 
 
 def csv_corpus(random: Random, data_dir: Path | None) -> list[bytes]:

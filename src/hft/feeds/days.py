@@ -1,13 +1,13 @@
-"""Days at the exchange: the one in a file name, and when it begins in New York."""
+"""Days at the exchange: the one in a file name or at a time, and when it begins in New York."""
 
 from __future__ import annotations
 
 import os
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-__all__ = ["day_of", "midnight_ns"]
+__all__ = ["day_of", "midnight_before", "midnight_ns"]
 
 
 def day_of(path: str | os.PathLike[str]) -> date | None:
@@ -53,3 +53,15 @@ def _sunday(year: int, month: int, first_day: int) -> date:
     """The first Sunday on or after a day."""
     day = date(year, month, first_day)
     return day + timedelta(days=6 - day.weekday())
+
+
+def _day_at(local_ns: int) -> date:
+    # The day in New York. Four hours are the most that may be too few: in winter the day begins an hour later.
+    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=-4, seconds=local_ns // 10**9)).date()
+    return day - timedelta(days=1) if day.year >= 2007 and midnight_ns(day) > local_ns else day
+
+
+def midnight_before(local_ns: int, day: date | None) -> int:
+    """Return midnight (New York) of a day, by default of the one that it is at a time; 0 before 2007."""
+    day = _day_at(local_ns) if day is None else day
+    return midnight_ns(day) if day.year >= 2007 else 0

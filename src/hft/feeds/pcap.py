@@ -1,232 +1,35 @@
-"""Network captures (pcap and pcapng, plain, gzip or Zstandard): ITCH in MoldUDP64 as events, and OUCH in SoupBinTCP.
+"""ITCH 5.0 in MoldUDP64, from a network capture, as event arrays.
 
-The library ``dpkt`` reads the capture format and takes link, IP, UDP and TCP headers apart: some Python per packet, which is
-its price. Everything inside a packet is decoded by compiled code, in batches of packets.
+Everything inside a packet is decoded by compiled code, in batches of packets.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterator
 from datetime import date as Date
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, NO_SYMBOL
-from fastcore.symbols import SymbolMapper
 from fastcore.wire.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder
-from fastcore.wire.mold import END_OF_SESSION, MoldDecoder
-from fastcore.wire.ouch import OUCH_DTYPE, OuchDecoder
-from fastcore.wire.soup import SoupDecoder
+from fastcore.wire.mold import MoldDecoder
 
-from ._files import extra, pieces
-from .days import midnight_ns
-from .feed import Events, Feed, Instrument, Progress
+from ._capture import Packet, address_name, is_capture, read_packets
+from ._files import extra
+from ._turns import Turns
+from .days import midnight_before
+from .feed import LOG_LENGTH, Events, Feed, Instrument, Progress
 
-__all__ = ["OuchMessages", "PcapFeed", "read_ouch"]
+__all__ = ["PcapFeed"]
 
-_PCAP = {bytes.fromhex(magic) for magic in ("a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1", "a1b2cd34", "34cdb2a1")}
-_PCAPNG = b"\x0a\x0d\x0d\x0a"
 _BATCH_BYTES = 1 << 18
-_MAX_READ = 1 << 26  # a packet of a capture is far smaller; a length that is damaged may be anything
 _MIN_EVENTS = 64
-_MAX_NS = 2**62
-_LOG = 64
 _TICK = 0.0001
-_HELD_BYTES, _HELD_SEGMENTS = 1 << 20, 1 << 12  # that came before their turn
-
-# Link types (tcpdump.org/linktypes.html) and how long their headers are; None: Ethernet.
-_ETHERNET, _LOOPBACK, _RAW, _COOKED, _COOKED2 = 1, (0, 108), (12, 14, 101, 228, 229), 113, 276
-
-
-class _Source:
-    """The file as `dpkt` sees it, which does not look whether it got all that it asked for: a short read raises here."""
-
-    def __init__(self, path: Path, progress: Progress | None) -> None:
-        self._path = path
-        self._pieces = pieces(path, progress=progress)
-        self._piece = b""
-        self._at = 0  # what of the piece is done with
-        self._damage: CorruptDataError | None = None
-        self._head = b""  # all that was read before the reader has started: it may go back to the first byte
-        self._whole = True  # the next byte begins a record, so that the file may end here
-        self.started = False
-        self.position = 0
-        self.record = 0  # where the record at hand begins
-        self.name = str(path)
-
-    def _take(self, size: int) -> bytes:
-        found = [self._piece[self._at : self._at + size]]
-        missing = size - len(found[0])
-        self._at += len(found[0])
-        while missing and self._damage is None:
-            try:
-                self._piece = next(self._pieces)
-            except StopIteration:
-                break
-            except CorruptDataError as error:
-                self._damage = error  # what was read before it may be whole
-                break
-            found.append(self._piece[:missing])
-            self._at = len(found[-1])
-            missing -= self._at
-        return b"".join(found)
-
-    def read(self, size: int) -> bytes:
-        whole = self._whole
-        at, end = self._at, self._at + size
-        if self.started and at <= end <= len(self._piece):  # nearly always
-            data = self._piece[at:end]
-            self._at = end
-        elif not 0 <= size <= _MAX_READ:
-            raise self.corrupt(f"a record must be smaller than 64 MiB: size={size}")
-        else:
-            data = self._take(size)
-            if not self.started:
-                self._head += data
-            elif len(data) < size and (data or not whole or self._damage is not None):
-                raise self._damage or self.corrupt(f"it ends inside a record: remaining={len(data)}")
-        if whole:
-            self.record = self.position
-        self._whole = not whole or not self.started
-        self.position += len(data)
-        return data
-
-    def seek(self, position: int) -> None:
-        if position or self.started:
-            raise ValueError(f"a capture is read once, from its beginning: position={position}")
-        self._piece, self._at = self._head + self._piece[self._at :], 0
-        self._head = b""
-        self.position = 0
-
-    def close(self) -> None:
-        self._pieces.close()  # type: ignore[attr-defined]
-
-    def corrupt(self, what: str) -> CorruptDataError:
-        return CorruptDataError(f"a capture must be whole: {what} path={self._path} offset={self.position}")
-
-
-class _Packet(NamedTuple):
-    """What one captured frame carries."""
-
-    local_ns: int
-    record: int  # where it is in the (uncompressed) file
-    protocol: int  # 17 UDP, 6 TCP; 0: passed over
-    source: tuple[bytes, int]
-    target: tuple[bytes, int]
-    payload: bytes
-    sequence: int  # TCP
-    flags: int  # TCP
-    reason: str  # why it is passed over
-
-
-def _frames(path: Path, progress: Progress | None) -> Iterator[tuple[int, int, int, bytes]]:
-    """Time, place in the file, link type and bytes of every frame."""
-    dpkt = extra("dpkt")
-    source = _Source(path, progress)
-    try:
-        reader = dpkt.pcap.UniversalReader(source)
-        # Times in exact arithmetic: a double has no room for nanoseconds since 1970.
-        if isinstance(reader, dpkt.pcapng.Reader):
-            reader._divisor = Decimal(reader._divisor)
-        exact = isinstance(reader._divisor, Decimal)
-        link = reader.datalink()
-        source.started = True
-        for time, frame in reader:
-            local_ns = int(time * 10**9) if exact else round(time * 1e6) * 1000
-            if not 0 <= local_ns < _MAX_NS:
-                raise source.corrupt(f"a time must lie in 1970..2116: local_ns={local_ns}")
-            yield local_ns, source.record, link, frame
-    # What the library lets through of a damaged file; nothing else is called here.
-    except (dpkt.Error, struct.error, ValueError, ArithmeticError, LookupError, TypeError) as error:
-        if isinstance(error, CorruptDataError):
-            raise
-        raise source.corrupt(f"{type(error).__name__}: {error}") from error
-    finally:
-        source.close()
-
-
-def _packets(path: Path, progress: Progress | None) -> Iterator[_Packet]:
-    dpkt = extra("dpkt")
-    ethernet, ip4, ip6, udp, tcp = dpkt.ethernet.Ethernet, dpkt.ip.IP, dpkt.ip6.IP6, dpkt.udp.UDP, dpkt.tcp.TCP
-    nothing = (b"", 0)
-
-    def network(link: int, frame: bytes) -> object:
-        if link == _ETHERNET:
-            return ethernet(frame).data
-        if link in (_COOKED, _COOKED2):
-            # The type of what follows, as behind two Ethernet addresses: so tags are taken off there too.
-            body = frame[14:] if link == _COOKED else frame[:2] + frame[20:]
-            return ethernet(bytes(12) + body).data
-        if link in _LOOPBACK:
-            frame = frame[4:]
-        elif link not in _RAW:
-            raise ValueError(f"the link type must be Ethernet, Linux cooked, loopback or raw IP: link={link}")
-        return ip4(frame) if frame[:1] and frame[0] >> 4 == 4 else ip6(frame)
-
-    def fragment(packet: Any) -> bool:
-        if isinstance(packet, ip4):
-            return bool(packet.mf or packet.offset)
-        header = packet.extension_hdrs.get(44)
-        return header is not None and bool(header.frag_off or header.m_flag)
-
-    for local_ns, record, link, frame in _frames(path, progress):
-        # The usual frame: Ethernet with at most one tag, IPv4 of 20 bytes, UDP, no fragment.
-        ip = 18 if frame[12:14] == b"\x81\x00" else 14
-        usual = link == _ETHERNET and frame[ip - 2 : ip + 1] == b"\x08\x00\x45" and len(frame) >= ip + 28
-        if usual and frame[ip + 9] == 17 and not (frame[ip + 6] & 0x3F or frame[ip + 7]):
-            source = frame[ip + 12 : ip + 16], int.from_bytes(frame[ip + 20 : ip + 22], "big")
-            target = frame[ip + 16 : ip + 20], int.from_bytes(frame[ip + 22 : ip + 24], "big")
-            payload = frame[ip + 28 : ip + 20 + int.from_bytes(frame[ip + 24 : ip + 26], "big")]
-            yield _Packet(local_ns, record, 17, source, target, payload, 0, 0, "")
-            continue
-        reason, protocol, number, flags, payload = "", 0, 0, 0, b""
-        source = target = nothing
-        try:
-            packet = network(link, frame)
-        except (dpkt.Error, struct.error, IndexError):  # cut off inside a header
-            packet = None
-        segment = getattr(packet, "data", None)
-        if not isinstance(packet, (ip4, ip6)):
-            reason = "not IP"
-        elif fragment(packet):
-            reason = "fragment"
-        elif isinstance(segment, udp):
-            protocol, payload = 17, bytes(segment.data)[: max(segment.ulen - 8, 0)]
-        elif isinstance(segment, tcp):
-            protocol, payload, number, flags = 6, bytes(segment.data), segment.seq, segment.flags
-        else:
-            reason = "not UDP or TCP"
-        if protocol:
-            source, target = (packet.src, segment.sport), (packet.dst, segment.dport)  # type: ignore[union-attr]
-        yield _Packet(local_ns, record, protocol, source, target, payload, number, flags, reason)
-
-
-def _name(address: tuple[bytes, int]) -> str:
-    raw, port = address
-    if len(raw) == 4:
-        return f"{'.'.join(map(str, raw))}:{port}"
-    return f"[{':'.join(raw[i : i + 2].hex() for i in range(0, len(raw), 2))}]:{port}"
-
-
-def _day_of(local_ns: int) -> Date:
-    """The day in New York at a time."""
-    # Four hours are the most that may be too few: in winter the day begins an hour later.
-    day = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(hours=-4, seconds=local_ns // 10**9)).date()
-    return day - timedelta(days=1) if day.year >= 2007 and midnight_ns(day) > local_ns else day
-
-
-def _midnight(local_ns: int, day: Date | None) -> int:
-    day = _day_of(local_ns) if day is None else day
-    return midnight_ns(day) if day.year >= 2007 else 0
 
 
 def _carried(data: bytes, offsets: npt.NDArray[np.int64]) -> dict[int, str]:
@@ -238,47 +41,6 @@ def _carried(data: bytes, offsets: npt.NDArray[np.int64]) -> dict[int, str]:
     rows = wire[:n][wire["symbol"][:n] != b""]
     _, first = np.unique(rows["locate"], return_index=True)
     return {int(row["locate"]): row["symbol"].decode("latin-1").rstrip(" ") for row in rows[first]}
-
-
-class _Turns:
-    """Packets of one stream in the order of their numbers: those that come early wait for the ones before them."""
-
-    def __init__(self, hold: int) -> None:
-        self._hold = hold
-        self._next: int | None = None
-        self._held: dict[int, _Packet] = {}
-
-    def push(self, packet: _Packet) -> list[_Packet]:
-        """Packets whose turn it is now."""
-        payload = packet.payload
-        sequence, count = int.from_bytes(payload[10:18], "big"), int.from_bytes(payload[18:20], "big")
-        if len(payload) < 20 or sequence == 0:
-            return [packet]
-        if self._next is None or sequence <= self._next:
-            ready = [packet]
-            self._next = max(self._next or 0, sequence + (0 if count == END_OF_SESSION else count))
-        else:
-            ready = []
-            self._held.setdefault(sequence, packet)
-        return ready + self._waiting(len(self._held) > self._hold) if self._held else ready
-
-    def _waiting(self, gap: bool) -> list[_Packet]:
-        ready = []
-        while self._held and (gap or min(self._held) <= (self._next or 0)):
-            first = min(self._held)
-            packet = self._held.pop(first)
-            count = int.from_bytes(packet.payload[18:20], "big")
-            self._next = max(self._next or 0, first + (0 if count == END_OF_SESSION else count))
-            ready.append(packet)
-            gap = False
-        return ready
-
-    def flush(self) -> list[_Packet]:
-        """Everything that is held back."""
-        ready = []
-        while self._held:
-            ready += self._waiting(True)
-        return ready
 
 
 class PcapFeed(Feed):
@@ -362,7 +124,7 @@ class PcapFeed(Feed):
         self._ports = None if ports is None else frozenset(ports)
         self._arbitrate = arbitrate
         self._hold = (64 if arbitrate else 0) if hold is None else hold
-        self._turns: dict[str, _Turns] = {}
+        self._turns: dict[str, Turns] = {}
         self._strict = strict
         self._out = np.zeros(chunk_events, EVENT_DTYPE)
         self._seen = np.zeros(1 << 16, np.bool_)  # stock locates with an instrument
@@ -373,14 +135,14 @@ class PcapFeed(Feed):
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
         """Say whether a file is a capture, by its magic number."""
-        return head[:4] in _PCAP or head[:4] == _PCAPNG
+        return is_capture(head)
 
     def _arrays(self) -> Iterator[Events]:
-        batch: list[_Packet] = []
+        batch: list[Packet] = []
         size = 0
         name = ""
         broken: CorruptDataError | None = None
-        packets = self._ordered(_packets(self.path, self._progress))
+        packets = self._ordered(read_packets(self.path, self._progress))
         try:
             while True:
                 try:
@@ -403,7 +165,7 @@ class PcapFeed(Feed):
         finally:
             packets.close()  # type: ignore[attr-defined]
 
-    def _ordered(self, packets: Iterator[_Packet]) -> Iterator[tuple[str, _Packet]]:
+    def _ordered(self, packets: Iterator[Packet]) -> Iterator[tuple[str, Packet]]:
         """The UDP packets of the feed with their streams, those that came too early in their turn."""
         names: dict[tuple[bytes, int], str] = {}
         try:
@@ -418,12 +180,12 @@ class PcapFeed(Feed):
                 if self._arbitrate:
                     stream = packet.payload[:10].decode("latin-1")
                 elif (stream := names.get(packet.target, "")) == "":
-                    stream = names[packet.target] = _name(packet.target)
+                    stream = names[packet.target] = address_name(packet.target)
                 if not self._hold:
                     yield stream, packet
                     continue
                 if stream not in self._turns:
-                    self._turns[stream] = _Turns(self._hold)
+                    self._turns[stream] = Turns(self._hold)
                 for ready in self._turns[stream].push(packet):
                     yield stream, ready
         except CorruptDataError:
@@ -433,15 +195,15 @@ class PcapFeed(Feed):
             packets.close()  # type: ignore[attr-defined]
         yield from self._rest()
 
-    def _rest(self) -> Iterator[tuple[str, _Packet]]:
+    def _rest(self) -> Iterator[tuple[str, Packet]]:
         """What is still held back when the capture ends."""
         for stream, turns in self._turns.items():
             for ready in turns.flush():
                 yield stream, ready
 
-    def _decode(self, name: str, batch: list[_Packet]) -> Iterator[Events]:
+    def _decode(self, name: str, batch: list[Packet]) -> Iterator[Events]:
         if self.decoder is None:
-            self.decoder = ItchDecoder(_midnight(batch[0].local_ns, self._date), self._strict)
+            self.decoder = ItchDecoder(midnight_before(batch[0].local_ns, self._date), self._strict)
         if name not in self.streams:
             self.streams[name] = MoldDecoder(self.decoder, strict=self._strict)
         mold = self.streams[name]
@@ -482,7 +244,7 @@ class PcapFeed(Feed):
         self.instruments[locate] = Instrument(symbol, _TICK, 1.0)
         self._seen[locate] = True
 
-    def _note(self, name: str, mold: MoldDecoder, base: int, offsets: npt.NDArray[np.int64], batch: list[_Packet]) -> None:
+    def _note(self, name: str, mold: MoldDecoder, base: int, offsets: npt.NDArray[np.int64], batch: list[Packet]) -> None:
         """Bring the counts up to date, and log errors with their place in the file."""
         assert self.decoder is not None
         self.messages = self.decoder.counts
@@ -496,143 +258,7 @@ class PcapFeed(Feed):
         for key, entries in (("", self.decoder.error_log), (name, mold.error_log)):
             fresh += entries[self._logged.get(key, 0) :]
             self._logged[key] = len(entries)
-        for offset, letter, reason in sorted(fresh)[: _LOG - len(self.error_log)]:
+        for offset, letter, reason in sorted(fresh)[: LOG_LENGTH - len(self.error_log)]:
             i = int(np.searchsorted(offsets, offset - base, "right")) - 1
             packet = batch[min(max(i, 0), len(batch) - 1)]
             self.error_log.append((packet.record, f"{reason} type={letter!r}" if letter != "\0" else reason))
-
-
-# ---- OUCH over SoupBinTCP ----
-
-
-class OuchMessages(NamedTuple):
-    """What one direction of a connection said.
-
-    Attributes
-    ----------
-    connection : str
-        ``client address:port > venue address:port``.
-    outbound : bool
-        True for what the venue said.
-    events : ndarray of EVENT_DTYPE
-    details : ndarray of OUCH_DTYPE
-        Row for row what the events do not hold; `appendage_offset` refers to `data`.
-    data : bytes
-        The SoupBinTCP packets that the messages were in.
-    """
-
-    connection: str
-    outbound: bool
-    events: Events
-    details: npt.NDArray[np.void]
-    data: bytes
-
-
-@dataclass
-class _Direction:
-    soup: SoupDecoder
-    ouch: OuchDecoder | None = None
-    next: int | None = None
-    held_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        self.held: dict[int, bytes] = {}
-
-    def segments(self, packet: _Packet) -> Iterable[bytes]:
-        """Bytes that are in their turn now, of a segment and of those held back."""
-        sequence = packet.sequence
-        if packet.flags & 2:  # SYN takes a number
-            self.next = (sequence + 1) & 0xFFFFFFFF
-        if packet.payload:
-            if self.next is None:
-                self.next = sequence
-            if len(packet.payload) > len(before := self.held.get(sequence, b"")):
-                self.held[sequence] = packet.payload
-                self.held_bytes += len(packet.payload) - len(before)
-        progress = True
-        while progress and self.held:
-            progress = False
-            for sequence in sorted(self.held, key=lambda s: (s - (self.next or 0) + 2**31) & 0xFFFFFFFF):
-                behind = ((self.next or 0) - sequence) & 0xFFFFFFFF
-                if behind >= 2**31:
-                    break  # the one that is next has not come
-                payload = self.held.pop(sequence)
-                self.held_bytes -= len(payload)
-                progress = True
-                if behind < len(payload):  # otherwise sent again
-                    self.next = (sequence + len(payload)) & 0xFFFFFFFF
-                    yield payload[behind:]
-
-
-def read_ouch(
-    path: str | os.PathLike[str],
-    *,
-    symbols: SymbolMapper | None = None,
-    date: Date | None = None,
-    ports: Collection[int] | None = None,
-    strict: bool = False,
-    progress: Progress | None = None,
-) -> Iterator[OuchMessages]:
-    """Iterate over the OUCH 5.0 messages in a capture of SoupBinTCP connections.
-
-    Parameters
-    ----------
-    path : path
-        pcap or pcapng as for `PcapFeed`. A connection must be captured from a packet boundary on.
-    symbols : SymbolMapper, optional
-        Gives `symbol_id`.
-    date : datetime.date, optional
-        Day at the exchange, by default that of the first packet in New York.
-    ports : collection of int, optional
-        TCP ports of the venue; by default every connection is taken for SoupBinTCP.
-    strict : bool, default False
-        Raise at the first malformed packet or message; otherwise it is counted and passed over.
-    progress : callable(done, total), optional
-        As for `PcapFeed`.
-
-    Yields
-    ------
-    OuchMessages
-        As they come. Who is the venue is seen from the first SoupBinTCP packet of a direction.
-
-    Raises
-    ------
-    CorruptDataError
-        After everything that is whole: a capture that is cut, a segment that is missing in a connection; in strict mode malformed
-        messages.
-
-    Notes
-    -----
-    Segments are put in order by their numbers; those that come too early are held back, 1 MiB or 4,096 of them at most.
-    """
-    directions: dict[tuple[tuple[bytes, int], tuple[bytes, int]], _Direction] = {}
-    midnight: int | None = None
-    for packet in _packets(Path(path), progress):
-        if packet.protocol != 6 or (ports is not None and not {packet.source[1], packet.target[1]} & set(ports)):
-            continue
-        if midnight is None:
-            midnight = _midnight(packet.local_ns, date)
-        key = packet.source, packet.target
-        direction = directions.setdefault(key, _Direction(SoupDecoder(strict=strict)))
-        for payload in direction.segments(packet):
-            position = direction.soup.position
-            data, rows = direction.soup.push(payload)
-            if direction.ouch is None:
-                letters = b"".join(rows["type"].tolist()).replace(b"+", b"")
-                if not letters:
-                    continue
-                direction.ouch = OuchDecoder(letters[0] in b"AJSHZ", symbols, midnight, strict)
-            events = np.zeros(len(rows), EVENT_DTYPE)
-            details = np.zeros(len(rows), OUCH_DTYPE)
-            n = direction.ouch.decode(data, rows, events, details, packet.local_ns, position)
-            if n:
-                outbound = direction.ouch.outbound
-                ends = [_name(end) for end in (key[::-1] if outbound else key)]
-                yield OuchMessages(" > ".join(ends), outbound, events[:n], details[:n], bytes(data))
-        if direction.held_bytes > _HELD_BYTES or len(direction.held) > _HELD_SEGMENTS:
-            break
-    for (source, target), direction in directions.items():
-        if direction.held:
-            raise CorruptDataError(
-                f"a connection must be captured whole: {_name(source)} > {_name(target)} missing from sequence={direction.next}"
-            )
