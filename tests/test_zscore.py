@@ -727,22 +727,6 @@ def test_simd_twins_give_the_same_bits():
     assert same_bits(fast[finite], slow[finite])
 
 
-@pytest.mark.parametrize("disabled", ["avx2", "sse4.2, avx2", "avx512f", ""])
-def test_environment_chooses_the_twin(disabled):
-    code = "from fastcore import zscore; print(zscore._simd())"
-    env = {**os.environ, "FASTCORE_DISABLE_CPU_FEATURES": disabled}
-    found = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True).stdout.strip()
-    before = zscore._simd()
-    try:
-        zscore._simd("avx2")
-        best = "avx2"
-    except ValueError:
-        best = "scalar"
-    finally:
-        zscore._simd(before)
-    assert found == ("scalar" if "avx2" in disabled.replace(" ", "").split(",") else best)
-
-
 @pytest.mark.threads
 def test_threads_with_their_own_objects_do_not_disturb_each_other():
     x = walk(5000)

@@ -55,22 +55,14 @@ cdef extern from "fc_quotes.h" nogil:
         double* bid
         double* ask
 
-    bint cpu_has_avx2 "fc_cpu_has_avx2"()
+    bint fc_cpu_has_avx2()
+    bint fc_cpu_allows(const char* feature)
     ptrdiff_t quotes_base "fc_quotes_base"(const quotes_t*)
     ptrdiff_t quotes_avx2 "fc_quotes_avx2"(const quotes_t*)
 
 
-cdef bint HAS_AVX2 = cpu_has_avx2()
-
-
-def _avx2_allowed():
-    import os
-
-    return "avx2" not in os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").replace(" ", "").lower().split(",")
-
-
 # Which twin runs: chosen once.
-cdef bint USE_AVX2 = HAS_AVX2 and _avx2_allowed()
+cdef bint USE_AVX2 = fc_cpu_has_avx2() and fc_cpu_allows("avx2")
 
 
 def simd():

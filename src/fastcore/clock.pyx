@@ -11,8 +11,6 @@ clock between two reads of the counter, which bounds the error (`calibration_err
 The monotonic clock itself may be slewed by time synchronisation by up to 5e-4, which no calibration removes.
 """
 
-import os
-
 cimport cython
 
 from libc.math cimport ceil
@@ -24,6 +22,7 @@ from fastcore.records cimport store_relaxed
 
 cdef extern from "fc_cpu.h" nogil:
     bint fc_cpu_has_invariant_tsc()
+    bint fc_cpu_allows(const char* feature)
 
 cdef extern from *:
     const char* FC_CLOCK_NAME
@@ -90,9 +89,7 @@ cdef void _publish(const rate_t* rate) noexcept:
 
 
 cdef bint _trusted():
-    if not fc_cpu_has_invariant_tsc():
-        return False
-    if "tsc" in os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").split(","):
+    if not (fc_cpu_has_invariant_tsc() and fc_cpu_allows("tsc")):
         return False
     try:
         with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", "rb") as file:

@@ -63,6 +63,9 @@ __all__ = [
 cnp.import_array()
 
 
+cdef extern from "fc_cpu.h" nogil:
+    bint fc_cpu_allows(const char* feature)
+
 cdef extern from "fc_crc32c.h" nogil:
     ctypedef uint32_t (*crc32c_t "fc_crc32c_t")(uint32_t, const void*, size_t) noexcept
     void fc_crc32c_init()
@@ -164,7 +167,7 @@ _TIME_FIELDS = ("timestamp_ns", "exch_ns", "local_ns")
 fc_crc32c_init()
 cdef crc32c_t _portable = fc_crc32c_select(False)
 cdef crc32c_t _checksum = _portable
-if not {"sse4.2", "sse42"} & set(os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").lower().split(",")):
+if fc_cpu_allows("sse4.2"):
     _checksum = fc_crc32c_select(True)
 cdef stream_t _stream = fc_crc32c_stream_select(_checksum != _portable)
 cdef ticks_check_t _ticks_check = fc_ticks_check_select(_checksum != _portable)

@@ -20,7 +20,6 @@ Sources: definition of the pair z-score: section 4 of the theory notes of the pr
 """
 
 import operator
-import os
 from time import perf_counter_ns
 
 import numpy as np
@@ -53,7 +52,8 @@ __all__ = [
 
 
 cdef extern from "fc_cpu.h" nogil:
-    int fc_cpu_has_avx2()
+    bint fc_cpu_has_avx2()
+    bint fc_cpu_allows(const char* feature)
 
 
 cdef extern from "fc_rolling.h" nogil:
@@ -97,8 +97,7 @@ cdef extern from "fc_correlation.h" nogil:
 
 
 # Chosen once at import; every call reads it.
-_disabled = os.environ.get("FASTCORE_DISABLE_CPU_FEATURES", "").replace(" ", "").split(",")
-cdef bint _avx2 = fc_cpu_has_avx2() and "avx2" not in _disabled
+cdef bint _avx2 = fc_cpu_has_avx2() and fc_cpu_allows("avx2")
 
 
 def _simd(name=None):

@@ -4,6 +4,25 @@
 #define FC_CPU_H
 
 #include <stdint.h>
+#include <stdlib.h>
+
+/* Whether the environment leaves a feature ("avx2", "sse4.2", "tsc") on: FASTCORE_DISABLE_CPU_FEATURES names those that are
+   not to be used, with commas between; spaces, case and the dot do not matter. Asked once, at import. */
+static inline int fc_cpu_allows(const char *feature) {
+    const char *list = getenv("FASTCORE_DISABLE_CPU_FEATURES");
+    while (list && *list) {
+        const char *name = feature;
+        for (; *list && *list != ','; list++) {
+            if (*list == ' ' || *list == '.') continue;
+            if (name && *name == '.') name++;
+            /* Our names are lower case; a letter that differs ends the comparison. */
+            if (name) name = *name && *name == (*list >= 'A' && *list <= 'Z' ? *list + 32 : *list) ? name + 1 : NULL;
+        }
+        if (name && !*name) return 0;
+        if (*list) list++;
+    }
+    return 1;
+}
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define FC_X86 1
