@@ -12,6 +12,8 @@ from click.testing import CliRunner
 
 from hft.cli import bench as command
 
+pytestmark = pytest.mark.thin
+
 suite = command.suite()
 harness = import_module(f"{suite.__name__}.harness")
 replaced = import_module(f"{suite.__name__}.replaced")

@@ -11,6 +11,8 @@ import pytest
 
 import fastcore
 
+pytestmark = [pytest.mark.artefact, pytest.mark.thin]
+
 EXAMPLE = Path(__file__).parent / "cimport_example"
 SETUP = """
 import numpy, os

@@ -18,6 +18,8 @@ from hft.cli import COMMANDS, main, short_help
 from hft.config import Config, ConfigError, load
 from hft.feeds.synthetic import generate
 
+pytestmark = pytest.mark.thin
+
 KEYS = {"events", "messages_by_type", "orders", "fills", "position", "pnl", "events_per_s", "latency_ns", "peak_rss_bytes"}
 
 

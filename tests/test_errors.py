@@ -8,6 +8,8 @@ import pytest
 import fastcore
 from fastcore.errors import RESULTS, FastcoreError, Result, RiskError, raise_result
 
+pytestmark = pytest.mark.artefact
+
 
 def test_result_codes_equal_the_c_header():
     header = (Path(fastcore.get_include()) / "fc_records.h").read_text(encoding="utf-8")

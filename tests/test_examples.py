@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.artefact, pytest.mark.thin]
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

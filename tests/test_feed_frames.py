@@ -10,6 +10,8 @@ from hft.feeds.feed import Instrument  # noqa: E402
 from hft.feeds.frames import from_frame, to_arrow, to_frame  # noqa: E402
 from hft.feeds.synthetic import generate_events  # noqa: E402
 
+pytestmark = pytest.mark.thin
+
 N = 1000
 TIMES = (1_399_507_200 * 10**9 + np.arange(N) * 250_000_001).astype("datetime64[ns]")
 BID = np.round(100 + np.arange(N) % 50 / 100, 2)

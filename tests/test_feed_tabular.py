@@ -17,6 +17,8 @@ from hft.feeds import open_feed, recognise  # noqa: E402
 from hft.feeds.arrow import ArrowFeed, ParquetFeed  # noqa: E402
 from hft.feeds.csv import CsvFeed  # noqa: E402
 
+pytestmark = pytest.mark.thin
+
 DAY_NS = 1_399_507_200 * 10**9  # 2014-05-08, UTC
 
 

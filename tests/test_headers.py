@@ -14,6 +14,9 @@ import pytest
 import fastcore
 
 pytest.importorskip("ziglang", reason="the compiler for other systems is not installed: pip install ziglang")
+
+pytestmark = [pytest.mark.artefact, pytest.mark.thin]
+
 HEADERS = sorted(path.name for path in (Path(fastcore.__file__).parent / "_c").glob("*.h"))
 TARGETS = {
     "x86_64-linux-gnu": ["-D_GNU_SOURCE", "-mcpu=x86_64_v2"],  # CRC32 instructions are a feature of their own for clang

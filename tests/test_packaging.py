@@ -20,6 +20,8 @@ import pytest
 import fastcore
 import hft
 
+pytestmark = [pytest.mark.artefact, pytest.mark.thin]
+
 CORE = Path(fastcore.__file__).parent
 PACKAGES = ("", "sim.", "wire.")
 MODULES = sorted(

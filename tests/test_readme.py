@@ -9,7 +9,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 
-pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="no examples here: only the installed package is tested")
+pytestmark = [
+    pytest.mark.artefact,
+    pytest.mark.thin,
+    pytest.mark.skipif(not EXAMPLES.is_dir(), reason="no examples here: only the installed package is tested"),
+]
 
 
 def test_market_maker_earns_what_the_article_published(tmp_path, capsys):

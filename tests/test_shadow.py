@@ -11,6 +11,8 @@ import pytest
 import fastcore
 import hft
 
+pytestmark = [pytest.mark.artefact, pytest.mark.thin]
+
 FOREIGN = '__version__ = "1.8.0"\n'
 # Modules of the unrelated distribution on the package index: ours must not share a file with it, __init__ apart.
 TAKEN = (

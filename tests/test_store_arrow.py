@@ -18,6 +18,8 @@ pa = pytest.importorskip("pyarrow")
 from hft import store as hs  # noqa: E402
 from hft.store import arrow  # noqa: E402
 
+pytestmark = pytest.mark.thin
+
 NOW = 1_710_000_000_000_000_123  # not a whole microsecond: nothing may be rounded
 ODD_DTYPE = np.dtype(
     {

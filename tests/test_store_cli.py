@@ -22,6 +22,8 @@ from hft.store import DirectoryStore
 
 pytest.importorskip("pyarrow")
 
+pytestmark = pytest.mark.thin
+
 
 def hft(*arguments):
     return CliRunner().invoke(main, ["store", *map(str, arguments)])

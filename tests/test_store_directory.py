@@ -22,6 +22,8 @@ from fastcore.tickstore import StoreWarning, TickStore
 from hft.store import DirectoryStore, QueryStats, SymbolTable, open_store
 from hft.store.files import FileLock, replaced
 
+pytestmark = pytest.mark.thin
+
 DAYS = ("2024-03-08", "2024-03-09", "2024-03-10")
 
 

@@ -13,6 +13,8 @@ from fastcore.records import EVENT_DTYPE, TICK_DTYPE
 from fastcore.tickstore import TickStore
 from hft import store as hs
 
+pytestmark = pytest.mark.thin
+
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") and os.access("/dev/shm", os.W_OK) else None  # not about the disk
 DAY = 86_400 * 10**9
 BASE = 19_790 * DAY

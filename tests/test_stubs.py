@@ -13,6 +13,8 @@ import fastcore
 
 pytest.importorskip("mypy")
 
+pytestmark = [pytest.mark.artefact, pytest.mark.thin]
+
 # What Cython adds to every module and class, and no stub declares.
 ALLOWED = r"""
 .*\.__reduce_cython__

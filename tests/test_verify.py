@@ -17,6 +17,8 @@ from hft.cli import main
 from hft.feeds.synthetic import generate
 from hft.verify import ReferenceMissing, verify
 
+pytestmark = pytest.mark.thin
+
 
 def hft(*arguments):
     return CliRunner().invoke(main, ["verify", *map(str, arguments)])
