@@ -174,7 +174,7 @@ def test_a_single_store_knows_no_names(small):
     ("arguments", "error", "rule"),
     [
         ({"start_ns": 5, "end_ns": 4}, ValueError, "start_ns must not be after"),
-        ({"symbols": [-1]}, ValueError, "symbol_id must be from"),
+        ({"symbols": [-1]}, ValueError, "symbol_id must be in 0.."),
         ({"symbols": [1.5]}, TypeError, "names or ids"),
         ({"symbols": [True]}, TypeError, "names or ids"),
         ({"batch_records": 0}, ValueError, "batch_records must be at least 1"),

@@ -190,7 +190,7 @@ def test_what_a_query_returns_can_be_appended(full, tmp_path):
     [
         ((5, 4), ValueError, "start_ns must not be after end_ns"),
         ((None, None, ["NOPE"]), UnknownSymbolError, "symbol='NOPE'"),
-        ((None, None, [-3]), ValueError, "symbol_id must be from"),
+        ((None, None, [-3]), ValueError, "symbol_id must be in 0.."),
         ((None, None, [2.5]), TypeError, "names or ids"),
     ],
 )
@@ -274,8 +274,8 @@ def test_symbols_keep_their_ids(root):
         (("\ud800",), "printable"),
         (("NEW", 0), "keeps its id"),
         (("AAPL", 5), "keeps its id"),
-        (("NEW", -1), "symbol_id must be from"),
-        (("NEW", NO_SYMBOL), "symbol_id must be from"),
+        (("NEW", -1), "symbol_id must be in 0.."),
+        (("NEW", NO_SYMBOL), "symbol_id must be in 0.."),
     ],
 )
 def test_bad_symbols_are_refused(root, arguments, rule):

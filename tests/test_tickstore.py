@@ -140,7 +140,7 @@ def test_a_slice_of_records(impl, small):
         assert len(store.records(5, 2)) == 0
         assert store.read_tick(7) == tuple(ticks(1, 7)[0])
         for index in (-1, 300):
-            with pytest.raises(IndexError, match=rf"index must be from 0 to count-1: index={index}, count=300"):
+            with pytest.raises(IndexError, match=rf"index must be in 0..count-1: index={index}, count=300"):
                 store.read_tick(index)
 
 
@@ -205,8 +205,8 @@ def test_unaligned_and_empty_arrays(impl, path):
     ("tick", "rule"),
     [
         ((-1, 0, 1.0, 1.0), "timestamp_ns must not be negative: timestamp_ns=-1"),
-        ((1, -1, 1.0, 1.0), "symbol_id must be from 0 to 4294967294: symbol_id=-1"),
-        ((1, 2**32 - 1, 1.0, 1.0), "symbol_id must be from 0 to 4294967294: symbol_id=4294967295"),
+        ((1, -1, 1.0, 1.0), "symbol_id must be in 0..4294967294: symbol_id=-1"),
+        ((1, 2**32 - 1, 1.0, 1.0), "symbol_id must be in 0..4294967294: symbol_id=4294967295"),
         ((1, 0, float("nan"), 1.0), "price must be finite: price=nan"),
         ((1, 0, float("inf"), 1.0), "price must be finite: price=inf"),
         ((1, 0, -float("inf"), 1.0), "price must be finite: price=-inf"),
@@ -319,10 +319,10 @@ def test_a_bad_array_is_refused(impl, path, array, error, rule):
         ({"mode": "a", "sync": "never"}, "sync must be one of"),
         ({"mode": "a", "sync_interval_s": 0.0}, "sync_interval_s must be positive and finite: sync_interval_s=0.0"),
         ({"mode": "a", "sync_interval_s": float("nan")}, "sync_interval_s must be positive"),
-        ({"mode": "a", "segment_records": 0}, "segment_records must be from 1 to"),
+        ({"mode": "a", "segment_records": 0}, "segment_records must be in 1.."),
         ({"mode": "a", "dtype": "f8"}, "records must have named fields"),
-        ({"mode": "a", "dtype": [("a", "i4")]}, "multiple of 8 from 8 to 4096: itemsize=4"),
-        ({"mode": "a", "dtype": [("a", "S4104")]}, "multiple of 8 from 8 to 4096: itemsize=4104"),
+        ({"mode": "a", "dtype": [("a", "i4")]}, "multiple of 8 in 8..4096: itemsize=4"),
+        ({"mode": "a", "dtype": [("a", "S4104")]}, "multiple of 8 in 8..4096: itemsize=4104"),
         ({"mode": "a", "dtype": [("a", "O")]}, "fields must be numbers or fixed-size bytes"),
         ({"mode": "a", "dtype": [("a", ">i8")]}, "fields must be in native byte order"),
         ({"mode": "a", "time_field": "price"}, "time_field must be an aligned 8-byte integer"),
@@ -937,7 +937,7 @@ def test_query_by_time_and_symbol(impl, small):
         assert not store.query(symbol_id=3).flags.writeable
         with pytest.raises(ValueError, match="start_ns must not be after end_ns: start_ns=2, end_ns=1"):
             store.query(2, 1)
-        with pytest.raises(ValueError, match="symbol_id must be from 0"):
+        with pytest.raises(ValueError, match="symbol_id must be in 0.."):
             store.query(symbol_id=-1)
         with pytest.raises(TypeError, match=r"start_ns must be an int: start_ns=1\.5"):
             store.query(1.5)
@@ -1003,6 +1003,33 @@ def test_follow_sees_every_record_once(impl, path):
             reader.follow(max_records=0)
         with pytest.raises(ValueError, match="interval_s must not be negative"):
             reader.follow(interval_s=-1.0)
+
+
+def test_events_are_written_and_read_in_pieces_as_they_are(impl, path):
+    events = np.zeros(1000, EVENT_DTYPE)
+    events["seq"], events["price"] = np.arange(1000), np.arange(1000) * 3
+    with impl.TickStore(path, "a", EVENT_DTYPE) as store:
+        for first in range(0, 1000, 100):
+            store.append_many(events[first : first + 100])
+        pieces = list(store.pieces(max_records=300))
+        assert [len(piece) for piece in pieces] == [300, 300, 300, 100]
+        assert np.concatenate(pieces).tobytes() == events.tobytes()
+        assert not any(piece.flags.writeable for piece in pieces)
+        assert [piece["seq"].tolist() for piece in store.pieces(-5, -1, max_records=3)] == [[995, 996, 997], [998]]
+        assert list(store.pieces(7, 7)) == list(store.pieces(9, 7)) == []
+        with pytest.raises(ValueError, match="max_records must be at least 1: max_records=0"):
+            store.pieces(max_records=0)
+
+
+def test_pieces_are_views_of_the_file_that_outlive_the_store(path):
+    with tickstore.TickStore(path, "a") as store:
+        store.append_many(ticks(1000))
+        whole = store.records()
+        pieces = list(store.pieces(max_records=256))
+        store.append_many(ticks(10))
+    assert all(np.shares_memory(whole, piece) for piece in pieces)
+    assert sum(len(piece) for piece in pieces) == 1000
+    assert same(pieces[3], ticks(1000)[768:])
 
 
 FOLLOW = """
@@ -1142,7 +1169,7 @@ def test_memory_mapped_data_store(impl, path):
         store.write_tick(4, 2, 3.5, 4.0)
     with impl.TickStore(path) as reader:
         assert reader.records()["timestamp_ns"].tolist() == [1, 2, 3]
-    with pytest.raises(ValueError, match="max_records must be from 1"):
+    with pytest.raises(ValueError, match="max_records must be in 1.."):
         impl.MemoryMappedDataStore(path, 0)
 
 

@@ -40,7 +40,7 @@ cdef class TickStore:
     cdef store_t* _s  # never NULL; refuses appends unless this process is the writer
     cdef object __weakref__
     cdef object _mapping  # owns the mapped addresses: views keep it alive
-    cdef object _path, _mode, _dtype, _time_field, _sync_policy, _lock_fd, _recovery, _keeper, _header
+    cdef object _path, _mode, _dtype, _time_field, _sync_policy, _lock, _recovery, _keeper, _header
     cdef double _sync_interval_s
     cdef bint _ticks  # dtype is TICK_DTYPE
     cdef bint _commit  # sync policy "commit"

@@ -1,9 +1,12 @@
 import os
 from collections.abc import Iterator
-from typing import Any, Final, Literal, NamedTuple, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 import numpy.typing as npt
+
+from fastcore.store_report import StoreReport as StoreReport
+from fastcore.store_report import StoreWarning as StoreWarning
 
 __all__ = [
     "CRC32C_IMPLEMENTATION",
@@ -17,16 +20,6 @@ __all__ = [
 ]
 
 CRC32C_IMPLEMENTATION: Final[str]
-
-class StoreWarning(UserWarning): ...
-
-class StoreReport(NamedTuple):
-    records: int
-    valid_bytes: int
-    dropped_records: int = 0
-    dropped_bytes: int = 0
-    reason: str = ""
-    kept_aside: str | None = None
 
 def crc32c(data: Any, crc: int = 0) -> int: ...
 def crc32c_scalar(data: Any, crc: int = 0) -> int: ...
@@ -58,6 +51,9 @@ class TickStore:
     def flush(self) -> None: ...
     def close(self) -> None: ...
     def records(self, start: int = 0, stop: int | None = None) -> npt.NDArray[np.void]: ...
+    def pieces(
+        self, start: int = 0, stop: int | None = None, *, max_records: int = 65_536
+    ) -> Iterator[npt.NDArray[np.void]]: ...
     def read_tick(self, index: int) -> tuple[int, int, float, float]: ...
     def query(
         self, start_ns: int | None = None, end_ns: int | None = None, symbol_id: int | None = None

@@ -22,15 +22,10 @@ After the first failed sync the store accepts nothing more (`StoreError`): the s
 not write, and a second sync would report success. Open the store again to see what reached the disk.
 """
 
-import hashlib
-import json
 import os
-import sys
-import threading
 import time
 import warnings
 import weakref
-from typing import NamedTuple
 
 import numpy as np
 
@@ -46,8 +41,13 @@ from fastcore cimport records as t
 from fastcore._integers cimport as_int64
 from fastcore.records cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_release, tick_t, unlikely
 
-from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
+from fastcore import store_header, store_times
+from fastcore.errors import CorruptDataError, LayoutError, StoreError
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE
+from fastcore.store_files import FileLock, create, sync_folder
+from fastcore.store_header import BASE as _BASE
+from fastcore.store_keeper import Keeper
+from fastcore.store_report import REASONS, StoreReport, StoreWarning
 
 __all__ = [
     "CRC32C_IMPLEMENTATION",
@@ -140,29 +140,7 @@ cdef extern from "math.h" nogil:
     double INFINITY
 
 
-_HEADER_BYTES = 4096
-_BASE = 65536
-_ALIGN = 65536
-_BLOCK_BYTES = 4096
-_SEGMENT_BYTES = 16 << 20  # of records, by default
 _RESERVE_BYTES = 256 << 30  # addresses, not memory: how far a store can grow while it is open
-_MAGIC = b"FCSTORE\0"
-_MAJOR, _MINOR, _ENDIAN = 1, 0, 0x01020304
-_HEADER_DTYPE = np.dtype(
-    [
-        ("magic", "V8"), ("major", "u2"), ("minor", "u2"), ("header_bytes", "u4"), ("endian", "u4"), ("record_size", "u4"),
-        ("schema_hash", "u8"), ("segment_id", "u8"), ("salt", "u8"), ("segment_records", "u8"), ("created_ns", "i8"),
-        ("block_records", "u4"), ("schema_bytes", "u4"), ("reserved", "u4"), ("crc", "u4"),
-    ]
-)  # fmt: skip
-_REASONS = {
-    0: "records are missing that the store had published",
-    1: "a checksum does not match",
-    2: "the file was cut",
-    3: "records follow a block that is not full",
-}
-_SYNC_POLICIES = ("memory", "interval", "commit")
-_TIME_FIELDS = ("timestamp_ns", "exch_ns", "local_ns")
 
 fc_crc32c_init()
 cdef crc32c_t _portable = fc_crc32c_select(False)
@@ -172,37 +150,6 @@ if fc_cpu_allows("sse4.2"):
 cdef stream_t _stream = fc_crc32c_stream_select(_checksum != _portable)
 cdef ticks_check_t _ticks_check = fc_ticks_check_select(_checksum != _portable)
 CRC32C_IMPLEMENTATION = "scalar" if _checksum == _portable else "sse4.2"
-
-
-class StoreWarning(UserWarning):
-    """A store was opened that had lost records; ``TickStore.recovery`` has the report."""
-
-
-class StoreReport(NamedTuple):
-    """What a store holds and what it lost.
-
-    Attributes
-    ----------
-    records : int
-        Valid records from the first one on.
-    valid_bytes : int
-        Their size.
-    dropped_records : int
-        Records that the store had published, or that its commit words promise, and that are not among the valid ones.
-    dropped_bytes : int
-        Bytes behind the valid records that were promised and are in the file (0 where they are gone).
-    reason : str
-        Why; empty where nothing is wrong.
-    kept_aside : str or None
-        File that holds the dropped bytes.
-    """
-
-    records: int
-    valid_bytes: int
-    dropped_records: int = 0
-    dropped_bytes: int = 0
-    reason: str = ""
-    kept_aside: str | None = None
 
 
 def crc32c(const unsigned char[::1] data not None, unsigned int crc=0):
@@ -256,167 +203,6 @@ cdef class _Mapping:
             fc_unmap(self.data, self.data_bytes)
 
 
-# ---- the schema and the header
-
-
-def _schema(dtype, time_field):
-    # Text that two stores share exactly when their records mean the same.
-    fields = []
-    for name in dtype.names:
-        field, offset = dtype.fields[name][:2]
-        base, shape = field.subdtype or (field, ())
-        if base.names or base.hasobject:
-            raise ValueError(f"fields must be numbers or fixed-size bytes: field={name!r}, dtype={field}")
-        if not base.isnative:
-            raise ValueError(f"fields must be in native byte order: field={name!r}, dtype={field}")
-        fields.append([name, base.str.lstrip("<>=|"), offset, *shape])
-    return json.dumps({"fields": fields, "itemsize": dtype.itemsize, "time": time_field}, separators=(",", ":")).encode()
-
-
-def _dtype_of(schema):
-    fields = schema["fields"]
-    return np.dtype(
-        {
-            "names": [field[0] for field in fields],
-            "formats": [(field[1], tuple(field[3:])) if len(field) > 3 else field[1] for field in fields],
-            "offsets": [field[2] for field in fields],
-            "itemsize": schema["itemsize"],
-        }
-    )
-
-
-def _time_field(dtype, name):
-    # The field that queries search: 8-byte integer, 8-byte aligned.
-    if name is None:
-        return next((field for field in _TIME_FIELDS if field in dtype.names), None)
-    if name not in dtype.names:
-        raise ValueError(f"time_field must be a field of the record: time_field={name!r}, fields={dtype.names}")
-    field, offset = dtype.fields[name][:2]
-    if field.str[1:] not in ("u8", "i8") or offset % 8:
-        raise ValueError(f"time_field must be an aligned 8-byte integer: time_field={name!r}, dtype={field}, offset={offset}")
-    return name
-
-
-def _block_records(record_size):
-    n = 1
-    while 2 * n * record_size <= _BLOCK_BYTES:
-        n *= 2
-    return n
-
-
-def _round_segment(records, record_size):
-    # Parts of a segment are multiples of 64 KiB.
-    block = _block_records(record_size)
-    unit = block
-    while unit * record_size % _ALIGN:
-        unit *= 2
-    return max(1, -(-records // unit)) * unit
-
-
-def _hash(text):
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
-
-
-def _make_header(dtype, time_field, segment_records):
-    schema = _schema(dtype, time_field)
-    header = np.zeros(1, _HEADER_DTYPE)
-    if len(schema) > _HEADER_BYTES - header.nbytes:
-        raise ValueError(f"the description of a record must fit the header page: bytes={len(schema)}")
-    header[0] = (
-        _MAGIC, _MAJOR, _MINOR, _HEADER_BYTES, _ENDIAN, dtype.itemsize, _hash(schema), 0,
-        int.from_bytes(os.urandom(8), "little"), segment_records, time.time_ns(), _block_records(dtype.itemsize), len(schema), 0, 0,
-    )  # fmt: skip
-    page = bytearray((header.tobytes() + schema).ljust(_HEADER_BYTES, b"\0"))
-    page[76:80] = np.uint32(crc32c(page)).tobytes()
-    return bytes(page)
-
-
-def _parse_header(page, path):
-    # The rules in the order in which a stranger's file breaks them.
-    if len(page) < _HEADER_BYTES:
-        raise CorruptDataError(f"a store starts with a header of {_HEADER_BYTES} bytes: path={path}, bytes={len(page)}")
-    header = np.frombuffer(page, _HEADER_DTYPE, 1)[0]
-    if bytes(header["magic"]) != _MAGIC:
-        raise LayoutError(f"not a store (magic): path={path}, magic={bytes(header['magic'])!r}")
-    endian = int(header["endian"])
-    if endian == int.from_bytes(_ENDIAN.to_bytes(4, "little"), "big"):
-        raise LayoutError(f"the store was written on a machine of the other byte order: path={path}, endian tag=0x{endian:08x}")
-    if int(header["major"]) != _MAJOR:
-        raise LayoutError(
-            f"this build reads version {_MAJOR}.x: path={path}, version={int(header['major'])}.{int(header['minor'])}"
-        )
-    blank = bytearray(page)
-    blank[76:80] = bytes(4)
-    if endian != _ENDIAN or int(header["header_bytes"]) != _HEADER_BYTES or crc32c(blank) != int(header["crc"]):
-        raise CorruptDataError(f"the header must match its checksum: path={path}")
-    schema = page[header.nbytes : header.nbytes + int(header["schema_bytes"])]
-    if _hash(schema) != int(header["schema_hash"]):
-        raise CorruptDataError(f"the schema must match its hash: path={path}")
-    fields = {name: int(header[name]) for name in _HEADER_DTYPE.names[1:]}
-    described = json.loads(schema)
-    if described["itemsize"] != fields["record_size"]:
-        raise CorruptDataError(f"the record size must be that of the schema: path={path}, record_size={fields['record_size']}")
-    return fields, described
-
-
-def _check_dtype(dtype):
-    dtype = np.dtype(dtype)
-    if dtype.names is None:
-        raise ValueError(f"records must have named fields: dtype={dtype}")
-    if dtype.itemsize % 8 or not 8 <= dtype.itemsize <= _BLOCK_BYTES:
-        raise ValueError(f"the record size must be a multiple of 8 from 8 to {_BLOCK_BYTES}: itemsize={dtype.itemsize}")
-    return dtype
-
-
-# ---- the lock
-
-
-def _lock(path):
-    # One writer: a lock file beside the store, which the system releases when the writer dies.
-    fd = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0), 0o666)
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(fd, 1 << 20, os.SEEK_SET)  # behind the text, so that others can read it
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.lseek(fd, 0, os.SEEK_SET)
-        owner = os.read(fd, 32).decode(errors="replace").strip()
-        os.close(fd)
-        if isinstance(error, (BlockingIOError, PermissionError)):
-            raise StoreLockedError(f"a store has one writer at a time: path={path}, writer_pid={owner or 'unknown'}") from None
-        raise
-    try:
-        os.ftruncate(fd, 0)
-        os.lseek(fd, 0, os.SEEK_SET)
-        os.write(fd, b"%d\n" % os.getpid())
-    except BaseException:
-        _unlock(fd)
-        raise
-    return fd
-
-
-def _unlock(fd):
-    # Explicitly: a forked child may still hold the same open file.
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(fd, 1 << 20, os.SEEK_SET)
-            msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(fd, fcntl.LOCK_UN)
-    finally:
-        os.close(fd)
-
-
 _writers = weakref.WeakSet()
 
 
@@ -439,80 +225,10 @@ cdef uint64_t _room(const whole_t* s) noexcept nogil:
 
 cdef _disown(TickStore store):
     fc_store_refuse(<whole_t*> store._s, t.RESULT_CLOSED)
-    if store._lock_fd is not None:
-        os.close(store._lock_fd)
-        store._lock_fd = None
+    if store._lock is not None:
+        store._lock.abandon()
+        store._lock = None
     store._keeper = None
-
-
-def _create(path, header, segment_bytes):
-    # Complete before it has its name: a writer killed here leaves a temporary file, never half a store.
-    folder, name = os.path.split(path)
-    for leftover in os.listdir(folder):
-        if leftover.startswith(name + ".new-"):
-            os.unlink(os.path.join(folder, leftover))
-    temporary = f"{path}.new-{os.getpid()}"
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        try:
-            error = fc_allocate(fd, 0, _BASE + segment_bytes)
-            if error:
-                raise OSError(error, os.strerror(error), path)
-            os.lseek(fd, 0, os.SEEK_SET)
-            os.write(fd, header)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder):
-    if sys.platform != "win32":
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
-class _Keeper(threading.Thread):
-    # Grows the store ahead of its writer and, by policy, syncs it. Holds no reference to the store while it waits.
-
-    def __init__(self, store, interval_s):
-        super().__init__(name="fastcore-store", daemon=True)
-        self._store = weakref.ref(store)
-        self._interval_s = interval_s
-        self._wake = threading.Event()
-        self._stopped = False
-
-    def wake(self):
-        self._wake.set()
-
-    def stop(self):
-        self._stopped = True
-        self._wake.set()
-        if self is not threading.current_thread():
-            self.join()
-
-    def run(self):
-        period = 0.02 if self._interval_s is None else min(0.02, self._interval_s)
-        due = time.monotonic() + (self._interval_s or 0.0)
-        while True:
-            self._wake.wait(period)
-            self._wake.clear()
-            store = self._store()
-            if store is None or self._stopped:
-                return
-            sync = self._interval_s is not None and time.monotonic() >= due
-            store._tend(sync)
-            if sync:
-                due = time.monotonic() + self._interval_s
-            del store
 
 
 # ---- order of the time field
@@ -546,53 +262,12 @@ cdef uint64_t _lower_bound(const unsigned char* times, size_t stride, uint64_t f
     return low
 
 
-class _TimeIndex:
-    # How far the times are in order; where they are not, least and greatest time of each full block. Rebuilt in every process.
-
-    def __init__(self, block_records):
-        self.block_records = block_records
-        self.checked = 0
-        self.ordered = True
-        self.least = self.greatest = None
-
-    def candidates(self, times, start, end):
-        # Range of records outside which no time is in [start, end).
-        n = len(times)
-        size = self.block_records
-        done = 0 if self.least is None else len(self.least)
-        if n // size > done:
-            blocks = times[done * size : n // size * size].reshape(-1, size)
-            least, greatest = blocks.min(axis=1), blocks.max(axis=1)
-            self.least = least if done == 0 else np.concatenate([self.least, least])
-            self.greatest = greatest if done == 0 else np.concatenate([self.greatest, greatest])
-            done = n // size
-        hit = np.zeros(0, np.intp)
-        if done:
-            mask = np.ones(done, bool)
-            if start is not None:
-                mask &= self.greatest >= start
-            if end is not None:
-                mask &= self.least < end
-            hit = np.flatnonzero(mask)
-        # The open block is always looked at.
-        first = int(hit.min()) * size if len(hit) else done * size
-        last = n if n > done * size or not len(hit) else (int(hit.max()) + 1) * size
-        return first, last
-
-
-def _visible(report, records, record_size):
-    """The report as it is for a reader, who sees published records only."""
-    return report._replace(
-        records=records, valid_bytes=records * record_size, dropped_records=report.records + report.dropped_records - records
-    )
-
-
 cdef int refuse_tick(int64_t timestamp_ns, int64_t symbol_id, double price, double volume) except -1:
     # Name the rule that a tick breaks.
     if timestamp_ns < 0:
         raise ValueError(f"timestamp_ns must not be negative: timestamp_ns={timestamp_ns}")
     if not 0 <= symbol_id < t.NO_SYMBOL:
-        raise ValueError(f"symbol_id must be from 0 to {t.NO_SYMBOL - 1}: symbol_id={symbol_id}")
+        raise ValueError(f"symbol_id must be in 0..{t.NO_SYMBOL - 1}: symbol_id={symbol_id}")
     if not -INFINITY < price < INFINITY:
         raise ValueError(f"price must be finite: price={price}")
     raise ValueError(f"volume must be finite and not negative: volume={volume}")
@@ -693,14 +368,9 @@ cdef class TickStore:
             raise StoreError(f"a store object opens once: path={self._path}")
         if mode not in ("r", "a", "x"):
             raise ValueError(f"mode must be 'r', 'a' or 'x': mode={mode!r}")
-        if sync not in _SYNC_POLICIES:
-            raise ValueError(f"sync must be one of {_SYNC_POLICIES}: sync={sync!r}")
-        if not 0.0 < sync_interval_s < INFINITY:
-            raise ValueError(f"sync_interval_s must be positive and finite: sync_interval_s={sync_interval_s}")
+        store_header.check_options(sync, sync_interval_s, segment_records)
         if dtype is not None:
-            dtype = _check_dtype(dtype)
-        if segment_records is not None and not 1 <= segment_records < 1 << 40:
-            raise ValueError(f"segment_records must be from 1 to 2**40: segment_records={segment_records}")
+            dtype = store_header.check_dtype(dtype)
         path = os.path.realpath(os.fsdecode(path))
         self._path = path
         self._mode = mode
@@ -710,14 +380,15 @@ cdef class TickStore:
         self._grow_ahead = grow_ahead and CAN_GROW
         try:
             if mode != "r":
-                self._lock_fd = _lock(path)
+                self._lock = FileLock(path + ".lock")
                 if mode == "x" and os.path.lexists(path):
                     raise FileExistsError(f"mode 'x' creates a store: path={path} exists")
                 if not os.path.lexists(path):
                     fresh = TICK_DTYPE if dtype is None else dtype
-                    size = _round_segment(segment_records or _SEGMENT_BYTES // fresh.itemsize, fresh.itemsize)
-                    header = _make_header(fresh, _time_field(fresh, time_field), size)
-                    _create(path, header, _parts(size, fresh.itemsize)[0] + size * fresh.itemsize)
+                    records = segment_records or store_header.SEGMENT_BYTES // fresh.itemsize
+                    field = store_header.time_field_of(fresh, time_field)
+                    head = store_header.make_header(fresh, field, store_header.round_segment(records, fresh.itemsize), crc32c)
+                    create(path, head, store_header.least_bytes(records, fresh.itemsize), self._allocate)
             self._map(dtype, time_field)
             self._examine(verify, salvage)
             if mode != "r":
@@ -726,7 +397,7 @@ cdef class TickStore:
             self._release()
             raise
         if self._recovery is not None:
-            warnings.warn(f"{path}: {_lost(self._recovery)}", StoreWarning, stacklevel=2)
+            warnings.warn(f"{path}: {self._recovery.loss()}", StoreWarning, stacklevel=2)
 
     def __dealloc__(self):
         fc_free(self._s)
@@ -746,6 +417,14 @@ cdef class TickStore:
 
     # ---- opening
 
+    def _allocate(self, int fd, offset, size):
+        # Give part of a file its blocks on the disk, so that a full disk is an error now.
+        self._check_system(fc_allocate(fd, offset, size))
+
+    def _check_system(self, int error):
+        if error:
+            raise OSError(error, os.strerror(error), self._path)
+
     def _map(self, dtype, time_field):
         # Check the header, then map it and every segment.
         cdef whole_t* s = <whole_t*> self._s
@@ -755,33 +434,19 @@ cdef class TickStore:
         cdef bint writable = self._mode != "r"
         flags = (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0)
         s.fd = os.open(self._path, flags)
-        page = os.read(s.fd, _HEADER_BYTES)
-        header, schema = _parse_header(page, self._path)
-        stored = _dtype_of(schema)
-        if dtype is not None and _schema(dtype, schema["time"]) != _schema(stored, schema["time"]):
-            raise LayoutError(
-                f"the store holds other records: path={self._path}, stored record size={stored.itemsize}, dtype={stored}; "
-                f"asked for record size={dtype.itemsize}, dtype={dtype}"
-            )
+        header = store_header.parse_header(os.read(s.fd, store_header.PAGE), self._path, crc32c)
+        store_header.check_asked(header, self._path, dtype, time_field, writable)
+        stored = header.dtype
         self._dtype = TICK_DTYPE if stored == TICK_DTYPE else EVENT_DTYPE if stored == EVENT_DTYPE else stored
         self._ticks = stored == TICK_DTYPE
-        self._time_field = _time_field(stored, schema["time"]) if schema["time"] else None
-        if time_field is not None and time_field != self._time_field:
-            raise ValueError(f"time_field must be that of the store: time_field={time_field!r}, stored={self._time_field!r}")
-        if writable and header["minor"] > _MINOR:
-            raise LayoutError(
-                f"a store of a later minor version can only be read: path={self._path}, version={_MAJOR}.{header['minor']}"
-            )
+        self._time_field = header.time_field
         self._header = header
-        s.record_size = header["record_size"]
-        s.block_records = header["block_records"]
-        s.segment_records = header["segment_records"]
-        s.salt = header["salt"]
-        rounded = _round_segment(header["segment_records"], stored.itemsize)
-        if rounded != header["segment_records"] or _block_records(stored.itemsize) != header["block_records"]:
-            raise CorruptDataError(f"block and segment must fit the record size: path={self._path}, header={header}")
+        s.record_size = header.record_size
+        s.block_records = header.block_records
+        s.segment_records = header.segment_records
+        s.salt = header.salt
         s.segment_blocks = s.segment_records // s.block_records
-        s.table_bytes, s.data_bytes = _parts(header["segment_records"], stored.itemsize)
+        s.table_bytes, s.data_bytes = store_header.segment_parts(header.segment_records, header.record_size)
         s.checksum = _checksum
         s.stream = _stream
         s.crc_instruction = _checksum != _portable
@@ -798,7 +463,7 @@ cdef class TickStore:
         self._mapping = mapping
         mapping.head = s.head = fc_map_file(NULL, s.fd, 0, _BASE, writable, &error)
         if s.head == NULL:
-            raise OSError(error, os.strerror(error), self._path)
+            self._check_system(error)
         s.control = <control_t*> (s.head + 4096)
         while CAN_GROW:
             mapping.table_bytes = most * s.table_bytes
@@ -811,17 +476,15 @@ cdef class TickStore:
                 fc_unmap(s.table, mapping.table_bytes)
                 mapping.table = s.table = NULL
             if most <= segments + 1:
-                raise OSError(error, os.strerror(error), self._path)
+                self._check_system(error)
             most = max(most // 2, segments + 1)
         s.most_segments = most
         while s.segments < segments:
-            error = fc_store_attach(s)
-            if error:
-                raise OSError(error, os.strerror(error), self._path)
+            self._check_system(fc_store_attach(s))
         if not CAN_GROW:
             mapping.table, mapping.table_bytes = s.table, s.table_bytes
             mapping.data, mapping.data_bytes = s.data, s.data_bytes
-        self._index = _TimeIndex(int(s.block_records))
+        self._index = store_times.TimeIndex(int(s.block_records))
         s.published = &s.control.count
         s.state = t.RESULT_OK if writable else t.RESULT_CLOSED
         self._open = True
@@ -829,12 +492,9 @@ cdef class TickStore:
     def _attach_whole_segments(self):
         # What a writer has added since; what it has published is in segments that were complete before.
         cdef whole_t* s = <whole_t*> self._s
-        cdef int error
         if self._mode == "r":
             while os.fstat(s.fd).st_size >= <int64_t> (_BASE + (s.segments + 1) * (s.table_bytes + s.data_bytes)):
-                error = fc_store_attach(s)
-                if error:
-                    raise OSError(error, os.strerror(error), self._path)
+                self._check_system(fc_store_attach(s))
 
     def _extent(self):
         # Blocks and records that lie inside the file; touching more would be SIGBUS.
@@ -866,9 +526,7 @@ cdef class TickStore:
             return scan, StoreReport(scan.valid, scan.valid * s.record_size), False
         end = max(int(scan.end), int(expected), int(synced))
         present = min(end, int(readable))
-        reason = _REASONS[scan.reason]
-        if cut:
-            reason = _REASONS[2]
+        reason = REASONS[2 if cut else scan.reason]
         report = StoreReport(
             int(scan.valid),
             int(scan.valid * s.record_size),
@@ -901,7 +559,7 @@ cdef class TickStore:
         if report.reason:
             if self._mode == "r":
                 self._frozen = scan.valid
-                report = _visible(report, min(scan.valid, fc_store_published(s)), s.record_size)
+                report = report.for_reader(min(scan.valid, fc_store_published(s)), s.record_size)
             else:
                 report = self._repair(scan, report)
             self._recovery = report
@@ -912,7 +570,6 @@ cdef class TickStore:
         # Keep the torn bytes aside, then make the valid prefix the whole store.
         cdef whole_t* s = <whole_t*> self._s
         cdef uint64_t block, last = s.segments * s.segment_blocks
-        cdef int error
         present = report.records + report.dropped_bytes // s.record_size
         aside = None
         if present > report.records:
@@ -925,10 +582,8 @@ cdef class TickStore:
                 out.write(self._array(report.records, present).tobytes())
                 out.flush()
                 os.fsync(out.fileno())
-            _sync_folder(os.path.dirname(aside))
-        error = fc_allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
-        if error:
-            raise OSError(error, os.strerror(error), self._path)
+            sync_folder(os.path.dirname(aside))
+        self._allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
         # In this order a kill at any point leaves the same recovery to the next writer: the last word, a checkpoint, then the rest.
         block = (scan.valid + s.block_records - 1) // s.block_records
         if scan.valid:
@@ -940,9 +595,7 @@ cdef class TickStore:
         while block < last:
             store_release(fc_store_word(s, block), 0)
             block += 1
-        error = fc_sync_pages(s.table, s.segments * s.table_bytes, s.fd)
-        if error:
-            raise OSError(error, os.strerror(error), self._path)
+        self._check_system(fc_sync_pages(s.table, s.segments * s.table_bytes, s.fd))
         return report._replace(kept_aside=aside)
 
     def _resume(self, scan_t scan):
@@ -950,9 +603,7 @@ cdef class TickStore:
         cdef whole_t* s = <whole_t*> self._s
         cdef uint64_t page, all_ = s.segments * s.data_bytes
         # A file may be cut behind its last record: what is missing comes back as zeros, or writing there were SIGBUS.
-        cdef int error = fc_allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
-        if error:
-            raise OSError(error, os.strerror(error), self._path)
+        self._allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
         checkpoint = fc_store_last_checkpoint(s)
         s.syncs = checkpoint.number
         s.synced = min(checkpoint.count, scan.valid)
@@ -990,9 +641,9 @@ cdef class TickStore:
         if s.fd >= 0:
             os.close(s.fd)
             s.fd = -1
-        if self._lock_fd is not None:
-            fd, self._lock_fd = self._lock_fd, None
-            _unlock(fd)
+        if self._lock is not None:
+            lock, self._lock = self._lock, None
+            lock.release()
 
     def close(self):
         """Flush, stop writing and release the lock; arrays that are in use stay valid. Closing again does nothing.
@@ -1009,7 +660,7 @@ cdef class TickStore:
         if keeper is not None:
             keeper.stop()
         failure = None
-        if self._lock_fd is not None:
+        if self._lock is not None:
             if load_acquire(&s.state) == t.RESULT_OK:
                 try:
                     self._sync()
@@ -1193,7 +844,7 @@ cdef class TickStore:
         if self._mode == "r" or (<whole_t*> self._s).owner_pid != fc_pid():
             self._refused(t.RESULT_CLOSED)
         if self._keeper is None:
-            self._keeper = _Keeper(self, self._sync_interval_s if self._sync_policy == "interval" else None)
+            self._keeper = Keeper(self, self._sync_interval_s if self._sync_policy == "interval" else None)
             self._keeper.start()
 
     def _tend(self, bint sync):
@@ -1319,6 +970,30 @@ cdef class TickStore:
         first, last, _ = slice(start, stop).indices(n)
         return self._array(first, max(first, last))
 
+    def pieces(self, start=0, stop=None, *, max_records=65_536):
+        """Return an iterator over records in arrays of bounded length, for what is done piece by piece.
+
+        Parameters
+        ----------
+        start, stop : int, optional
+            As for `records`; what is published after the call is not among them.
+        max_records : int, default 65,536
+            Longest array.
+
+        Returns
+        -------
+        iterator of ndarray
+            Views without a copy, as `records` returns.
+
+        Notes
+        -----
+        **Thread safety**: any thread.
+        """
+        if max_records < 1:
+            raise ValueError(f"max_records must be at least 1: max_records={max_records}")
+        records = self.records(start, stop)
+        return (records[first : first + max_records] for first in range(0, len(records), max_records))
+
     def read_tick(self, index):
         """Return one tick as ``(timestamp_ns, symbol_id, price, volume)``.
 
@@ -1334,7 +1009,7 @@ cdef class TickStore:
             raise TypeError(f"read_tick reads ticks: dtype={self._dtype}")
         cdef int64_t i = as_int64(index)
         if i < 0 or <uint64_t> i >= self._count():
-            raise IndexError(f"index must be from 0 to count-1: index={i}, count={self._count()}")
+            raise IndexError(f"index must be in 0..count-1: index={i}, count={self._count()}")
         tick = <const tick_t*> (<whole_t*> self._s).data + i
         return tick.timestamp_ns, tick.symbol_id, tick.price, tick.volume
 
@@ -1376,27 +1051,17 @@ cdef class TickStore:
         cdef uint64_t flip, low = 0, high = n, first, key
         cdef const unsigned char* base
         cdef size_t stride = s.record_size
-        for name, value in (("start_ns", start_ns), ("end_ns", end_ns)):
-            if value is not None and not isinstance(value, (int, np.integer)):
-                raise TypeError(f"{name} must be an int: {name}={value!r}")
-        if start_ns is not None and end_ns is not None and start_ns > end_ns:
-            raise ValueError(f"start_ns must not be after end_ns: start_ns={start_ns}, end_ns={end_ns}")
-        if symbol_id is not None:
-            if "symbol_id" not in self._dtype.names:
-                raise ValueError(f"the records have no symbol_id: dtype={self._dtype}")
-            if not 0 <= symbol_id <= 0xFFFFFFFF:
-                raise ValueError(f"symbol_id must be from 0 to {0xFFFFFFFF}: symbol_id={symbol_id}")
+        store_times.check_range(start_ns, end_ns)
+        store_times.check_symbol(self._dtype, symbol_id)
         if start_ns is not None or end_ns is not None:
             times = self._times(n)
             offset = self._dtype.fields[self._time_field][1]
             signed = times.dtype.kind == "i"
             flip = (<uint64_t> 1) << 63 if signed else 0
-            least, greatest = (-(1 << 63), (1 << 63) - 1) if signed else (0, (1 << 64) - 1)
-            # A bound outside the range of the field is no bound, or excludes everything.
-            start = None if start_ns is None or start_ns <= least else int(start_ns)
-            end = None if end_ns is None or end_ns > greatest else int(end_ns)
-            if (start is not None and start > greatest) or (end is not None and end <= least):
+            within = store_times.bounds(start_ns, end_ns, signed)
+            if within is None:
                 return self._array(0, 0)
+            start, end = within
             base = s.data + <size_t> offset
             index = self._index
             if index.ordered and index.checked < n:
@@ -1415,12 +1080,7 @@ cdef class TickStore:
             else:
                 low, high = index.candidates(times, start, end)
                 found = self._array(low, high)
-                times = times[low:high]
-                mask = np.ones(len(times), bool)
-                if start is not None:
-                    mask &= times >= start
-                if end is not None:
-                    mask &= times < end
+                mask = store_times.inside(times[low:high], start, end)
                 if symbol_id is not None:
                     mask &= found["symbol_id"] == symbol_id
                 return _frozen_copy(found, mask)
@@ -1513,7 +1173,7 @@ cdef class TickStore:
         return {
             "path": self._path,
             "mode": self._mode,
-            "version": f"{self._header['major']}.{self._header['minor']}",
+            "version": self._header.version,
             "records": count,
             "record_size": s.record_size,
             "dtype": self._dtype,
@@ -1522,10 +1182,10 @@ cdef class TickStore:
             "segments": load_acquire(&s.segments),
             "block_records": s.block_records,
             "file_bytes": os.fstat(s.fd).st_size,
-            "created_ns": self._header["created_ns"],
-            "segment_id": self._header["segment_id"],
+            "created_ns": self._header.created_ns,
+            "segment_id": self._header.segment_id,
             "salt": s.salt,
-            "schema_hash": self._header["schema_hash"],
+            "schema_hash": self._header.schema_hash,
             "epoch": s.control.epoch,
             "writer_pid": s.control.writer_pid,
             "synced": fc_store_last_checkpoint(s).count,
@@ -1550,24 +1210,10 @@ cdef class TickStore:
                     yield self._array(first, first + (word >> 32))
 
 
-def _parts(segment_records, record_size):
-    # Bytes of the commit words and of the records of a segment.
-    words = segment_records // _block_records(record_size) * 8
-    return -(-words // _ALIGN) * _ALIGN, segment_records * record_size
-
-
 def _frozen_copy(records, mask):
     found = records[mask]
     found.flags.writeable = False
     return found
-
-
-def _lost(report):
-    aside = f", kept in {report.kept_aside}" if report.kept_aside else ""
-    return (
-        f"{report.reason}: {report.records} records are valid ({report.valid_bytes} bytes), {report.dropped_records} records "
-        f"({report.dropped_bytes} bytes in the file) are dropped{aside}"
-    )
 
 
 def salvage(source, destination):
@@ -1597,8 +1243,7 @@ def salvage(source, destination):
         old = TickStore(source, "r", salvage=True)
     with old:
         damage = old.verify()
-        header = old._header
-        new = TickStore(destination, "x", old.dtype, segment_records=header["segment_records"], time_field=old._time_field)
+        new = TickStore(destination, "x", old.dtype, segment_records=old._header.segment_records, time_field=old._time_field)
         with new:
             for run in old._valid_runs():
                 new._append_array(run, False)
@@ -1636,7 +1281,7 @@ cdef class MemoryMappedDataStore:
 
     def __init__(self, filename, max_records=1_000_000):
         if not 1 <= max_records < 1 << 40:
-            raise ValueError(f"max_records must be from 1 to 2**40: max_records={max_records}")
+            raise ValueError(f"max_records must be in 1..2**40-1: max_records={max_records}")
         self._most = max_records
         self._store = TickStore(filename, "a", TICK_DTYPE, segment_records=max_records, grow_ahead=False)
         try:

@@ -1,52 +1,36 @@
 """Plain-Python twin of ``fastcore.tickstore``: the same file, read and written with ``os.pread`` and ``os.pwrite``.
 
-Both open each other's stores. This one copies instead of mapping, and it grows and syncs in the calling thread.
+Both open each other's stores, and have the plain Python of a store in common (``store_header`` and its neighbours). This one copies
+instead of mapping, and it grows and syncs in the calling thread.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import json
 import os
 import struct
 import time
 import warnings
 import weakref
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
+from fastcore import store_header, store_times
+from fastcore.errors import CorruptDataError, StoreError
+from fastcore.store_files import FileLock, create, sync_folder
+from fastcore.store_header import BASE, PAGE
+from fastcore.store_report import REASONS, StoreReport, StoreWarning
 
 from .records import NO_SYMBOL, TICK_DTYPE, TICK_STRUCT
 
 Records = npt.NDArray[np.void]
 
 CRC32C_IMPLEMENTATION = "python"
-PAGE, BASE, ALIGN = 4096, 65536, 65536
-HEADER = struct.Struct("=8sHHIIIQQQQqIIII")
-MAGIC, MAJOR, MINOR, ENDIAN = b"FCSTORE\0", 1, 0, 0x01020304
 CONTROL = PAGE  # offset of the control page: count, then epoch and writer pid, then two checkpoints
 WORD = struct.Struct("=Q")
 CHECKPOINT = struct.Struct("=4Q")
-
-
-class StoreWarning(UserWarning):
-    """A store was opened that had lost records; ``TickStore.recovery`` has the report."""
-
-
-class StoreReport(NamedTuple):
-    """What a store holds and what it lost."""
-
-    records: int
-    valid_bytes: int
-    dropped_records: int = 0
-    dropped_bytes: int = 0
-    reason: str = ""
-    kept_aside: str | None = None
 
 
 def _crc_table() -> list[int]:
@@ -70,97 +54,6 @@ def crc32c(data: bytes, crc: int = 0) -> int:
 
 
 crc32c_scalar = crc32c
-
-
-def _schema(dtype: np.dtype[Any], time_field: str | None) -> bytes:
-    fields = []
-    for name in dtype.names or ():
-        field, offset = dtype.fields[name][:2]  # type: ignore[index]
-        base, shape = field.subdtype or (field, ())
-        if base.names or base.hasobject:
-            raise ValueError(f"fields must be numbers or fixed-size bytes: field={name!r}, dtype={field}")
-        if not base.isnative:
-            raise ValueError(f"fields must be in native byte order: field={name!r}, dtype={field}")
-        fields.append([name, base.str.lstrip("<>=|"), offset, *shape])
-    return json.dumps({"fields": fields, "itemsize": dtype.itemsize, "time": time_field}, separators=(",", ":")).encode()
-
-
-def _dtype_of(schema: dict[str, Any]) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = np.dtype(
-        {
-            "names": [name for name, *_ in schema["fields"]],
-            "formats": [(kind, tuple(shape)) if shape else kind for _, kind, _, *shape in schema["fields"]],
-            "offsets": [offset for _, _, offset, *_ in schema["fields"]],
-            "itemsize": schema["itemsize"],
-        }
-    )
-    return dtype
-
-
-def _check_dtype(dtype: Any) -> np.dtype[Any]:
-    checked: np.dtype[Any] = np.dtype(dtype)
-    if checked.names is None:
-        raise ValueError(f"records must have named fields: dtype={checked}")
-    if checked.itemsize % 8 or not 8 <= checked.itemsize <= PAGE:
-        raise ValueError(f"the record size must be a multiple of 8 from 8 to {PAGE}: itemsize={checked.itemsize}")
-    return checked
-
-
-def _check_time_field(dtype: np.dtype[Any], name: str | None) -> str | None:
-    names = dtype.names or ()
-    if name is None:
-        return next((field for field in ("timestamp_ns", "exch_ns", "local_ns") if field in names), None)
-    if name not in names:
-        raise ValueError(f"time_field must be a field of the record: time_field={name!r}, fields={names}")
-    field, offset = dtype.fields[name][:2]  # type: ignore[index]
-    if field.str[1:] not in ("u8", "i8") or offset % 8:
-        raise ValueError(f"time_field must be an aligned 8-byte integer: time_field={name!r}, dtype={field}, offset={offset}")
-    return name
-
-
-def _block_records(size: int) -> int:
-    n = 1
-    while 2 * n * size <= PAGE:
-        n *= 2
-    return n
-
-
-def _round_segment(records: int, size: int) -> int:
-    unit = _block_records(size)
-    while unit * size % ALIGN:
-        unit *= 2
-    return max(1, -(-records // unit)) * unit
-
-
-def _hash(text: bytes) -> int:
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
-
-
-def _make_header(dtype: np.dtype[Any], time_field: str | None, segment_records: int) -> bytes:
-    schema = _schema(dtype, time_field)
-    if len(schema) > PAGE - HEADER.size:
-        raise ValueError(f"the description of a record must fit the header page: bytes={len(schema)}")
-    salt = int.from_bytes(os.urandom(8), "little")
-    size = dtype.itemsize
-    values = (size, _hash(schema), 0, salt, segment_records, time.time_ns(), _block_records(size), len(schema), 0)
-
-    def page(crc: int) -> bytes:
-        return (HEADER.pack(MAGIC, MAJOR, MINOR, PAGE, ENDIAN, *values, crc) + schema).ljust(PAGE, b"\0")
-
-    return page(crc32c(page(0)))
-
-
-def _lock(path: str) -> int:
-    fd = os.open(path + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        owner = os.pread(fd, 32, 0).decode(errors="replace").strip()
-        os.close(fd)
-        raise StoreLockedError(f"a store has one writer at a time: path={path}, writer_pid={owner or 'unknown'}") from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-    return fd
 
 
 _writers: weakref.WeakSet[TickStore] = weakref.WeakSet()
@@ -194,24 +87,20 @@ class TickStore:
     ) -> None:
         if mode not in ("r", "a", "x"):
             raise ValueError(f"mode must be 'r', 'a' or 'x': mode={mode!r}")
-        if sync not in ("memory", "interval", "commit"):
-            raise ValueError(f"sync must be one of ('memory', 'interval', 'commit'): sync={sync!r}")
-        if not 0.0 < sync_interval_s < float("inf"):
-            raise ValueError(f"sync_interval_s must be positive and finite: sync_interval_s={sync_interval_s}")
+        store_header.check_options(sync, sync_interval_s, segment_records)
         if dtype is not None:
-            dtype = _check_dtype(dtype)
-        if segment_records is not None and not 1 <= segment_records < 1 << 40:
-            raise ValueError(f"segment_records must be from 1 to 2**40: segment_records={segment_records}")
+            dtype = store_header.check_dtype(dtype)
         self._path = os.path.realpath(os.fsdecode(path))
         self._mode, self._sync, self._interval_s, self._grow_ahead = mode, sync, sync_interval_s, grow_ahead
-        self._fd = self._lock_fd = -1
+        self._fd = -1
+        self._lock: FileLock | None = None
         self._frozen: int | None = None
         self._recovery: StoreReport | None = None
         self._refusal = ""
         self._synced_at = time.monotonic()
         try:
             if mode != "r":
-                self._lock_fd = _lock(self._path)
+                self._lock = FileLock(self._path + ".lock")
                 if mode == "x" and os.path.lexists(self._path):
                     raise FileExistsError(f"mode 'x' creates a store: path={self._path} exists")
                 if not os.path.lexists(self._path):
@@ -227,81 +116,32 @@ class TickStore:
             self._release()
             raise
         if self._recovery is not None:
-            warnings.warn(f"{self._path}: {_lost(self._recovery)}", StoreWarning, stacklevel=2)
+            warnings.warn(f"{self._path}: {self._recovery.loss()}", StoreWarning, stacklevel=2)
 
     # ---- the file
 
     def _create(self, dtype: np.dtype[Any], segment_records: int | None, time_field: str | None) -> None:
-        segment = _round_segment(segment_records or (16 << 20) // dtype.itemsize, dtype.itemsize)
-        header = _make_header(dtype, _check_time_field(dtype, time_field), segment)
-        words = segment // _block_records(dtype.itemsize) * 8
-        folder, name = os.path.split(self._path)
-        for leftover in os.listdir(folder):
-            if leftover.startswith(name + ".new-"):
-                os.unlink(os.path.join(folder, leftover))
-        temporary = f"{self._path}.new-{os.getpid()}"
-        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            _allocate(fd, 0, BASE + -(-words // ALIGN) * ALIGN + segment * dtype.itemsize)
-            os.pwrite(fd, header, 0)
-            os.fsync(fd)
-            os.rename(temporary, self._path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        finally:
-            os.close(fd)
-        _sync_folder(folder)
+        records = segment_records or store_header.SEGMENT_BYTES // dtype.itemsize
+        segment = store_header.round_segment(records, dtype.itemsize)
+        header = store_header.make_header(dtype, store_header.time_field_of(dtype, time_field), segment, crc32c)
+        create(self._path, header, store_header.least_bytes(records, dtype.itemsize), _allocate)
 
     def _open_file(self, dtype: np.dtype[Any] | None, time_field: str | None) -> None:
         path = self._path
         self._fd = os.open(path, os.O_RDONLY if self._mode == "r" else os.O_RDWR)
-        page = os.pread(self._fd, PAGE, 0)
-        if len(page) < PAGE:
-            raise CorruptDataError(f"a store starts with a header of {PAGE} bytes: path={path}, bytes={len(page)}")
-        magic, major, minor, header_bytes, endian, size, schema_hash, _, salt, segment, created, block, length, _, crc = (
-            HEADER.unpack_from(page)
-        )
-        if magic != MAGIC:
-            raise LayoutError(f"not a store (magic): path={path}, magic={magic!r}")
-        if endian == 0x04030201:
-            raise LayoutError(
-                f"the store was written on a machine of the other byte order: path={path}, endian tag=0x{endian:08x}"
-            )
-        if major != MAJOR:
-            raise LayoutError(f"this build reads version {MAJOR}.x: path={path}, version={major}.{minor}")
-        if endian != ENDIAN or header_bytes != PAGE or crc32c(page[:76] + bytes(4) + page[80:]) != crc:
-            raise CorruptDataError(f"the header must match its checksum: path={path}")
-        schema = page[HEADER.size : HEADER.size + length]
-        if _hash(schema) != schema_hash:
-            raise CorruptDataError(f"the schema must match its hash: path={path}")
-        described = json.loads(schema)
-        stored = _dtype_of(described)
-        if stored.itemsize != size:
-            raise CorruptDataError(f"the record size must be that of the schema: path={path}, record_size={size}")
-        if dtype is not None and _schema(dtype, described["time"]) != schema:
-            raise LayoutError(
-                f"the store holds other records: path={path}, stored record size={size}, dtype={stored}; "
-                f"asked for record size={dtype.itemsize}, dtype={dtype}"
-            )
-        self._dtype, self._time_field = stored, described["time"]
-        if time_field is not None and time_field != self._time_field:
-            raise ValueError(f"time_field must be that of the store: time_field={time_field!r}, stored={self._time_field!r}")
-        if self._mode != "r" and minor > MINOR:
-            raise LayoutError(f"a store of a later minor version can only be read: path={path}, version={major}.{minor}")
-        if _round_segment(segment, size) != segment or _block_records(size) != block:
-            raise CorruptDataError(f"block and segment must fit the record size: path={path}, block={block}, segment={segment}")
+        header = store_header.parse_header(os.pread(self._fd, PAGE, 0), path, crc32c)
+        store_header.check_asked(header, path, dtype, time_field, self._mode != "r")
+        self._header = header
+        self._dtype, self._time_field, self._salt = header.dtype, header.time_field, header.salt
         bytes_ = os.fstat(self._fd).st_size
         if bytes_ < BASE:
             raise CorruptDataError(f"a store has at least {BASE} bytes: path={path}, bytes={bytes_}")
-        self._version = f"{major}.{minor}"
-        self._salt, self._created_ns, self._schema_hash = salt, created, schema_hash
-        self._size, self._block, self._segment = size, block, segment
-        self._segment_blocks: int = segment // block
-        self._table_bytes = -(-self._segment_blocks * 8 // ALIGN) * ALIGN
-        self._segment_bytes: int = self._table_bytes + segment * size
+        self._size, self._block, self._segment = header.record_size, header.block_records, header.segment_records
+        self._segment_blocks: int = self._segment // self._block
+        self._table_bytes, data_bytes = store_header.segment_parts(self._segment, self._size)
+        self._segment_bytes: int = self._table_bytes + data_bytes
         self._segments = max(1, -(-(bytes_ - BASE) // self._segment_bytes))
-        self._ticks = stored == TICK_DTYPE
+        self._ticks = self._dtype == TICK_DTYPE
 
     def _get(self, offset: int) -> int:
         value: int = WORD.unpack(os.pread(self._fd, 8, offset).ljust(8, b"\0"))[0]
@@ -367,7 +207,7 @@ class TickStore:
             if word:
                 end = first + (n if n <= self._block else self._block)
                 if ended and not bad:
-                    bad, reason = True, "records follow a block that is not full"
+                    bad, reason = True, REASONS[3]
             if ended:
                 if n and inside and self._valid(block, word):
                     later += n
@@ -379,22 +219,22 @@ class TickStore:
             ended = True
             if word:
                 bad = True
-                reason = "a checksum does not match" if n > self._block or inside else "the file was cut"
+                reason = REASONS[1 if n > self._block or inside else 2]
                 m = synced_word >> 32
                 if 0 < m <= self._block and first + m == synced <= readable and self._valid(block, synced_word):
                     valid, valid_word = synced, synced_word
-        cut = bool(rest) or reason == "the file was cut" or expected > self._segments * self._segment
+        cut = bool(rest) or reason == REASONS[2] or expected > self._segments * self._segment
         if not bad and expected <= valid and synced <= valid:
             return valid, valid_word, StoreReport(valid, valid * self._size)
         if cut:
-            reason = "the file was cut"
+            reason = REASONS[2]
         end = max(end, expected, synced)
         report = StoreReport(
             valid,
             valid * self._size,
             end - valid,
             max(0, min(end, readable) - valid) * self._size,
-            reason or "records are missing that the store had published",
+            reason or REASONS[0],
         )
         if synced > valid and (later or not cut) and not salvage:
             raise CorruptDataError(
@@ -413,12 +253,7 @@ class TickStore:
             self._recovery = report
             if self._mode == "r":
                 self._frozen = valid
-                visible = min(valid, self._get(CONTROL))  # a reader sees published records only
-                self._recovery = report._replace(
-                    records=visible,
-                    valid_bytes=visible * self._size,
-                    dropped_records=report.records + report.dropped_records - visible,
-                )
+                self._recovery = report.for_reader(min(valid, self._get(CONTROL)), self._size)
             else:
                 self._recovery = self._repair(valid, word, report)
         if self._mode != "r":
@@ -441,7 +276,7 @@ class TickStore:
                 out.write(self._bytes(valid, valid + report.dropped_bytes // self._size))
                 out.flush()
                 os.fsync(out.fileno())
-            _sync_folder(os.path.dirname(aside))
+            sync_folder(os.path.dirname(aside))
         _allocate(self._fd, 0, BASE + self._segments * self._segment_bytes)
         block = -(-valid // self._block)
         if valid:
@@ -455,24 +290,24 @@ class TickStore:
 
     def _disown(self) -> None:
         self._refusal = f"a forked process may not write: path={self._path}, writer_pid={self._owner}, pid={os.getpid()}"
-        os.close(self._lock_fd)
-        self._lock_fd = -1
+        if self._lock is not None:
+            self._lock.abandon()
+            self._lock = None
 
     def _release(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-        fd, self._lock_fd = self._lock_fd, -1
-        if fd >= 0:
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     def close(self) -> None:
         """Flush, stop writing and release the lock."""
         if self._fd < 0:
             return
         try:
-            if self._lock_fd >= 0:
+            if self._lock is not None:
                 if not self._refusal:
                     self._sync_now()
                 self._put(CONTROL + 72, 0)
@@ -637,28 +472,27 @@ class TickStore:
         first, last, _ = slice(start, stop).indices(self.count)
         return np.frombuffer(self._bytes(first, max(first, last)), self._dtype)
 
+    def pieces(self, start: int = 0, stop: int | None = None, *, max_records: int = 65_536) -> Iterator[Records]:
+        """Return an iterator over records in read-only arrays of at most `max_records`."""
+        if max_records < 1:
+            raise ValueError(f"max_records must be at least 1: max_records={max_records}")
+        first, last, _ = slice(start, stop).indices(self.count)
+        return (self.records(at, min(at + max_records, last)) for at in range(first, last, max_records))
+
     def read_tick(self, index: int) -> tuple[int, int, float, float]:
         """Return one tick as ``(timestamp_ns, symbol_id, price, volume)``."""
         if not self._ticks:
             raise TypeError(f"read_tick reads ticks: dtype={self._dtype}")
         if not 0 <= index < self.count:
-            raise IndexError(f"index must be from 0 to count-1: index={index}, count={self.count}")
+            raise IndexError(f"index must be in 0..count-1: index={index}, count={self.count}")
         tick: tuple[int, int, float, float] = TICK_STRUCT.unpack(self._bytes(index, index + 1))
         return tick
 
     def query(self, start_ns: int | None = None, end_ns: int | None = None, symbol_id: int | None = None) -> Records:
         """Return the records of a time range, in the order in which they were appended: every time is looked at."""
-        for name, value in (("start_ns", start_ns), ("end_ns", end_ns)):
-            if value is not None and not isinstance(value, int | np.integer):
-                raise TypeError(f"{name} must be an int: {name}={value!r}")
-        if start_ns is not None and end_ns is not None and start_ns > end_ns:
-            raise ValueError(f"start_ns must not be after end_ns: start_ns={start_ns}, end_ns={end_ns}")
+        store_times.check_range(start_ns, end_ns)
+        store_times.check_symbol(self._dtype, symbol_id)
         names = self._dtype.names or ()
-        if symbol_id is not None:
-            if "symbol_id" not in names:
-                raise ValueError(f"the records have no symbol_id: dtype={self._dtype}")
-            if not 0 <= symbol_id <= 0xFFFFFFFF:
-                raise ValueError(f"symbol_id must be from 0 to {0xFFFFFFFF}: symbol_id={symbol_id}")
         if (start_ns is not None or end_ns is not None) and self._time_field is None:
             raise ValueError(f"the records have no time field to search: dtype={self._dtype}")
         records = self.records()
@@ -709,7 +543,7 @@ class TickStore:
         return {
             "path": self._path,
             "mode": self._mode,
-            "version": self._version,
+            "version": self._header.version,
             "records": self.count,
             "record_size": self._size,
             "dtype": self._dtype,
@@ -718,10 +552,10 @@ class TickStore:
             "segments": self._segments,
             "block_records": self._block,
             "file_bytes": os.fstat(self._fd).st_size,
-            "created_ns": self._created_ns,
+            "created_ns": self._header.created_ns,
             "segment_id": 0,
             "salt": self._salt,
-            "schema_hash": self._schema_hash,
+            "schema_hash": self._header.schema_hash,
             "epoch": self._get(CONTROL + 64),
             "writer_pid": self._get(CONTROL + 72),
             "synced": self._checkpoint()[1],
@@ -748,33 +582,17 @@ def _allocate(fd: int, offset: int, size: int) -> None:
     os.pwrite(fd, bytes(max(0, offset + size - start)), start)
 
 
-def _sync_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _check_tick(timestamp_ns: int, symbol_id: int, price: float, volume: float) -> None:
     if timestamp_ns >= 1 << 63 and isinstance(timestamp_ns, int):
         raise OverflowError(f"timestamp_ns must be below 2**63: timestamp_ns={timestamp_ns}")
     if timestamp_ns < 0:
         raise ValueError(f"timestamp_ns must not be negative: timestamp_ns={timestamp_ns}")
     if not 0 <= symbol_id < NO_SYMBOL:
-        raise ValueError(f"symbol_id must be from 0 to {NO_SYMBOL - 1}: symbol_id={symbol_id}")
+        raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL - 1}: symbol_id={symbol_id}")
     if not -float("inf") < price < float("inf"):
         raise ValueError(f"price must be finite: price={price}")
     if not 0.0 <= volume < float("inf"):
         raise ValueError(f"volume must be finite and not negative: volume={volume}")
-
-
-def _lost(report: StoreReport) -> str:
-    aside = f", kept in {report.kept_aside}" if report.kept_aside else ""
-    return (
-        f"{report.reason}: {report.records} records are valid ({report.valid_bytes} bytes), {report.dropped_records} records "
-        f"({report.dropped_bytes} bytes in the file) are dropped{aside}"
-    )
 
 
 def salvage(source: str | os.PathLike[str], destination: str | os.PathLike[str]) -> StoreReport:
@@ -800,7 +618,7 @@ class MemoryMappedDataStore:
 
     def __init__(self, filename: str | os.PathLike[str], max_records: int = 1_000_000) -> None:
         if not 1 <= max_records < 1 << 40:
-            raise ValueError(f"max_records must be from 1 to 2**40: max_records={max_records}")
+            raise ValueError(f"max_records must be in 1..2**40-1: max_records={max_records}")
         self._most = max_records
         self._store = TickStore(filename, "a", TICK_DTYPE, segment_records=max_records)
         try:

@@ -92,7 +92,7 @@ def ids_of(store: TickStore | DirectoryStore, symbols: Symbols | int | str | Non
         if not isinstance(symbol, (int, np.integer)) or isinstance(symbol, bool):
             raise TypeError(f"symbols must be names or ids: symbol={symbol!r}")
         if not 0 <= symbol <= NO_SYMBOL:
-            raise ValueError(f"symbol_id must be from 0 to {NO_SYMBOL}: symbol_id={symbol}")
+            raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol}")
         found.append(symbol)
     return np.unique(np.array(found, np.uint32))
 
@@ -647,7 +647,7 @@ def import_(
         add = store.symbols.add_many
         symbol = store.symbols.add(symbol) if isinstance(symbol, str) else symbol
     if symbol is not None and not 0 <= symbol <= NO_SYMBOL:
-        raise ValueError(f"symbol_id must be from 0 to {NO_SYMBOL}: symbol_id={symbol}")
+        raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol}")
     try:
         with _source(source, batch_records, _csv_types(store.dtype, columns or {})) as (_, found, done):
             for batch in found:

@@ -149,7 +149,7 @@ class DirectoryStore:
         if mode not in ("r", "a"):
             raise ValueError(f"mode must be 'r' or 'a': mode={mode!r}")
         if groups is not None and not 1 <= groups <= 4096:
-            raise ValueError(f"groups must be from 1 to 4096: groups={groups}")
+            raise ValueError(f"groups must be in 1..4096: groups={groups}")
         if utc_offset_s is not None and not -86_400 < utc_offset_s < 86_400:
             raise ValueError(f"utc_offset_s must be less than a day: utc_offset_s={utc_offset_s}")
         if segment_records is not None and not 1 <= segment_records < 1 << 40:

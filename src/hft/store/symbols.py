@@ -163,7 +163,7 @@ class SymbolTable:
             if not 1 <= len(raw) <= MAX_SYMBOL_BYTES or name != name.strip() or not name.isprintable():
                 raise ValueError(f"symbol must be 1..{MAX_SYMBOL_BYTES} printable bytes without spaces around: symbol={name!r}")
             if wanted is not None and not 0 <= wanted < NO_SYMBOL:
-                raise ValueError(f"symbol_id must be from 0 to {NO_SYMBOL - 1}: symbol_id={wanted}")
+                raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL - 1}: symbol_id={wanted}")
             symbol_id = ids.get(name, wanted if wanted is not None else free)
             if wanted is not None and symbol_id != wanted or names.get(symbol_id, name) != name:
                 raise ValueError(
