@@ -905,6 +905,7 @@ def test_the_thread_lets_go_of_a_forgotten_store(path):
         if "fastcore-store" not in {thread.name for thread in threading.enumerate()}:
             break
         time.sleep(0.01)
+    assert "fastcore-store" not in {thread.name for thread in threading.enumerate()}
     with tickstore.TickStore(path, "a") as store:
         assert store.count == 1
 
@@ -1051,20 +1052,22 @@ print(want)
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals")
 def test_a_signal_ends_the_wait_for_the_tail(impl, small):
     """Also one that comes outside the sleep: with no pause at all, nearly every one does."""
+    seen = []
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    def interrupt(number, _):
+        # The first signal is seen during the wait, or only after its end; then there is no second one.
+        seen.append(number)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    start = time.monotonic()
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
         with impl.TickStore(small) as store, pytest.raises(KeyboardInterrupt):
             list(store.follow(timeout_s=20.0, interval_s=0.0))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - start < 15.0
 
 
 def test_another_process_follows_the_tail(path):
