@@ -205,6 +205,12 @@ def circles(graph):
             del left[name]
 
 
+def test_imports_run_one_way():
+    graph = import_graph()
+    assert {"fastcore.records", "fastcore.errors"} <= graph["fastcore.tickstore"]
+    assert circles(graph) == {}
+
+
 def test_rule_about_circles_bites():
     assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == {}
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == {"b": ["c"], "c": ["b"]}

@@ -17,6 +17,7 @@ pa = pytest.importorskip("pyarrow")
 
 from hft import store as hs  # noqa: E402
 from hft.store import arrow  # noqa: E402
+from hft.store import records as store_records  # noqa: E402
 
 pytestmark = pytest.mark.thin
 
@@ -120,7 +121,7 @@ def test_a_stream_is_the_store_in_bounded_batches(some):
     stream = hs.reader(store, batch_records=300)
     batches = list(stream)
     assert [len(batch) for batch in batches] == [300, 300, 300, 100]
-    assert equal(arrow.joined([hs.from_arrow(batch, records.dtype) for batch in batches]), records)
+    assert equal(store_records.joined([hs.from_arrow(batch, records.dtype) for batch in batches]), records)
 
 
 def test_time_range_and_symbols(small):
@@ -451,7 +452,7 @@ def test_duckdb_pandas_and_polars_take_the_stream(directory):
 def test_metadata_describes_the_record(small):
     about = json.loads(hs.to_arrow(small).schema.metadata[b"hft.records"])
     assert about["time_field"] == "timestamp_ns"
-    assert arrow.described(about) is TICK_DTYPE
+    assert store_records.described(about) is TICK_DTYPE
 
 
 def test_public_names():

@@ -371,15 +371,15 @@ def test_export_of_a_range_and_symbols(root, tmp_path):
 def test_ctrl_c_during_an_export_leaves_nothing(root, tmp_path):
     code = """
 import os, signal, sys
-import hft.store.arrow as arrow
-real = arrow._batch
+import hft.store.transfer as transfer
+real = transfer.to_batch
 calls = [0]
 def slow(*arguments):
     calls[0] += 1
     if calls[0] == 3:
         os.kill(os.getpid(), signal.SIGINT)
     return real(*arguments)
-arrow._batch = slow
+transfer.to_batch = slow
 from hft.cli import main
 main(["store", "export", sys.argv[1], sys.argv[2], "--row-group", "100"])
 """

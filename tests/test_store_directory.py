@@ -18,9 +18,10 @@ from makers.stores import DAY, FIRST, SEGMENT, fill, ticks
 
 from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, NO_SYMBOL, QUOTE_DTYPE, TICK_DTYPE
+from fastcore.store_files import FileLock
 from fastcore.tickstore import StoreWarning, TickStore
 from hft.store import DirectoryStore, QueryStats, SymbolTable, open_store
-from hft.store.files import FileLock, replaced
+from hft.store.files import replaced
 
 pytestmark = pytest.mark.thin
 
@@ -1087,7 +1088,7 @@ def test_replaced_is_all_or_nothing(tmp_path):
 def test_a_reader_keeps_few_partitions_open(full):
     with DirectoryStore(full, max_open=2) as store:
         assert same(store.query(), ticks())
-        assert len(store._readers) == 2
+        assert len(store._partitions._readers) == 2
 
 
 def test_index_is_plain_json(full):

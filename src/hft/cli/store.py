@@ -205,7 +205,9 @@ def described(source: Any) -> dict[str, Any]:
     symbols = None
     if "symbol_id" in (dtype.names or ()):
         symbols = (
-            len(np.unique(np.concatenate([np.unique(part["symbol_id"]) for part in _slices(records)]))) if len(records) else 0
+            len(np.unique(np.concatenate([np.unique(part["symbol_id"]) for part in source.pieces(0, told["records"])])))
+            if len(records)
+            else 0
         )
     return {
         "kind": "store",
@@ -224,11 +226,6 @@ def described(source: Any) -> dict[str, Any]:
         "synced_records": told["synced"],
         "writer": writer,
     }
-
-
-def _slices(records: Records, size: int = 1 << 20) -> Iterator[Records]:
-    for first in range(0, len(records), size):
-        yield records[first : first + size]
 
 
 @store.command()
@@ -267,7 +264,7 @@ def checked(path: Path) -> dict[str, Any]:
         field = source.info()["time_field"]
         disorder, before = 0, None
         if field is not None:
-            for part in _slices(source.records(0, report.records)):
+            for part in source.pieces(0, report.records):
                 times = part[field]
                 disorder += int((times[1:] < times[:-1]).sum()) + int(before is not None and times[0] < before)
                 before = times[-1]
@@ -307,7 +304,7 @@ def export_command(
     """Write a store to DESTINATION: .parquet, .arrow, .csv or .csv.gz, complete or not at all."""
     with reported():
         from hft.store import export
-        from hft.store.arrow import kind_of_file
+        from hft.store.transfer import kind_of_file
 
         if kind_of_file(destination) == "arrow" and compression not in (None, "zstd", "lz4", "none"):
             raise click.UsageError(f"an Arrow file is compressed by zstd or lz4: compression={compression}")
@@ -361,7 +358,7 @@ def import_command(
     dtype = {"tick": TICK_DTYPE, "event": EVENT_DTYPE, None: None}[record]
     with reported(), ProgressBar() as bar:
         from hft.store import DirectoryStore, import_
-        from hft.store.arrow import dtype_of_file, kind_of_file
+        from hft.store.transfer import dtype_of_file, kind_of_file
 
         for file in files:
             kind_of_file(file)
@@ -476,7 +473,7 @@ def query(
     """Print the records of a time range and of some symbols."""
     style = _style(as_json, as_csv)
     with reported():
-        from hft.store.arrow import batches
+        from hft.store.transfer import batches
 
         cut = limit if limit is not None else 100 if style == "table" else None
         with opened(path) as source:
@@ -534,14 +531,14 @@ def _last(source: Any, lines: int, symbols: list[int | str] | None) -> Iterator[
     if not isinstance(source, TickStore):
         yield source.tail(lines, symbols)
         return
-    from hft.store.arrow import ids_of
+    from hft.store.transfer import ids_of
 
     yield from _before(source, len(source), lines, ids_of(source, symbols))
 
 
 def _before(source: TickStore, stop: int, lines: int, ids: npt.NDArray[np.uint32] | None) -> list[Records]:
     # The last records before `stop`, of some symbols: backwards until there are enough.
-    from hft.store.arrow import select
+    from hft.store.records import select
 
     found: list[Records] = []
     missing = lines
@@ -573,7 +570,8 @@ def _following(
             elif until_closed:
                 done = closed()  # what was published before it closed is read by the next look
         return
-    from hft.store.arrow import ids_of, select
+    from hft.store.records import select
+    from hft.store.transfer import ids_of
 
     ids = ids_of(source, symbols)
     position = len(source)

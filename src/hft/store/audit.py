@@ -12,9 +12,9 @@ import numpy.typing as npt
 from fastcore.errors import CorruptDataError, LayoutError
 from fastcore.tickstore import StoreReport, StoreWarning, TickStore
 
-from .arrow import BATCH_RECORDS, Records
 from .layout import DAY_NS, File, Settings
 from .parquet_day import groups_of_day
+from .records import Records, pieces
 
 
 def audit(file: File, settings: Settings, named: npt.NDArray[np.uint32]) -> dict[str, Any]:
@@ -44,10 +44,9 @@ def audit(file: File, settings: Settings, named: npt.NDArray[np.uint32]) -> dict
 
 def _odd(day: int, group: int, records: Records, settings: Settings, named: npt.NDArray[np.uint32]) -> dict[str, int]:
     sums = {"misplaced": 0, "out_of_order": 0, "unnamed": 0}
-    start = day * DAY_NS - settings.utc_offset_s * 10**9
+    start = day * DAY_NS - settings.shift_ns
     before = None
-    for first in range(0, len(records), BATCH_RECORDS):
-        part = records[first : first + BATCH_RECORDS]
+    for part in pieces(records):
         times = part[settings.time_field].view(np.int64)
         ids = part["symbol_id"]
         away = (times < start) | (times >= start + DAY_NS) | (ids % np.uint32(settings.groups) != group)

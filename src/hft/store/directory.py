@@ -1,23 +1,15 @@
 """A store of many days and symbols: a directory of tick stores, one for each day and group of symbols (`layout`).
 
 A day and a group follow from the record itself, so that a query knows from the names alone which files can hold an answer. The index
-spares it those that hold other hours. It is never trusted: an entry counts only where salt, epoch and count in the file are those that
-it was made from, and a file without such an entry is opened.
-
-Compaction and retention take the locks of every partition of a day first, so that they never touch one that is written. New
-files are made beside the old ones, read back and compared, synced, and take their place by one rename; a process killed anywhere in
-between leaves each record once.
+spares it those that hold other hours (`index`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import logging
 import os
-import shutil
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,40 +18,24 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
+from fastcore.errors import LayoutError, StoreError
 from fastcore.records import NO_SYMBOL, TICK_DTYPE
-from fastcore.tickstore import StoreWarning, TickStore
+from fastcore.store_files import sync_folder
+from fastcore.store_header import TIME_FIELDS, check_options
+from fastcore.store_times import check_range
+from fastcore.tickstore import TickStore
 
-from . import arrow
-from .arrow import BATCH_RECORDS, Records, Symbols
 from .audit import audit
-from .files import FileLock, sync_folder
-from .layout import (
-    DAY_NS,
-    PARQUET,
-    PARTITION,
-    File,
-    Settings,
-    as_day,
-    check_layout,
-    day_name,
-    have_names,
-    identity_of,
-    load_index,
-    parse_day,
-    partition_name,
-    read_settings,
-    save_index,
-    write_settings,
-)
-from .order import in_order, merge, windows
-from .parquet_day import range_of_day, read_day, write_day
-from .rewrite import clear, recover, shrink
+from .index import Index
+from .layout import PARQUET, Settings, as_day, check_layout, day_name, partition_name, read_settings, write_settings
+from .parquet_day import read_day
+from .partitions import Partitions
+from .records import BATCH_RECORDS, Ids, Records, Symbols, as_ids, joined, select
+from .retention import Compaction, compact_day, maintenance, remove_day
 from .symbols import SymbolTable
+from .time_order import in_order, merge, windows
 
-__all__ = ["Compaction", "DirectoryStore", "QueryStats", "open_store"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["DirectoryStore", "QueryStats", "open_store"]
 
 _SEGMENT_BYTES = 1 << 20
 
@@ -80,16 +56,6 @@ class QueryStats(NamedTuple):
     candidates: int = 0
     skipped: int = 0
     opened: int = 0
-
-
-class Compaction(NamedTuple):
-    """One day that was rewritten: its name, partitions, records, and bytes on disk before and after."""
-
-    day: str
-    partitions: int
-    records: int
-    bytes_before: int
-    bytes_after: int
 
 
 class DirectoryStore:
@@ -152,25 +118,15 @@ class DirectoryStore:
             raise ValueError(f"groups must be in 1..4096: groups={groups}")
         if utc_offset_s is not None and not -86_400 < utc_offset_s < 86_400:
             raise ValueError(f"utc_offset_s must be less than a day: utc_offset_s={utc_offset_s}")
-        if segment_records is not None and not 1 <= segment_records < 1 << 40:
-            raise ValueError(f"segment_records must be from 1 to 2**40: segment_records={segment_records}")
         if max_open < 1:
             raise ValueError(f"max_open must be at least 1: max_open={max_open}")
-        if sync not in ("memory", "interval", "commit"):
-            raise ValueError(f"sync must be 'memory', 'interval' or 'commit': sync={sync!r}")
-        if not 0.0 < sync_interval_s < float("inf"):
-            raise ValueError(f"sync_interval_s must be positive and finite: sync_interval_s={sync_interval_s}")
+        check_options(sync, sync_interval_s, segment_records)
         self.root = Path(root).absolute()
         self.mode = mode
-        self.opened = 0
         self.last_query = QueryStats()
         self._options: dict[str, Any] = {"sync": sync, "sync_interval_s": sync_interval_s}
-        self._verify = verify
-        self._max_open = max_open
-        self._readers: OrderedDict[str, tuple[int, TickStore]] = OrderedDict()
         self._writers: dict[tuple[int, int], TickStore] = {}
         self._newest = -(1 << 62)
-        self._index: dict[str, dict[str, Any]] | None = None
         self._open = False
         wanted: Any = None if dtype is None else np.dtype(dtype)
         if mode == "a":
@@ -181,6 +137,8 @@ class DirectoryStore:
             self._settings = read_settings(self.root)
             self.symbols = SymbolTable(self.root / "symbols.store")
         self._open = True
+        self._partitions = Partitions(self.root, self._settings, verify, max_open)
+        self._index = Index(self.root, self._partitions.range_of)
         try:
             self._check_settings(wanted, groups, utc_offset_s)
         except BaseException:
@@ -205,7 +163,7 @@ class DirectoryStore:
         self.symbols = SymbolTable(self.root / "symbols.store", "a")
         try:
             if not settings.exists():
-                field = next(name for name in arrow._TIMES if name in (fresh.names or ()))
+                field = next(name for name in TIME_FIELDS if name in (fresh.names or ()))
                 made = Settings(
                     fresh, field, groups or 16, utc_offset_s or 0, segment_records or max(1, _SEGMENT_BYTES // fresh.itemsize)
                 )
@@ -247,6 +205,11 @@ class DirectoryStore:
         return self._settings.utc_offset_s
 
     @property
+    def opened(self) -> int:
+        """Files opened for reading so far."""
+        return self._partitions.opened
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return not self._open
@@ -271,7 +234,7 @@ class DirectoryStore:
         if not self._open:
             return
         self._open = False
-        self._readers.clear()
+        self._partitions.forget()
         failure: BaseException | None = None
         wrote = bool(self._writers)
         for key in list(self._writers):
@@ -281,7 +244,7 @@ class DirectoryStore:
                 failure = error
         try:
             if wrote:
-                self._save_index()
+                self._index.save(self._partitions.all_files())
         finally:
             self.symbols.close()
         if failure is not None:
@@ -293,11 +256,11 @@ class DirectoryStore:
 
     def day_of(self, time_ns: int) -> str:
         """Return the name of the day that a time falls into."""
-        return day_name((int(time_ns) + self.utc_offset_s * 10**9) // DAY_NS)
+        return day_name(self._settings.day_of(time_ns))
 
     def days(self) -> list[str]:
         """Return the names of the days that have files, in order."""
-        return [day_name(day) for day, _ in self._folders(None, None)]
+        return [day_name(day) for day, _ in self._partitions.folders()]
 
     # ---- writing
 
@@ -308,10 +271,10 @@ class DirectoryStore:
         self._check_writable()
         if not 0 <= timestamp_ns < 1 << 63 or not 0 <= symbol_id < NO_SYMBOL:
             raise ValueError(
-                f"timestamp_ns must be from 0 to 2**63-1, symbol_id from 0 to {NO_SYMBOL - 1}: "
+                f"timestamp_ns must be in 0..2**63-1, symbol_id in 0..{NO_SYMBOL - 1}: "
                 f"timestamp_ns={timestamp_ns}, symbol_id={symbol_id}"
             )
-        day = (timestamp_ns + self.utc_offset_s * 10**9) // DAY_NS
+        day = self._settings.day_of(timestamp_ns)
         self._partition(day, symbol_id % self.groups).append(timestamp_ns, symbol_id, price, volume)
         self._roll_to(day)
 
@@ -350,7 +313,7 @@ class DirectoryStore:
             return 0
         if self.dtype == TICK_DTYPE:
             _check_ticks(records)
-        parts = self._split(np.ascontiguousarray(records.view(f"V{records.dtype.itemsize}")).view(records.dtype))
+        parts = self._settings.split(np.ascontiguousarray(records.view(f"V{records.dtype.itemsize}")).view(records.dtype))
         stores = []
         for day, group, part in parts:
             stores.append((self._partition(day, group), part))
@@ -359,41 +322,6 @@ class DirectoryStore:
             store.append_many(part)
         self._roll_to(max(day for day, _, _ in parts))
         return len(records)
-
-    def _split(self, records: Records) -> list[tuple[int, int, Records]]:
-        # (day, group, records), each in the order in which they came.
-        times = records[self.time_field].view(np.int64)
-        shift = self.utc_offset_s * 10**9
-        first, last = (int(times.min()) + shift) // DAY_NS, (int(times.max()) + shift) // DAY_NS
-        if not have_names(first, last):
-            raise ValueError(
-                f"times must fall into the years 1 to 9999: first day={first}, last day={last}, counted from 1970-01-01"
-            )
-        group = records["symbol_id"] % np.uint32(self.groups)
-        if first == last:
-            days = {first: (records, group)}
-        else:
-            # By wide integers: a time close to the end of the range would wrap with the offset.
-            number = times // DAY_NS + (times % DAY_NS + shift) // DAY_NS
-            days = {}
-            for day in np.unique(number).tolist():
-                mine = number == day
-                days[day] = (arrow.taken(records, mine), group[mine])
-        found = []
-        for day, (mine, of) in days.items():
-            if self.groups == 1:
-                found.append((day, 0, mine))
-                continue
-            key = of.astype(np.uint16)
-            counts = np.bincount(key, minlength=self.groups)
-            if counts.max() == len(mine):
-                found.append((day, int(counts.argmax()), mine))
-                continue
-            mine = arrow.taken(mine, np.argsort(key, kind="stable"))
-            ends = np.cumsum(counts)
-            for g in np.flatnonzero(counts).tolist():
-                found.append((day, g, mine[ends[g] - counts[g] : ends[g]]))
-        return found
 
     def record(self, feed: Iterable[Records], progress: Callable[[int], None] | None = None) -> int:
         """Append all arrays of a feed (``hft.feeds``), its symbols under the ids of this store; return the records.
@@ -423,7 +351,7 @@ class DirectoryStore:
     def roll(self, now_ns: int | None = None) -> None:
         """Close the partitions of the days before the one of `now_ns` (UNIX ns; the wall clock by default)."""
         self._check_writable()
-        self._roll_to((int(time.time_ns() if now_ns is None else now_ns) + self.utc_offset_s * 10**9) // DAY_NS)
+        self._roll_to(self._settings.day_of(time.time_ns() if now_ns is None else now_ns))
 
     def flush(self) -> None:
         """Write everything appended so far to the disk, and wait for it."""
@@ -444,7 +372,7 @@ class DirectoryStore:
         for key in old:
             self._writers.pop(key).close()
         if old:
-            self._save_index()
+            self._index.save(self._partitions.all_files())
 
     def _partition(self, day: int, group: int) -> TickStore:
         store = self._writers.get((day, group))
@@ -468,84 +396,39 @@ class DirectoryStore:
         self._writers[day, group] = store
         return store
 
-    # ---- which files
+    # ---- reading
 
-    def _folders(self, start_ns: int | None, end_ns: int | None) -> list[tuple[int, Path]]:
-        shift = self.utc_offset_s * 10**9
-        first = None if start_ns is None else (start_ns + shift) // DAY_NS
-        last = None if end_ns is None else (end_ns - 1 + shift) // DAY_NS
-        found = []
-        for entry in os.scandir(self.root):
-            day = parse_day(entry.name)
-            if day is None or (first is not None and day < first) or (last is not None and day > last) or not entry.is_dir():
-                continue
-            found.append((day, Path(entry.path)))
-        return sorted(found)
+    def _ids_of(self, symbols: Symbols | int | str | None) -> Ids | None:
+        return as_ids(symbols, self.symbols.id_of)
 
-    def _files(self, day: int, folder: Path, groups: set[int] | None) -> list[File]:
-        try:
-            names = os.listdir(folder)
-        except FileNotFoundError:  # pruned since
-            return []
-        if PARQUET in names:
-            return [File(day, -1, folder / PARQUET)]
-        found = []
-        for name in names:
-            match = PARTITION.fullmatch(name)
-            if match and int(match[1]) < self.groups and (groups is None or int(match[1]) in groups):
-                found.append(File(day, int(match[1]), folder / name))
-        return sorted(found)
-
-    def _groups_of(self, ids: npt.NDArray[np.uint32] | None) -> set[int] | None:
+    def _groups_of(self, ids: Ids | None) -> set[int] | None:
         return None if ids is None else set((ids % np.uint32(self.groups)).tolist())
 
-    def _reader(self, file: File) -> TickStore:
-        # Open, or still open and still the same file.
-        path = str(file.path)
-        inode = os.stat(path).st_ino
-        cached = self._readers.get(path)
-        if cached is not None:
-            if cached[0] == inode:
-                self._readers.move_to_end(path)
-                return cached[1]
-            del self._readers[path]
-        store = TickStore(path, "r", self.dtype, verify=self._verify)
-        self.opened += 1
-        if store.recovery is not None:
-            return store  # it shows what is valid now; a writer that repairs the file makes more of it
-        self._readers[path] = (inode, store)
-        while len(self._readers) > self._max_open:
-            self._readers.popitem(last=False)
-        return store
-
-    def _parts(
-        self, day: int, folder: Path, start: int | None, end: int | None, ids: npt.NDArray[np.uint32] | None
-    ) -> list[Records]:
+    def _parts(self, day: int, folder: Path, start: int | None, end: int | None, ids: Ids | None) -> list[Records]:
         # The records of a day by partition, each in the order of its times. A compaction meanwhile moves files: look again.
         groups = self._groups_of(ids)
         for _ in range(8):
-            files = self._files(day, folder, groups)
+            files = self._partitions.files(day, folder, groups)
             before, skipped, parts = self.opened, 0, []
             try:
                 for file in files:
-                    if self._ruled_out(file, start, end):
+                    if self._index.rules_out(file, start, end):
                         skipped += 1
                         continue
                     if file.group < 0:
-                        parts += self._parquet(file, start, end, groups)
+                        self._partitions.opened += 1
+                        parts += read_day(file.path, self._settings, start, end, groups)
                     else:
-                        parts.append(self._reader(file).query(start, end))
+                        parts.append(self._partitions.reader(file).query(start, end))
             except FileNotFoundError:
                 continue
             stats = self.last_query
             self.last_query = QueryStats(
                 stats.candidates + len(files), stats.skipped + skipped, stats.opened + self.opened - before
             )
-            found = [arrow.select(part, ids) for part in parts]
+            found = [select(part, ids) for part in parts]
             return [in_order(part, self.time_field) for part in found if len(part)]
         raise StoreError(f"the files of a day must stay for as long as it takes to open them: path={folder}")
-
-    # ---- reading
 
     def query(
         self, start_ns: int | None = None, end_ns: int | None = None, symbols: Symbols | int | str | None = None
@@ -575,16 +458,16 @@ class DirectoryStore:
             A partition is damaged.
         """
         self._check_open()
-        arrow.check_range(start_ns, end_ns)
-        ids = arrow.ids_of(self, symbols)
+        check_range(start_ns, end_ns)
+        ids = self._ids_of(symbols)
         self.last_query = QueryStats()
         found = []
         if ids is None or len(ids):
-            for day, folder in self._folders(start_ns, end_ns):
+            for day, folder in self._partitions.folders(start_ns, end_ns):
                 parts = self._parts(day, folder, start_ns, end_ns, ids)
                 if parts:
                     found.append(merge(parts, self.time_field))
-        whole = found[0] if len(found) == 1 else arrow.joined(found) if found else np.zeros(0, self.dtype)
+        whole = found[0] if len(found) == 1 else joined(found) if found else np.zeros(0, self.dtype)
         whole.flags.writeable = False
         return whole
 
@@ -600,23 +483,19 @@ class DirectoryStore:
         self._check_open()
         if batch_records < 1:
             raise ValueError(f"batch_records must be at least 1: batch_records={batch_records}")
-        arrow.check_range(start_ns, end_ns)
-        ids = arrow.ids_of(self, symbols)
+        check_range(start_ns, end_ns)
+        ids = self._ids_of(symbols)
         self.last_query = QueryStats()
         if ids is not None and not len(ids):
             return
-        for day, folder in self._folders(start_ns, end_ns):
+        for day, folder in self._partitions.folders(start_ns, end_ns):
             parts = self._parts(day, folder, start_ns, end_ns, ids)
             yield from windows(parts, self.time_field, batch_records)
 
     def estimate(self, start_ns: int | None = None, end_ns: int | None = None) -> int:
         """Return how many records the days of a range hold, for progress: from the index and the heads of the files."""
         self._check_open()
-        return sum(self._entry(file)["records"] for file in self._all_files(start_ns, end_ns))
-
-    def _all_files(self, start_ns: int | None = None, end_ns: int | None = None) -> Iterator[File]:
-        for day, folder in self._folders(start_ns, end_ns):
-            yield from self._files(day, folder, None)
+        return sum(self._index.entry(file)["records"] for file in self._partitions.all_files(start_ns, end_ns))
 
     def follow(
         self,
@@ -656,37 +535,35 @@ class DirectoryStore:
             raise ValueError(f"interval_s must not be negative: interval_s={interval_s}")
         if last < 0:
             raise ValueError(f"last must not be negative: last={last}")
-        return self._follow(arrow.ids_of(self, symbols), last, timeout_s, interval_s, idle)
+        return self._follow(self._ids_of(symbols), last, timeout_s, interval_s, idle)
 
-    def _follow(
-        self, ids: npt.NDArray[np.uint32] | None, last: int, timeout_s: float | None, interval_s: float, idle: bool
-    ) -> Iterator[Records]:
+    def _follow(self, ids: Ids | None, last: int, timeout_s: float | None, interval_s: float, idle: bool) -> Iterator[Records]:
         groups = self._groups_of(ids)
         seen: dict[tuple[int, int], int] = {}
-        folders = self._folders(None, None)
+        folders = self._partitions.folders()
         floor = folders[-2:][0][0] if folders else -(1 << 62)
         if last:
             # Count first: what is published between the two looks comes twice otherwise.
-            for file in self._live(floor, groups):
-                seen[file.day, file.group] = len(self._reader(file))
+            for file in self._partitions.live(floor, groups):
+                seen[file.day, file.group] = len(self._partitions.reader(file))
             tail = self.tail(last, ids, until=seen)
             if len(tail):
                 yield tail
         else:
-            for file in self._live(floor, groups):
-                seen[file.day, file.group] = len(self._reader(file))
+            for file in self._partitions.live(floor, groups):
+                seen[file.day, file.group] = len(self._partitions.reader(file))
         waiting_since = time.monotonic()
         while True:
             parts = []
-            for file in self._live(floor, groups):
+            for file in self._partitions.live(floor, groups):
                 try:
-                    store = self._reader(file)
+                    store = self._partitions.reader(file)
                 except FileNotFoundError:  # compacted or pruned since: it was seen to its end
                     continue
                 position, count = seen.get((file.day, file.group), 0), len(store)
                 if count > position:
                     seen[file.day, file.group] = count
-                    part = arrow.select(store.records(position, count), ids)
+                    part = select(store.records(position, count), ids)
                     if len(part):
                         parts.append(in_order(part, self.time_field))
             if parts:
@@ -699,35 +576,28 @@ class DirectoryStore:
                     yield np.zeros(0, self.dtype)
                 time.sleep(interval_s)
 
-    def _live(self, floor: int, groups: set[int] | None) -> list[File]:
-        found = []
-        for day, folder in self._folders(None, None):
-            if day >= floor:
-                found += [file for file in self._files(day, folder, groups) if file.group >= 0]
-        return found
-
     def tail(
         self, last: int, symbols: Symbols | int | str | None = None, *, until: Mapping[tuple[int, int], int] | None = None
     ) -> Records:
         """Return the last records in the order of time; only the days that are needed are opened."""
         self._check_open()
-        ids = arrow.ids_of(self, symbols)
+        ids = self._ids_of(symbols)
         self.last_query = QueryStats()
         found: list[Records] = []
         missing = last
-        for day, folder in reversed(self._folders(None, None)):
+        for day, folder in reversed(self._partitions.folders()):
             if missing <= 0:
                 break
             if until is None:
                 parts = self._parts(day, folder, None, None, ids)
             else:
                 parts = []
-                for file in self._files(day, folder, self._groups_of(ids)):
+                for file in self._partitions.files(day, folder, self._groups_of(ids)):
                     if file.group < 0:
                         parts = self._parts(day, folder, None, None, ids)
                         break
-                    view = self._reader(file).records(0, until.get((file.day, file.group)))
-                    view = arrow.select(view, ids)
+                    view = self._partitions.reader(file).records(0, until.get((file.day, file.group)))
+                    view = select(view, ids)
                     if len(view):
                         parts.append(in_order(view, self.time_field))
             if parts:
@@ -735,78 +605,14 @@ class DirectoryStore:
                 merged = merge([part[-missing:] for part in parts], self.time_field)[-missing:]
                 found.insert(0, merged)
                 missing -= len(merged)
-        return arrow.joined(found) if found else np.zeros(0, self.dtype)
+        return joined(found) if found else np.zeros(0, self.dtype)
 
-    # ---- the index
-
-    def _ruled_out(self, file: File, start: int | None, end: int | None) -> bool:
-        # True only where a checked entry says that no time of the file lies in the range.
-        if start is None and end is None:
-            return False
-        if self._index is None:
-            self._index = load_index(self.root)
-        entry = self._index.get(file.name)
-        if entry is None or entry["identity"] != identity_of(file):
-            return False
-        if not entry["records"]:
-            return True
-        return bool((start is not None and entry["last_ns"] < start) or (end is not None and entry["first_ns"] >= end))
-
-    def _entry(self, file: File) -> dict[str, Any]:
-        # What the index says, or the truth where it says nothing that holds.
-        if self._index is None:
-            self._index = load_index(self.root)
-        identity = identity_of(file)
-        entry = self._index.get(file.name)
-        if entry is None or identity is None or entry["identity"] != identity:
-            entry = self._make_entry(file)
-            self._index[file.name] = entry
-        return entry
-
-    def _make_entry(self, file: File) -> dict[str, Any]:
-        field = self.time_field
-        identity = identity_of(file)
-        if file.group < 0:
-            first, last, count = range_of_day(file.path, field)
-        else:
-            store = self._reader(file)
-            # Up to what the identity says: more may come meanwhile.
-            known = len(store) if identity is None else min(len(store), identity[2])
-            times = store.records(0, known)[field].view(np.int64)
-            count = len(times)
-            first, last = (int(times.min()), int(times.max())) if count else (0, 0)
-        return {"identity": identity, "records": count, "first_ns": first, "last_ns": last}
+    # ---- looking after it
 
     def reindex(self) -> int:
         """Make the index again from the files and write it; return how many entries were missing or stale."""
         self._check_open()
-        self._index = None
-        return self._save_index()
-
-    def _save_index(self) -> int:
-        # A cache: where it cannot be written, queries open more files and give the same answers.
-        old = load_index(self.root)
-        self._index = dict(old)
-        entries = {}
-        for file in self._all_files():
-            try:
-                entries[file.name] = self._entry(file)
-            except (FileNotFoundError, CorruptDataError, LayoutError, StoreWarning) as error:
-                logger.warning("not in the index: %s: %s", file.name, error)
-        self._index = entries
-        try:
-            save_index(self.root, entries)
-        except OSError as error:
-            logger.warning("the index could not be written: %s", error)
-        return sum(entries[name] != old.get(name) for name in entries)
-
-    # ---- Parquet days
-
-    def _parquet(self, file: File, start: int | None, end: int | None, groups: set[int] | None) -> list[Records]:
-        self.opened += 1
-        return read_day(file.path, self._settings, start, end, groups)
-
-    # ---- looking after it
+        return self._index.save(self._partitions.all_files())
 
     def info(self) -> dict[str, Any]:
         """Return what there is to know about the store, as a dict.
@@ -819,8 +625,8 @@ class DirectoryStore:
         """
         self._check_open()
         self.symbols.refresh()
-        files = list(self._all_files())
-        entries = [entry for file in files if (entry := self._entry(file))["records"]]
+        files = list(self._partitions.all_files())
+        entries = [entry for file in files if (entry := self._index.entry(file))["records"]]
         return {
             "path": str(self.root),
             "mode": self.mode,
@@ -856,7 +662,7 @@ class DirectoryStore:
         self._check_open()
         self.symbols.refresh()
         named = np.sort(np.array(list(self.symbols.names), np.uint32))
-        files = list(self._all_files())
+        files = list(self._partitions.all_files())
         found = {}
         for done, file in enumerate(files):
             with contextlib.suppress(FileNotFoundError):  # compacted or pruned since
@@ -866,24 +672,6 @@ class DirectoryStore:
         return found
 
     # ---- retention and compaction
-
-    @contextlib.contextmanager
-    def _maintenance(self) -> Iterator[None]:
-        # One at a time; what a killed one has left is cleared first.
-        self._check_open()
-        with FileLock(self.root / "maintenance.lock"):
-            for entry in os.scandir(self.root):
-                if entry.name.startswith(".pruned-"):
-                    shutil.rmtree(entry.path)
-            yield
-
-    def _lock_day(self, folder: Path, stack: contextlib.ExitStack) -> None:
-        # Of every group, so that no partition appears meanwhile either.
-        for group in range(self.groups):
-            try:
-                stack.enter_context(FileLock(folder / f"{partition_name(group)}.lock"))
-            except StoreLockedError as error:
-                raise StoreLockedError(f"a day that is written is left alone: path={folder}, {error}") from None
 
     def prune(self, before: datetime.date | str, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Remove the days before a date; return their names.
@@ -901,25 +689,18 @@ class DirectoryStore:
             A writer has a partition of such a day open: that day and later ones stay.
         """
         limit = as_day(before)
+        self._check_open()
         removed = []
-        with self._maintenance():
-            folders = [(day, folder) for day, folder in self._folders(None, None) if day < limit]
-            for done, (_, folder) in enumerate(folders):
-                gone = self.root / f".pruned-{folder.name}"
-                with contextlib.ExitStack() as stack:
-                    self._lock_day(folder, stack)
-                    if os.name == "nt":
-                        stack.close()  # an open file keeps its directory there
-                    os.rename(folder, gone)
-                sync_folder(self.root)
-                shutil.rmtree(gone)
+        with maintenance(self.root):
+            folders = [folder for day, folder in self._partitions.folders() if day < limit]
+            for done, folder in enumerate(folders):
+                remove_day(folder, self.groups)
                 removed.append(folder.name)
                 if progress is not None:
                     progress(done + 1, len(folders))
-            for path in [path for path in self._readers if Path(path).parent.name in removed]:
-                del self._readers[path]
+            self._partitions.forget(removed)
             if removed:
-                self._save_index()
+                self._index.save(self._partitions.all_files())
         return removed
 
     def compact(
@@ -962,46 +743,20 @@ class DirectoryStore:
         if row_group_records < 1:
             raise ValueError(f"row_group_records must be at least 1: row_group_records={row_group_records}")
         limit = as_day(before)
-        found = []
-        with self._maintenance():
-            folders = [(day, folder) for day, folder in self._folders(None, None) if day < limit]
+        self._check_open()
+        self.symbols.refresh()
+        names, found = self.symbols.names, []
+        with maintenance(self.root):
+            folders = [(day, folder) for day, folder in self._partitions.folders() if day < limit]
             for done, (day, folder) in enumerate(folders):
-                result = self._compact_day(day, folder, to, row_group_records)
+                result = compact_day(self._partitions, day, folder, to, names, row_group_records)
                 if result is not None:
                     found.append(result)
                 if progress is not None:
                     progress(done + 1, len(folders))
             if found:
-                self._save_index()
+                self._index.save(self._partitions.all_files())
         return found
-
-    def _compact_day(self, day: int, folder: Path, to: str, row_group_records: int) -> Compaction | None:
-        for file in self._files(day, folder, None):
-            if file.group >= 0:
-                recover(file.path, self.dtype)
-        with contextlib.ExitStack() as stack:
-            self._lock_day(folder, stack)
-            clear(folder)
-            files = self._files(day, folder, None)
-            if not files or files[0].group < 0:
-                return None
-            before = sum(file.path.stat().st_size for file in files)
-            stores = [(file, TickStore(file.path, "r", self.dtype)) for file in files]
-            for file, store in stores:
-                if store.recovery is not None:
-                    raise CorruptDataError(f"records were lost since: path={file.path}, {store.recovery.reason}")
-            records = sum(len(store) for _, store in stores)
-            try:
-                if to == "parquet":
-                    write_day(folder, [(file.group, store.records()) for file, store in stores], self, row_group_records)
-                else:
-                    gains = [shrink(file.path, store, self.time_field) for file, store in stores]
-                    if not any(gains):
-                        return None
-            finally:
-                clear(folder)
-            after = sum(file.path.stat().st_size for file in self._files(day, folder, None))
-        return Compaction(folder.name, len(files), records, before, after)
 
 
 def open_store(path: str | os.PathLike[str], mode: Literal["r", "a"] = "r") -> TickStore | DirectoryStore:

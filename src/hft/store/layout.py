@@ -1,10 +1,10 @@
-"""Names, settings and index of a directory store: what its files are called, and what their heads tell.
+"""Names and settings of a directory store: what its files are called, and what belongs into which.
 
 ::
 
     ROOT/store.json                 what it holds: record layout, groups, offset of the day; written once
     ROOT/symbols.store              names and ids (`SymbolTable`); who writes the directory holds its lock
-    ROOT/index.json                 a cache: count, first and last time of each partition
+    ROOT/index.json                 a cache: count, first and last time of each file (`index`)
     ROOT/2024-03-08/group-00.ticks  a partition: the records of the day whose symbol_id % groups is 0, as a ``TickStore``
     ROOT/2024-03-08/day.parquet     in place of the partitions of a day that was compacted into Parquet
 """
@@ -13,29 +13,25 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import re
-import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastcore.errors import CorruptDataError, LayoutError
+from fastcore.store_header import TIME_FIELDS, field_of
 from fastcore.tickstore import crc32c
 
-from . import arrow
 from .files import replaced
+from .records import Records, describe, described, taken
 
 DAY_NS = 86_400 * 10**9
-_FORMAT, _VERSION = "hft directory store", 1
+_FORMAT, VERSION = "hft directory store", 1
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 PARTITION = re.compile(r"group-(\d{2,})\.ticks")
 PARQUET = "day.parquet"
 _EPOCH = datetime.date(1970, 1, 1)
-# Of fc_store.h: magic, version, ..., salt in the header; count, epoch and writer in the control page.
-_HEAD = struct.Struct("=8sHH28xQ")
-_CONTROL = struct.Struct("=Q56xQQ")
 
 
 def day_name(day: int) -> str:
@@ -51,11 +47,6 @@ def parse_day(name: str) -> int | None:
         return (datetime.date.fromisoformat(name) - _EPOCH).days
     except ValueError:
         return None
-
-
-def have_names(first: int, last: int) -> bool:
-    """Say whether both days have a name."""
-    return _EPOCH.toordinal() + first >= 1 and _EPOCH.toordinal() + last <= datetime.date.max.toordinal()
 
 
 def as_day(day: datetime.date | str) -> int:
@@ -74,39 +65,79 @@ def partition_name(group: int) -> str:
 
 
 class Settings(NamedTuple):
+    """What a directory store is made for; written once."""
+
     dtype: np.dtype[np.void]
     time_field: str
     groups: int
     utc_offset_s: int
     segment_records: int
 
+    @property
+    def shift_ns(self) -> int:
+        """How far the day is ahead of UTC."""
+        return self.utc_offset_s * 10**9
+
+    def day_of(self, time_ns: int) -> int:
+        """Return the number of the day that a time falls into."""
+        return (int(time_ns) + self.shift_ns) // DAY_NS
+
+    def split(self, records: Records) -> list[tuple[int, int, Records]]:
+        """Return (day, group, records) for every partition of these records, each in the order in which they came."""
+        times = records[self.time_field].view(np.int64)
+        first, last = self.day_of(times.min()), self.day_of(times.max())
+        if _EPOCH.toordinal() + first < 1 or _EPOCH.toordinal() + last > datetime.date.max.toordinal():
+            raise ValueError(
+                f"times must fall into the years 1 to 9999: first day={first}, last day={last}, counted from 1970-01-01"
+            )
+        group = records["symbol_id"] % np.uint32(self.groups)
+        if first == last:
+            days = {first: (records, group)}
+        else:
+            # By wide integers: a time close to the end of the range would wrap with the offset.
+            number = times // DAY_NS + (times % DAY_NS + self.shift_ns) // DAY_NS
+            days = {}
+            for day in np.unique(number).tolist():
+                mine = number == day
+                days[day] = (taken(records, mine), group[mine])
+        found = []
+        for day, (part, of) in days.items():
+            counts = np.bincount(of.astype(np.uint16), minlength=self.groups)
+            if counts.max() < len(part):
+                part = taken(part, np.argsort(of.astype(np.uint16), kind="stable"))
+            ends = np.cumsum(counts)
+            found += [(day, g, part[ends[g] - counts[g] : ends[g]]) for g in np.flatnonzero(counts).tolist()]
+        return found
+
 
 class File(NamedTuple):
-    # One file of a day: a partition, or the Parquet file that stands for all of them.
+    """One file of a day: a partition, or the Parquet file that stands for all of them (group -1)."""
+
     day: int
-    group: int  # -1: Parquet
+    group: int
     path: Path
 
     @property
     def name(self) -> str:
+        """Name inside the directory."""
         return f"{self.path.parent.name}/{self.path.name}"
 
 
 def check_layout(dtype: np.dtype[np.void]) -> None:
     """Refuse records without a symbol or a time."""
     names = dtype.names or ()
-    if "symbol_id" not in names or arrow.field_of(dtype, "symbol_id")[0] != np.uint32:
+    if "symbol_id" not in names or field_of(dtype, "symbol_id")[0] != np.uint32:
         raise ValueError(f"records must have a uint32 symbol_id: dtype={dtype}")
-    if not any(name in names for name in arrow._TIMES):
-        raise ValueError(f"records must have a time, one of {arrow._TIMES}: dtype={dtype}")
+    if not any(name in names for name in TIME_FIELDS):
+        raise ValueError(f"records must have a time, one of {TIME_FIELDS}: dtype={dtype}")
 
 
 def write_settings(root: Path, settings: Settings) -> None:
     """Write store.json, whole or not at all."""
     body: dict[str, Any] = {
         "format": _FORMAT,
-        "version": _VERSION,
-        "records": arrow.describe(settings.dtype, settings.time_field),
+        "version": VERSION,
+        "records": describe(settings.dtype, settings.time_field),
         "groups": settings.groups,
         "utc_offset_s": settings.utc_offset_s,
         "segment_records": settings.segment_records,
@@ -127,49 +158,10 @@ def read_settings(root: Path) -> Settings:
         raise CorruptDataError(f"store.json must be JSON: path={path}, {error}") from None
     if not isinstance(body, dict) or body.get("format") != _FORMAT:
         raise LayoutError(f"not a directory store: path={path}")
-    if body.get("version") != _VERSION:
-        raise LayoutError(f"this build reads version {_VERSION}: path={path}, version={body.get('version')}")
+    if body.get("version") != VERSION:
+        raise LayoutError(f"this build reads version {VERSION}: path={path}, version={body.get('version')}")
     told = body.pop("crc32c", None)
     if told != crc32c(json.dumps(body, sort_keys=True).encode()):
         raise CorruptDataError(f"store.json must match its checksum: path={path}")
     records = body["records"]
-    return Settings(
-        arrow.described(records), records["time_field"], body["groups"], body["utc_offset_s"], body["segment_records"]
-    )
-
-
-def load_index(root: Path) -> dict[str, dict[str, Any]]:
-    """Return the entries of the index by file; none where it cannot be read."""
-    try:
-        outer = json.loads((root / "index.json").read_bytes())
-        text = outer["index"]
-        if outer["crc32c"] != crc32c(text.encode()):
-            return {}
-        inner = json.loads(text)
-        return dict(inner["files"]) if inner["version"] == _VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def save_index(root: Path, entries: dict[str, dict[str, Any]]) -> None:
-    """Write the entries of the index."""
-    text = json.dumps({"version": _VERSION, "files": entries}, separators=(",", ":"))
-    with replaced(root / "index.json") as path:
-        path.write_text(json.dumps({"crc32c": crc32c(text.encode()), "index": text}), encoding="utf-8")
-
-
-def identity_of(file: File) -> list[int] | None:
-    """Return what changes whenever the records of a file do: of a partition its salt, epoch and published count, from its head."""
-    try:
-        if file.group < 0:
-            stat = os.stat(file.path)
-            return [stat.st_ino, stat.st_mtime_ns, stat.st_size]
-        with open(file.path, "rb", buffering=0) as raw:
-            head = raw.read(4096 + _CONTROL.size)
-    except OSError:
-        return None
-    if len(head) < 4096 + _CONTROL.size:
-        return None
-    magic, major, _, salt = _HEAD.unpack_from(head)
-    count, epoch, _ = _CONTROL.unpack_from(head, 4096)
-    return [salt, epoch, count] if magic == b"FCSTORE\0" and major == 1 else None
+    return Settings(described(records), records["time_field"], body["groups"], body["utc_offset_s"], body["segment_records"])

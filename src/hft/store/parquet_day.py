@@ -5,31 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fastcore.errors import CorruptDataError, StoreError
+from fastcore.store_files import sync_folder
+from fastcore.store_times import bounds, inside
 
-from . import arrow
-from .arrow import Records
-from .files import sync_folder
+from .arrow import Names, from_arrow, pyarrow_or_hint, schema_of, to_batch
+from .files import sync_file
 from .layout import PARQUET, Settings
-
-if TYPE_CHECKING:
-    from .directory import DirectoryStore
+from .records import Records, pieces, taken
 
 INT64 = np.iinfo(np.int64)
 
 
-def write_day(folder: Path, parts: list[tuple[int, Records]], store: DirectoryStore, row_group_records: int) -> None:
+def write_day(
+    folder: Path, parts: list[tuple[int, Records]], settings: Settings, names: Mapping[int, str], row_group_records: int
+) -> None:
     """Write the parts of a day by group, and read them back; the rename is the moment at which the file stands for the partitions."""
-    arrow._pyarrow()
+    pyarrow_or_hint()
     from pyarrow import parquet
 
-    schema, names = arrow._schema_and_names(store, False)
+    schema, column = schema_of(settings.dtype, names=True, time_field=settings.time_field), Names(names)
     layout, at = [], 0
     for group, records in parts:
         n = -(-len(records) // row_group_records)
@@ -39,14 +40,12 @@ def write_day(folder: Path, parts: list[tuple[int, Records]], store: DirectorySt
     temporary = folder / f"{PARQUET}.compact-{os.getpid()}"
     with parquet.ParquetWriter(temporary, schema, compression="zstd") as sink:
         for _, records in parts:
-            for first in range(0, len(records), row_group_records):
-                batch = arrow._batch(records[first : first + row_group_records], schema, names)
-                sink.write_batch(batch, row_group_size=row_group_records)
-    for (group, records), (written, copy) in zip(parts, groups_of_day(temporary, store._settings), strict=True):
+            for part in pieces(records, row_group_records):
+                sink.write_batch(to_batch(part, schema, column), row_group_size=row_group_records)
+    for (group, records), (written, copy) in zip(parts, groups_of_day(temporary, settings), strict=True):
         if group != written or not _equal(records, copy):
             raise StoreError(f"the copy must equal the original: path={temporary}, group={group}")
-    with open(temporary, "rb+") as file:
-        os.fsync(file.fileno())
+    sync_file(temporary)
     os.replace(temporary, folder / PARQUET)
     sync_folder(folder)
 
@@ -64,7 +63,7 @@ def _equal(first: Records, second: Records) -> bool:
 @contextlib.contextmanager
 def _parquet_file(path: Path) -> Iterator[tuple[Any, list[list[int]]]]:
     # The open file and its layout: [group, first row group, row groups].
-    pa = arrow._pyarrow()
+    pa = pyarrow_or_hint()
     from pyarrow import parquet
 
     try:
@@ -86,7 +85,7 @@ def groups_of_day(path: Path, settings: Settings) -> Iterator[tuple[int, Records
     with _parquet_file(path) as (file, layout):
         for group, first, n in layout:
             table = file.read_row_groups(list(range(first, first + n)), columns=list(settings.dtype.names or ())) if n else None
-            yield group, np.zeros(0, settings.dtype) if table is None else arrow.from_arrow(table, settings.dtype)
+            yield group, np.zeros(0, settings.dtype) if table is None else from_arrow(table, settings.dtype)
 
 
 def read_day(path: Path, settings: Settings, start: int | None, end: int | None, groups: set[int] | None) -> list[Records]:
@@ -107,14 +106,10 @@ def read_day(path: Path, settings: Settings, start: int | None, end: int | None,
                     wanted.append(i)
             if wanted:
                 table = file.read_row_groups(wanted, columns=list(settings.dtype.names or ()))
-                records = arrow.from_arrow(table, settings.dtype)
+                records = from_arrow(table, settings.dtype)
                 times = records[settings.time_field].view(np.int64)
-                inside = np.ones(len(times), bool)
-                if start is not None and start > INT64.min:
-                    inside &= times >= start
-                if end is not None and end <= INT64.max:
-                    inside &= times < end
-                found.append(records if inside.all() else arrow.taken(records, inside))
+                within = inside(times, *(bounds(start, end, signed=True) or (0, 0)))
+                found.append(records if within.all() else taken(records, within))
     return found
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from fastcore.errors import StoreError
+from fastcore.store_files import sync_folder
+from fastcore.store_header import least_bytes
 from fastcore.tickstore import StoreWarning, TickStore
 
-from .arrow import BATCH_RECORDS, Records
-from .files import sync_folder
 from .layout import PARQUET, PARTITION
+from .records import BATCH_RECORDS, Records, pieces
 
 
 def recover(path: Path, dtype: np.dtype[np.void]) -> None:
@@ -41,16 +40,6 @@ def _same(first: Records, second: Records) -> bool:
     return len(first) == len(second) and first.tobytes() == second.tobytes()
 
 
-def _least_bytes(records: int, info: Mapping[str, Any]) -> int:
-    # Size of a store of one segment for so many records: a head, commit words and records, each in units of 64 KiB.
-    unit = info["block_records"]
-    while unit * info["record_size"] % 65536:
-        unit *= 2
-    segment = -(-records // unit) * unit
-    words = segment // info["block_records"] * 8
-    return int(65536 + -(-words // 65536) * 65536 + segment * info["record_size"])
-
-
 def shrink(path: Path, store: TickStore, field: str) -> bool:
     """Put a store of one segment of just the size in the place of `store`; False where it has it already."""
     records = store.records()
@@ -58,12 +47,12 @@ def shrink(path: Path, store: TickStore, field: str) -> bool:
     if not len(records):
         path.unlink()
         return True
-    if _least_bytes(len(records), info) >= info["file_bytes"]:
+    if least_bytes(len(records), info["record_size"]) >= info["file_bytes"]:
         return False
     new = path.with_name(f"{path.name}.compact-{os.getpid()}")
     with TickStore(new, "x", store.dtype, segment_records=len(records), grow_ahead=False, time_field=field) as out:
-        for first in range(0, len(records), BATCH_RECORDS):
-            out.append_many(records[first : first + BATCH_RECORDS])
+        for part in pieces(records):
+            out.append_many(part)
     new.with_name(new.name + ".lock").unlink(missing_ok=True)
     copy = TickStore(new, "r", store.dtype)
     for first in range(0, max(len(records), len(copy)), BATCH_RECORDS):

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import arrow
-from .arrow import Records
+from .records import Records, joined, pieces, taken
 
 
 def in_order(records: Records, field: str) -> Records:
@@ -13,22 +12,21 @@ def in_order(records: Records, field: str) -> Records:
     times = records[field]
     if len(records) < 2 or bool((times[1:] >= times[:-1]).all()):
         return records
-    return arrow.taken(records, np.argsort(times, kind="stable"))
+    return taken(records, np.argsort(times, kind="stable"))
 
 
 def merge(parts: list[Records], field: str) -> Records:
     """Join parts into one array in the order of time."""
     if len(parts) == 1:
         return parts[0]
-    whole = arrow.joined(parts)
-    return arrow.taken(whole, np.argsort(whole[field], kind="stable"))
+    whole = joined(parts)
+    return taken(whole, np.argsort(whole[field], kind="stable"))
 
 
 def windows(parts: list[Records], field: str, batch_records: int) -> Iterator[Records]:
     """Merge sorted parts into arrays of at most `batch_records`, never holding more than one window of each part."""
     if len(parts) == 1:
-        for first in range(0, len(parts[0]), batch_records):
-            yield parts[0][first : first + batch_records]
+        yield from pieces(parts[0], batch_records)
         return
     step = max(1, batch_records // max(1, len(parts)))
     times = [part[field] for part in parts]
@@ -52,10 +50,9 @@ def windows(parts: list[Records], field: str, batch_records: int) -> Iterator[Re
         held.append(merged)
         size += len(merged)
         if size >= batch_records:
-            whole = held[0] if len(held) == 1 else arrow.joined(held)
+            whole = held[0] if len(held) == 1 else joined(held)
             whole_batches = size // batch_records * batch_records
-            for first in range(0, whole_batches, batch_records):
-                yield whole[first : first + batch_records]
+            yield from pieces(whole[:whole_batches], batch_records)
             held, size = ([whole[whole_batches:]], size - whole_batches) if size > whole_batches else ([], 0)
     if size:
-        yield held[0] if len(held) == 1 else arrow.joined(held)
+        yield held[0] if len(held) == 1 else joined(held)
