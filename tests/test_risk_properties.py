@@ -9,7 +9,11 @@ from fastcore.reference import risk as twin
 LIMIT = st.one_of(st.none(), st.integers(1, 100), st.integers(1, 2**63 - 1))
 SIGNED = st.one_of(st.integers(-150, 150), st.integers(-(2**63), 2**63 - 1))
 OPEN = st.one_of(st.integers(0, 150), st.integers(0, 2**63 - 1))
-ORDER = st.tuples(st.sampled_from([1, -1]), SIGNED, SIGNED, SIGNED, OPEN, OPEN, st.one_of(st.none(), SIGNED))
+ANY = st.tuples(st.sampled_from([1, -1]), SIGNED, SIGNED, SIGNED, OPEN, OPEN, st.one_of(st.none(), SIGNED))
+# What limits like those below let pass: of any numbers one in a hundred would.
+NEAR = st.tuples(st.sampled_from([1, -1]), st.integers(95, 105), st.integers(1, 20), st.integers(-20, 20), *[st.integers(0, 20)] * 2,
+                 st.integers(95, 105))  # fmt: skip
+ORDER = st.one_of(NEAR, ANY)
 
 
 @given(LIMIT, LIMIT, LIMIT, st.lists(ORDER, max_size=20))
