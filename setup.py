@@ -20,7 +20,7 @@ from setuptools.command.build_ext import build_ext
 MODULES = (
     *("records", "clock", "histogram", "ring", "symbols", "instruments", "zscore", "avellaneda", "tickstore"),
     *("book", "bookset", "portfolio", "risk"),
-    *(f"wire.{name}" for name in ("itch", "mold", "soup", "ouch", "dbn", "_lines", "binance", "kraken", "lobster")),
+    *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "_lines", "binance", "kraken", "lobster")),
     *("sim.synthetic", "sim.venue", "engine", "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module

@@ -164,7 +164,7 @@ def test_a_message_is_never_split(impl, type):
 @pytest.mark.parametrize("type", ["I", "J", "O"])
 def test_an_array_that_can_never_hold_a_message_is_refused(impl, type):
     d = impl.ItchDecoder()
-    with pytest.raises(ValueError, match=f"out must hold all events of a message: size=1 events={events_of(type)}"):
+    with pytest.raises(ValueError, match=f"out must hold the events of one message: capacity=1 needed={events_of(type)}"):
         d.decode(frame(MESSAGES[type]), table(1))
     assert d.decode(frame(MESSAGES[type]), table(0)) == (0, 0)
     assert (d.position, d.counts, d.errors) == (0, {}, {})

@@ -20,7 +20,7 @@ pytestmark = [
 
 MODULES = sorted(".".join(p.relative_to(SOURCE).with_suffix("").parts) for p in SOURCE.rglob("*.pyx"))
 # Loops for benchmarks, and the base of two decoders that have all this: no twin, no test, no benchmark of its own.
-PRIVATE = {"_bench", "wire._lines"}
+PRIVATE = {"_bench", "wire.tally", "wire._lines"}
 # Dictionaries are the oracle of their tests, and their lookups are those of another module: no twin, nothing of their own to time.
 TABLES = {"instruments"}
 CYTHON = sorted(SOURCE.rglob("*.pyx")) + sorted(SOURCE.rglob("*.pxd"))

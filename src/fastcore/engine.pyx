@@ -378,11 +378,11 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
         want = engine_want(g)
         timed = want == 0
         slots = <event_t*> ring_try_claim_batch(g.ring, 1 if timed else want, &got)
-        failed = g.decoder.total_errors
+        failed = g.decoder.tally.total
         if timed:
             start = clock_ticks()
         n = itch_decode_batch(g.decoder, data + at, length - at, slots, got, &used)
-        if unlikely(n == 0 and used == 0 and got < ENGINE_BATCH and g.decoder.total_errors == failed):
+        if unlikely(n == 0 and used == 0 and got < ENGINE_BATCH and g.decoder.tally.total == failed):
             # A message of several events needs more slots than are in a row here (the ring may end), or the last is not whole.
             timed = False
             n = itch_decode_batch(g.decoder, data + at, length - at, &whole[0], ITCH_MAX_EVENTS, &used)
@@ -399,7 +399,7 @@ cdef int engine_run(engine_t* g, const uint8_t* data, size_t length, size_t* con
             ring_commit_batch(g.ring, n)
         at += used
         status = engine_drain(g)
-        if unlikely(g.decoder.strict and g.decoder.total_errors != failed):
+        if unlikely(g.decoder.tally.strict and g.decoder.tally.total != failed):
             consumed[0] = at
             return RUN_CORRUPT if status == RUN_DONE else status
         if n == 0 and used == 0:
@@ -707,10 +707,10 @@ cdef class Engine:
         cdef engine_t* g = &self._g
         if status == RUN_CORRUPT:
             error = CorruptDataError(
-                f"ITCH stream must hold whole messages of version 5.0: {RESULTS[g.decoder.last.code][0]} "
-                f"type={chr(g.decoder.last.type)!r} offset={g.decoder.last.offset}"
+                f"ITCH stream must hold whole messages of version 5.0: {RESULTS[g.decoder.tally.last.code][0]} "
+                f"type={chr(g.decoder.tally.last.type)!r} offset={g.decoder.tally.last.offset}"
             )
-            error.offset = g.decoder.last.offset
+            error.offset = g.decoder.tally.last.offset
             raise error
         if status == RUN_MEMORY:
             raise MemoryError(f"no memory for a book: symbols={self.symbols} orders={len(self.orders)}")
@@ -783,7 +783,7 @@ cdef class Engine:
         cdef int i
         cdef uint64_t n = self._g.given
         for i in range(256):
-            n += self._g.decoder.counts[i]
+            n += self._g.decoder.tally.counts[i]
         return n
 
     @property

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import RESULTS, CorruptDataError, raise_result
+from fastcore.errors import raise_result
 
 from .records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL
+from .tally import CODES, Decoder, Malformed
 
 # Behind type, locate, tracking number and time. 8s is the symbol, but for the first and last field of R.
 _HEAD = struct.Struct(">cHH6s")
@@ -66,14 +67,8 @@ _TYPES = {
     **{"listing": "R", "status": "H", "system": "S", "imbalance": "I"},
 }
 _PAYLOAD = ("price", "size", "order_id", "match_id")
-_CODES = {name: code for code, (name, _) in RESULTS.items()}
-_LOG = 64
 _LOCATES = 65536
 _MAX_MIDNIGHT_NS = 2**62
-
-
-class _Malformed(Exception):
-    """Carries the name of a result."""
 
 
 def _signed(value: int) -> int:
@@ -93,25 +88,25 @@ def _wire_price(value: int, most: int = 2**32 - 1) -> int:
     if value == NO_PRICE:
         return 0
     if not 0 <= value <= most:
-        raise _Malformed("price outside range")
+        raise Malformed("price outside range")
     return value
 
 
 def _letter(value: int) -> bytes:
     if not 0 <= value <= 0xFF:
-        raise _Malformed("corrupt")
+        raise Malformed("corrupt")
     return bytes([value])
 
 
 def _u32(value: int) -> int:
     if not 0 <= value < 2**32:
-        raise _Malformed("corrupt")
+        raise Malformed("corrupt")
     return value
 
 
 def _size(value: int, most: int = 2**63 - 1) -> int:
     if not 0 <= value <= most:
-        raise _Malformed("size outside range")
+        raise Malformed("size outside range")
     return value
 
 
@@ -144,38 +139,27 @@ def whole_messages(data: Any) -> tuple[int, int]:
     return at, messages
 
 
-class ItchDecoder:
+class ItchDecoder(Decoder):
     """Decode TotalView-ITCH 5.0 messages into events."""
 
+    rule = "ITCH stream must hold whole messages of version 5.0"
+
     def __init__(self, midnight_ns: int = 0, strict: bool = False) -> None:
+        super().__init__(strict)
         self.midnight_ns = _check_midnight(midnight_ns)
-        self.strict = bool(strict)
-        self.position = 0
-        self.skipped = 0  # every type makes events
         self.symbols: dict[int, str] = {}
-        self.error_log: list[tuple[int, str, str]] = []
         self._listings: dict[int, tuple[Any, ...]] = {}
         self._symbol_ids: dict[int, int] = {}
-        self._counts: dict[str, int] = {}
-        self._unknown: dict[str, int] = {}
-        self._errors: dict[str, int] = {}
-
-    def _fail(self, offset: int, reason: str, type: str) -> None:
-        self._errors[reason] = self._errors.get(reason, 0) + 1
-        if reason == "unknown message type":
-            self._unknown[type] = self._unknown.get(type, 0) + 1
-        if len(self.error_log) < _LOG:
-            self.error_log.append((self.position + offset, type, reason))
 
     def _message(self, message: bytes, room: int) -> list[tuple[Any, ...]]:
         """The events of a message, all fields behind ``seq``; none where there is not room for all of them."""
         if not message:
-            raise _Malformed("bad length")
+            raise Malformed("bad length")
         type = chr(message[0])
         if type not in LENGTHS:
-            raise _Malformed("unknown message type")
+            raise Malformed("unknown message type")
         if len(message) != LENGTHS[type]:
-            raise _Malformed("bad length")
+            raise Malformed("bad length")
         if room < _EVENTS.get(type, 1):
             return []
         _, locate, _, time = _HEAD.unpack_from(message)
@@ -188,7 +172,7 @@ class ItchDecoder:
             case "A" | "F" | "P":
                 order_id, way, size, _, price = fields[:5]
                 if way not in _SIDES:
-                    raise _Malformed("corrupt")
+                    raise Malformed("corrupt")
                 side = _SIDES[way]
                 kind = "trade" if type == "P" else "add"
                 flags = FLAGS["hidden"] if type == "P" else 0
@@ -241,7 +225,7 @@ class ItchDecoder:
                 payloads = [(letter, mpid, int.from_bytes(state, "little"))]
             case "V":
                 if max(fields) >= 2**63:
-                    raise _Malformed("price outside range")
+                    raise Malformed("price outside range")
                 payloads = [(letter, *map(_price, fields))]
             case "W":
                 payloads = [(letter, fields[0][0])]
@@ -284,7 +268,7 @@ class ItchDecoder:
         if wire is not None:
             _check_wire(wire, len(out), 2**63)
         raw = bytes(memoryview(data).cast("B"))
-        at = events = 0
+        at = events = self.needed = 0
         while events < len(out) and len(raw) - at >= 2:
             size = int.from_bytes(raw[at : at + 2], "big")
             message = raw[at + 2 : at + 2 + size]
@@ -292,17 +276,18 @@ class ItchDecoder:
                 break
             try:
                 found = self._message(message, len(out) - events)
-            except _Malformed as malformed:
-                self._fail(at, str(malformed), chr(message[0]) if message else "\0")
-                if self.strict:
-                    self._raise(at, str(malformed), chr(message[0]) if message else "\0", events)
+            except Malformed as malformed:
+                self._break(at, str(malformed), chr(message[0]) if message else "\0", events)
             else:
                 type = chr(message[0])
                 if not found:
+                    self.needed = _EVENTS[type]
                     if at == 0:
-                        raise ValueError(f"out must hold all events of a message: size={len(out)} events={_EVENTS[type]}")
+                        raise ValueError(
+                            f"out must hold the events of one message: capacity={len(out)} needed={self.needed}"
+                        )
                     break
-                self._counts[type] = self._counts.get(type, 0) + 1
+                self._count(type)
                 for event in found:
                     out[events] = (out[events]["seq"], *event)
                     if wire is not None:
@@ -311,22 +296,10 @@ class ItchDecoder:
             at += 2 + size
         rest = raw[at:]
         if final and rest and (len(rest) < 2 or len(rest) - 2 < int.from_bytes(rest[:2], "big")):
-            type = chr(rest[2]) if len(rest) > 2 else "\0"
-            self._fail(at, "short buffer", type)
-            if self.strict:
-                self._raise(at, "short buffer", type, events)
+            self._break(at, "short buffer", chr(rest[2]) if len(rest) > 2 else "\0", events)
             at = len(raw)
         self.position += at
         return events, at
-
-    def _raise(self, at: int, reason: str, type: str, events: int) -> None:
-        self.position += at
-        error = CorruptDataError(
-            f"ITCH stream must hold whole messages of version 5.0: {reason} type={type!r} offset={self.position}"
-        )
-        error.offset = self.position  # type: ignore[attr-defined]
-        error.events = events  # type: ignore[attr-defined]
-        raise error
 
     def set_symbol_id(self, locate: int, symbol_id: int) -> None:
         """Map a stock locate to a symbol id."""
@@ -360,21 +333,6 @@ class ItchDecoder:
         """Return the symbol that was listed under a locate."""
         return self.symbols.get(_check_locate(locate))
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """Well-formed messages by type letter."""
-        return dict(sorted(self._counts.items()))
-
-    @property
-    def unknown(self) -> dict[str, int]:
-        """Messages of unknown types by first byte."""
-        return dict(sorted(self._unknown.items()))
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """Malformed messages by reason."""
-        return {name: self._errors[name] for name in _CODES if name in self._errors}
-
 
 class ItchEncoder:
     """Encode events as TotalView-ITCH 5.0 messages."""
@@ -403,7 +361,7 @@ class ItchEncoder:
                 return chr(row["price"])
             case kind if kind in _TYPES:
                 return _TYPES[kind]
-        raise _Malformed("unknown message type")
+        raise Malformed("unknown message type")
 
     def _message(self, rows: npt.NDArray[np.void], wire: Any) -> tuple[int, bytes]:
         """The message at the head of the events: how many these are, and its bytes."""
@@ -412,28 +370,28 @@ class ItchEncoder:
         events = _EVENTS.get(type, 1)
         alike = ["kind", "symbol_id", "exch_ns"] + ["price"] * (int(row["kind"]) == KINDS["notice"])
         if len(rows) < events:
-            raise _Malformed("corrupt")
+            raise Malformed("corrupt")
         for i in range(events):
             if any(rows[i][name] != row[name] for name in alike):
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
             if bool(rows[i]["flags"] & FLAGS["continued"]) != (i + 1 < events):
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
         time = int(row["exch_ns"]) - self.midnight_ns
         if not 0 <= time < 2**48:
-            raise _Malformed("corrupt")
+            raise Malformed("corrupt")
         printable = b"N" if int(row["flags"]) & FLAGS["not_printable"] else b"Y"
         tracking, locate = 0, int(row["symbol_id"])
         if wire is None:
             if locate >= _LOCATES:
-                raise _Malformed("unknown symbol")
+                raise Malformed("unknown symbol")
             symbol = self._symbols.get(locate, bytes(8))
             if type == "R":
                 symbol = _unsigned(row["price"]).to_bytes(8, "little")
             if type in _SYMBOL_AT and symbol == bytes(8):
-                raise _Malformed("unknown symbol")
+                raise Malformed("unknown symbol")
         else:
             if wire["type"] != type.encode() or (type == "C" and (wire["printable"] == b"N") != (printable == b"N")):
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
             # Items of an S field come without the zeros at their end.
             locate, tracking, symbol = int(wire["locate"]), int(wire["tracking"]), bytes(wire["symbol"]).ljust(8, b"\0")
             printable = bytes(wire["printable"]).ljust(1, b"\0")
@@ -452,11 +410,11 @@ class ItchEncoder:
         if type in "AFPECXU":
             _size(size, most)
         if type in "AFPCU" and not 0 <= price <= most:
-            raise _Malformed("price outside range")
+            raise Malformed("price outside range")
         match type:
             case "A" | "F" | "P":
                 if side not in _LETTERS or (type == "F" and match_id > most):
-                    raise _Malformed("corrupt")
+                    raise Malformed("corrupt")
                 return (order_id, _LETTERS[side], size, symbol, price) + ((match_id,) if type != "A" else ())
             case "E":
                 return order_id, size, match_id
@@ -480,7 +438,7 @@ class ItchEncoder:
             case "Q":
                 _size(size)
                 if not 0 <= price <= most:
-                    raise _Malformed("price outside range")
+                    raise Malformed("price outside range")
                 return size, symbol, price, match_id, _letter(third)
             case "I":
                 far, near, way, variation = payloads[1]
@@ -493,7 +451,7 @@ class ItchEncoder:
                 return symbol, _letter(size), _letter(third)
             case "L":
                 if order_id >= 2**24:
-                    raise _Malformed("corrupt")
+                    raise Malformed("corrupt")
                 return _u32(size), symbol, order_id.to_bytes(3, "little")
             case "V":
                 return tuple(_wire_price(v, 2**63 - 1) for v in (size, third, fourth))
@@ -514,8 +472,8 @@ class ItchEncoder:
         while i < len(events):
             try:
                 used, message = self._message(events[i:], None if wire is None else wire[i])
-            except _Malformed as malformed:
-                raise_result(_CODES[str(malformed)], f"event must fit its ITCH message: index={i} event={events[i]}")
+            except Malformed as malformed:
+                raise_result(CODES[str(malformed)], f"event must fit its ITCH message: index={i} event={events[i]}")
             out.append(struct.pack(">H", len(message)) + message)
             i += used
         return b"".join(out)

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import RESULTS, CorruptDataError
+from fastcore.errors import CorruptDataError
 
 from .itch import ItchDecoder
 from .records import EVENT_DTYPE, KINDS, NO_SYMBOL
+from .tally import Decoder
 
 HEADER_SIZE = 20
 END_OF_SESSION = 65_535
 
 _HEADER = struct.Struct(">10sQH")
-_CODES = {name: code for code, (name, _) in RESULTS.items()}
 _ROOM = 8
 
 
@@ -61,19 +61,19 @@ def request(session: str | bytes, sequence: int, count: int) -> bytes:
     return _HEADER.pack(_session(session), _sequence(sequence), count)
 
 
-class MoldDecoder:
+class MoldDecoder(Decoder):
     """Decode MoldUDP64 packets of one stream of ITCH messages."""
 
+    rule = "MoldUDP64 packets must hold whole messages"
+
     def __init__(self, itch: ItchDecoder | None = None, next_sequence: int = 0, strict: bool = False) -> None:
+        super().__init__(strict)
         self.itch = itch
         self.next_sequence = _sequence(next_sequence)
-        self.strict = bool(strict)
         self.session: bytes | None = None
         self.ended = False
-        self.position = self.packets = self.messages = self.heartbeats = self.ends = self.sessions = 0
+        self.packets = self.messages = self.heartbeats = self.ends = self.sessions = 0
         self.gaps = self.missing = self.duplicates = self.stale = self.unsequenced = 0
-        self.error_log: list[tuple[int, str, str]] = []
-        self._errors: dict[str, int] = {}
         self._previous: tuple[bytes, int] | None = None
         self._last_ns = 0
         # Of a packet that a full array interrupted: sequence, count, messages to skip, next message, its offset, length.
@@ -178,16 +178,9 @@ class MoldDecoder:
             except _Malformed as malformed:
                 self._cursor = None
                 offset, reason, type, message = malformed.args
-                offset += self.position
-                self._errors[reason] = self._errors.get(reason, 0) + 1
-                if len(self.error_log) < 64:
-                    self.error_log.append((offset, type, reason))
-                if self.strict or message:
-                    error = CorruptDataError(
-                        f"MoldUDP64 packets must hold whole messages: {reason} type={type!r} offset={offset}"
-                    )
-                    error.offset = offset  # type: ignore[attr-defined]
-                    error.events = events()  # type: ignore[attr-defined]
+                try:
+                    self._fail(self.position + offset, reason, type, events(), fatal=message)
+                except CorruptDataError as error:
                     error.packets = i  # type: ignore[attr-defined]
                     raise error from None
             self._cursor = None
@@ -269,9 +262,10 @@ class MoldDecoder:
         return b"".join(frames), np.array(numbers, np.uint64)
 
     @property
-    def errors(self) -> dict[str, int]:
-        """Malformed packets by reason."""
-        return {name: self._errors[name] for name in _CODES if name in self._errors}
+    def counts(self) -> dict[str, int]:
+        """Well-formed packets by kind."""
+        kinds = {"packets": self.packets, "heartbeats": self.heartbeats, "ends": self.ends}
+        return {kind: count for kind, count in kinds.items() if count}
 
 
 class MoldEncoder:

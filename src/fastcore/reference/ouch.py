@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import RESULTS, CorruptDataError, raise_result
+from fastcore.errors import CorruptDataError, raise_result
 
 from .records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
 from .soup import SOUP_DTYPE
 from .symbols import SymbolMapper, wire_key
+from .tally import CODES, Decoder, Malformed
 
 OUCH_DTYPE = np.dtype(
     {
@@ -100,16 +101,11 @@ _VENUE = {
     "Q": ("notice", 1, "time:Q reference:I"),
 }  # fmt: skip
 
-_CODES = {name: code for code, (name, _) in RESULTS.items()}
 _NAMES = {number: name for name, number in KINDS.items()}
 _SIDES = {b"B": BUY, b"S": SELL, b"T": SELL, b"E": SELL}
 _VENUE_REASON = 65_536
 _MAX_MIDNIGHT_NS = 2**62
 _DETAILS = {name for name in OUCH_DTYPE.names or () if not name.startswith("appendage")}
-
-
-class _Malformed(Exception):
-    """Carries the name of a result."""
 
 
 class _Message:
@@ -226,46 +222,44 @@ def pack_options(options: dict[str | int, int | str | bytes]) -> bytes:
     return b"".join(out)
 
 
-class OuchDecoder:
+class OuchDecoder(Decoder):
     """Decode the OUCH 5.0 messages of one direction of a connection."""
 
+    rule = "OUCH messages must be those of version 5.0"
+
     def __init__(self, outbound: bool, symbols: SymbolMapper | None = None, midnight_ns: int = 0, strict: bool = False) -> None:
+        super().__init__(strict)
         self.outbound = bool(outbound)
         self.midnight_ns = _check_midnight(midnight_ns)
-        self.strict = bool(strict)
-        self.error_log: list[tuple[int, str, str]] = []
         self._symbols = symbols
         self._messages = _messages(self.outbound)
-        self._counts: dict[str, int] = {}
-        self._unknown: dict[str, int] = {}
-        self._errors: dict[str, int] = {}
 
     def _message(self, raw: bytes, offset: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fields of the event from exch_ns on (without local_ns), and those of the row beside it."""
         if not raw:
-            raise _Malformed("bad length")
+            raise Malformed("bad length")
         letter = chr(raw[0])
         if letter not in self._messages:
-            raise _Malformed("unknown message type")
+            raise Malformed("unknown message type")
         m = self._messages[letter]
         size = m.struct.size
         row: dict[str, Any] = {"type": raw[:1]}
         if len(raw) != size:
             if len(raw) < size + 2 or m.appendage == 0:
-                raise _Malformed("bad length")
+                raise Malformed("bad length")
             length = int.from_bytes(raw[size : size + 2], "big")
             row |= {"has_appendage": 1, "appendage_length": length, "appendage_offset": offset + size + 2}
             if length + size + 2 != len(raw):
-                raise _Malformed("bad length")
+                raise Malformed("bad length")
             if not _whole_elements(raw[size + 2 :]):
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
         elif m.appendage == 2:
-            raise _Malformed("bad length")
+            raise Malformed("bad length")
         f = dict(zip(m.names, m.struct.unpack_from(raw)[1:], strict=True))
         if f.get("time", 0) >= 2**62 or ("side" in f and f["side"] not in _SIDES):
-            raise _Malformed("corrupt")
+            raise Malformed("corrupt")
         if f.get("price", 0) >= 2**63:
-            raise _Malformed("price outside range")
+            raise Malformed("price outside range")
         row |= {name: value for name, value in f.items() if name in _DETAILS and name != "size"}
         time = self.midnight_ns + f["time"] if "time" in f else 0
         symbol_id = NO_SYMBOL
@@ -309,50 +303,24 @@ class OuchDecoder:
         for i, (at, _, length, _) in enumerate(rows.tolist()):
             if at + length > len(raw):
                 raise ValueError(f"a row must lie within data: index={i} row={rows[i]} data={len(raw)}")
-        written = 0
+        written, self.position = 0, offset
         for at, sequence, length, type in rows.tolist():
             if type not in (b"S", b"U"):
                 continue
             message = raw[at : at + length]
             try:
                 event, row = self._message(message, at)
-            except _Malformed as malformed:
-                reason, letter = str(malformed), chr(message[0]) if message else "\0"
-                self._errors[reason] = self._errors.get(reason, 0) + 1
-                if reason == "unknown message type":
-                    self._unknown[letter] = self._unknown.get(letter, 0) + 1
-                if len(self.error_log) < 64:
-                    self.error_log.append((offset + at, letter, reason))
-                if self.strict:
-                    error = CorruptDataError(
-                        f"OUCH messages must be those of version 5.0: {reason} type={letter!r} offset={offset + at}"
-                    )
-                    error.offset = offset + at  # type: ignore[attr-defined]
-                    error.events = written  # type: ignore[attr-defined]
-                    raise error from None
+            except Malformed as malformed:
+                self._fail(offset + at, str(malformed), chr(message[0]) if message else "\0", written)
                 continue
-            self._counts[chr(message[0])] = self._counts.get(chr(message[0]), 0) + 1
+            self._count(chr(message[0]))
             out[written] = (sequence, event[0], local_ns, *event[1:])
             details[written] = np.zeros(1, OUCH_DTYPE)[0]
             for name, value in row.items():
                 details[name][written] = value
             written += 1
+        self.position += len(raw)
         return written
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Well-formed messages by type letter."""
-        return dict(sorted(self._counts.items()))
-
-    @property
-    def unknown(self) -> dict[str, int]:
-        """Messages of unknown types."""
-        return dict(sorted(self._unknown.items()))
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """Malformed messages by reason."""
-        return {name: self._errors[name] for name in _CODES if name in self._errors}
 
 
 class OuchEncoder:
@@ -378,41 +346,41 @@ class OuchEncoder:
         letter = _raw(row, "type").decode("latin-1")
         letter = self._letter(kind, price) if letter == "\0" else letter
         if letter not in self._messages or self._messages[letter].kind != kind:
-            raise _Malformed("unknown message type")
+            raise Malformed("unknown message type")
         m = self._messages[letter]
         f: dict[str, Any] = {}
         if "time" in m.names:
             f["time"] = int(event["exch_ns"]) - self.midnight_ns
             if not 0 <= _unsigned(f["time"]) < 2**62:
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
             f["time"] = _unsigned(f["time"])
         if kind == "replace":
             f["original"] = order_id
             if "original" in m.names and not 0 <= order_id < 2**32:
-                raise _Malformed("unknown order")
+                raise Malformed("unknown order")
             if "original" not in m.names and order_id != fourth:
-                raise _Malformed("unknown order")
+                raise Malformed("unknown order")
             order_id = fourth
         if kind == "notice" and price != ord(letter):
-            raise _Malformed("corrupt")
+            raise Malformed("corrupt")
         f["reference"] = order_id
         if "reference" in m.names and not 0 <= order_id < 2**32:
-            raise _Malformed("unknown order")
+            raise Malformed("unknown order")
         if "side" in m.names:
             f["side"] = _raw(row, "side")
             if f["side"] == b"\0":
                 f["side"] = b"B" if event["side"] > 0 else b"S"
             if event["side"] == 0 or _SIDES.get(f["side"], 0) != event["side"]:
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
         f["size"] = size
         if "size" in m.names and not 0 <= size < 2**32:
-            raise _Malformed("size outside range")
+            raise Malformed("size outside range")
         f["price"] = size if kind == "notice" else price
         if "price" in m.names and f["price"] < 0:
-            raise _Malformed("price outside range")
+            raise Malformed("price outside range")
         built = _raw(row, "type") == b"\0"
         if built and "symbol" in m.names and "price" in m.names and _raw(row, "symbol")[:1] in (b"\0", b" "):
-            raise _Malformed("unknown symbol")
+            raise Malformed("unknown symbol")
         for name in m.names:
             if name in _DETAILS and name not in f:
                 f[name] = _raw(row, name) if OUCH_DTYPE[name].kind == "S" else int(row[name])
@@ -422,25 +390,25 @@ class OuchEncoder:
         if "reason" in m.names and kind in ("pulled", "system", "notice"):
             value = {"pulled": fourth, "system": price, "notice": size}[kind]
             if not 0 <= value <= 0xFF:
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
             f["reason"] = bytes([value])
         if "reject_reason" in m.names:
             f["reject_reason"] = fourth - _VENUE_REASON
             if not 0 <= f["reject_reason"] <= 0xFFFF:
-                raise _Malformed("corrupt")
+                raise Malformed("corrupt")
         body = m.struct.pack(letter.encode("latin-1"), *(f[name] for name in m.names))
         length, offset = int(row["appendage_length"]), int(row["appendage_offset"])
         if m.appendage == 0:
             if length:
-                raise _Malformed("bad length")
+                raise Malformed("bad length")
             return body
         if m.appendage == 1 and not length and not row["has_appendage"]:
             return body
         if len(body) + 2 + length > 65_534 or (length and offset + length > len(data)):
-            raise _Malformed("bad length")
+            raise Malformed("bad length")
         appendage = data[offset : offset + length] if length else b""
         if not _whole_elements(appendage):
-            raise _Malformed("corrupt")
+            raise Malformed("corrupt")
         return body + struct.pack(">H", length) + appendage
 
     def encode(
@@ -456,9 +424,9 @@ class OuchEncoder:
         for i, (event, row) in enumerate(zip(events, details, strict=True)):
             try:
                 message = self._encode(event, row, raw)
-            except _Malformed as malformed:
+            except Malformed as malformed:
                 raise_result(
-                    _CODES[str(malformed)],
+                    CODES[str(malformed)],
                     f"event must fit its OUCH message: index={i} event={event} type={row['type']}",
                 )
             rows[i] = (at, 0, len(message), b"S" if self.outbound else b"U")

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import RESULTS, CorruptDataError
+from fastcore.errors import CorruptDataError
+
+from .tally import Decoder
 
 MAX_PAYLOAD = 65_534
 SOUP_DTYPE = np.dtype(
@@ -20,7 +22,6 @@ SOUP_DTYPE = np.dtype(
     }
 )
 
-_CODES = {name: code for code, (name, _) in RESULTS.items()}
 # Payload lengths that a type may have; None: any.
 _LENGTHS: dict[str, tuple[int, ...] | None] = {
     **{"+": None, "S": None, "U": None, "A": (30,), "J": (1,), "L": (46, 51), "H": (0,), "R": (0,), "Z": (0,), "O": (0,)},
@@ -32,17 +33,14 @@ def _number(raw: bytes) -> int | None:
     return int(text) if text.isdigit() and int(text) < 2**64 else None
 
 
-class SoupDecoder:
+class SoupDecoder(Decoder):
     """Split one direction of a connection into packets."""
 
+    rule, items = "SoupBinTCP stream must hold whole packets of known types", "packets"
+
     def __init__(self, next_sequence: int = 1, strict: bool = False) -> None:
+        super().__init__(strict)
         self.next_sequence = next_sequence
-        self.strict = bool(strict)
-        self.position = 0
-        self.error_log: list[tuple[int, str, str]] = []
-        self._counts: dict[str, int] = {}
-        self._unknown: dict[str, int] = {}
-        self._errors: dict[str, int] = {}
         self._rest = b""
 
     def _reason(self, type: str, payload: bytes) -> str:
@@ -58,21 +56,6 @@ class SoupDecoder:
             self.next_sequence = number
         return ""
 
-    def _fail(self, at: int, reason: str, type: str, packets: int) -> None:
-        self._errors[reason] = self._errors.get(reason, 0) + 1
-        if reason == "unknown message type":
-            self._unknown[type] = self._unknown.get(type, 0) + 1
-        if len(self.error_log) < 64:
-            self.error_log.append((self.position + at, type, reason))
-        if self.strict:
-            self.position += at
-            error = CorruptDataError(
-                f"SoupBinTCP stream must hold whole packets of known types: {reason} type={type!r} offset={self.position}"
-            )
-            error.offset = self.position  # type: ignore[attr-defined]
-            error.packets = packets  # type: ignore[attr-defined]
-            raise error
-
     def decode(self, data: Any, out: npt.NDArray[np.void], final: bool = False) -> tuple[int, int]:
         """Find the packets in bytes that start at a packet; returns (rows written, bytes consumed)."""
         raw = bytes(memoryview(data).cast("B"))
@@ -86,9 +69,9 @@ class SoupDecoder:
                 type, payload = "\0", b""
             reason = self._reason(type, payload) if size else "bad length"
             if reason:
-                self._fail(at, reason, type, packets)
+                self._break(at, reason, type, packets)
             else:
-                self._counts[type] = self._counts.get(type, 0) + 1
+                self._count(type)
                 sequence = 0
                 if type == "S":
                     sequence = self.next_sequence
@@ -98,7 +81,7 @@ class SoupDecoder:
             at += 2 + size
         rest = raw[at:]
         if final and rest and (len(rest) < 2 or len(rest) - 2 < int.from_bytes(rest[:2], "big")):
-            self._fail(at, "short buffer", chr(rest[2]) if len(rest) > 2 else "\0", packets)
+            self._break(at, "short buffer", chr(rest[2]) if len(rest) > 2 else "\0", packets)
             at = len(raw)
         self.position += at
         return packets, at
@@ -111,7 +94,7 @@ class SoupDecoder:
         try:
             packets, consumed = self.decode(data, rows)
         except CorruptDataError as error:
-            consumed = self.position - before
+            consumed = error.offset - before  # type: ignore[attr-defined]
             self._rest = data[consumed:]
             error.data = memoryview(data)[:consumed]  # type: ignore[attr-defined]
             error.rows = rows[: error.packets]  # type: ignore[attr-defined]
@@ -123,21 +106,6 @@ class SoupDecoder:
     def pending(self) -> int:
         """Bytes of a packet that is not whole yet."""
         return len(self._rest)
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Well-formed packets by type letter."""
-        return dict(sorted(self._counts.items()))
-
-    @property
-    def unknown(self) -> dict[str, int]:
-        """Packets of unknown types."""
-        return dict(sorted(self._unknown.items()))
-
-    @property
-    def errors(self) -> dict[str, int]:
-        """Malformed packets by reason."""
-        return {name: self._errors[name] for name in _CODES if name in self._errors}
 
 
 def encode(data: Any, rows: npt.NDArray[np.void]) -> bytes:

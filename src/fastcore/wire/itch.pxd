@@ -18,6 +18,7 @@ from fastcore.records cimport (
     likely,
     unlikely,
 )
+from fastcore.wire.tally cimport _Decoder, tally_fail, tally_t
 
 # Largest message, and with its length prefix: what itch_encode may write; most events that one message makes.
 cdef enum:
@@ -25,7 +26,6 @@ cdef enum:
     ITCH_MAX_FRAME = 52
     ITCH_MAX_EVENTS = 3
     ITCH_LOCATES = 65536
-    ITCH_ERROR_LOG = 64
 
 # How one message type becomes an event. Absent fields read offset 0 (always inside the message) through a zero mask,
 # so that all order messages run through the same instructions without a branch on their type.
@@ -49,11 +49,6 @@ ctypedef struct itch_layout_t:
     uint8_t symbol          # offset of the eight bytes of the symbol; 0 where there is none
     uint8_t pad
 
-ctypedef struct itch_error_t:
-    uint64_t offset         # of the length prefix in the stream
-    int code                # result code
-    uint8_t type            # first byte of the message, 0 for none
-
 # What a message says and its events do not: WIRE_DTYPE.
 ctypedef struct itch_wire_t:
     uint64_t symbol         # its eight bytes in memory order; 0 for a type without one
@@ -68,20 +63,13 @@ ctypedef struct itch_listing_t:
     int64_t payload[3]
 
 ctypedef struct itch_decoder_t:
+    tally_t tally
     int64_t midnight_ns         # added to the time of day of every message: ns since the UNIX epoch
-    uint64_t position           # bytes of the stream that were consumed before this message or batch
     uint32_t* symbol_ids        # by locate; NULL: the symbol id is the locate
     uint64_t* symbols           # by locate: the eight bytes of the symbol, from its listing; 0 not listed
     itch_layout_t layouts[256]  # by type
     int8_t sides[256]           # letter -> side
-    uint64_t counts[256]        # well-formed messages by type
-    uint64_t unknown[256]       # messages of unknown types, by type
-    uint64_t errors[32]         # malformed messages by result code
-    uint64_t total_errors
-    itch_error_t log[ITCH_ERROR_LOG]    # the first errors
-    itch_error_t last           # the latest error
     itch_listing_t* listings    # by locate: the rest of its listing
-    bint strict                 # a batch stops at the first malformed message
 
 ctypedef struct itch_encoder_t:
     int64_t midnight_ns
@@ -95,8 +83,6 @@ cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil
 cdef int itch_decode_rare(
     itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out, size_t room
 ) noexcept nogil
-# Count an error at `offset` bytes behind d.position; returns -code.
-cdef int itch_fail(itch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil
 # Length-prefixed messages from `data`: events written (at most `capacity`), bytes of whole messages in `consumed`.
 # Stops before a message that is not whole, before one whose events do not all fit, and in strict mode before a malformed
 # one. With a capacity of ITCH_MAX_EVENTS it never stops at a whole message without an event.
@@ -124,25 +110,25 @@ cdef int itch_encode_rare(
 cdef inline int itch_decode_at(
     itch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* out, size_t room
 ) noexcept nogil:
-    """As itch_decode, for a message `offset` bytes behind d.position."""
+    """As itch_decode, for a message `offset` bytes behind d.tally.position."""
     cdef const itch_layout_t* l
     cdef uint8_t type
     cdef uint16_t locate
     cdef int8_t side
     if unlikely(length == 0):
-        return itch_fail(d, offset, RESULT_BAD_LENGTH, 0)
+        return tally_fail(&d.tally, offset, RESULT_BAD_LENGTH, 0)
     type = message[0]
     l = &d.layouts[type]
     if unlikely(l.length != length):
         if l.length == 0:
-            return itch_fail(d, offset, RESULT_UNKNOWN_TYPE, type)
-        return itch_fail(d, offset, RESULT_BAD_LENGTH, type)
+            return tally_fail(&d.tally, offset, RESULT_UNKNOWN_TYPE, type)
+        return tally_fail(&d.tally, offset, RESULT_BAD_LENGTH, type)
     if unlikely(l.rare):
         return itch_decode_rare(d, message, offset, out, room)
     side = d.sides[message[l.side]] & <int8_t> l.side_mask
     # One test for all types: whether a type has a side must not become a branch.
     if unlikely((side | l.side_free) == 0):
-        return itch_fail(d, offset, RESULT_CORRUPT, type)
+        return tally_fail(&d.tally, offset, RESULT_CORRUPT, type)
     locate = be16(message + 1)
     out.exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
     out.local_ns = 0
@@ -154,7 +140,7 @@ cdef inline int itch_decode_at(
     out.size = be32(message + l.size) & l.size_mask
     out.order_id = <int64_t> be64(message + 11)
     out.match_id = <int64_t> (be64(message + l.match) & l.match_mask)
-    d.counts[type] += 1
+    d.tally.counts[type] += 1
     return 1
 
 
@@ -165,13 +151,13 @@ cdef inline int itch_decode(
 
     `room` is the number of events that `out` holds, at least 1; 0 comes back, and nothing is counted, where that is not
     enough for all events of the message (ITCH_MAX_EVENTS always is). `seq` is left alone: it belongs to whoever publishes
-    the event. `out` is unspecified after an error. The caller keeps d.position, from which errors are reported.
+    the event. `out` is unspecified after an error. The caller keeps d.tally.position, from which errors are reported.
     """
     return itch_decode_at(d, message, length, 0, out, room)
 
 
 @cython.final
-cdef class ItchDecoder:
+cdef class ItchDecoder(_Decoder):
     cdef itch_decoder_t* _d
 
 

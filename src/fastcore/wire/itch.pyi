@@ -3,6 +3,8 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.wire.tally import _Decoder
+
 __all__ = ["LENGTHS", "LISTING_DTYPE", "MAX_EVENTS", "WIRE_DTYPE", "ItchDecoder", "ItchEncoder", "whole_messages"]
 
 LENGTHS: Final[dict[str, int]]
@@ -13,7 +15,7 @@ WIRE_DTYPE: Final[np.dtype[np.void]]
 def whole_messages(data: Any) -> tuple[int, int]: ...
 
 @final
-class ItchDecoder:
+class ItchDecoder(_Decoder):
     def __new__(cls, midnight_ns: int = 0, strict: bool = False) -> ItchDecoder: ...
     def decode(
         self, data: Any, out: npt.NDArray[np.void], final: bool = False, wire: npt.NDArray[np.void] | None = None
@@ -27,20 +29,6 @@ class ItchDecoder:
     def symbols(self) -> dict[int, str]: ...
     @property
     def midnight_ns(self) -> int: ...
-    @property
-    def strict(self) -> bool: ...
-    @property
-    def position(self) -> int: ...
-    @property
-    def counts(self) -> dict[str, int]: ...
-    @property
-    def skipped(self) -> int: ...
-    @property
-    def unknown(self) -> dict[str, int]: ...
-    @property
-    def errors(self) -> dict[str, int]: ...
-    @property
-    def error_log(self) -> list[tuple[int, str, str]]: ...
 
 @final
 class ItchEncoder:

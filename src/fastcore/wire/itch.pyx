@@ -109,10 +109,11 @@ from fastcore.records cimport (
     put_be48,
     put_be64,
 )
+from fastcore.wire.tally cimport tally_cut
 
 import numpy as np
 
-from fastcore.errors import RESULTS, CorruptDataError, raise_result
+from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
@@ -161,7 +162,6 @@ LISTING_DTYPE = np.dtype(
 )
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 _MAX_MIDNIGHT_NS = 2**62
 
 
@@ -200,7 +200,7 @@ cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) 
     cdef uint64_t all_bits = ~<uint64_t> 0
     memset(d, 0, sizeof(itch_decoder_t))
     d.midnight_ns = midnight_ns
-    d.strict = strict
+    d.tally.strict = strict
     d.sides[<uint8_t> c'B'] = 1
     d.sides[<uint8_t> c'S'] = -1
     set_layout(d, c'A', 36, KIND_ADD, 20, 32, -1, 0, 19)
@@ -244,19 +244,6 @@ cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil:
     d.listings = NULL
 
 
-cdef int itch_fail(itch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil:
-    d.errors[code] += 1
-    if code == RESULT_UNKNOWN_TYPE:
-        d.unknown[type] += 1
-    d.last.offset = d.position + offset
-    d.last.code = code
-    d.last.type = <uint8_t> type
-    if d.total_errors < ITCH_ERROR_LOG:
-        d.log[d.total_errors] = d.last
-    d.total_errors += 1
-    return -code
-
-
 cdef inline int64_t price_or_none(const uint8_t* p) noexcept nogil:
     """A price that the venue writes as 0 where it has none."""
     cdef uint32_t price = be32(p)
@@ -283,11 +270,11 @@ cdef int itch_decode_rare(
     if room < <size_t> events:
         return 0
     if type == c'Q' and be64(message + 11) >> 63:
-        return itch_fail(d, offset, RESULT_BAD_SIZE, type)
+        return tally_fail(&d.tally, offset, RESULT_BAD_SIZE, type)
     if type == c'I' and (be64(message + 11) | be64(message + 19)) >> 63:
-        return itch_fail(d, offset, RESULT_BAD_SIZE, type)
+        return tally_fail(&d.tally, offset, RESULT_BAD_SIZE, type)
     if type == c'V' and (be64(message + 11) | be64(message + 19) | be64(message + 27)) >> 63:
-        return itch_fail(d, offset, RESULT_BAD_PRICE, type)
+        return tally_fail(&d.tally, offset, RESULT_BAD_PRICE, type)
     for i in range(events):
         out[i].exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
         out[i].local_ns = 0
@@ -363,7 +350,7 @@ cdef int itch_decode_rare(
         out[1].payload[2] = price_or_none(message + 24)
         out[2].payload[1] = price_or_none(message + 40)
         out[2].payload[2] = price_or_none(message + 44)
-    d.counts[type] += 1
+    d.tally.counts[type] += 1
     return events
 
 
@@ -389,6 +376,7 @@ cdef ptrdiff_t itch_decode_batch(
     cdef size_t events = 0
     cdef size_t size
     cdef int result
+    d.tally.needed = 0
     while events < capacity and length - at >= 2:
         prefetch(data + at + 1024)  # the processor's own stops at the end of a page
         size = be16(data + at)
@@ -399,10 +387,13 @@ cdef ptrdiff_t itch_decode_batch(
             events += 1
         elif result > 0:
             events += result
-        elif result == 0 or d.strict:
+        elif result == 0:
+            d.tally.needed = d.layouts[data[at + 2]].rare
+            break
+        elif d.tally.strict:
             break
         at += 2 + size
-    d.position += at
+    d.tally.position += at
     consumed[0] = at
     return <ptrdiff_t> events
 
@@ -813,10 +804,6 @@ cdef cnp.ndarray check_wire(object wire, Py_ssize_t least, Py_ssize_t most):
     return a
 
 
-cdef dict named_counts(const uint64_t* counts):
-    return {chr(i): counts[i] for i in range(256) if counts[i]}
-
-
 def _table(rows):
     """The instrument table; `rows`: locate, symbol id, and the payload of the listing."""
     table = np.zeros(len(rows), LISTING_DTYPE)
@@ -868,19 +855,8 @@ def whole_messages(data):
     return at, messages
 
 
-cdef int raise_last(const itch_decoder_t* d, ptrdiff_t events) except -1:
-    cdef const itch_error_t* entry = &d.last
-    error = CorruptDataError(
-        f"ITCH stream must hold whole messages of version 5.0: {_RESULT_NAMES[entry.code]} "
-        f"type={chr(entry.type)!r} offset={entry.offset}"
-    )
-    error.offset = entry.offset
-    error.events = events
-    raise error
-
-
 @cython.final
-cdef class ItchDecoder:
+cdef class ItchDecoder(_Decoder):
     """Decode TotalView-ITCH 5.0 messages into events.
 
     Parameters
@@ -907,6 +883,9 @@ cdef class ItchDecoder:
         self._d = <itch_decoder_t*> fc_alloc(1, sizeof(itch_decoder_t))
         if self._d == NULL or itch_decoder_init(self._d, checked_midnight(midnight_ns), strict) != RESULT_OK:
             raise MemoryError("no memory for the symbols of an ITCH decoder")
+        self._tally = &self._d.tally
+        self._rule = "ITCH stream must hold whole messages of version 5.0"
+        self._items = "events"
 
     def __dealloc__(self):
         if self._d != NULL:
@@ -944,49 +923,27 @@ cdef class ItchDecoder:
         """
         cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
         cdef cnp.ndarray w
-        cdef event_t* events = events_data(a)
         cdef itch_wire_t* rows = NULL
-        cdef size_t capacity = a.shape[0]
-        cdef size_t consumed = 0
-        cdef ptrdiff_t n
-        cdef uint64_t failed = self._d.total_errors
-        cdef bint at_end = final
-        cdef size_t rest
-        cdef size_t wanted = 0
-        cdef itch_decoder_t* d = self._d
-        cdef Py_buffer view
-        cdef const uint8_t* bytes_
         if wire is not None:
             w = check_wire(wire, a.shape[0], <Py_ssize_t> INT64_MAX)
             if not cnp.PyArray_ISWRITEABLE(w):
                 raise ValueError("wire must be writable")
             rows = <itch_wire_t*> cnp.PyArray_DATA(w)
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        bytes_ = <const uint8_t*> view.buf
-        try:
-            with nogil:
-                if rows == NULL:
-                    n = itch_decode_batch(d, bytes_, view.len, events, capacity, &consumed)
-                else:
-                    n = itch_decode_wire(d, bytes_, view.len, events, rows, capacity, &consumed)
-                rest = view.len - consumed
-                if d.strict and d.total_errors != failed:
-                    pass
-                elif rest < 2 or rest - 2 < be16(bytes_ + consumed):
-                    if at_end and rest:
-                        itch_fail(d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
-                        if not d.strict:
-                            d.position += rest
-                            consumed += rest
-                elif consumed == 0 and capacity:
-                    wanted = d.layouts[bytes_[2]].rare
-        finally:
-            PyBuffer_Release(&view)
-        if wanted > capacity:
-            raise ValueError(f"out must hold all events of a message: size={capacity} events={wanted}")
-        if d.strict and d.total_errors != failed:
-            raise_last(d, n)
-        return n, consumed
+        return self._decode(data, events_data(a), rows, a.shape[0], final)
+
+    cdef ptrdiff_t _batch(
+        self, const uint8_t* data, size_t length, void* out, void* beside, size_t capacity, size_t* consumed, bint final
+    ) noexcept nogil:
+        cdef itch_decoder_t* d = self._d
+        cdef uint64_t failed = d.tally.total
+        cdef ptrdiff_t n
+        if beside == NULL:
+            n = itch_decode_batch(d, data, length, <event_t*> out, capacity, consumed)
+        else:
+            n = itch_decode_wire(d, data, length, <event_t*> out, <itch_wire_t*> beside, capacity, consumed)
+        if final and not (d.tally.strict and d.tally.total != failed):
+            tally_cut(&d.tally, data, length, consumed)
+        return n
 
     def set_symbol_id(self, locate, symbol_id):
         """Map a stock locate (0..65535) to a symbol id (0..2**32-1) of your own; without a mapping it is the locate."""
@@ -1060,43 +1017,8 @@ cdef class ItchDecoder:
         """Midnight of the day, ns since the UNIX epoch."""
         return self._d.midnight_ns
 
-    @property
-    def strict(self):
-        """Whether a malformed message raises."""
-        return bool(self._d.strict)
-
-    @property
-    def position(self):
-        """Bytes of the stream consumed so far."""
-        return self._d.position
-
-    @property
-    def counts(self):
-        """Well-formed messages by type letter: dict of str to int without zeros."""
-        return named_counts(self._d.counts)
-
-    @property
-    def skipped(self):
-        """Well-formed messages of types that make no event: none, in this version."""
-        return 0
-
-    @property
-    def unknown(self):
-        """Messages of unknown types, by first byte as a latin-1 letter."""
-        return named_counts(self._d.unknown)
-
-    @property
-    def errors(self):
-        """Malformed messages by reason: dict of str to int without zeros."""
-        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
-
-    @property
-    def error_log(self):
-        """The first 64 malformed messages: list of (offset of the length prefix, type letter, reason)."""
-        return [
-            (self._d.log[i].offset, chr(self._d.log[i].type), _RESULT_NAMES[self._d.log[i].code])
-            for i in range(<int> min(self._d.total_errors, <uint64_t> ITCH_ERROR_LOG))
-        ]
+    def __repr__(self):
+        return f"ItchDecoder(symbols={len(self.symbols)}, position={self.position}, counts={self.counts}, errors={self.errors})"
 
 
 @cython.final

@@ -5,17 +5,12 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 
 from fastcore.records cimport event_t
 from fastcore.wire.itch cimport ItchDecoder, itch_decoder_t
+from fastcore.wire.tally cimport _Decoder, tally_t
 
 cdef enum:
     MOLD_HEADER = 20            # bytes
     MOLD_END_OF_SESSION = 65535 # as the count
     MOLD_ROOM = 8               # free places of an array of events before a message is decoded: what it may give at most
-    MOLD_ERROR_LOG = 64
-
-ctypedef struct mold_error_t:
-    uint64_t offset             # in all bytes of packets given so far
-    int code                    # result code
-    uint8_t type                # letter of a malformed message, 0 for a packet
 
 # One packet while it is walked through; kept where a full array stops the walk.
 ctypedef struct mold_cursor_t:
@@ -28,7 +23,7 @@ ctypedef struct mold_cursor_t:
     bint active
 
 ctypedef struct mold_decoder_t:
-    uint64_t position           # bytes of packets that are done with
+    tally_t tally               # position: bytes of packets that are done with
     uint64_t next_sequence      # expected next; 0 before the first packet
     uint8_t session[10]
     uint8_t previous[10]        # session before
@@ -36,7 +31,6 @@ ctypedef struct mold_decoder_t:
     bint has_session
     bint has_previous
     bint ended                  # end of session seen
-    bint strict
     int64_t last_ns             # exchange time of the last event, for gaps
     mold_cursor_t cursor
     uint64_t packets            # with messages, of any session
@@ -49,12 +43,7 @@ ctypedef struct mold_decoder_t:
     uint64_t duplicates         # messages dropped because they were delivered before
     uint64_t stale              # packets of the session before
     uint64_t unsequenced        # packets with sequence number 0
-    uint64_t errors[32]
-    uint64_t total_errors
-    mold_error_t log[MOLD_ERROR_LOG]
-    mold_error_t last
 
-cdef void mold_decoder_init(mold_decoder_t* m, uint64_t next_sequence, bint strict) noexcept nogil
 # One packet to events: RESULT_OK done, RESULT_FULL `out` is full (call again with the same packet), in strict mode the
 # code of what is malformed. `events` counts on.
 cdef int mold_decode_packet(
@@ -70,10 +59,10 @@ cdef int mold_extract_packet(
 
 
 @cython.final
-cdef class MoldDecoder:
+cdef class MoldDecoder(_Decoder):
     cdef mold_decoder_t _m
     cdef ItchDecoder _itch
-    cdef int _raise_last(self, size_t events, Py_ssize_t packets) except -1
+    cdef int _refuse(self, size_t events, Py_ssize_t packets) except -1
 
 
 @cython.final

@@ -52,10 +52,11 @@ from fastcore.records cimport (
     unlikely,
 )
 from fastcore.wire.itch cimport itch_decode
+from fastcore.wire.tally cimport _Decoder, tally_fail
 
 import numpy as np
 
-from fastcore.errors import RESULTS, CorruptDataError
+from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
@@ -66,27 +67,9 @@ HEADER_SIZE = 20
 END_OF_SESSION = 65_535  # as the message count
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 
 
 # ---- decoding ----
-
-cdef void mold_decoder_init(mold_decoder_t* m, uint64_t next_sequence, bint strict) noexcept nogil:
-    memset(m, 0, sizeof(mold_decoder_t))
-    m.next_sequence = next_sequence
-    m.strict = strict
-
-
-cdef int mold_fail(mold_decoder_t* m, uint64_t offset, int code, int type) noexcept nogil:
-    m.errors[code] += 1
-    m.last.offset = m.position + offset
-    m.last.code = code
-    m.last.type = <uint8_t> type
-    if m.total_errors < MOLD_ERROR_LOG:
-        m.log[m.total_errors] = m.last
-    m.total_errors += 1
-    return code
-
 
 cdef int mold_begin(mold_decoder_t* m, const uint8_t* p, size_t length, uint64_t* missing) noexcept nogil:
     """Read the header into m.cursor: RESULT_OK, or what is malformed. Without messages to deliver, count is 0."""
@@ -101,13 +84,13 @@ cdef int mold_begin(mold_decoder_t* m, const uint8_t* p, size_t length, uint64_t
     c.at = MOLD_HEADER
     c.length = length
     if unlikely(length < MOLD_HEADER):
-        return mold_fail(m, 0, RESULT_SHORT_BUFFER, 0)
+        return -tally_fail(&m.tally, 0, RESULT_SHORT_BUFFER, 0)
     c.sequence = be64(p + 10)
     c.count = be16(p + 18)
     # Numbers of this size are damage; with them the sums below could wrap.
     if unlikely(c.sequence >> 63):
         c.count = 0
-        return mold_fail(m, 10, RESULT_CORRUPT, 0)
+        return -tally_fail(&m.tally, 10, RESULT_CORRUPT, 0)
     if unlikely(not m.has_session or memcmp(p, m.session, 10) != 0):
         if m.has_previous and memcmp(p, m.previous, 10) == 0:
             if c.sequence + (0 if c.count == MOLD_END_OF_SESSION else c.count) <= m.previous_sequence:
@@ -159,10 +142,10 @@ cdef int mold_begin(mold_decoder_t* m, const uint8_t* p, size_t length, uint64_t
 cdef inline int mold_block(mold_decoder_t* m, const uint8_t* p, size_t length, size_t* size) noexcept nogil:
     """Size of the message block at the cursor."""
     if unlikely(length - m.cursor.at < 2):
-        return mold_fail(m, m.cursor.at, RESULT_SHORT_BUFFER, 0)
+        return -tally_fail(&m.tally, m.cursor.at, RESULT_SHORT_BUFFER, 0)
     size[0] = be16(p + m.cursor.at)
     if unlikely(length - m.cursor.at - 2 < size[0]):
-        return mold_fail(m, m.cursor.at, RESULT_SHORT_BUFFER, p[m.cursor.at + 2] if length - m.cursor.at > 2 else 0)
+        return -tally_fail(&m.tally, m.cursor.at, RESULT_SHORT_BUFFER, p[m.cursor.at + 2] if length - m.cursor.at > 2 else 0)
     return RESULT_OK
 
 
@@ -178,11 +161,11 @@ cdef int mold_finish(mold_decoder_t* m, size_t length) noexcept nogil:
     """Behind the last message nothing may follow."""
     cdef int code = RESULT_OK
     if unlikely(m.cursor.count and m.cursor.next == m.cursor.count and m.cursor.at != length):
-        code = mold_fail(m, m.cursor.at, RESULT_BAD_LENGTH, 0)
+        code = -tally_fail(&m.tally, m.cursor.at, RESULT_BAD_LENGTH, 0)
     m.cursor.active = False
-    if unlikely(code != RESULT_OK and m.strict):
+    if unlikely(code != RESULT_OK and m.tally.strict):
         return code
-    m.position += length
+    m.tally.position += length
     return RESULT_OK
 
 
@@ -205,9 +188,9 @@ cdef int mold_decode_packet(
             return RESULT_FULL
         code = mold_begin(m, packet, length, &missing)
         if unlikely(code != RESULT_OK):
-            if m.strict:
+            if m.tally.strict:
                 return code
-            m.position += length
+            m.tally.position += length
             return RESULT_OK
         if unlikely(missing):
             e = &out[events[0]]
@@ -225,20 +208,20 @@ cdef int mold_decode_packet(
         code = mold_block(m, packet, length, &size)
         if unlikely(code != RESULT_OK):
             c.active = False
-            if m.strict:
+            if m.tally.strict:
                 return code
-            m.position += length
+            m.tally.position += length
             return RESULT_OK
         if c.next >= c.skip:
             if unlikely(capacity - events[0] < MOLD_ROOM):
                 return RESULT_FULL
-            itch.position = m.position + c.at
+            itch.tally.position = m.tally.position + c.at
             e = &out[events[0]]
             n = itch_decode(itch, packet + c.at + 2, size, e, MOLD_ROOM)
             if unlikely(n < 0):
-                if m.strict or itch.strict:
+                if m.tally.strict or itch.tally.strict:
                     c.active = False
-                    return mold_fail(m, c.at, -n, packet[c.at + 2] if size else 0)
+                    return -tally_fail(&m.tally, c.at, -n, packet[c.at + 2] if size else 0)
                 n = 0
             sequence = c.sequence + c.next if c.sequence else 0
             for i in range(n):
@@ -262,16 +245,16 @@ cdef int mold_extract_packet(
     cdef int code = mold_begin(m, packet, length, &missing)
     c.active = False
     if unlikely(code != RESULT_OK):
-        if m.strict:
+        if m.tally.strict:
             return code
-        m.position += length
+        m.tally.position += length
         return RESULT_OK
     while c.next < c.count:
         code = mold_block(m, packet, length, &size)
         if unlikely(code != RESULT_OK):
-            if m.strict:
+            if m.tally.strict:
                 return code
-            m.position += length
+            m.tally.position += length
             return RESULT_OK
         if c.next >= c.skip:
             memcpy(out + written[0], packet + c.at, size + 2)
@@ -371,7 +354,7 @@ def request(session, sequence, count):
 
 
 @cython.final
-cdef class MoldDecoder:
+cdef class MoldDecoder(_Decoder):
     """Decode MoldUDP64 packets of one stream of ITCH messages: one channel, both its lines.
 
     Parameters
@@ -400,7 +383,11 @@ cdef class MoldDecoder:
     """
 
     def __cinit__(self, ItchDecoder itch=None, next_sequence=0, strict=False):
-        mold_decoder_init(&self._m, checked_sequence(next_sequence), strict)
+        self._tally = &self._m.tally
+        self._rule = "MoldUDP64 packets must hold whole messages"
+        self._items = "events"
+        self._m.next_sequence = checked_sequence(next_sequence)
+        self._m.tally.strict = strict
         self._itch = itch
 
     def decode(self, packet, out, local_ns=0):
@@ -502,11 +489,11 @@ cdef class MoldDecoder:
                     if code != RESULT_OK:
                         break
                     i += 1
-                itch.position = self._m.position
+                itch.tally.position = self._m.tally.position
         finally:
             PyBuffer_Release(&view)
         if code != RESULT_OK and code != RESULT_FULL:
-            self._raise_last(written, i)
+            self._refuse(written, i)
         return written, i
 
     def extract(self, data, offsets):
@@ -558,19 +545,15 @@ cdef class MoldDecoder:
         finally:
             PyBuffer_Release(&view)
         if code != RESULT_OK:
-            self._raise_last(0, i)
+            self._refuse(0, i)
         return stream[:written].tobytes(), sequences[:messages].copy()
 
-    cdef int _raise_last(self, size_t events, Py_ssize_t packets) except -1:
-        entry = self._m.last
-        error = CorruptDataError(
-            f"MoldUDP64 packets must hold whole messages: {_RESULT_NAMES[entry.code]} "
-            f"type={chr(entry.type)!r} offset={entry.offset}"
-        )
-        error.offset = entry.offset
-        error.events = events
-        error.packets = packets
-        raise error
+    cdef int _refuse(self, size_t events, Py_ssize_t packets) except -1:
+        try:
+            self._raise_last(events)
+        except CorruptDataError as error:
+            error.packets = packets
+            raise
 
     @property
     def session(self):
@@ -586,16 +569,6 @@ cdef class MoldDecoder:
     def ended(self):
         """Whether the end of the session was announced."""
         return bool(self._m.ended)
-
-    @property
-    def strict(self):
-        """Whether a malformed packet or message raises."""
-        return bool(self._m.strict)
-
-    @property
-    def position(self):
-        """Bytes of packets that are done with."""
-        return self._m.position
 
     @property
     def packets(self):
@@ -648,17 +621,16 @@ cdef class MoldDecoder:
         return self._m.unsequenced
 
     @property
-    def errors(self):
-        """Malformed packets by reason: dict of str to int without zeros."""
-        return {name: self._m.errors[code] for code, name in _RESULT_NAMES.items() if self._m.errors[code]}
+    def counts(self):
+        """Well-formed packets: dict of str to int without zeros, ``packets`` those with messages, ``heartbeats`` and ``ends``."""
+        kinds = {"packets": self._m.packets, "heartbeats": self._m.heartbeats, "ends": self._m.ends}
+        return {kind: count for kind, count in kinds.items() if count}
 
-    @property
-    def error_log(self):
-        """The first 64 malformed packets: list of (offset, letter of the message or NUL, reason)."""
-        return [
-            (self._m.log[i].offset, chr(self._m.log[i].type), _RESULT_NAMES[self._m.log[i].code])
-            for i in range(<int> min(self._m.total_errors, <uint64_t> MOLD_ERROR_LOG))
-        ]
+    def __repr__(self):
+        return (
+            f"MoldDecoder(session={self.session}, next_sequence={self._m.next_sequence}, messages={self._m.messages}, "
+            f"gaps={self._m.gaps}, errors={self.errors})"
+        )
 
 
 # ---- encoding ----

@@ -5,10 +5,10 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcore.records cimport event_t
 from fastcore.symbols cimport SymbolMapper, symbols_t
+from fastcore.wire.tally cimport _Decoder, tally_t
 
 cdef enum:
     OUCH_MAX_MESSAGE = 65534    # what a SoupBinTCP packet carries
-    OUCH_ERROR_LOG = 64
 
 # What of a message its event does not hold: OUCH_DTYPE of NumPy.
 ctypedef struct ouch_detail_t:
@@ -63,22 +63,11 @@ ctypedef struct ouch_layout_t:
     uint8_t prevented_size      # 4
     uint8_t execution_price     # 8
 
-ctypedef struct ouch_error_t:
-    uint64_t offset             # of the message in the stream
-    int code                    # result code
-    uint8_t type                # letter, 0 for none
-
 ctypedef struct ouch_decoder_t:
+    tally_t tally
     int64_t midnight_ns
     const symbols_t* symbols    # NULL: none
     ouch_layout_t layouts[256]  # of one direction
-    uint64_t counts[256]        # well-formed messages by type
-    uint64_t unknown[256]
-    uint64_t errors[32]
-    uint64_t total_errors
-    ouch_error_t log[OUCH_ERROR_LOG]
-    ouch_error_t last
-    bint strict
 
 cdef void ouch_layouts(ouch_layout_t* layouts, bint outbound) noexcept nogil
 # One message at `message`, `offset` bytes behind the start of what the caller decodes: RESULT_OK or what is malformed, uncounted.
@@ -93,7 +82,7 @@ cdef int ouch_encode(
 
 
 @cython.final
-cdef class OuchDecoder:
+cdef class OuchDecoder(_Decoder):
     cdef ouch_decoder_t _d
     cdef SymbolMapper _symbols
     cdef readonly bint outbound

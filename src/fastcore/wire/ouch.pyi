@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.symbols import SymbolMapper
+from fastcore.wire.tally import _Decoder
 
 __all__ = ["OPTIONS", "OUCH_DTYPE", "OuchDecoder", "OuchEncoder", "details", "pack_options", "parse_options"]
 
@@ -15,7 +16,7 @@ def parse_options(appendage: Any) -> dict[str | int, int | str | bytes]: ...
 def pack_options(options: dict[str | int, int | str | bytes]) -> bytes: ...
 
 @final
-class OuchDecoder:
+class OuchDecoder(_Decoder):
     def __new__(
         cls, outbound: bool, symbols: SymbolMapper | None = None, midnight_ns: int = 0, strict: bool = False
     ) -> OuchDecoder: ...
@@ -32,16 +33,6 @@ class OuchDecoder:
     def outbound(self) -> bool: ...
     @property
     def midnight_ns(self) -> int: ...
-    @property
-    def strict(self) -> bool: ...
-    @property
-    def counts(self) -> dict[str, int]: ...
-    @property
-    def unknown(self) -> dict[str, int]: ...
-    @property
-    def errors(self) -> dict[str, int]: ...
-    @property
-    def error_log(self) -> list[tuple[int, str, str]]: ...
 
 @final
 class OuchEncoder:

@@ -98,12 +98,13 @@ from fastcore.records cimport (
     put_be64,
     unlikely,
 )
-from fastcore.wire.soup cimport soup_packet_t
 from fastcore.symbols cimport symbols_find_key
+from fastcore.wire.soup cimport soup_packet_t
+from fastcore.wire.tally cimport _Decoder, tally_fail
 
 import numpy as np
 
-from fastcore.errors import RESULTS, CorruptDataError, raise_result
+from fastcore.errors import CorruptDataError, raise_result
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 from fastcore.wire.soup import SOUP_DTYPE
 
@@ -137,7 +138,6 @@ OPTIONS = {
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _OPTION_NAMES = {tag: name for name, (tag, _, _) in OPTIONS.items()}
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 _MAX_MIDNIGHT_NS = 2**62
 
 # A reject of the venue: its reason behind this, above all result codes.
@@ -383,18 +383,6 @@ cdef int ouch_decode(
         e.price = type
     e.payload[3] = fourth
     return RESULT_OK
-
-
-cdef void ouch_fail(ouch_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil:
-    d.errors[code] += 1
-    if code == RESULT_UNKNOWN_TYPE:
-        d.unknown[type] += 1
-    d.last.offset = offset
-    d.last.code = code
-    d.last.type = <uint8_t> type
-    if d.total_errors < OUCH_ERROR_LOG:
-        d.log[d.total_errors] = d.last
-    d.total_errors += 1
 
 
 # ---- encoding ----
@@ -669,7 +657,7 @@ def pack_options(options):
 
 
 @cython.final
-cdef class OuchDecoder:
+cdef class OuchDecoder(_Decoder):
     """Decode the OUCH 5.0 messages of one direction of a connection.
 
     Parameters
@@ -702,12 +690,14 @@ cdef class OuchDecoder:
     """
 
     def __cinit__(self, outbound, SymbolMapper symbols=None, midnight_ns=0, strict=False):
-        memset(&self._d, 0, sizeof(ouch_decoder_t))
+        self._tally = &self._d.tally
+        self._rule = "OUCH messages must be those of version 5.0"
+        self._items = "events"
         self.outbound = outbound
         self._symbols = symbols
         self._d.symbols = symbols._s if symbols is not None else NULL
         self._d.midnight_ns = checked_midnight(midnight_ns)
-        self._d.strict = strict
+        self._d.tally.strict = strict
         ouch_layouts(self._d.layouts, self.outbound)
 
     def decode(self, data, rows, out, details, local_ns=0, offset=0):
@@ -750,12 +740,12 @@ cdef class OuchDecoder:
         cdef Py_ssize_t i
         cdef Py_ssize_t written = 0
         cdef int64_t local = as_int64(local_ns)
-        cdef uint64_t base = as_int64(offset)
         cdef int code = RESULT_OK
         cdef Py_buffer view
         cdef const uint8_t* bytes_
         cdef size_t length
         cdef ouch_decoder_t* d = &self._d
+        d.tally.position = as_int64(offset)
         if a.shape[0] < n or t.shape[0] < n:
             raise ValueError(f"out and details must be as long as rows: rows={n} out={a.shape[0]} details={t.shape[0]}")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -773,26 +763,20 @@ cdef class OuchDecoder:
                         &self._d, bytes_ + row[i].offset, row[i].length, row[i].offset, &events[written], &rest[written]
                     )
                     if unlikely(code != RESULT_OK):
-                        ouch_fail(&self._d, base + row[i].offset, code, bytes_[row[i].offset] if row[i].length else 0)
-                        if self._d.strict:
+                        tally_fail(&d.tally, row[i].offset, code, bytes_[row[i].offset] if row[i].length else 0)
+                        if d.tally.strict:
                             break
                         code = RESULT_OK
                         continue
-                    d.counts[rest[written].type] += 1
+                    d.tally.counts[rest[written].type] += 1
                     events[written].seq = row[i].sequence
                     events[written].local_ns = local
                     written += 1
         finally:
             PyBuffer_Release(&view)
         if code != RESULT_OK:
-            entry = self._d.last
-            error = CorruptDataError(
-                f"OUCH messages must be those of version 5.0: {_RESULT_NAMES[entry.code]} type={chr(entry.type)!r} "
-                f"offset={entry.offset}"
-            )
-            error.offset = entry.offset
-            error.events = written
-            raise error
+            self._raise_last(written)
+        d.tally.position += length
         return written
 
     @property
@@ -800,33 +784,8 @@ cdef class OuchDecoder:
         """Midnight of the day, ns since the UNIX epoch."""
         return self._d.midnight_ns
 
-    @property
-    def strict(self):
-        """Whether a malformed message raises."""
-        return bool(self._d.strict)
-
-    @property
-    def counts(self):
-        """Well-formed messages by type letter: dict of str to int without zeros."""
-        return {chr(i): self._d.counts[i] for i in range(256) if self._d.counts[i]}
-
-    @property
-    def unknown(self):
-        """Messages of unknown types, by first byte as a latin-1 letter."""
-        return {chr(i): self._d.unknown[i] for i in range(256) if self._d.unknown[i]}
-
-    @property
-    def errors(self):
-        """Malformed messages by reason: dict of str to int without zeros."""
-        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
-
-    @property
-    def error_log(self):
-        """The first 64 malformed messages: list of (offset, type letter, reason)."""
-        return [
-            (self._d.log[i].offset, chr(self._d.log[i].type), _RESULT_NAMES[self._d.log[i].code])
-            for i in range(<int> min(self._d.total_errors, <uint64_t> OUCH_ERROR_LOG))
-        ]
+    def __repr__(self):
+        return f"OuchDecoder(outbound={bool(self.outbound)}, counts={self.counts}, errors={self.errors})"
 
 
 @cython.final

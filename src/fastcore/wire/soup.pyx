@@ -39,16 +39,16 @@ from fastcore.records cimport (
     RESULT_BAD_LENGTH,
     RESULT_CORRUPT,
     RESULT_OK,
-    RESULT_SHORT_BUFFER,
     RESULT_UNKNOWN_TYPE,
     be16,
     put_be16,
     unlikely,
 )
+from fastcore.wire.tally cimport _Decoder, tally_cut, tally_fail
 
 import numpy as np
 
-from fastcore.errors import RESULTS, CorruptDataError
+from fastcore.errors import CorruptDataError
 
 cnp.import_array()
 
@@ -68,28 +68,8 @@ SOUP_DTYPE = np.dtype(
     }
 )
 
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
-
 
 # ---- decoding ----
-
-cdef void soup_decoder_init(soup_decoder_t* d, uint64_t next_sequence, bint strict) noexcept nogil:
-    memset(d, 0, sizeof(soup_decoder_t))
-    d.next_sequence = next_sequence
-    d.strict = strict
-
-
-cdef void soup_fail(soup_decoder_t* d, uint64_t offset, int code, int type) noexcept nogil:
-    d.errors[code] += 1
-    if code == RESULT_UNKNOWN_TYPE:
-        d.unknown[type] += 1
-    d.last.offset = d.position + offset
-    d.last.code = code
-    d.last.type = <uint8_t> type
-    if d.total_errors < SOUP_ERROR_LOG:
-        d.log[d.total_errors] = d.last
-    d.total_errors += 1
-
 
 cdef bint soup_number(const uint8_t* text, size_t length, uint64_t* value) noexcept nogil:
     """Digits with spaces before or behind them, below 2**64."""
@@ -148,11 +128,11 @@ cdef size_t soup_decode_batch(
         type = data[at + 2] if size else 0
         code = soup_check(d, type, data + at + 3, size - 1) if size else RESULT_BAD_LENGTH
         if unlikely(code != RESULT_OK):
-            soup_fail(d, at, code, type)
-            if d.strict:
+            tally_fail(&d.tally, at, code, type)
+            if d.tally.strict:
                 break
         else:
-            d.counts[type] += 1
+            d.tally.counts[type] += 1
             out[packets].offset = at + 3
             out[packets].sequence = 0
             out[packets].length = <uint32_t> (size - 1)
@@ -163,7 +143,7 @@ cdef size_t soup_decode_batch(
                 d.next_sequence += 1
             packets += 1
         at += 2 + size
-    d.position += at
+    d.tally.position += at
     consumed[0] = at
     return packets
 
@@ -193,22 +173,8 @@ cdef cnp.ndarray check_rows(object array, str name, bint writable):
     return a
 
 
-cdef dict named_counts(const uint64_t* counts):
-    return {chr(i): counts[i] for i in range(256) if counts[i]}
-
-
-cdef int raise_last(const soup_decoder_t* d, size_t packets) except -1:
-    error = CorruptDataError(
-        f"SoupBinTCP stream must hold whole packets of known types: {_RESULT_NAMES[d.last.code]} "
-        f"type={chr(d.last.type)!r} offset={d.last.offset}"
-    )
-    error.offset = d.last.offset
-    error.packets = packets
-    raise error
-
-
 @cython.final
-cdef class SoupDecoder:
+cdef class SoupDecoder(_Decoder):
     """Split one direction of a connection into packets, and count the numbers of the sequenced ones.
 
     Parameters
@@ -233,7 +199,11 @@ cdef class SoupDecoder:
     """
 
     def __cinit__(self, next_sequence=1, strict=False):
-        soup_decoder_init(&self._d, as_uint64(next_sequence), strict)
+        self._tally = &self._d.tally
+        self._rule = "SoupBinTCP stream must hold whole packets of known types"
+        self._items = "packets"
+        self._d.next_sequence = as_uint64(next_sequence)
+        self._d.tally.strict = strict
         self._rest = b""
 
     def decode(self, data, out, final=False):
@@ -261,34 +231,16 @@ cdef class SoupDecoder:
             written before it).
         """
         cdef cnp.ndarray a = check_rows(out, "out", True)
-        cdef soup_packet_t* rows = <soup_packet_t*> cnp.PyArray_DATA(a)
-        cdef size_t capacity = a.shape[0]
-        cdef size_t consumed = 0
-        cdef size_t packets
-        cdef size_t rest
-        cdef soup_decoder_t* d = &self._d
-        cdef uint64_t failed = self._d.total_errors
-        cdef bint at_end = final
-        cdef Py_buffer view
-        cdef const uint8_t* bytes_
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        bytes_ = <const uint8_t*> view.buf
-        try:
-            with nogil:
-                packets = soup_decode_batch(&self._d, bytes_, view.len, rows, capacity, &consumed)
-                rest = view.len - consumed
-                if at_end and rest and not (self._d.strict and self._d.total_errors != failed) and (
-                    rest < 2 or rest - 2 < be16(bytes_ + consumed)
-                ):
-                    soup_fail(&self._d, 0, RESULT_SHORT_BUFFER, bytes_[consumed + 2] if rest > 2 else 0)
-                    if not self._d.strict:
-                        d.position += rest
-                        consumed += rest
-        finally:
-            PyBuffer_Release(&view)
-        if self._d.strict and self._d.total_errors != failed:
-            raise_last(&self._d, packets)
-        return packets, consumed
+        return self._decode(data, cnp.PyArray_DATA(a), NULL, a.shape[0], final)
+
+    cdef ptrdiff_t _batch(
+        self, const uint8_t* data, size_t length, void* out, void* beside, size_t capacity, size_t* consumed, bint final
+    ) noexcept nogil:
+        cdef uint64_t failed = self._d.tally.total
+        cdef size_t packets = soup_decode_batch(&self._d, data, length, <soup_packet_t*> out, capacity, consumed)
+        if final and not (self._d.tally.strict and self._d.tally.total != failed):
+            tally_cut(&self._d.tally, data, length, consumed)
+        return packets
 
     def push(self, chunk):
         """Take the next bytes of the stream, cut anywhere, and give the packets that are whole now.
@@ -322,7 +274,7 @@ cdef class SoupDecoder:
         finally:
             PyBuffer_Release(&view)
         rows = np.zeros(packets, SOUP_DTYPE)
-        before = self._d.position
+        before = self._d.tally.position
         try:
             packets, consumed = self.decode(data, rows)
         except CorruptDataError as error:
@@ -343,38 +295,8 @@ cdef class SoupDecoder:
         """Number that the next sequenced packet will have."""
         return self._d.next_sequence
 
-    @property
-    def strict(self):
-        """Whether a malformed packet raises."""
-        return bool(self._d.strict)
-
-    @property
-    def position(self):
-        """Bytes of the stream that are done with."""
-        return self._d.position
-
-    @property
-    def counts(self):
-        """Well-formed packets by type letter: dict of str to int without zeros."""
-        return named_counts(self._d.counts)
-
-    @property
-    def unknown(self):
-        """Packets of unknown types, by their letter in latin-1."""
-        return named_counts(self._d.unknown)
-
-    @property
-    def errors(self):
-        """Malformed packets by reason: dict of str to int without zeros."""
-        return {name: self._d.errors[code] for code, name in _RESULT_NAMES.items() if self._d.errors[code]}
-
-    @property
-    def error_log(self):
-        """The first 64 malformed packets: list of (offset of the length prefix, type letter, reason)."""
-        return [
-            (self._d.log[i].offset, chr(self._d.log[i].type), _RESULT_NAMES[self._d.log[i].code])
-            for i in range(<int> min(self._d.total_errors, <uint64_t> SOUP_ERROR_LOG))
-        ]
+    def __repr__(self):
+        return f"SoupDecoder(next_sequence={self._d.next_sequence}, position={self.position}, counts={self.counts}, errors={self.errors})"
 
 
 # ---- encoding ----
