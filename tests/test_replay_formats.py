@@ -3,22 +3,21 @@
 import gzip
 import json
 import random
-from itertools import pairwise
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from makers.binance import capture as binance_capture
+from makers.captures import ethernet, ip4, packets_of, pcap, timed
 from makers.kraken import HEAD, Session
 from makers.lobster import archive
 
 from fastcore.records import EVENT_DTYPE
 from fastcore.tickstore import TickStore
-from fastcore.wire.mold import MoldEncoder
 from hft.cli import main
 from hft.feeds.synthetic import generate, generate_events
 
-dpkt = pytest.importorskip("dpkt")
+pytest.importorskip("dpkt")
 zstandard = pytest.importorskip("zstandard")
 parquet = pytest.importorskip("pyarrow.parquet")
 feather = pytest.importorskip("pyarrow.feather")
@@ -32,20 +31,6 @@ def replay(*arguments):
     done = CliRunner().invoke(main, ["replay", "--json", *map(str, arguments)])
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
-
-
-def capture_of(stream, path):
-    """The stream in packets of MoldUDP64, on Ethernet."""
-    data, offsets = MoldEncoder("SYNTH", 1, 1_400).encode(stream)
-    with open(path, "wb") as file:
-        writer = dpkt.pcap.Writer(file, nano=True)
-        for i, (start, stop) in enumerate(pairwise(offsets.tolist())):
-            udp = dpkt.udp.UDP(sport=1, dport=26_400, data=data[start:stop])
-            udp.ulen = len(udp)
-            ip = dpkt.ip.IP(src=b"\x0a\0\0\1", dst=b"\xe9\x36\x0c\x6f", p=17, data=udp)
-            ip.len = len(ip)
-            writer.writepkt(bytes(dpkt.ethernet.Ethernet(data=ip)), 1_692_709_200 + i)
-    return path
 
 
 def table():
@@ -63,7 +48,7 @@ def test_compressed_itch_and_a_capture_give_what_the_file_gives(tmp_path):
     (tmp_path / "day.itch").write_bytes(stream)
     (tmp_path / "day.itch.gz").write_bytes(gzip.compress(stream))
     (tmp_path / "day.itch.zst").write_bytes(zstandard.compress(stream))
-    capture_of(stream, tmp_path / "day.pcap")
+    pcap(tmp_path / "day.pcap", timed([ethernet(ip4(packet)) for packet in packets_of(stream)]))
     plain, *others = (replay(tmp_path / name) for name in ("day.itch", "day.itch.gz", "day.itch.zst", "day.pcap"))
     assert plain["events"] == 5_000
     assert plain["orders"] > 0 and plain["market_volume"] > 0

@@ -358,7 +358,6 @@ def test_shared_memory_is_private_to_the_user(name):
 
 
 @posix
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_forked_child_takes_nothing_with_it(name):
     ring = RingBuffer(8, name=name, role="both")
     pid = os.fork()

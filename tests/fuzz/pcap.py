@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import struct
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 from random import Random
+
+from makers.captures import ethernet, ip4, pcap, tcp_frame, timed
 
 from fastcore.errors import CorruptDataError
 from fuzz.corpora import blocks, prefixed, recorded
@@ -18,32 +19,19 @@ from hft.feeds.ouch import read_ouch
 from hft.feeds.pcap import PcapFeed
 
 
-def udp(payload: bytes) -> bytes:
-    return b"\x11" + struct.pack(">HHHH", 12_000, 26_477, 8 + len(payload), 0) + payload
-
-
-def tcp(payload: bytes, sequence: int, port: int) -> bytes:
-    return b"\x06" + struct.pack(">HHIIHHHH", port, 3 - port, sequence, 0, 0x5018, 65_535, 0, 0) + payload
-
-
-def capture(datagrams: Sequence[bytes]) -> bytes:
-    """A classic capture of Ethernet frames; the first byte of each datagram is its protocol."""
-    out = [struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65_535, 1)]
-    for i, datagram in enumerate(datagrams):
-        ip = struct.pack(">BBHHHBBHII", 0x45, 0, 19 + len(datagram), i, 0, 64, datagram[0], 0, 0x0A000001, 0xE9360C65) + datagram[1:]
-        frame = b"\1\0^6\x0ce" + b"\2\0\0\0\0\1" + b"\x08\0" + ip
-        out.append(struct.pack("<IIII", 1_700_000_000 + i, i, len(frame), len(frame)) + frame)
-    return b"".join(out)
-
-
 def pcap_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
     """Captures of MoldUDP64 and of SoupBinTCP in IPv4 and Ethernet; and those that are recorded."""
-    found = []
+    conversations = []
     for data in mold_corpus(random, None)[:4]:
-        found.append(capture([udp(unit[2:]) for unit in prefixed(data)]))
+        conversations.append([ethernet(ip4(unit[2:])) for unit in prefixed(data)])
     client, venue = soup_corpus(random, None)[:2]
-    segments = [tcp(data[at : at + 300], 1_000 + at, port) for port, data in ((1, client), (2, venue)) for at in range(0, len(data), 300)]
-    found.append(capture(segments))
+    conversations.append([
+        tcp_frame(data[at : at + 300], 1_000 + at, outbound)
+        for outbound, data in ((False, client), (True, venue))
+        for at in range(0, len(data), 300)
+    ])  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        found = [pcap(Path(folder) / "day.pcap", timed(frames), nano=False).read_bytes() for frames in conversations]
     found.append(gzip.compress(found[0], 1, mtime=0))
     for pattern in ("pcap/totalview-itch5*/*.pcap", "pcap/ouch5/*.pcap"):
         found += [path.read_bytes() for path in recorded(data_dir, pattern)]
