@@ -113,7 +113,7 @@ def run_command(words: Iterable[object], config: Mapping[str, object] = {}) -> R
 
 def run_itch(path: Path, chunk_bytes: int, symbol: str | None = None, config: Mapping[str, object] = {}) -> Run:
     """Run an ITCH file, given in chunks of whole messages of up to so many bytes."""
-    from fastcore.itch import whole_messages
+    from fastcore.wire.itch import whole_messages
     from hft.config import load
     from hft.feeds.itch import day_of, midnight_ns, open_itch
     from hft.replay import replay
@@ -151,7 +151,7 @@ def run_feed(path: Path, limit: int, symbol: str | None = None, config: Mapping[
 
 def write_day(path: Path) -> Path:
     """Write a synthetic day of the symbols `NAMES` as ITCH, with stock locates far from each other."""
-    from fastcore.itch import ItchEncoder
+    from fastcore.wire.itch import ItchEncoder
     from hft.feeds.synthetic import generate_events
 
     events = generate_events(400_000, 7, NAMES)
