@@ -19,7 +19,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(params=["compiled", "reference"])
+@pytest.fixture(params=["compiled", pytest.param("reference", marks=pytest.mark.thin)])
 def impl(request: pytest.FixtureRequest) -> ModuleType:
     """The module under test, named by ``MODULE`` in the test file: once compiled, once its plain-Python twin."""
     return same_kind("fastcore" if request.param == "compiled" else "fastcore.reference", request.module.MODULE)
