@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import hft.replay
+from fastcore.instruments import Instrument
 from hft.config import SYNTHETIC, Config, load
-from hft.feeds import Instrument
 from hft.feeds.synthetic import generate
 
 from .harness import Bench, main

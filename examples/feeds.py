@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> None:
         feeds = [open_feed(path, symbol="EURUSD", tick_size=1e-5) for path in (east, west)]
         with merge(*feeds, offsets_ns=(0, offset.offset_ns), names=("EAST", "WEST")) as merged:
             events = np.concatenate(list(merged))
-    names = [instrument.symbol for instrument in merged.instruments.values()]
+    names = merged.instruments.symbols
     print(f"{len(events):,} quotes of {' and '.join(names)} in the order of time: {bool((np.diff(events['exch_ns']) >= 0).all())}")
     try:
         frame = to_frame(events[:3], "polars", instruments=merged.instruments)

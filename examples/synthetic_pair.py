@@ -60,7 +60,7 @@ def main() -> None:
     truth = feed.truth
     assert truth.times_ns is not None
     times = truth.times_ns[600::SECONDS]  # after ten minutes every book is full
-    gold, miner, other, again = (mids_of(events, i, times) for i in range(1, 5))
+    gold, miner, other, again = (mids_of(events, i, times) for i in range(4))
     print(f"truth: hedge ratio {PAIR.hedge_ratio:.2f}, half-life {PAIR.half_life_s:.0f} s, spread {PAIR.spread_ticks / 1e4:.2f} USD")
     study("pair", gold, miner)
     study("no pair", other, again)

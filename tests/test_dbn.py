@@ -14,6 +14,9 @@ UNDEF = 2**63 - 1
 
 
 def run(decoder, data, size=64, final=True):
+    """Events of the data; instruments have their numbers for symbol ids."""
+    for instrument in (7, 8, 77):
+        decoder.set_symbol_id(instrument, instrument)
     out = np.zeros(size, EVENT_DTYPE)
     out.view(np.uint8)[:] = 0xAA  # every byte is written
     n, consumed = decoder.decode(data, out, final)
@@ -46,9 +49,7 @@ def test_mbo_actions(impl):
     assert set(events["exch_ns"].tolist()) == {TIME} and set(events["local_ns"].tolist()) == {TIME + 500}
     assert set(events["symbol_id"].tolist()) == {77} and set(events["seq"].tolist()) == {9}
     assert decoder.counts == {"mbo A": 2, "mbo C": 1, "mbo F": 1, "mbo M": 1, "mbo N": 1, "mbo R": 1, "mbo T": 1}
-    assert decoder.take_instruments().tolist() == [77]
-    assert decoder.take_instruments().tolist() == []
-    assert not decoder.blocked
+    assert not decoder.blocked and decoder.unknown is None
 
 
 def test_trades_and_quotes(impl):
@@ -136,16 +137,46 @@ def test_send_times_are_skipped(impl):
     assert run(impl.DbnDecoder(), data)[1] == 0
 
 
-def test_instruments_are_told_once(impl):
-    ids = [*range(300), 5, 2**32 - 1, 4, 2**32 - 1]
-    data = b"".join(mbo(instrument=i) for i in ids)
+def test_events_have_the_symbol_ids_of_their_instruments(impl):
+    ids = [5, 2**32 - 1, 0, 5, 2**32 - 1, 6, 5]
+    data = b"".join(mbo(instrument=i, order_id=i) for i in ids)
+    decoder, out, events, asked = impl.DbnDecoder(), np.zeros(64, EVENT_DTYPE), [], []
+    while data:
+        n, consumed = decoder.decode(data, out, True)
+        events.append(out[:n].copy())
+        data = data[consumed:]
+        assert not decoder.blocked
+        if data:
+            asked.append(decoder.unknown)
+            decoder.set_symbol_id(decoder.unknown, len(asked) - 1)
+    assert asked == [5, 2**32 - 1, 0, 6] and decoder.unknown is None
+    assert np.concatenate(events)["symbol_id"].tolist() == [0, 1, 2, 0, 1, 3, 0]
+
+
+def test_instruments_without_a_symbol_id_of_their_own_are_counted_and_passed_over(impl):
     decoder = impl.DbnDecoder()
-    events, consumed = run(decoder, data, 1000)
-    assert len(events) == 256 and not decoder.blocked
-    assert decoder.take_instruments().tolist() == list(range(256))
-    more, _ = run(decoder, data[consumed:], 1000)
-    assert np.concatenate([events["symbol_id"], more["symbol_id"]]).tolist() == ids
-    assert decoder.take_instruments().tolist() == [*range(256, 300), 2**32 - 1, 2**32 - 1]
+    decoder.set_symbol_id(5, None)
+    passed = mbo(instrument=5, flags=0)
+    data = passed + mbo("C", flags=0) + mbo("M") + passed * 2 + quote((99, 101, 3, 4), "T", instrument=5)
+    events, consumed = run(decoder, data)
+    assert (events["kind"].tolist(), consumed) == ([KINDS["cancel"], KINDS["replace"]], len(data))
+    assert events["flags"].tolist() == [FLAGS["continued"], 0]
+    assert decoder.counts == {"mbo A": 3, "mbo C": 1, "mbo M": 1, "mbp-1 T": 1}
+
+
+def test_an_instrument_keeps_its_symbol_id(impl):
+    decoder = impl.DbnDecoder()
+    decoder.set_symbol_id(5, 1)
+    decoder.set_symbol_id(5, 1)
+    for other in (2, None):
+        with pytest.raises(ValueError, match="an instrument must keep its symbol id: instrument=5, known=1, symbol_id="):
+            decoder.set_symbol_id(5, other)
+    for number in (-1, 2**32):
+        with pytest.raises(ValueError, match=f"instrument must be in 0..2..32-1: instrument={number}"):
+            decoder.set_symbol_id(number, 0)
+    for number in (-1, 2**32 - 2):
+        with pytest.raises(ValueError, match=f"symbol_id must be in 0..2..32-3: symbol_id={number}"):
+            decoder.set_symbol_id(6, number)
 
 
 def test_lengths_are_those_of_the_layouts(impl):

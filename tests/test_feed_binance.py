@@ -10,6 +10,7 @@ import pytest
 
 from fastcore.book import LevelBook
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE
 from hft.feeds import open_feed, recognise
 from hft.feeds.binance import BinanceFeed, diff_ids, tops_after, verify_tops
@@ -74,7 +75,7 @@ def test_plain_gzip_and_zstandard_give_the_same_events(written):
         whole = everything(feed)
         assert feed.messages == {"trade": 400, "depthUpdate": 400, "snapshot": 1}
         assert feed.errors == {} and feed.gaps == 0 and feed.waiting == 0 and feed.stale == 4
-        assert feed.instruments == {0: ("BTCUSDT", 1e-8, 1e-8)}
+        assert list(feed.instruments) == [Instrument("BTCUSDT", 1e-8, 1e-8)]
     assert whole.tobytes() == events[0].tobytes()
 
 
@@ -146,9 +147,9 @@ def test_a_clock_that_is_ahead_stays_as_it_is(written):
 def test_decimals_by_symbol_and_numbers_of_symbols(written):
     path = written(capture(20))
     for decimals in ((1, 0), {"BTCUSDT": (1, 0)}):
-        feed = BinanceFeed(path, decimals=decimals, symbol_ids={"BTCUSDT": 7})
+        feed = BinanceFeed(path, decimals=decimals, instruments=Instruments(["A", "B", "C", "D", "E", "F", "G"]))
         events = everything(feed)
-        assert feed.instruments == {7: ("BTCUSDT", 0.1, 1.0)}
+        assert feed.instruments[7] == Instrument("BTCUSDT", 0.1, 1.0)
         assert set(events["symbol_id"]) == {7}
         assert set(events["price"][events["kind"] == KINDS["trade"]]) == {995}
     feed = BinanceFeed(path, decimals=0)

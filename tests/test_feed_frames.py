@@ -5,8 +5,8 @@ import pytest
 
 pa = pytest.importorskip("pyarrow")
 
+from fastcore.instruments import Instrument, Instruments  # noqa: E402
 from fastcore.records import EVENT_DTYPE, KINDS  # noqa: E402
-from hft.feeds.feed import Instrument  # noqa: E402
 from hft.feeds.frames import from_frame, to_arrow, to_frame  # noqa: E402
 from hft.feeds.synthetic import generate_events  # noqa: E402
 
@@ -55,7 +55,7 @@ def test_rows_become_quotes(library):
     arrays = list(feed)
     events = np.concatenate(arrays)
     assert max(map(len, arrays)) == 300
-    assert (feed.kind, feed.book, feed.instruments) == ("quotes", "quotes", {0: ("XYZ", 0.01, 1.0)})
+    assert (feed.kind, feed.book, list(feed.instruments)) == ("quotes", "quotes", [Instrument("XYZ", 0.01, 1.0)])
     assert events["exch_ns"].tolist() == TIMES.astype(np.int64).tolist()
     values = events.view(np.int64).reshape(-1, 8)[:, 4:]
     assert values[:, 0].tolist() == np.rint(BID * 100).astype(int).tolist()
@@ -103,11 +103,11 @@ def test_pandas_shares_the_memory_and_symbols_have_names():
     pytest.importorskip("pandas")
     events = np.zeros(3, EVENT_DTYPE)
     events["symbol_id"] = [0, 1, 9]
-    table = to_frame(events, instruments={0: Instrument("A", 1, 1), 1: Instrument("B", 1, 1)})
+    table = to_frame(events, instruments=Instruments(["A", "B"]))
     assert table["symbol"].tolist() == ["A", "B", ""]
     assert np.shares_memory(table["price"].to_numpy(), events)
     polars = pytest.importorskip("polars")
-    table = to_frame(events, "polars", instruments={0: Instrument("A", 1, 1)})
+    table = to_frame(events, "polars", instruments=Instruments(["A"]))
     assert table["symbol"].to_list() == ["A", "", ""]
     assert table["price"].dtype == polars.Int64
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from fastcore.errors import CorruptDataError
-from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
+from fastcore.instruments import Instrument
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_SYMBOL
 from fastcore.wire.itch import LENGTHS, ItchDecoder
-from hft.feeds.feed import Instrument
 from hft.feeds.itch import ItchFeed, day_of, midnight_ns, open_itch, read_events
 
 
@@ -317,7 +317,7 @@ def test_a_feed_gives_events_instruments_and_counts(day):
     assert [names[k] for k in events["kind"].tolist()] == "system listing listing add imbalance imbalance notice".split()
     assert events["exch_ns"].tolist() == [DAY + 1] * 7
     assert events["seq"].tolist() == [0] * 7
-    assert feed.instruments == {13: Instrument("AAPL", 0.0001, 1.0), 14: Instrument("BRK.A", 0.0001, 1.0)}
+    assert list(feed.instruments) == [Instrument(name, 0.0001, 1.0, 100, 1, 10_000) for name in ("AAPL", "BRK.A")]
     assert feed.messages == {"A": 1, "I": 1, "R": 2, "S": 1, "h": 1}
     assert feed.errors == {"unknown message type": 1, "corrupt": 1}
     assert feed.error_log == [(186, "unknown message type (type 'z')"), (197, "corrupt (type 'A')")]
@@ -334,7 +334,7 @@ def test_a_strict_feed_delivers_what_came_before_the_first_malformed_message(day
         got.extend(feed)
     assert [len(a) for a in got] == [6]
     assert feed.error_log == [(186, "unknown message type (type 'z')")]
-    assert sorted(feed.instruments) == [13, 14]
+    assert feed.instruments.symbols == ["AAPL", "BRK.A"]
     feed.close()
 
 
@@ -374,8 +374,8 @@ def test_an_instrument_is_there_before_its_first_event(tmp_path):
     )
     feed = ItchFeed(path, chunk_events=3)
     for events in feed:
-        assert set(events["symbol_id"].tolist()) - {0} <= set(feed.instruments)
-    assert {i: v.symbol for i, v in feed.instruments.items()} == {13: "AAPL", 15: "MSFT", 16: "locate 16", 17: "NEW"}
+        assert set(events["symbol_id"].tolist()) <= {*range(len(feed.instruments)), NO_SYMBOL}
+    assert feed.instruments.symbols == ["AAPL", "MSFT", "locate 16", "OLD", "NEW"]
 
 
 def test_a_feed_can_be_left_early_and_its_file_is_released(tmp_path, data, monkeypatch):
@@ -432,6 +432,12 @@ def test_recorded_files_through_the_feed(data_dir, name, counts):
         events = np.concatenate(list(feed))
     assert counts.items() <= feed.messages.items()
     assert feed.errors == {}
-    assert events.tobytes() == np.concatenate(list(read_events(path))).tobytes()
+    plain = np.concatenate(list(read_events(path)))  # with locates
+    names = feed.decoder.symbols
+    assert [feed.instruments[i].symbol if i != NO_SYMBOL else None for i in events["symbol_id"].tolist()] == [
+        names.get(i) for i in plain["symbol_id"].tolist()
+    ]
+    events["symbol_id"] = plain["symbol_id"]
+    assert events.tobytes() == plain.tobytes()
     assert (events["exch_ns"] > midnight_ns(day_of(name))).all()
     assert len(feed.instruments) == feed.messages["R"]

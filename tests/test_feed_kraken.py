@@ -8,6 +8,7 @@ import pytest
 from makers.kraken import HEAD, Session
 
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import FLAGS, KINDS
 from hft.feeds import open_feed, recognise
 from hft.feeds.kraken import KrakenFeed
@@ -45,7 +46,7 @@ def test_plain_gzip_and_zstandard_give_the_same_events(tmp_path, data):
         assert isinstance(feed, KrakenFeed)
         assert feed.checked == feed.matched > 200 and feed.first_mismatch is None
         assert feed.gaps == feed.stale == 0 and feed.errors == {} and feed.messages["other"] == 4
-        assert feed.instruments == {0: ("XBT/USD", 0.1, 1e-8), 1: ("ETH/USD", 0.1, 1e-8)}
+        assert list(feed.instruments) == [Instrument("XBT/USD", 0.1, 1e-8), Instrument("ETH/USD", 0.1, 1e-8)]
 
 
 def test_small_chunks_give_the_same_events(tmp_path, data):
@@ -84,10 +85,10 @@ def test_malformed_lines_are_counted_or_raise(tmp_path, data):
 
 def test_options(tmp_path, data):
     path = write(tmp_path / "capture", data)
-    feed = KrakenFeed(path, decimals={"XBT/USD": (2, 8)}, symbol_ids={"ETH/USD": 7})
+    feed = KrakenFeed(path, decimals={"XBT/USD": (2, 8)}, instruments=Instruments(["A", "B"]))
     everything(feed)
-    assert {i: s.symbol for i, s in feed.instruments.items()} == {7: "ETH/USD", 1: "XBT/USD"}
-    assert feed.instruments[1].tick_size == 0.01
+    assert feed.instruments.symbols == ["A", "B", "XBT/USD", "ETH/USD"]
+    assert feed.instruments[2].tick_size == 0.01
     assert feed.matched < feed.checked  # the digits are not the published ones
     shallow = KrakenFeed(path, depth=5)
     everything(shallow)

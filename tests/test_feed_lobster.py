@@ -12,6 +12,7 @@ pytest.importorskip("pyarrow")
 from makers.lobster import MESSAGE, MESSAGES, ORDERBOOK, ROWS, E, F, archive, text
 
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instrument
 from fastcore.records import FLAGS, KINDS, NO_PRICE
 from hft.feeds import open_feed, recognise
 from hft.feeds._levels import level_changes
@@ -58,7 +59,7 @@ def test_events_turn_each_row_into_the_next(tmp_path):
     path = archive(tmp_path / "sample.zip")
     assert recognise(path) == "lobster"
     feed = open_feed(path)
-    assert (feed.book, feed.levels, feed.instruments[0]) == ("levels", 2, ("XYZ", 1e-4, 1.0))
+    assert (feed.book, feed.levels, feed.instruments[0]) == ("levels", 2, Instrument("XYZ", 1e-4, 1.0))
     events = collect(feed)
     assert feed.errors == {}
     assert feed.messages == {"1": 2, "3": 2, "4": 1, "5": 1, "6": 1, "7": 1}

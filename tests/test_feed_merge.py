@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, KINDS
 from hft.feeds import Feed, open_feed
-from hft.feeds.feed import Instrument
 from hft.feeds.merge import clock_offset, merge
 
 HOUR = 3600 * 10**9
@@ -23,13 +23,23 @@ class Arrays(Feed):
 
     def _arrays(self):
         for array in self.arrays:
-            for symbol_id in np.unique(array["symbol_id"]).tolist():
-                self.instruments[symbol_id] = Instrument(f"S{symbol_id}", 0.5, 1.0)
+            array = array.copy()
+            array["symbol_id"] = [self._row(f"S{i}", 0.5) for i in array["symbol_id"].tolist()]
             yield array
 
     def close(self):
         self.closed = True
         super().close()
+
+
+class Given(Feed):
+    """Arrays whose ids are rows of a table."""
+
+    format = "given"
+
+    def __init__(self, arrays, instruments):
+        super().__init__("arrays", instruments)
+        self._source = iter(arrays)
 
 
 def events(times, symbol_id=0, field="exch_ns", flags=0):
@@ -46,7 +56,7 @@ def run(feed):
 
 
 def test_equal_times_go_in_the_order_of_the_arguments():
-    a, b = events([1, 2, 2, 5]), events([2, 2, 3, 5])
+    a, b = events([1, 2, 2, 5]), events([2, 2, 3, 5], 1)
     merged = run(merge(Arrays([a]), Arrays([b])))
     assert merged[["exch_ns", "symbol_id", "seq"]].tolist() == [
         (1, 0, 0), (2, 0, 1), (2, 0, 2), (2, 1, 0), (2, 1, 1), (3, 1, 2), (5, 0, 3), (5, 1, 3),
@@ -56,33 +66,57 @@ def test_equal_times_go_in_the_order_of_the_arguments():
 def test_equal_times_across_arrays_keep_the_order():
     # The first feed goes on with time 2 in its second array: the other feed's 2 must await it.
     first = Arrays([events([1, 2]), events([2, 2]), events([2, 3])])
-    second = Arrays([events([2]), events([2, 9])])
+    second = Arrays([events([2], 1), events([2, 9], 1)])
     merged = run(merge(first, second))
     assert merged["symbol_id"].tolist() == [0, 0, 0, 0, 0, 1, 1, 0, 1]
 
 
 def test_clock_that_goes_backwards_holds_the_latest_time():
-    a, b = events([1, 10, 4, 5, 11]), events([6, 7, 12])
+    a, b = events([1, 10, 4, 5, 11]), events([6, 7, 12], 1)
     merged = run(merge(Arrays([a[:2], a[2:]]), Arrays([b])))
     assert merged[["symbol_id", "exch_ns"]].tolist() == [(0, 1), (1, 6), (1, 7), (0, 10), (0, 4), (0, 5), (0, 11), (1, 12)]
 
 
 def test_messages_of_several_events_stay_together():
     a = events([1, 5, 9, 9], flags=[0, 1, 1, 0])
-    merged = run(merge(Arrays([a]), Arrays([events([2, 6, 7, 10])]), chunk_events=2))
+    merged = run(merge(Arrays([a]), Arrays([events([2, 6, 7, 10], 1)]), chunk_events=2))
     assert merged["symbol_id"].tolist() == [0, 1, 0, 0, 0, 1, 1, 1]
 
 
-def test_symbols_are_numbered_anew_and_named_by_venue():
+def test_symbols_of_feeds_with_tables_of_their_own_become_rows_and_are_named_by_venue():
     a = np.concatenate([events([1], 5), events([2], 3_000_000_000), events([3], 5)])
     b = np.concatenate([events([1], 5), events([4], 0)])
     feed = merge(Arrays([a]), Arrays([b]), names=("X", None))
     merged = run(feed)
     symbols = [feed.instruments[i].symbol for i in merged["symbol_id"].tolist()]
     assert symbols == ["S5.X", "S5", "S3000000000.X", "S5.X", "S0"]
-    assert sorted(feed.instruments) == [0, 1, 2, 3]
-    assert feed.ids[0, 5] == merged["symbol_id"][0]
-    assert a["symbol_id"][0] == 5  # the source is left alone
+    assert feed.instruments.symbols == ["S5.X", "S3000000000.X", "S5", "S0"]
+    same = merge(Arrays([a]), Arrays([b]))
+    symbols = [same.instruments[i].symbol for i in run(same)["symbol_id"].tolist()]
+    assert symbols == ["S5", "S5", "S3000000000", "S5", "S0"]
+
+
+def test_feeds_with_one_table_are_merged_without_a_copy():
+    table = Instruments(["A", "B"])
+    arrays = [events([1, 2], 1), events([3], 0)]
+    feeds = [Given([array], table) for array in arrays]
+    merged = merge(*feeds)
+    assert merged.instruments is table
+    got = list(merged)
+    assert [a["symbol_id"].tolist() for a in got] == [[1, 1], [0]]
+    assert all(np.shares_memory(a, b) for a, b in zip(got, arrays, strict=True))
+    moved = run(merge(Given([arrays[0]], table), offsets_ns=[5]))
+    assert moved["exch_ns"].tolist() == [6, 7] and arrays[0]["exch_ns"].tolist() == [1, 2]
+
+
+def test_one_symbol_with_two_meanings_needs_names():
+    a, b = Given([events([1])], Instruments([Instrument("A", 0.5, 1.0)])), Given([events([2])], Instruments([Instrument("A", 0.25, 1.0)]))
+    with pytest.raises(ValueError, match="symbols of several feeds that mean several things need names: path=arrays .*tick_size=0.5"):
+        run(merge(a, b))
+    a, b = (Given([events([1])], feed.instruments) for feed in (a, b))
+    feed = merge(a, b, names=("X", "Y"))
+    run(feed)
+    assert list(feed.instruments) == [Instrument("A.X", 0.5, 1.0), Instrument("A.Y", 0.25, 1.0)]
 
 
 def test_offsets_move_the_times_of_the_events_too():
@@ -135,8 +169,8 @@ def test_merge_is_a_stable_sort_of_messages(parts, chunk):
     expected = [event for _, _, message in sorted(messages, key=lambda m: m[:2]) for event in message]
     feed = merge(*feeds, chunk_events=chunk)
     merged = run(feed)
-    numbers = {new: number for (number, _), new in feed.ids.items()}
-    assert [(numbers[int(e["symbol_id"])], int(e["seq"])) for e in merged] == expected
+    symbols = feed.instruments.symbols
+    assert [(int(symbols[e["symbol_id"]][1:]), int(e["seq"])) for e in merged] == expected
 
 
 def walk(n, seed, shift_ns=0, noise=0):
@@ -185,7 +219,7 @@ def test_two_venues_of_one_pair_are_five_hours_apart_and_merge(data_dir):
     feeds = [open_feed(path, symbol="EURUSD") for path in paths]
     with merge(*feeds, offsets_ns=(0, found.offset_ns), names=("FXCM", "OANDA")) as feed:
         merged = run(feed)
-        assert [i.symbol for i in feed.instruments.values()] == ["EURUSD.FXCM", "EURUSD.OANDA"]
+        assert feed.instruments.symbols == ["EURUSD.FXCM", "EURUSD.OANDA"]
     assert len(merged) == sum(sum(map(len, open_feed(path))) for path in paths)
     assert (np.diff(merged["exch_ns"]) >= 0).all() or sum(feed.errors.values()) == 0
     # The two prices agree then, and do not without the offset.

@@ -12,6 +12,7 @@ pa = pytest.importorskip("pyarrow")
 
 from fastcore.book import OrderBook  # noqa: E402
 from fastcore.errors import CorruptDataError  # noqa: E402
+from fastcore.instruments import Instrument  # noqa: E402
 from fastcore.records import KINDS, NO_PRICE  # noqa: E402
 from hft.feeds import open_feed, recognise  # noqa: E402
 from hft.feeds.arrow import ArrowFeed, ParquetFeed  # noqa: E402
@@ -43,7 +44,7 @@ def test_quotes_without_sizes_have_one_lot(tmp_path):
     events = collect(feed)
     assert values(events) == [[139147, 139148, 1, 1], [139147, 139149, 1, 1]]
     assert events["exch_ns"].tolist() == [1399507217007 * 10**6, 1399507217264 * 10**6]
-    assert feed.instruments == {0: ("x", 1e-5, 1.0)}
+    assert list(feed.instruments) == [Instrument("x", 1e-5, 1.0)]
     assert (feed.book, feed.kind, feed.messages) == ("quotes", "quotes", {"quote": 2})
 
 
@@ -111,7 +112,7 @@ def test_trades_turn_the_aggressor_into_the_resting_side(tmp_path):
     assert events["side"].tolist() == [-1, 1, 0]
     assert events["symbol_id"].tolist() == [0, 1, 0]
     assert values(events) == [[1050, 25, 0, 7], [325, 200, 0, 8], [1075, 100, 0, 9]]
-    assert [i.symbol for i in feed.instruments.values()] == ["BTC", "ETH"]
+    assert feed.instruments.symbols == ["BTC", "ETH"]
 
 
 def test_bars_end_when_they_are_known(tmp_path):
@@ -223,10 +224,10 @@ def test_ticks_and_lots_follow_from_the_first_rows_or_are_given(tmp_path):
     text = "time,price,size\n1399507217007,1.25,0.001\n1399507217007,1.5,3\n"
     feed = csv(tmp_path, text)
     collect(feed)
-    assert feed.instruments[0][1:] == (0.01, 0.001)
+    assert feed.instruments[0][1:3] == (0.01, 0.001)
     feed = csv(tmp_path, text, tick_size=0.25, lot_size=0.0005, symbol="Q")
     assert values(collect(feed)) == [[5, 2, 0, 0], [6, 6000, 0, 0]]
-    assert feed.instruments[0] == ("Q", 0.25, 0.0005)
+    assert feed.instruments[0] == Instrument("Q", 0.25, 0.0005)
 
 
 def test_every_decimal_price_becomes_its_tick(tmp_path):

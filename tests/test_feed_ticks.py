@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from fastcore.errors import CorruptDataError, LayoutError
+from fastcore.instruments import Instrument
 from fastcore.records import EVENT_DTYPE, KINDS, TICK_DTYPE
 from fastcore.tickstore import TickStore
 from hft.feeds import open_feed, recognise
-from hft.feeds.feed import Instrument
 from hft.feeds.synthetic import generate_events
 from hft.feeds.ticks import TickFeed
 
@@ -39,16 +39,16 @@ def test_ticks_are_trades(tmp_path):
     assert events["exch_ns"].tolist() == ticks()["timestamp_ns"].tolist()
     assert events["price"].tolist() == (10_000 + np.arange(5000) % 50).tolist()
     assert events["size"].tolist() == (1 + np.arange(5000) % 7).tolist()
-    assert feed.instruments == {i: (str(i), 0.01, 1.0) for i in range(3)}
+    assert list(feed.instruments) == [Instrument(str(i), 0.01, 1.0) for i in range(3)]
 
 
 def test_instruments_and_a_range_of_time_are_options(tmp_path):
     path = store(tmp_path / "day", ticks())
-    feed = TickFeed(path, tick_size=0.01, instruments={1: Instrument("B", 0.005, 1.0)}, start_ns=10**18 + 1, end_ns=10**18 + 5)
+    feed = TickFeed(path, tick_size=0.01, names={1: Instrument("B", 0.005, 1.0)}, start_ns=10**18 + 1, end_ns=10**18 + 5)
     events = np.concatenate(list(feed))
     assert events["exch_ns"].tolist() == [10**18 + i for i in (1, 2, 3, 4)]
     assert events["price"].tolist() == [20_002, 10_002, 10_003, 20_008]
-    assert feed.instruments[1].symbol == "B"
+    assert feed.instruments.symbols == ["B", "2", "0"]
 
 
 def test_ticks_off_the_grid_are_errors_of_their_record(tmp_path):

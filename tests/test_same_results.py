@@ -400,7 +400,7 @@ def row_of_feed(path: Path, options: Mapping[str, object]) -> dict:
             events = events.copy()
             events["symbol_id"] = np.array(dense, np.uint32)[places]
             books.apply(events)
-        names = {number: instrument.symbol for number, instrument in feed.instruments.items()}
+        names = {number: instrument.symbol for number, instrument in enumerate(feed.instruments)}
     hashes = books.hashes()
     symbols: dict[str, dict] = {}
     for number, name in chain(names.items(), ((number, "") for number in seen if number not in names)):

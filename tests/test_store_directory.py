@@ -332,22 +332,22 @@ def test_a_table_of_double_names_is_refused(root):
 
 
 class Feed:
-    """What `record` needs of a feed: ids that are its own."""
+    """What `record` needs of a feed: ids that are rows of its own table."""
 
     class Instrument:
         def __init__(self, symbol):
             self.symbol, self.tick_size, self.lot_size = symbol, 0.01, 1.0
 
     def __init__(self, names, shift):
-        self.instruments = {}
+        self.instruments = []
         self.names, self.shift = names, shift
 
     def __iter__(self):
         for i, name in enumerate(self.names):
-            self.instruments[i + self.shift] = self.Instrument(name)
+            self.instruments.append(self.Instrument(name))
             events = np.zeros(4, EVENT_DTYPE)
             events["exch_ns"] = (FIRST + self.shift) * DAY + 10 * i + np.arange(4)
-            events["symbol_id"] = [i + self.shift, self.shift, NO_SYMBOL, 77]
+            events["symbol_id"] = [i, 0, NO_SYMBOL, 77]
             yield events
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastcore.book import OrderBook, OrderTable
-from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 from fastcore.sim.synthetic import Pair, SyntheticMarket
 from fastcore.wire.itch import LENGTHS, ItchDecoder
 from hft.feeds import synthetic as feed
@@ -480,12 +480,15 @@ def test_feed_is_the_day_in_arrays():
     with feed.SyntheticFeed(messages=10_000, chunk_events=3_000, progress=lambda *x: seen.append(x), **options) as source:
         arrays = list(source)
         assert (source.format, source.book, source.gaps, source.errors) == ("synthetic", "orders", 0, {})
-        assert [i.symbol for i in source.instruments.values()] == ["A", "B"]
+        assert source.instruments.symbols == ["A", "B"]
         assert sum(source.messages.values()) == 10_000 and source.messages["listing"] == 2
         assert source.truth.spreads.shape == (23_401, 1)
     assert [len(a) for a in arrays] == [3_000, 3_000, 3_000, 1_000]
     assert seen[-1] == (10_000, 10_000)
-    assert np.concatenate(arrays).tobytes() == feed.generate_events(10_000, **options).tobytes()
+    events, day = np.concatenate(arrays), feed.generate_events(10_000, **options)
+    assert {(a, b) for a, b in zip(day["symbol_id"].tolist(), events["symbol_id"].tolist(), strict=True)} == {(0, NO_SYMBOL), (1, 0), (2, 1)}
+    day["symbol_id"] = events["symbol_id"]
+    assert events.tobytes() == day.tobytes()
     assert list(source) == []
     with pytest.raises(ValueError, match="chunk_events"):
         feed.SyntheticFeed(chunk_events=0)

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from fastcore.avellaneda import EwmaVolatility, Quoter
 from fastcore.engine import Engine
+from fastcore.instruments import Instrument
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 from fastcore.risk import RiskLimits
 from fastcore.tickstore import TickStore
 from fastcore.wire.itch import ItchDecoder
 
 from .config import TICKS_PER_USD, Config, ConfigError
-from .feeds.feed import Events, Feed, Instrument
+from .feeds.feed import Events, Feed
 
 
 class UnknownSymbolInFile(LookupError):
@@ -291,10 +292,10 @@ def replay_feed(feed: Feed, config: Config, *, partial: Partial = lambda summary
     first = next(source, None)
     while (symbol_id := _chosen(feed, config.run.symbol)) is None and first is not None:
         first = next(source, None)  # what comes before the first event of the symbol cannot concern it
-    if not feed.instruments:
+    if not len(feed.instruments):
         raise UnknownSymbolInFile(f"the file has no event of any symbol: path={feed.path} messages={feed.messages}")
     if first is None or symbol_id is None:
-        names = ", ".join(i.symbol for i in list(feed.instruments.values())[:8])
+        names = ", ".join(feed.instruments.symbols[:8])
         raise UnknownSymbolInFile(f"the file has no such symbol: symbol={config.run.symbol}, symbols={names}")
     instrument, increment, number = feed.instruments[symbol_id], _increment(first, symbol_id), symbol_id
 
@@ -338,11 +339,11 @@ def decimals_of(events: Events) -> tuple[int, int]:
 def _chosen(feed: Feed, symbol: str | None) -> int | None:
     """Id of the chosen symbol, or of the only one; None while it has not appeared."""
     if symbol is not None:
-        return next((number for number, i in feed.instruments.items() if i.symbol == symbol), None)
+        return feed.instruments.id_of(symbol)
     if len(feed.instruments) > 1:
-        names = ", ".join(i.symbol for i in list(feed.instruments.values())[:8])
+        names = ", ".join(feed.instruments.symbols[:8])
         raise UnknownSymbolInFile(f"the file has several symbols: choose one with --symbol ({names}, ...)")
-    return next(iter(feed.instruments), None)
+    return 0 if len(feed.instruments) else None
 
 
 def _increment(events: Events, symbol_id: int) -> int:

@@ -35,8 +35,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.book import LevelBook, OrderBook
-from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE, kind_name
+from fastcore.instruments import Instruments
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE, kind_name
 from fastcore.wire import soup
+from fastcore.wire.itch import WIRE_DTYPE
 from fastcore.wire.lobster import LobsterWindow
 
 from .feeds import Events, Feed, Progress, open_feed
@@ -221,11 +223,10 @@ class _Chosen:
     def _id(self) -> int | None:
         known = self.feed.instruments
         if self.symbol is not None:
-            return next((number for number, i in known.items() if i.symbol == self.symbol), None)
+            return known.id_of(self.symbol)
         if len(known) > 1:
-            some = ", ".join(i.symbol for i in list(known.values())[:8])
-            raise ReferenceMissing(f"the file has several symbols, choose one: symbols={some}, ...")
-        return next(iter(known), None)
+            raise ReferenceMissing(f"the file has several symbols, choose one: symbols={', '.join(known.symbols[:8])}, ...")
+        return 0 if len(known) else None
 
     def with_counts(self) -> Iterator[tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]]:
         done, found = 0, False
@@ -319,7 +320,7 @@ def _pcap(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome
         got = np.concatenate(arrays)
         got = got[got["kind"] != KINDS["gap"]]
         got = got[np.lexsort((got["seq"], got["local_ns"]))]
-        expected = _read_again(feed.path)
+        expected = _read_again(feed.path, feed.instruments)
         same = len(got) == len(expected) and got.tobytes() == expected.tobytes()
         equal = int((got == expected).sum()) if len(got) == len(expected) else 0
         first = None if same else f"event={int(np.argmin(got == expected)) if equal else 0}"
@@ -344,8 +345,11 @@ def _midnight(events: Events) -> int:
     return midnight_ns(datetime.fromtimestamp(int(events["local_ns"][0]) // 10**9, ZoneInfo("America/New_York")).date())
 
 
-def _read_again(path: Path) -> Events:
-    """Events of a capture of ITCH in MoldUDP64: frames by dpkt, packets by struct, messages by the plain-Python twin."""
+def _read_again(path: Path, instruments: Instruments) -> Events:
+    """Events of a capture of ITCH in MoldUDP64: frames by dpkt, packets by struct, messages by the plain-Python twin.
+
+    Their symbols are looked up in a table by name.
+    """
     from fastcore.reference.itch import ItchDecoder
 
     from .feeds._files import extra, pieces
@@ -355,7 +359,8 @@ def _read_again(path: Path) -> Events:
     decoder: Any = None
     made: list[Events] = []
     seen: set[tuple[Any, ...]] = set()
-    out = np.zeros(16, EVENT_DTYPE)
+    out, wire = np.zeros(16, EVENT_DTYPE), np.zeros(16, WIRE_DTYPE)
+    names: dict[int, str] = {}
     for seconds, frame in dpkt.pcap.UniversalReader(raw):
         local_ns = round(seconds * 10**9)
         network = dpkt.ethernet.Ethernet(frame).data
@@ -375,12 +380,18 @@ def _read_again(path: Path) -> Events:
             key = (network.dst, packet.dport, session, number)
             if not number or key not in seen:
                 seen.add(key)
-                n, _ = decoder.decode(payload[at : at + 2 + length], out, final=True)
+                n, _ = decoder.decode(payload[at : at + 2 + length], out, final=True, wire=wire)
                 events = out[:n].copy()
+                if wire["symbol"][0]:
+                    names[int(wire["locate"][0])] = wire["symbol"][0].decode("latin-1").rstrip(" ")
                 events["seq"], events["local_ns"] = number, local_ns
                 made.append(events)
             at += 2 + length
     events = np.concatenate([np.zeros(0, EVENT_DTYPE), *made])
+    locates, places = np.unique(events["symbol_id"], return_inverse=True)
+    found = [instruments.id_of(names.get(i, f"locate {i}")) for i in locates.tolist()]
+    rows = [NO_SYMBOL if number is None else number for number in found]
+    events["symbol_id"] = np.array(rows, np.uint32)[places]
     return events[np.lexsort((events["seq"], events["local_ns"]))]
 
 
@@ -448,7 +459,7 @@ def _csv(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
         raise ReferenceMissing(f"a table of quotes needs one of another venue as reference: references={len(references)}")
     with open_feed(references[0], feed.format) as other:
         mine, theirs = (np.concatenate(list(f)).view(QUOTE_DTYPE) for f in (feed, other))
-        ticks = [next(iter(f.instruments.values())).tick_size for f in (feed, other)]
+        ticks = [f.instruments[0].tick_size for f in (feed, other)]
     offset = clock_offset(theirs.view(EVENT_DTYPE), mine.view(EVENT_DTYPE))
     times = mine["exch_ns"] + offset.offset_ns, theirs["exch_ns"]
     # The market of each venue at every second at which both have quoted within the last ten.

@@ -21,7 +21,7 @@ _KINDS = {
     **{b"A": "add", b"C": "cancel", b"M": "replace", b"R": "clear", b"T": "trade", b"F": "notice", b"N": "notice"},
 }
 _SIDES = {b"B": 1, b"A": -1, b"N": 0}
-_FRESH, _KNOWN, _WAIT = 256, 1 << 22, 4096
+_WAIT = 4096
 
 
 def _time(raw: int) -> int:
@@ -38,31 +38,24 @@ class DbnDecoder:
     def __init__(self, ts_out: bool = False, joined: bool = True) -> None:
         self._extra = 8 if ts_out else 0
         self._joined = bool(joined)
-        self._known: set[int] = set()
-        self._fresh: list[int] = []
-        self._last: int | None = None
+        self._ids: dict[int, int | None] = {}
         self.counts: dict[str, int] = {}
         self.blocked = False
+        self.unknown: int | None = None
 
-    def take_instruments(self) -> npt.NDArray[np.uint32]:
-        fresh, self._fresh = self._fresh, []
-        return np.array(fresh, np.uint32)
-
-    def _enter(self, instrument: int) -> bool:
-        if instrument == self._last:
-            return True
-        if instrument not in self._known:
-            if len(self._fresh) == _FRESH:
-                return False
-            self._fresh.append(instrument)
-            if instrument < _KNOWN:
-                self._known.add(instrument)
-        self._last = instrument
-        return True
+    def set_symbol_id(self, instrument: int, symbol_id: int | None) -> None:
+        if not 0 <= instrument < 2**32:
+            raise ValueError(f"instrument must be in 0..2**32-1: instrument={instrument}")
+        if symbol_id is not None and not 0 <= symbol_id < 2**32 - 2:
+            raise ValueError(f"symbol_id must be in 0..2**32-3: symbol_id={symbol_id}")
+        known = self._ids.setdefault(instrument, symbol_id)
+        if known != symbol_id:
+            raise ValueError(f"an instrument must keep its symbol id: instrument={instrument}, known={known}, symbol_id={symbol_id}")
 
     def _record(self, data: memoryview, at: int) -> list[tuple[Any, ...]] | None:
         """The events of one record without their flags for continuation; None where it is not for this decoder."""
         _, rtype, _, instrument, time = _HEADER.unpack_from(data, at)
+        symbol_id = self._ids.get(instrument)
         if rtype == 160:
             order_id, price, size, flags, _, action, side, received, _, sequence = _MBO.unpack_from(data, at + 16)
         else:
@@ -71,7 +64,7 @@ class DbnDecoder:
         if action not in _KINDS or side not in _SIDES:
             return None
         kind, sign = KINDS[_KINDS[action]], _SIDES[side]
-        head = (sequence, _time(time), _time(received), instrument)
+        head = (sequence, _time(time), _time(received), symbol_id)
         image = FLAGS["snapshot"] if flags & 32 else 0
         order_id = order_id - 2**64 if order_id >= 2**63 else order_id
         if rtype == 160:
@@ -100,7 +93,7 @@ class DbnDecoder:
         at = whole_at = 0
         events: list[tuple[Any, ...]] = []
         whole, names = 0, []
-        self.blocked = False
+        self.blocked, self.unknown = False, None
         while len(view) - at >= 16:
             length, rtype, _, instrument, time = _HEADER.unpack_from(view, at)
             if length * 4 != LENGTHS.get(rtype, -100) + self._extra:
@@ -112,10 +105,18 @@ class DbnDecoder:
             if made is None:
                 self.blocked = True
                 break
-            if len(events) + len(made) > len(out) or not self._enter(instrument):
+            if instrument not in self._ids:
+                self.unknown = instrument
+                break
+            name = f"{_NAMES[rtype]} {chr(view[at + (38 if rtype == 160 else 28)])}"
+            if self._ids[instrument] is None:
+                self._count([name])
+                at = whole_at = at + length * 4
+                continue
+            if len(events) + len(made) > len(out):
                 break
             flags = view[at + (36 if rtype == 160 else 30)]
-            names.append(f"{_NAMES[rtype]} {chr(view[at + (38 if rtype == 160 else 28)])}")
+            names.append(name)
             events += made
             at += length * 4
             more = False

@@ -4,20 +4,19 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.records cimport event_t
+from fastcore.symbols cimport keys_t
 
 cdef enum:
-    DBN_FRESH = 256          # instruments that may wait to be asked for
-    DBN_KNOWN = 1 << 22      # instrument ids below are remembered, others told whenever they follow another one
+    DBN_PASSED = 0xFFFFFFFE  # symbol id of instruments whose records are counted and make no event
     DBN_WAIT = 4096          # events of a venue event that may wait for its end
     DBN_TYPES = 3            # mbo, trades, mbp-1
 
 ctypedef struct dbn_decoder_t:
     uint64_t counts[DBN_TYPES][256]  # records by type and action
-    uint8_t* known                   # one bit for each instrument id
-    uint32_t fresh[DBN_FRESH]        # instruments not asked for yet
-    int fresh_count
-    uint32_t last_id                 # instrument of the record before
-    bint any_id
+    keys_t ids                       # instrument + 2**32 (no key is 0) -> symbol id, or DBN_PASSED
+    uint64_t last                    # instrument of the record before, as a key; 0 at first
+    uint32_t last_id                 # its symbol id
+    uint64_t unknown                 # instrument at which decoding stopped, as a key: it has no symbol id; 0 for none
     uint32_t extra                   # bytes behind each record: 8 where records carry the send time
     bint joined                      # records of one venue event are continued
     bint blocked                     # the record at hand is of another type, or malformed

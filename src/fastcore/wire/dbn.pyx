@@ -19,7 +19,8 @@ other way round for trades, whose side is DBN's aggressor and the event's restin
 is NO_PRICE and its size in a quote 0; an undefined time is 0. Flag 32 (snapshot) is the event's. A record without
 flag 128 (last) and 32 whose successor has its type, instrument and time is ``continued``, but for trades.
 
-Other types, and records that break these rules, are the caller's: decoding stops before them (`DbnDecoder.blocked`).
+Other types, and records that break these rules, are the caller's: decoding stops before them (`DbnDecoder.blocked`), and
+before a record of an instrument without a symbol id (`DbnDecoder.unknown`).
 
 Source: DBN specification, version 3; these three layouts are those of versions 1 and 2 as well.
 """
@@ -43,14 +44,15 @@ from fastcore.records cimport (
     KIND_REPLACE,
     KIND_TRADE,
     NO_PRICE,
+    NO_SYMBOL,
+    RESULT_OK,
     fc_alloc,
     fc_free,
     key8,
     prefetch,
     unlikely,
 )
-
-import numpy as np
+from fastcore.symbols cimport keys_add, keys_find, keys_free, keys_open, keys_reserve
 
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
@@ -63,8 +65,6 @@ LENGTHS = {160: 56, 0: 48, 1: 80}
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 cdef tuple _TYPE_NAMES = ("mbo", "trades", "mbp-1")
-
-_NO_INSTRUMENTS = np.zeros(0, np.uint32)
 
 cdef enum:
     TYPE_MBO = 0
@@ -109,20 +109,6 @@ cdef void fill_tables() noexcept:
 fill_tables()
 
 
-cdef bint enter(dbn_decoder_t* d, uint32_t instrument) noexcept nogil:
-    """Remember an instrument; False where too many wait to be asked for."""
-    cdef uint8_t bit = <uint8_t> (1 << (instrument & 7))
-    if instrument < <uint32_t> DBN_KNOWN and d.known[instrument >> 3] & bit:
-        return True
-    if d.fresh_count == DBN_FRESH:
-        return False
-    d.fresh[d.fresh_count] = instrument
-    d.fresh_count += 1
-    if instrument < <uint32_t> DBN_KNOWN:
-        d.known[instrument >> 3] |= bit
-    return True
-
-
 cdef ptrdiff_t dbn_decode_batch(
     dbn_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, bint final, size_t* consumed
 ) noexcept nogil:
@@ -133,13 +119,14 @@ cdef ptrdiff_t dbn_decode_batch(
     cdef size_t size
     cdef const uint8_t* r
     cdef event_t* e
-    cdef uint64_t head, packed
+    cdef uint64_t head, packed, instrument
     cdef uint8_t rtype, kind, action, letter, flags
     cdef int8_t side
     cdef int type_
     cdef bint open_ = False      # the last message may go on
     cdef bint more = False       # the next record decides, and it is not here yet
     d.blocked = False
+    d.unknown = 0
     while length - at >= HEADER:
         r = data + at
         prefetch(r + 2048)  # the processor's own stops at the end of a page
@@ -173,16 +160,23 @@ cdef ptrdiff_t dbn_decode_batch(
         if unlikely(kind == KIND_NONE or side == NO_SIGN):
             d.blocked = True
             break
+        instrument = head >> 32 | <uint64_t> 1 << 32
+        if unlikely(instrument != d.last):
+            d.last_id = keys_find(&d.ids, instrument)
+            if d.last_id == NO_SYMBOL:
+                d.last, d.unknown = 0, instrument
+                break
+            d.last = instrument
+        if d.last_id == <uint32_t> DBN_PASSED:
+            d.counts[type_][action] += 1
+            at += size
+            whole_at = at
+            continue
         if n + 1 + (type_ == TYPE_QUOTES and kind == KIND_TRADE) > capacity:
             break
-        if unlikely(not d.any_id or <uint32_t> (head >> 32) != d.last_id):
-            if not enter(d, <uint32_t> (head >> 32)):
-                break
-            d.last_id = <uint32_t> (head >> 32)
-            d.any_id = True
         e = &out[n]
         e.exch_ns = time_of(key8(r + 8))
-        e.symbol_id = <uint32_t> (head >> 32)
+        e.symbol_id = d.last_id
         e.flags = 0
         if type_ == TYPE_MBO:
             e.seq = key8(r + 48) >> 32
@@ -278,15 +272,14 @@ cdef class DbnDecoder:
         self._d = <dbn_decoder_t*> fc_alloc(1, sizeof(dbn_decoder_t))
         if self._d == NULL:
             raise MemoryError("no memory for a DBN decoder")
-        self._d.known = <uint8_t*> fc_alloc(DBN_KNOWN >> 3, 1)
-        if self._d.known == NULL:
+        if keys_open(&self._d.ids) != RESULT_OK:
             raise MemoryError("no memory for the instruments of a DBN decoder")
         self._d.extra = 8 if ts_out else 0
         self._d.joined = joined
 
     def __dealloc__(self):
         if self._d != NULL:
-            fc_free(self._d.known)
+            keys_free(&self._d.ids)
             fc_free(self._d)
 
     def decode(self, data, out, final=False):
@@ -304,9 +297,9 @@ cdef class DbnDecoder:
         Returns
         -------
         (events, consumed) : (int, int)
-            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when `out` is full, when 256 new
-            instruments wait (`take_instruments`), when the last message is not whole - pass the rest again, with what
-            follows it - or when the next record is not for this decoder (`blocked`).
+            Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when `out` is full, when the
+            next record is of an instrument without a symbol id (`unknown`) or not for this decoder (`blocked`), or when the
+            last message is not whole: pass the rest again, with what follows it.
 
         Raises
         ------
@@ -330,17 +323,41 @@ cdef class DbnDecoder:
             PyBuffer_Release(&view)
         return n, consumed
 
-    def take_instruments(self):
-        """Return the instruments that came for the first time since the last call: array of uint32.
+    def set_symbol_id(self, instrument, symbol_id):
+        """Say which symbol id the events of an instrument have.
 
-        Ids from 2**22 on may come again.
+        Parameters
+        ----------
+        instrument : int
+            0..2**32-1, as the records have it. One that has a symbol id keeps it.
+        symbol_id : int or None
+            0..2**32-3; None for an instrument whose records are counted and make no event.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range, or if the instrument has another symbol id.
         """
-        cdef int i
-        if self._d.fresh_count == 0:
-            return _NO_INSTRUMENTS
-        ids = np.array([self._d.fresh[i] for i in range(self._d.fresh_count)], np.uint32)
-        self._d.fresh_count = 0
-        return ids
+        cdef uint64_t key
+        cdef uint32_t known
+        if not 0 <= instrument <= 0xFFFFFFFF:
+            raise ValueError(f"instrument must be in 0..2**32-1: instrument={instrument}")
+        if symbol_id is not None and not 0 <= symbol_id < 0xFFFFFFFE:
+            raise ValueError(f"symbol_id must be in 0..2**32-3: symbol_id={symbol_id}")
+        key = <uint64_t> instrument | <uint64_t> 1 << 32
+        number = <uint32_t> DBN_PASSED if symbol_id is None else symbol_id
+        known = keys_find(&self._d.ids, key)
+        if known == NO_SYMBOL:
+            if keys_reserve(&self._d.ids) != RESULT_OK:
+                raise MemoryError("no memory for the instruments of a DBN decoder")
+            keys_add(&self._d.ids, key, number)
+        elif known != number:
+            raise ValueError(f"an instrument must keep its symbol id: instrument={instrument}, known={known}, symbol_id={symbol_id}")
+
+    @property
+    def unknown(self):
+        """int or None: the instrument before whose record the last call stopped, because it has no symbol id."""
+        return <uint32_t> self._d.unknown if self._d.unknown else None
 
     @property
     def blocked(self):

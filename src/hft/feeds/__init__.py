@@ -8,16 +8,18 @@ every format which events it gives.
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instruments
 
 from ._files import HEAD_BYTES, head_of
-from .feed import Events, Feed, FormatError, Instrument, Progress
+from .feed import Events, Feed, FormatError, Progress
 
-__all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "FormatError", "Instrument", "Progress", "open_feed", "recognise"]
+__all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "FormatError", "Progress", "open_feed", "recognise"]
 
 # Name -> where its class is; a module is imported when a file needs it. The order is that of recognition: formats with a
 # magic number first, those that go by a shape of text or a file name last.
@@ -91,7 +93,13 @@ def recognise(path: str | os.PathLike[str]) -> str:
 
 
 def open_feed(
-    path: str | os.PathLike[str], format: str | None = None, *, progress: Progress | None = None, **options: Any
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    *,
+    instruments: Instruments | None = None,
+    wanted: Collection[str] | None = None,
+    progress: Progress | None = None,
+    **options: Any,
 ) -> Feed:
     """Open a file of market data as a feed.
 
@@ -102,6 +110,10 @@ def open_feed(
     format : str, optional
         A key of `FORMATS`, or a name of the entry-point group ``hft.feeds``; recognised by default: by content where the
         format has any mark, then by name.
+    instruments : Instruments, optional
+        The table of the run: the symbols of the feed become rows of it. By default the feed has one of its own.
+    wanted : collection of str, optional
+        Symbols whose events are asked for; by default all of them.
     progress : callable(done, total), optional
         Told the bytes (or rows) consumed, and all of them.
     **options
@@ -126,6 +138,8 @@ def open_feed(
     ...     for events in feed:
     ...         book.apply(events)
     """
+    # A format of another distribution need not have what is not asked for.
+    options |= {key: value for key, value in (("instruments", instruments), ("wanted", wanted)) if value is not None}
     name = recognise(path) if format is None else format
     where = FORMATS.get(name)
     if where is None:

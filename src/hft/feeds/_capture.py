@@ -94,7 +94,7 @@ class _Source:
         self.position = 0
 
     def close(self) -> None:
-        self._pieces.close()  # type: ignore[attr-defined]
+        self._pieces.close()
 
     def corrupt(self, what: str) -> CorruptDataError:
         return CorruptDataError(f"a capture must be whole: {what} path={self._path} offset={self.position}")

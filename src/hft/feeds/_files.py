@@ -128,7 +128,7 @@ def _unpacked(file: IO[bytes], path: Path, fresh_frame: Callable[[], Any], error
 
 def pieces(
     path: str | os.PathLike[str], *, member: str | None = None, progress: Callable[[int, int], None] | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Iterate over the uncompressed bytes of a file.
 
     Parameters

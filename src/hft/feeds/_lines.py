@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE
 
 from ._files import lines, pieces
-from .feed import Events, Feed, Instrument, Progress
+from ._ids import IdMap
+from .feed import RAW, Events, Feed, Progress
 
 __all__ = ["LineFeed"]
 
@@ -27,31 +29,39 @@ class LineFeed(Feed):
         self,
         path: str | os.PathLike[str],
         decoder: Any,
+        instruments: Instruments | None,
+        wanted: Collection[str] | None,
         progress: Progress | None,
         chunk_events: int,
-        symbol_ids: Mapping[str, int] | None,
         decimals: Mapping[str, tuple[int, int]],
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, instruments, wanted)
         if chunk_events < 1:
             raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
         self._decoder, self._progress, self._chunk_events = decoder, progress, chunk_events
         self.strict = decoder.strict
-        for symbol, number in (symbol_ids or {}).items():
-            decoder.set_symbol(symbol, number)
         for symbol, (price, size) in decimals.items():
             decoder.set_symbol(symbol, None, price, size)
         for name in self._counters:
             setattr(self, name, getattr(decoder, name))
+        self._ids = IdMap()
+
+    def _row_of(self, number: int) -> int:
+        """Row of a symbol that the decoder has numbered; its events know its decimals."""
+        name, price, size = self._decoder.symbols[number]
+        return self._row(name, float(f"1e-{max(price, 0)}"), float(f"1e-{max(size, 0)}"))
+
+    def _made(self, events: Events) -> Events:
+        """Events that the decoder has written, apart from its memory and with rows for symbols."""
+        events = events.view(RAW).copy().view(EVENT_DTYPE)
+        events["symbol_id"] = self._ids.rows(events["symbol_id"], self._row_of)
+        return events
 
     def _take_over(self) -> None:
         d = self._decoder
         self.messages, self.errors, self.error_log, self.gaps = d.counts, d.errors, d.error_log, d.gaps
         for name in self._counters:
             setattr(self, name, getattr(d, name))
-        for number, (name, price, size) in d.symbols.items():
-            if price >= 0 and size >= 0 and number not in self.instruments:
-                self.instruments[number] = Instrument(name, float(f"1e-{price}"), float(f"1e-{size}"))
 
     def _first(self, block: bytes) -> None:
         """Look at the first lines before they are decoded."""
@@ -74,7 +84,7 @@ class LineFeed(Feed):
                 except CorruptDataError as error:
                     self._take_over()
                     if error.events:  # type: ignore[attr-defined]
-                        yield out[: error.events].copy()  # type: ignore[attr-defined]
+                        yield self._made(out[: error.events])  # type: ignore[attr-defined]
                     raise CorruptDataError(f"{error} path={self.path}") from error
                 except ValueError:
                     if d.needed <= len(out):
@@ -84,5 +94,5 @@ class LineFeed(Feed):
                 at += used
                 self._take_over()
                 if n:
-                    yield out[:n].copy()
+                    yield self._made(out[:n])
         self._take_over()

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.instruments import Instruments
 from fastcore.records import FLAGS, KINDS, QUOTE_DTYPE
 from fastcore.wire.binance import BinanceDecoder
 
@@ -46,6 +47,8 @@ class BinanceFeed(LineFeed):
     ----------
     path : path
         Lines of one market (spot, USD-M or COIN-M; a symbol of two would be one book); gzip and Zstandard are recognised.
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     progress : callable(done, total), optional
         Told the (compressed) bytes consumed.
     chunk_events : int, default 65536
@@ -60,8 +63,6 @@ class BinanceFeed(LineFeed):
         Receive time over which the correction is measured.
     image_symbol : str, optional
         Whose the snapshots are that name no symbol; by default the only symbol of the capture.
-    symbol_ids : mapping of str to int, optional
-        Numbers of symbols; the others are numbered 0, 1, ... in order of appearance.
     max_held : int, default 65,536
         Events of a symbol that wait for its snapshot, at most.
     strict : bool, default False
@@ -96,13 +97,14 @@ class BinanceFeed(LineFeed):
         self,
         path: str | os.PathLike[str],
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         progress: Progress | None = None,
         chunk_events: int = 65_536,
         decimals: Decimals = 8,
         clock: Literal["raw", "corrected"] = "raw",
         skew_window_ns: int = 10_000_000_000,
         image_symbol: str | None = None,
-        symbol_ids: Mapping[str, int] | None = None,
         max_held: int = 65_536,
         strict: bool = False,
     ) -> None:
@@ -113,7 +115,7 @@ class BinanceFeed(LineFeed):
         own = {symbol: _pair(value) for symbol, value in decimals.items()} if isinstance(decimals, Mapping) else {}
         price, size = (8, 8) if isinstance(decimals, Mapping) else _pair(decimals)
         decoder = BinanceDecoder(price, size, strict, image_symbol, max_held)
-        super().__init__(path, decoder, progress, chunk_events, symbol_ids, own)
+        super().__init__(path, decoder, instruments, wanted, progress, chunk_events, own)
         self.clock_skew_ns: int | None = None
         self.clock_correction_ns = 0
         self._corrected = clock == "corrected"

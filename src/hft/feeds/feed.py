@@ -7,18 +7,19 @@ never for each event.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS
 
-__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Instrument", "Progress", "whole_messages"]
+__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "whole_messages"]
 
 Events = npt.NDArray[np.void]
 Progress = Callable[[int, int], None]  # bytes (or rows) done, and in all
@@ -31,23 +32,6 @@ class FormatError(ValueError):
     """A file is of no known format, or an option is missing or is not one of its format."""
 
 
-class Instrument(NamedTuple):
-    """What the integers of an event mean for one symbol.
-
-    Attributes
-    ----------
-    symbol : str
-    tick_size : float
-        Price of one tick in the quote currency: the smallest step that the feed can express.
-    lot_size : float
-        Units of the instrument in one lot.
-    """
-
-    symbol: str
-    tick_size: float
-    lot_size: float
-
-
 class Feed(Iterator[Events]):
     """One source of market data as arrays of events (``fastcore.records.EVENT_DTYPE``).
 
@@ -55,6 +39,11 @@ class Feed(Iterator[Events]):
     ----------
     path : path
         What is read.
+    instruments : Instruments, optional
+        The table of the run: the symbols of the feed become rows of it. By default the feed has one of its own.
+    wanted : collection of str, optional
+        Symbols whose events are asked for; those of others are skipped as early as the format allows. Events of no symbol
+        are always there. By default all symbols.
 
     Attributes
     ----------
@@ -63,10 +52,11 @@ class Feed(Iterator[Events]):
     book : {"orders", "levels", "quotes", "none"}
         What the events build: a book by order, a book by level, the best prices alone, or none (prints and bars).
     path : Path
-    instruments : dict of int to Instrument
-        By `symbol_id`; an entry is there before the first event of its symbol is yielded.
+    instruments : Instruments
+        The `symbol_id` of an event is a row of this table, which is there before the event is yielded; events of no symbol
+        have ``NO_SYMBOL``.
     messages : dict of str to int
-        Well-formed messages by type so far.
+        Well-formed messages by type so far, those of symbols that are not wanted included.
     errors : dict of str to int
         What was malformed and skipped, by rule.
     error_log : list of (int, str)
@@ -88,9 +78,15 @@ class Feed(Iterator[Events]):
     book: Literal["orders", "levels", "quotes", "none"] = "none"
     strict: bool = False
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], instruments: Instruments | None = None, wanted: Collection[str] | None = None
+    ) -> None:
+        if isinstance(wanted, str):
+            raise TypeError(f"wanted must be a collection of symbols, not one: wanted={wanted!r}")
         self.path = Path(path)
-        self.instruments: dict[int, Instrument] = {}
+        self.instruments = Instruments() if instruments is None else instruments
+        self.wanted = None if wanted is None else frozenset(wanted)
+        self._keep = np.ones(1, bool)  # by row: whether its events are wanted; the last is for events of no symbol
         self.messages: dict[str, int] = {}
         self.errors: dict[str, int] = {}
         self.error_log: list[tuple[int, str]] = []
@@ -100,6 +96,34 @@ class Feed(Iterator[Events]):
     def _arrays(self) -> Iterator[Events]:
         """Yield the arrays; the one method that a subclass must have."""
         raise NotImplementedError
+
+    def _row(self, symbol: str, tick_size: float, lot_size: float = 1.0, **more: Any) -> int:
+        """Row of a symbol; what a file may call a symbol and the table does not take is made printable, and is cut."""
+        name = "".join(c if c.isprintable() else "\ufffd" for c in symbol).strip(" ")
+        name = name.encode("utf-8", "replace")[:64].decode("utf-8", "ignore").rstrip(" ") or "?"
+        known = self.instruments.id_of(name)
+        if known is None:
+            return self.instruments.add(name, tick_size=tick_size, lot_size=lot_size, **more)
+        there = self.instruments[known]
+        if (there.tick_size, there.lot_size) != (tick_size, lot_size):
+            sizes = f"tick_size={tick_size:g} lot_size={lot_size:g} known={there.tick_size:g}, {there.lot_size:g}"
+            raise FormatError(f"a symbol must have one tick size and one lot size: symbol={name} {sizes} path={self.path}")
+        return known
+
+    def _filtered(self, events: Events) -> Events:
+        """Events of the wanted symbols; a message ends with the last of its events that stays."""
+        assert self.wanted is not None
+        if len(self._keep) <= len(self.instruments):
+            names = self.instruments.symbols
+            self._keep = np.array([name in self.wanted for name in names] + [True], bool)
+        keep = self._keep[np.minimum(events["symbol_id"], len(self._keep) - 1)]
+        if keep.all():
+            return events
+        closed = (events["flags"] & FLAGS["continued"]) == 0
+        message = (np.cumsum(closed) - closed)[keep]
+        events = events.view(RAW)[keep].view(EVENT_DTYPE)
+        events["flags"][np.append(message[1:] != message[:-1], True)[: len(events)]] &= ~np.uint16(FLAGS["continued"])
+        return events
 
     def _skip(self, rule: str, offsets: npt.NDArray[np.int64] | list[int], values: Sequence[object] | None = None) -> None:
         """Count what breaks a rule; the log keeps the first 64 in all. In strict mode the first one raises."""
@@ -116,7 +140,11 @@ class Feed(Iterator[Events]):
     def __next__(self) -> Events:
         if self._source is None:
             self._source = self._arrays()
-        return next(self._source)
+        events = next(self._source)
+        if self.wanted is not None:
+            while not len(events := self._filtered(events)):
+                events = next(self._source)
+        return events
 
     def close(self) -> None:
         """Release the file; the feed ends."""

@@ -6,17 +6,19 @@ events again, bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, KINDS
 
 from ._columns import strings
 from ._files import extra
-from .feed import Events, Feed, Instrument, whole_messages
+from ._ids import IdMap
+from .feed import Events, Feed, whole_messages
 from .tabular import TableFeed
 
 __all__ = ["FrameFeed", "from_frame", "to_arrow", "to_frame"]
@@ -47,10 +49,16 @@ class FrameFeed(TableFeed):
 
     format = "frame"
 
-    def __init__(self, frame: Any, **options: Any) -> None:
+    def __init__(self, frame: Any, *, names: Sequence[str] = (), **options: Any) -> None:
         self._schema, self._source_batches = _batches(frame)
+        self._names = names
+        self._ids = IdMap()
         options.setdefault("symbol", "frame")
         super().__init__("frame", **options)
+
+    def _row_of(self, number: int) -> int:
+        """Row of an id in a frame of events."""
+        return self._row(self._names[number] if number < len(self._names) else str(number), self._tick or 1.0, self._lot or 1.0)
 
     def _prepare(self) -> None:
         if set(self._schema.names) != set(_FIELDS):
@@ -83,8 +91,7 @@ class FrameFeed(TableFeed):
                     events[name] = pc.cast(column, "int64").to_numpy(zero_copy_only=False)
                 else:
                     events[name] = column.to_numpy(zero_copy_only=False)
-            for symbol_id in np.unique(events["symbol_id"]).tolist():
-                self.instruments.setdefault(symbol_id, Instrument(str(symbol_id), self._tick or 1.0, self._lot or 1.0))
+            events["symbol_id"] = self._ids.rows(events["symbol_id"], self._row_of)
             self._count(events["kind"])
             events = np.concatenate([rest, events]) if len(rest) else events
             closed = np.flatnonzero((events["flags"] & 1) == 0)
@@ -102,6 +109,8 @@ def from_frame(frame: Any, **options: Any) -> Feed:
     ----------
     frame : pandas.DataFrame, polars.DataFrame, pyarrow.Table or RecordBatch, or anything with __arrow_c_stream__ or to_arrow
         An index of pandas that is no plain range is a column too.
+    names : sequence of str, optional
+        Of a frame of events: the symbols that its ids mean; by default the number is the name.
     **options
         As in ``hft.feeds.tabular.TableFeed``: kind, columns, tick_size, ...
 
@@ -153,7 +162,7 @@ def to_frame(
     events: Events,
     library: Literal["pandas", "polars"] = "pandas",
     *,
-    instruments: Mapping[int, Instrument] | None = None,
+    instruments: Instruments | None = None,
 ) -> Any:
     """Return events as a frame.
 
@@ -163,7 +172,7 @@ def to_frame(
     library : {"pandas", "polars"}
         pandas sees the fields of the array itself (numbers only: `kind` is a code; a change of the one shows in the other);
         polars shares the memory of `to_arrow`.
-    instruments : mapping of int to Instrument, optional
+    instruments : Instruments, optional
         Of the feed; adds the column `symbol`.
 
     Raises
@@ -175,7 +184,8 @@ def to_frame(
     symbols = None
     if instruments is not None:
         ids, where = np.unique(events["symbol_id"], return_inverse=True)
-        symbols = np.array([instruments[i].symbol if i in instruments else "" for i in ids.tolist()], object)[where]
+        names = instruments.symbols
+        symbols = np.array([names[i] if i < len(names) else "" for i in ids.tolist()], object)[where]
     if library == "pandas":
         pandas = extra("pandas", "test")
         frame = pandas.DataFrame({name: events[name] for name in _FIELDS}, copy=False)

@@ -9,7 +9,7 @@ import contextlib
 import mmap
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
 
@@ -17,12 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE
-from fastcore.wire.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder, whole_messages
+from fastcore.wire.itch import MAX_EVENTS, ItchDecoder, whole_messages
 
 from ._files import pieces
+from ._locates import ITCH_UNITS, LocateRows, carried_symbols
 from .days import day_of, midnight_ns
-from .feed import Events, Feed, Instrument, Progress
+from .feed import Events, Feed, Progress
 
 __all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_events"]
 
@@ -202,6 +204,8 @@ class ItchFeed(Feed):
     ----------
     path : path
         As in `open_itch`.
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     progress : callable(done, total), optional
         Told the (compressed) bytes consumed.
     chunk_events : int, default 65536
@@ -225,9 +229,9 @@ class ItchFeed(Feed):
 
     Notes
     -----
-    `symbol_id` is the stock locate. `instruments` is filled from the stock directory. A locate that has events without having been
-    listed (a capture that begins late) gets the symbol that the messages at hand carry, or, where they carry none, ``locate 13``;
-    a listing that comes later replaces it. Locate 0 belongs to the session and has no entry.
+    A symbol is there from its listing on. A locate that has events without having been listed (a capture that begins late) has the
+    symbol that the messages at hand carry, or, where they carry none, ``locate 13``; from a later listing on it has that one.
+    Locate 0 belongs to the session, whose events have no symbol.
 
     **Thread safety**: one thread at a time.
     """
@@ -239,20 +243,20 @@ class ItchFeed(Feed):
         self,
         path: str | os.PathLike[str],
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         progress: Progress | None = None,
         chunk_events: int = 65_536,
         chunk_bytes: int = 1 << 20,
         midnight_ns: int | None = None,
         strict: bool = False,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, instruments, wanted)
         _check_chunk_events(chunk_events)
         self.decoder = ItchDecoder(_midnight_of(path) if midnight_ns is None else midnight_ns, strict)
         self._chunks = open_itch(path, chunk_bytes=chunk_bytes, progress=progress)
         self._chunk_events = chunk_events
-        self._known = np.zeros(1 << 16, np.bool_)  # locates with an instrument
-        self._known[0] = True
-        self._listings = 0
+        self._locates = LocateRows()
 
     def _arrays(self) -> Iterator[Events]:
         with contextlib.closing(self._chunks):
@@ -278,19 +282,7 @@ class ItchFeed(Feed):
         self.errors = self.decoder.errors
         if len(self.error_log) < 64:
             self.error_log = [(offset, f"{reason} (type {type!r})") for offset, type, reason in self.decoder.error_log]
-        if self.messages.get("R", 0) != self._listings:
-            self._listings = self.messages["R"]
-            for locate, symbol in self.decoder.symbols.items():
-                self._name(locate, symbol)
-        known = self._known.take(events["symbol_id"])
-        if not known.all():
-            names = _carried(data, len(events))
-            for locate in np.unique(events["symbol_id"][~known]).tolist():
-                self._name(locate, names.get(locate, f"locate {locate}"))
-
-    def _name(self, locate: int, symbol: str) -> None:
-        self.instruments[locate] = Instrument(symbol, tick_size=0.0001, lot_size=1.0)
-        self._known[locate] = True
+        self._locates.assign(events, self.decoder, lambda symbol: self._row(symbol, **ITCH_UNITS), lambda: carried_symbols(data, len(events)))
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
@@ -304,12 +296,3 @@ class ItchFeed(Feed):
         if not head:
             return path.name.lower().endswith((".itch", ".itch.gz", ".itch.zst"))
         return good > 9 * bad
-
-
-def _carried(data: memoryview, events: int) -> dict[int, str]:
-    """The symbols that messages carry, by locate."""
-    out, wire = np.empty(events, EVENT_DTYPE), np.zeros(events, WIRE_DTYPE)
-    n, _ = ItchDecoder().decode(data, out, wire=wire)
-    rows = wire[:n][wire["symbol"][:n] != b""]
-    _, first = np.unique(rows["locate"], return_index=True)
-    return {int(row["locate"]): row["symbol"].decode("latin-1").rstrip(" ") for row in rows[first]}

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from fastcore.instruments import Instruments
 from fastcore.wire.kraken import KrakenDecoder
 
 from ._lines import LineFeed
@@ -27,6 +28,8 @@ class KrakenFeed(LineFeed):
     ----------
     path : path
         gzip and Zstandard are recognised.
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     progress : callable(done, total), optional
         Told the (compressed) bytes consumed.
     chunk_events : int, default 65536
@@ -35,8 +38,6 @@ class KrakenFeed(LineFeed):
         Published decimals; by default those of the first image of a symbol.
     depth : int, optional
         Levels of a side that were subscribed to; by default what the channel's name or the image says.
-    symbol_ids : mapping of str to int, optional
-        Numbers of symbols; the others are numbered 0, 1, ... in order of appearance.
     strict : bool, default False
         Raise CorruptDataError at the first malformed line.
 
@@ -68,16 +69,17 @@ class KrakenFeed(LineFeed):
         self,
         path: str | os.PathLike[str],
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         progress: Progress | None = None,
         chunk_events: int = 65_536,
         decimals: tuple[int, int] | Mapping[str, tuple[int, int]] | None = None,
         depth: int | None = None,
-        symbol_ids: Mapping[str, int] | None = None,
         strict: bool = False,
     ) -> None:
         own = decimals if isinstance(decimals, Mapping) else {}
         price, size = (None, None) if decimals is None or isinstance(decimals, Mapping) else decimals
-        super().__init__(path, KrakenDecoder(price, size, depth, strict), progress, chunk_events, symbol_ids, own)
+        super().__init__(path, KrakenDecoder(price, size, depth, strict), instruments, wanted, progress, chunk_events, own)
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date as Date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -38,6 +38,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 from ._columns import decimal, numbers
@@ -45,7 +46,7 @@ from ._csv_blocks import csv_blocks
 from ._files import extra, text_head, zip_names
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes
 from .days import day_of, midnight_ns
-from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
+from .feed import RAW, Events, Feed, Progress, whole_messages
 
 __all__ = ["LobsterFeed", "MessageRows"]
 
@@ -89,6 +90,8 @@ class LobsterFeed(Feed):
     path : path
         The archive, or one of the two CSV files; the other is looked for beside it (``message`` for ``orderbook`` in its name).
         A single CSV may be gzip or Zstandard.
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     by : {"levels", "orders"}, default "levels"
     date : date, optional
         By default the one in the file name.
@@ -121,6 +124,8 @@ class LobsterFeed(Feed):
         self,
         path: str | os.PathLike[str],
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         by: Literal["levels", "orders"] = "levels",
         date: Date | None = None,
         symbol: str | None = None,
@@ -128,7 +133,7 @@ class LobsterFeed(Feed):
         chunk_events: int = 65_536,
         strict: bool = False,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, instruments, wanted)
         if by not in ("levels", "orders"):
             raise ValueError(f"by must be levels or orders: by={by}")
         if chunk_events < 1:
@@ -156,7 +161,7 @@ class LobsterFeed(Feed):
             if fields % 4:
                 raise CorruptDataError(f"an orderbook row must have four fields a level: fields={fields} path={path}")
             self.levels = fields // 4
-        self.instruments[0] = Instrument(symbol or (name.group(1) if name else self.path.name.split("_")[0]), 1e-4, 1.0)
+        self._symbol_id = self._row(symbol or (name.group(1) if name else self.path.name.split("_")[0]), 1e-4)
 
     # ---- reading ----
 
@@ -284,6 +289,7 @@ class LobsterFeed(Feed):
         type_ = columns[:, 1]
         self._count(type_)
         events = np.zeros(len(columns), EVENT_DTYPE)
+        events["symbol_id"] = self._symbol_id
         events["seq"] = rows
         events["exch_ns"] = columns[:, 0] + self._midnight
         events["side"] = np.where(type_ == 7, 0, columns[:, 5])
@@ -314,6 +320,7 @@ class LobsterFeed(Feed):
         changes = np.bincount(row, minlength=n)
         counts = leads + clears.astype(np.int64) + changes
         events = np.zeros(int(counts.sum()), EVENT_DTYPE)
+        events["symbol_id"] = self._symbol_id
         ends = np.cumsum(counts)
         starts = ends - counts
         events.view(RAW)[starts[leads]] = lead.view(RAW)[leads]

@@ -7,14 +7,16 @@ Rules of `merge`:
   caught up. Nothing is reordered within a feed, and the times in the events stay as they came.
 - Equal keys: the feed that comes first among the arguments goes first.
 - A message is not torn apart.
-- Symbol ids are numbered anew, densely; `MergedFeed.instruments` has them all, and `MergedFeed.ids` says which was which.
+- Feeds that were opened with one table of instruments keep their symbol ids, and nothing is copied. Those of other feeds become
+  rows of a table of the stream; a symbol of two feeds is one symbol, unless `names` tell them apart.
 
 Memory is one array of each feed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,45 +24,42 @@ import numpy.typing as npt
 
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
-from .feed import RAW, Events, Feed, Instrument, whole_messages
+from ._ids import IdMap
+from .feed import RAW, Events, Feed, FormatError, whole_messages
 
 __all__ = ["ClockOffset", "MergedFeed", "clock_offset", "merge"]
 
 _CONTINUED = FLAGS["continued"]
 _MAX_NS = np.iinfo(np.int64).max
-_TABLE_IDS = 1 << 20  # ids below are looked up in a table, others in a sorted list
 
 
 class _Source:
-    """One feed: its array that waits, with keys and new symbol ids."""
+    """One feed: its array that waits, with keys and rows of this stream's table."""
 
-    def __init__(self, feed: Feed, field: str, offset_ns: int) -> None:
-        self.feed, self.field, self.offset_ns = feed, field, offset_ns
+    def __init__(self, feed: Feed, field: str, offset_ns: int, name: str | None) -> None:
+        self.feed, self.field, self.offset_ns, self.name = feed, field, offset_ns, name
+        self.ids = IdMap()
         self.events = np.zeros(0, EVENT_DTYPE)
         self.keys = np.zeros(0, np.int64)
         self.last = np.iinfo(np.int64).min
         self.ended = False
-        self.table = np.zeros(0, np.int64)  # new id + 1 by old id
-        self.old, self.new = np.zeros(0, np.uint32), np.zeros(0, np.uint32)
 
-    def load(self) -> bool:
-        """Take the next array; False at the end of the feed."""
-        events = next(self.feed, None)
-        while events is not None and not len(events):
-            events = next(self.feed, None)
+    def load(self, row_of: Callable[[int], int] | None) -> None:
+        """Take the next array, or note that there is none; `row_of` is None where its ids are rows already."""
+        events = next((events for events in self.feed if len(events)), None)
         if events is None:
             self.ended = True
-            return False
-        self.events = events.view(RAW).copy().view(EVENT_DTYPE)  # the ids change, and a feed may reuse its memory
-        times = self.events[self.field]
+            return
+        self.events = events if row_of is None else self.ids.events(events, row_of)
         if self.offset_ns:
-            times += self.offset_ns
+            if self.events is events:
+                self.events = events.view(RAW).copy().view(EVENT_DTYPE)
+            self.events[self.field] += self.offset_ns
         flags = self.events["flags"] & _CONTINUED
         starts = np.append(True, flags[:-1] == 0)
-        keys = np.maximum.accumulate(np.maximum(times[starts], self.last))
+        keys = np.maximum.accumulate(np.maximum(self.events[self.field][starts], self.last))
         self.last = int(keys[-1])
         self.keys = keys[np.cumsum(starts) - 1]
-        return True
 
 
 class MergedFeed(Feed):
@@ -69,8 +68,6 @@ class MergedFeed(Feed):
     Attributes
     ----------
     feeds : tuple of Feed
-    ids : dict of (int, int) to int
-        (number of the feed, its symbol id) to the id here.
     """
 
     format = "merge"
@@ -78,12 +75,16 @@ class MergedFeed(Feed):
     def __init__(
         self, feeds: Sequence[Feed], by: str, offsets_ns: Sequence[int], names: Sequence[str | None], chunk_events: int
     ) -> None:
-        super().__init__("+".join(feed.path.name for feed in feeds) or "merge")
+        shared = feeds[0].instruments if feeds and not any(names) else None
+        if any(feed.instruments is not shared for feed in feeds):
+            shared = None
+        super().__init__("+".join(feed.path.name for feed in feeds) or "merge", shared)
         self.feeds = tuple(feeds)
-        self.ids: dict[tuple[int, int], int] = {}
-        self._names = names
+        self._shared = shared is not None
         self._chunk = chunk_events
-        self._sources = [_Source(feed, by, offset) for feed, offset in zip(feeds, offsets_ns, strict=True)]
+        self._sources = [
+            _Source(feed, by, offset, name) for feed, offset, name in zip(feeds, offsets_ns, names, strict=True)
+        ]
         kinds = {feed.book for feed in feeds}
         self.book = kinds.pop() if len(kinds) == 1 else "none"
 
@@ -93,46 +94,21 @@ class MergedFeed(Feed):
         for feed in self.feeds:
             feed.close()
 
-    def _rename(self, number: int) -> None:
-        """Give the array that waits the ids of this stream."""
-        source = self._sources[number]
-        ids = source.events["symbol_id"]
-        top = int(ids.max())
-        if top < _TABLE_IDS:
-            if top >= len(source.table):
-                source.table = np.concatenate([source.table, np.zeros(2 * top + 1 - len(source.table), np.int64)])
-            renamed = source.table[ids]
-            if not renamed.all():
-                unknown = np.unique(ids[renamed == 0])
-                source.table[unknown] = self._number(number, unknown) + 1
-                renamed = source.table[ids]
-            source.events["symbol_id"] = renamed - 1
-            return
-        distinct, where = np.unique(ids, return_inverse=True)
-        fresh = distinct[~np.isin(distinct, source.old)]
-        if len(fresh):
-            old = np.concatenate([source.old, fresh])
-            new = np.concatenate([source.new, self._number(number, fresh)])
-            order = np.argsort(old)
-            source.old, source.new = old[order], new[order].astype(np.uint32)
-        source.events["symbol_id"] = source.new[np.searchsorted(source.old, distinct)][where]
-
-    def _number(self, number: int, unknown: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-        """New ids of symbols (once for each symbol)."""
-        feed, name = self.feeds[number], self._names[number]
-        first = len(self.ids)
-        for symbol_id in unknown.tolist():
-            there = feed.instruments.get(symbol_id, Instrument(str(symbol_id), 1.0, 1.0))
-            new = self.ids[number, symbol_id] = len(self.ids)
-            self.instruments[new] = there if name is None else there._replace(symbol=f"{there.symbol}.{name}")
-        return np.arange(first, first + len(unknown))
+    def _row_of(self, feed: Feed, name: str | None, symbol_id: int) -> int:
+        """Row of a row of a feed, whose symbol has the name of the venue behind it."""
+        there = feed.instruments[symbol_id]
+        symbol = there.symbol if name is None else f"{there.symbol}.{name}"
+        try:
+            return self.instruments.add(there._replace(symbol=symbol))
+        except ValueError as error:
+            raise FormatError(f"symbols of several feeds that mean several things need names: path={feed.path} {error}") from error
 
     def _arrays(self) -> Iterator[Events]:
         sources = self._sources
         while True:
-            for number, source in enumerate(sources):
-                if not len(source.events) and not source.ended and source.load():
-                    self._rename(number)
+            for source in sources:
+                if not len(source.events) and not source.ended:
+                    source.load(None if self._shared else partial(self._row_of, source.feed, source.name))
             self._account()
             waiting = [source for source in sources if len(source.events)]
             if not waiting:
@@ -216,7 +192,8 @@ def merge(
     Raises
     ------
     ValueError
-        If `by` is no time, or there are not as many offsets or names as feeds.
+        If `by` is no time, or there are not as many offsets or names as feeds. While iterating: if a symbol of two feeds means two
+        things and `names` do not tell them apart.
 
     Notes
     -----

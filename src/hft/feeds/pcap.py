@@ -15,32 +15,28 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.records import EVENT_DTYPE, NO_SYMBOL
-from fastcore.wire.itch import MAX_EVENTS, WIRE_DTYPE, ItchDecoder
+from fastcore.instruments import Instruments
+from fastcore.records import EVENT_DTYPE
+from fastcore.wire.itch import MAX_EVENTS, ItchDecoder
 from fastcore.wire.mold import MoldDecoder
 
 from ._capture import Packet, address_name, is_capture, read_packets
 from ._files import extra
+from ._locates import ITCH_UNITS, LocateRows, carried_symbols
 from ._turns import Turns
 from .days import midnight_before
-from .feed import LOG_LENGTH, Events, Feed, Instrument, Progress
+from .feed import LOG_LENGTH, Events, Feed, Progress
 
 __all__ = ["PcapFeed"]
 
 _BATCH_BYTES = 1 << 18
 _MIN_EVENTS = 64
-_TICK = 0.0001
 
 
 def _carried(data: bytes, offsets: npt.NDArray[np.int64]) -> dict[int, str]:
     """The symbols that the messages in packets carry, by locate."""
     stream, sequences = MoldDecoder().extract(data, offsets)
-    out = np.empty(MAX_EVENTS * len(sequences), EVENT_DTYPE)
-    wire = np.zeros(len(out), WIRE_DTYPE)
-    n, _ = ItchDecoder().decode(stream, out, wire=wire)
-    rows = wire[:n][wire["symbol"][:n] != b""]
-    _, first = np.unique(rows["locate"], return_index=True)
-    return {int(row["locate"]): row["symbol"].decode("latin-1").rstrip(" ") for row in rows[first]}
+    return carried_symbols(stream, MAX_EVENTS * len(sequences))
 
 
 class PcapFeed(Feed):
@@ -50,6 +46,8 @@ class PcapFeed(Feed):
     ----------
     path : path
         pcap or pcapng, plain, gzip or Zstandard. Ethernet (with VLAN tags), Linux cooked, loopback or raw IP; IPv4 or IPv6.
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     progress : callable(done, total), optional
         Told the bytes of the file that are done with, and all.
     chunk_events : int, default 65536
@@ -90,8 +88,8 @@ class PcapFeed(Feed):
     Notes
     -----
     `local_ns` is the time of the capture, `seq` the MoldUDP64 number. With `hold` the order is that of the numbers, so that
-    `local_ns` goes back where a packet came late. An instrument has the symbol of its listing, before that the one that the
-    messages carry, or ``locate 13`` where they carry none. Errors have the offset of the record of their packet in the
+    `local_ns` goes back where a packet came late. Symbols are those of ``hft.feeds.itch.ItchFeed``.
+    Errors have the offset of the record of their packet in the
     (uncompressed) file. Of a pcapng file the resolution and link type of the first interface are used for all.
     """
 
@@ -102,6 +100,8 @@ class PcapFeed(Feed):
         self,
         path: str | os.PathLike[str],
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         progress: Progress | None = None,
         chunk_events: int = 65_536,
         date: Date | None = None,
@@ -110,7 +110,7 @@ class PcapFeed(Feed):
         hold: int | None = None,
         strict: bool = False,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, instruments, wanted)
         if hold is not None and hold < 0:
             raise ValueError(f"hold must not be negative: hold={hold}")
         if chunk_events < _MIN_EVENTS:
@@ -127,9 +127,7 @@ class PcapFeed(Feed):
         self._turns: dict[str, Turns] = {}
         self._strict = strict
         self._out = np.zeros(chunk_events, EVENT_DTYPE)
-        self._seen = np.zeros(1 << 16, np.bool_)  # stock locates with an instrument
-        self._seen[0] = True  # the locate of messages about no symbol
-        self._listings = 0
+        self._locates = LocateRows()
         self._logged: dict[str, int] = {}  # entries of a decoder's log that are in ours
 
     @classmethod
@@ -229,20 +227,8 @@ class PcapFeed(Feed):
         """What was decoded, after every symbol in it has an instrument."""
         assert self.decoder is not None
         out = self._out[:events].copy()
-        if self.messages.get("R", 0) != self._listings:
-            self._listings = self.messages["R"]
-            for locate, symbol in self.decoder.symbols.items():
-                self._instrument(locate, symbol)
-        ids = out["symbol_id"][out["symbol_id"] != NO_SYMBOL]
-        fresh = np.unique(ids[~self._seen.take(ids)]).tolist()
-        names = _carried(data, offsets) if fresh else {}
-        for locate in fresh:
-            self._instrument(locate, names.get(locate, f"locate {locate}"))
+        self._locates.assign(out, self.decoder, lambda symbol: self._row(symbol, **ITCH_UNITS), lambda: _carried(data, offsets))
         return out
-
-    def _instrument(self, locate: int, symbol: str) -> None:
-        self.instruments[locate] = Instrument(symbol, _TICK, 1.0)
-        self._seen[locate] = True
 
     def _note(self, name: str, mold: MoldDecoder, base: int, offsets: npt.NDArray[np.int64], batch: list[Packet]) -> None:
         """Bring the counts up to date, and log errors with their place in the file."""

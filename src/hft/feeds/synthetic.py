@@ -9,18 +9,20 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.records import EVENT_DTYPE, KINDS
+from fastcore.instruments import Instruments
+from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from fastcore.sim.synthetic import Pair, SyntheticMarket, Truth
 from fastcore.wire.itch import ItchEncoder
 
-from .feed import Events, Feed, Instrument, Progress
+from ._locates import ITCH_UNITS
+from .feed import Events, Feed, Progress
 
 __all__ = ["Pair", "SyntheticFeed", "generate", "generate_events", "iterate", "write_itch"]
 
@@ -153,6 +155,8 @@ class SyntheticFeed(Feed):
     ----------
     path : path, default "synthetic"
         A name for reports; nothing is read.
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     progress : callable(done, total), optional
         Told the messages after each array.
     chunk_events : int, default 65536
@@ -179,6 +183,8 @@ class SyntheticFeed(Feed):
         self,
         path: str | os.PathLike[str] = "synthetic",
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         progress: Progress | None = None,
         chunk_events: int = 65_536,
         messages: int = 1_000_000,
@@ -187,12 +193,12 @@ class SyntheticFeed(Feed):
         midnight_ns: int = 0,
         **options: Any,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, instruments, wanted)
         if chunk_events < 1:
             raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
         self._market = SyntheticMarket(messages, seed, symbols, midnight_ns, **options)
         self._total, self._chunk_events, self._progress = messages, chunk_events, progress
-        self.instruments = {i: Instrument(name, 0.0001, 1.0) for i, name in enumerate(self._market.symbols, 1)}
+        self._rows = np.array([NO_SYMBOL, *(self._row(name, **ITCH_UNITS) for name in self._market.symbols)], np.uint32)
 
     @property
     def truth(self) -> Truth:
@@ -206,6 +212,7 @@ class SyntheticFeed(Feed):
             for kind, count in enumerate(np.bincount(events["kind"]).tolist()):
                 if count:
                     self.messages[_NAMES[kind]] = self.messages.get(_NAMES[kind], 0) + count
+            events["symbol_id"] = self._rows[events["symbol_id"]]
             yield events
             if self._progress is not None:
                 self._progress(self._total - self._market.remaining, self._total)

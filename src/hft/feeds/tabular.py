@@ -9,13 +9,14 @@ not give are 1 lot.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date as Date
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 from ._columns import numbers, sides, strings
@@ -25,7 +26,7 @@ from ._roles import KINDS_OF_ROWS, Kind, assign_roles, check_roles
 from ._rows import Mask, TableRows
 from ._scale import TOLERANCE, power_of_ten
 from ._times import UNITS, TableClock
-from .feed import Events, Feed, Instrument, Progress, whole_messages
+from .feed import Events, Feed, Progress, whole_messages
 
 __all__ = ["ACTIONS", "TableFeed"]
 
@@ -39,6 +40,8 @@ class TableFeed(Feed):
     Parameters
     ----------
     path : path
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     kind : {"quotes", "trades", "bars", "orders"}, optional
         What a row is; by default what the names of the columns say.
     columns : mapping of role to name or index, optional
@@ -79,6 +82,8 @@ class TableFeed(Feed):
         self,
         path: str | os.PathLike[str],
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         kind: Kind | None = None,
         columns: Mapping[str, str | int | None] | None = None,
         tick_size: float | None = None,
@@ -96,7 +101,7 @@ class TableFeed(Feed):
         chunk_events: int = 65_536,
         progress: Progress | None = None,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, instruments, wanted)
         for name, step in (("tick_size", tick_size), ("lot_size", lot_size)):
             if step is not None and not 0 < step < float("inf"):
                 raise ValueError(f"{name} must be positive and finite: {name}={step}")
@@ -124,7 +129,6 @@ class TableFeed(Feed):
         self._chunk = chunk_events
         self._progress = progress or (lambda done, total: None)
         self._roles: dict[str, int] = {}
-        self._ids: dict[str, int] = {}
         self._prepare()
 
     def _prepare(self) -> None:
@@ -146,6 +150,10 @@ class TableFeed(Feed):
             yield from whole_messages(self._events(TableRows(batch, number, self._roles, self._skip)), self._chunk)
 
     def _events(self, rows: TableRows) -> Events:
+        known = None if "symbol" in rows else self.instruments.id_of(self._symbol)
+        if known is not None:  # what the run says of its only symbol goes before what its first rows look like
+            self._tick = self._tick or self.instruments[known].tick_size
+            self._lot = self._lot or self.instruments[known].lot_size
         if self._tick is None:
             self._tick = power_of_ten([rows.floats(role) for role in _PRICES if role in rows])
         if self._lot is None:
@@ -228,22 +236,17 @@ class TableFeed(Feed):
                 self.messages[name] = self.messages.get(name, 0) + int(counts[code])
 
     def _symbol_ids(self, column: Any) -> npt.NDArray[np.uint32] | int:
-        """Dense numbers of symbols in the order of their first row."""
+        """Rows of the symbols, added in the order in which they come."""
         assert self._tick is not None and self._lot is not None
         if column is None:
-            if not self.instruments:
-                self.instruments[0] = Instrument(self._symbol, self._tick, self._lot)
-            return 0
+            return self._row(self._symbol, self._tick, self._lot)
         pc = extra("pyarrow.compute")
         coded = pc.dictionary_encode(strings(column))
         table = np.zeros(len(coded.dictionary) + 1, np.uint32)
         for i, name in enumerate([*coded.dictionary.to_pylist(), ""]):  # once for each symbol of a block
             if i == len(coded.dictionary) and not coded.indices.null_count:
                 break
-            if name not in self._ids:
-                self._ids[name] = len(self._ids)
-                self.instruments[self._ids[name]] = Instrument(name, self._tick, self._lot)
-            table[i] = self._ids[name]
+            table[i] = self._row(name, self._tick, self._lot)
         return table[numbers(coded.indices, -1)]
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError, LayoutError
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
+from ._ids import IdMap
 from ._scale import power_of_ten, whole_units
-from .feed import RAW, Events, Feed, Instrument, Progress, whole_messages
+from .feed import RAW, Events, Feed, Progress, whole_messages
 
 __all__ = ["TickFeed"]
 
@@ -26,14 +28,16 @@ class TickFeed(Feed):
     Parameters
     ----------
     path : path
+    instruments, wanted
+        As in ``hft.feeds.Feed``.
     progress : callable(done, total), optional
         Told the records read.
     chunk_events : int, default 65536
     tick_size, lot_size : float, optional
         Of ticks, whose prices and volumes are floats; by default the largest power of ten (1 down to 1e-9) that divides those of
         the first array. A price that is no whole number of ticks is an error of its record.
-    instruments : mapping of int to Instrument, optional
-        By `symbol_id`; by default the number is the name.
+    names : mapping of int to Instrument, optional
+        What the ids in the store are; by default the number is the name.
     start_ns, end_ns : int, optional
         Part of the store: times from start_ns up to, not including, end_ns.
     strict : bool, default False
@@ -53,16 +57,18 @@ class TickFeed(Feed):
         self,
         path: str | os.PathLike[str],
         *,
+        instruments: Instruments | None = None,
+        wanted: Collection[str] | None = None,
         progress: Progress | None = None,
         chunk_events: int = 65_536,
         tick_size: float | None = None,
         lot_size: float | None = None,
-        instruments: Mapping[int, Instrument] | None = None,
+        names: Mapping[int, Instrument] | None = None,
         start_ns: int | None = None,
         end_ns: int | None = None,
         strict: bool = False,
     ) -> None:
-        super().__init__(path)
+        super().__init__(path, instruments, wanted)
         for name, value in (("tick_size", tick_size), ("lot_size", lot_size)):
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be positive and finite: {name}={value}")
@@ -71,7 +77,8 @@ class TickFeed(Feed):
         self.strict = strict
         self._chunk, self._progress = chunk_events, progress or (lambda done, total: None)
         self._tick, self._lot = tick_size, lot_size
-        self._given = dict(instruments or {})
+        self._names = dict(names or {})
+        self._ids = IdMap()
         self._range = start_ns, end_ns
         with self._open() as store:
             self._dtype = store.dtype
@@ -99,7 +106,7 @@ class TickFeed(Feed):
                     events = part.view(RAW).copy().view(EVENT_DTYPE)  # the mapping goes when the store is closed
                     if events["flags"][-1] & FLAGS["continued"] and at + len(part) >= total:
                         events["flags"][-1] &= ~np.uint16(FLAGS["continued"])  # the rest of the message was never stored
-                    self._enter(events["symbol_id"])
+                    events["symbol_id"] = self._ids.rows(events["symbol_id"], self._row_of)
                 at += len(part)
                 if len(events):
                     kinds = np.bincount(events["kind"], minlength=32)
@@ -113,24 +120,22 @@ class TickFeed(Feed):
                 where = f"path={self.path} records={lost.records} lost={lost.dropped_records}"
                 raise CorruptDataError(f"a store must be whole: {lost.reason}: {where}")
 
-    def _enter(self, ids: npt.NDArray[np.uint32]) -> None:
-        for symbol_id in np.unique(ids).tolist():
-            if symbol_id not in self.instruments:
-                own = Instrument(str(symbol_id), self._tick or 1.0, self._lot or 1.0)
-                self.instruments[symbol_id] = self._given.get(symbol_id, own)
+    def _row_of(self, number: int) -> int:
+        """Row of an id in the store."""
+        name = self._names.get(number)
+        return self._row(str(number), self._tick or 1.0, self._lot or 1.0) if name is None else self._row(*name[:3])
 
     def _trades(self, ticks: npt.NDArray[np.void], first: int) -> Events:
         price, volume = np.ascontiguousarray(ticks["price"]), np.ascontiguousarray(ticks["volume"])
         self._tick = self._tick or power_of_ten([price])
         self._lot = self._lot or power_of_ten([volume])
-        self._enter(ticks["symbol_id"])
         ids = ticks["symbol_id"]
         step, lot = np.full(len(ticks), self._tick), np.full(len(ticks), self._lot)
-        for symbol_id, instrument in self._given.items():
-            step[ids == symbol_id], lot[ids == symbol_id] = instrument.tick_size, instrument.lot_size
+        for number, instrument in self._names.items():
+            step[ids == number], lot[ids == number] = instrument.tick_size, instrument.lot_size
         events = np.zeros(len(ticks), EVENT_DTYPE)
         events["exch_ns"] = ticks["timestamp_ns"]
-        events["symbol_id"] = ids
+        events["symbol_id"] = self._ids.rows(ids, self._row_of)
         events["kind"] = KINDS["trade"]
         bad = np.zeros(len(ticks), bool)
         for name, values, unit in (("price", price, step), ("size", volume, lot)):

@@ -10,7 +10,7 @@ import contextlib
 import datetime
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
@@ -333,7 +333,7 @@ class DirectoryStore:
         progress : callable, optional
             ``progress(records so far)``.
         """
-        instruments: Mapping[int, Any] = getattr(feed, "instruments", {})
+        instruments: Collection[Any] = getattr(feed, "instruments", ())
         known, lookup, rows = -1, np.zeros(0, np.uint32), 0
         for events in feed:
             if len(instruments) != known:

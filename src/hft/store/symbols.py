@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Literal, Protocol
 
 import numpy as np
@@ -141,15 +141,12 @@ class SymbolTable:
         """Add symbols with one write to the disk; return their ids."""
         return self._add([(name, None, math.nan, math.nan) for name in names])
 
-    def mapping(self, instruments: Mapping[int, _Instrument]) -> npt.NDArray[np.uint32]:
+    def mapping(self, instruments: Iterable[_Instrument]) -> npt.NDArray[np.uint32]:
         """Add the instruments of a feed; return an array that turns the ids of the feed into those of this table.
 
-        Ids of the feed without an instrument become ``NO_SYMBOL``. The array ends behind the greatest id of the feed.
+        Ids of the feed behind the end of the array have no instrument.
         """
-        rows: list[_Row] = [(item.symbol, None, float(item.tick_size), float(item.lot_size)) for item in instruments.values()]
-        lookup = np.full(max(instruments, default=-1) + 1, NO_SYMBOL, np.uint32)
-        lookup[list(instruments)] = self._add(rows)
-        return lookup
+        return self._add([(item.symbol, None, float(item.tick_size), float(item.lot_size)) for item in instruments])
 
     def _add(self, rows: list[_Row]) -> npt.NDArray[np.uint32]:
         # All of them or, where one breaks a rule, none.
