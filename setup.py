@@ -18,8 +18,8 @@ from setuptools.command.build_ext import build_ext
 
 # One extension per concept, from the ground up: a module imports only modules above it.
 MODULES = (
-    *("records", "clock", "histogram", "ring", "symbols", "instruments", "zscore", "avellaneda", "tickstore"),
-    *("book", "bookset", "portfolio", "risk"),
+    *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "instruments"),
+    *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "_lines", "binance", "kraken", "lobster")),
     *("sim.synthetic", "sim.venue", "engine", "_bench"),
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 import hft.replay
 from fastcore.instruments import Instrument
+from fastcore.risk import RiskLimits
 from hft.config import SYNTHETIC, Config, load
 from hft.feeds.synthetic import generate
 
@@ -32,19 +33,19 @@ def first_messages(data: bytes, count: int) -> bytes:
 
 def twin_of(config: Config, symbol: str) -> Any:
     """The engine of a configuration, in plain Python."""
-    from fastcore.reference import avellaneda, engine, risk
+    from fastcore.reference import avellaneda, engine, flow
 
     ours = hft.replay.build_engine(config, Instrument(symbol, 1e-4, 1.0))
     maker = config.market_maker
     quoter = volatility = None
     if ours.quoter is not None:
         quoter = avellaneda.Quoter(ours.quoter.model, **ours.quoter.parameters)
-        volatility = avellaneda.EwmaVolatility(
+        volatility = flow.EwmaVolatility(
             half_life=maker.volatility_half_life_s / maker.volatility_interval_s,
             interval_ns=round(maker.volatility_interval_s * 1e9),
             variance=maker.volatility_usd_per_sqrt_s**2 * maker.volatility_interval_s,
         )
-    limits = risk.RiskLimits(ours.limits.max_order_lots, ours.limits.max_position_lots, ours.limits.collar_ticks)
+    limits = RiskLimits(ours.limits.max_order_lots, ours.limits.max_position_lots, ours.limits.collar_ticks)
     return engine.Engine(
         symbol, quoter=quoter, volatility=volatility, limits=limits, order_lots=maker.order_shares, time_left=maker.horizon_s
     )

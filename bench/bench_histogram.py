@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastcore import _bench
-from fastcore.histogram import Histogram, LatencyMonitor
+from fastcore.histogram import Histogram
 from fastcore.reference import histogram as twin
+from fastcore.reference.replaced import LatencyMonitor as PythonMonitor
+from fastcore.replaced import LatencyMonitor
 
 from .harness import Bench, calls, main
 
@@ -72,7 +74,7 @@ def run(bench: Bench) -> None:
         {
             "fastcore": calls("record(start, end)", n, record=monitor.record_latency, start=start, end=end),
             "empty call": calls("f(start, end)", n, f=_bench.Empty().two_ints, start=start, end=end),
-            "python": calls("record(start, end)", n, record=twin.LatencyMonitor().record_latency, start=start, end=end),
+            "python": calls("record(start, end)", n, record=PythonMonitor().record_latency, start=start, end=end),
         },
     )
     assert monitor.latencies[-1] == 12_345

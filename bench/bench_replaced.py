@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from fastcore.histogram import LatencyMonitor
 from fastcore.records import TICK_DTYPE
-from fastcore.ring import LockFreeRingBuffer
+from fastcore.replaced import LatencyMonitor, LockFreeRingBuffer, fast_zscore_calculation
 from fastcore.symbols import SymbolMapper
 from fastcore.tickstore import MemoryMappedDataStore, TickStore
-from fastcore.zscore import RollingZScore, fast_zscore_calculation, rolling_zscore
+from fastcore.zscore import RollingZScore, rolling_zscore
 from hft import AvellanedaMarketMaker, HFTEngine, Ticker
 
 from . import replaced

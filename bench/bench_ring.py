@@ -26,8 +26,9 @@ import numpy as np
 
 from fastcore import _bench
 from fastcore.records import EVENT_DTYPE
-from fastcore.reference import ring as twin
-from fastcore.ring import BroadcastRing, LockFreeRingBuffer, RingBuffer
+from fastcore.reference import replaced as twin
+from fastcore.replaced import LockFreeRingBuffer
+from fastcore.ring import RingBuffer
 
 from .harness import Bench, calls, main
 
@@ -377,35 +378,12 @@ def _round_trip(bench: Bench) -> None:
                 bench.add("ring", f"round trip, two threads, p{quantile}", impl, min(values), statistics.median(values), count)
 
 
-def _broadcast(bench: Bench) -> None:
-    count = 100_000 if bench.quick else 1_000_000
-    for overrun, name in ((False, "broadcast, one consumer, batches of 64"), (True, "overrun, one consumer, batches of 64")):
-        times: list[float] = []
-        for _ in range(3 if bench.quick else 9):
-            ring = BroadcastRing(CAPACITY, overrun=overrun)
-            consumer = ring.consumer()
-
-            def produce(ring: BroadcastRing = ring, times: list[float] = times) -> None:
-                start = time.perf_counter_ns()
-                _bench.broadcast_produce(ring, count, 64)
-                times.append(time.perf_counter_ns() - start)
-                ring.close()
-
-            producer = threading.Thread(target=produce)
-            producer.start()
-            read, bad, _, lost, _ = _bench.broadcast_consume(consumer, 64)
-            producer.join()
-            _verify(bad + abs(read + lost - count))
-        _add(bench, name, "fastcore", count, times)
-
-
 def run(bench: Bench) -> None:
     """Add the rows of the rings."""
     _floats(bench)
     _python_batches(bench)
     _between_threads(bench)
     _round_trip(bench)
-    _broadcast(bench)
     _between_processes(bench)
 
 

@@ -155,7 +155,7 @@ FIGURES: list[tuple[str, list[Part]]] = [
     ("streaming z-score, compiled loop", [Part("", "ns", 15, "zscore", "^streaming update, compiled loop$")]),
     (
         "correlation of 100 series, window 1,000, per tick",
-        [Part("`numpy.corrcoef`", "times", 50, "zscore", "^correlation of 100 series", "numpy")],
+        [Part("`numpy.corrcoef`", "times", 50, "correlation", "^correlation of 100 series", "numpy")],
     ),
     ("quote, scalar from Python", [Part("Numba", "times", 8, "avellaneda", "^quote from Python$", "numba")]),
     ("quotes of 1,000 symbols", [Part("NumPy", "times", 15, "avellaneda", "^quotes of 1,000 symbols", "numpy")]),

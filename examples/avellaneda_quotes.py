@@ -3,8 +3,9 @@
 Run: python examples/avellaneda_quotes.py
 """
 
-from fastcore.avellaneda import EwmaVolatility, Quoter
+from fastcore.avellaneda import Quoter
 from fastcore.book import OrderBook
+from fastcore.flow import EwmaVolatility
 from fastcore.records import BUY, KINDS, SELL
 from fastcore.sim.venue import Venue
 

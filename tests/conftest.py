@@ -34,3 +34,17 @@ def data_dir() -> Path:
     path = Path(value)
     assert (path / "itch").is_dir(), f"FASTCORE_TEST_DATA is set and holds no market data: {value}"
     return path
+
+
+@pytest.fixture(params=["avx2", "scalar"])
+def simd(request):
+    """Force one of the two twins of the kernels of ``zscore``, and of what is built on it."""
+    from fastcore import zscore
+
+    before = zscore._simd()
+    try:
+        zscore._simd(request.param)
+    except ValueError:
+        pytest.skip("this processor has no AVX2")
+    yield request.param
+    zscore._simd(before)

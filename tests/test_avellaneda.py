@@ -362,8 +362,8 @@ def test_bad_arguments_leave_the_last_quote(impl, arguments, rule):
         ("avellaneda_stoikov", {**AS, "sigma": -1.0}, ValueError, "sigma must be finite and not negative: sigma=-1.0"),
         ("avellaneda_stoikov", {**AS, "sigma": inf}, ValueError, "sigma must be finite and not negative: sigma=inf"),
         ("avellaneda_stoikov", {**AS, "tick_size": 0.0}, ValueError, "tick_size must be positive and finite"),
-        ("avellaneda_stoikov", {**AS, "min_spread_ticks": 0}, ValueError, "min_spread_ticks must be a whole number in 1"),
-        ("avellaneda_stoikov", {**AS, "increment_ticks": 1.5}, ValueError, "increment_ticks must be a whole number"),
+        ("avellaneda_stoikov", {**AS, "min_spread_ticks": 0}, ValueError, r"min_spread_ticks must be in 1\.\.2\*\*50: min_spread_ticks=0"),
+        ("avellaneda_stoikov", {**AS, "increment_ticks": 1.5}, ValueError, "increment_ticks must be a whole number: increment_ticks=1.5"),
         ("avellaneda_stoikov", {**AS, "inventory_limit": -1}, ValueError, "inventory_limit must be positive and finite"),
         ("avellaneda_stoikov", {**AS, "inventory_limit": nan}, ValueError, "inventory_limit must be positive and finite"),
         ("avellaneda_stoikov", {**AS, "increment_ticks": 7, "low_below_ticks": 10}, ValueError, "must be a multiple of both"),
@@ -372,7 +372,7 @@ def test_bad_arguments_leave_the_last_quote(impl, arguments, rule):
         ("glft", {**EXAMPLE, "drift": 0.1, "sigma": 0.0}, ValueError, "sigma must be positive where there is a drift"),
         ("glft", {**EXAMPLE, "adverse_selection": -1}, ValueError, "adverse_selection must be finite and not negative"),
         ("general", {**EXAMPLE, "xi": -0.1}, ValueError, "xi must be finite and not negative: xi=-0.1"),
-        ("exact", {**EXAMPLE, "max_inventory": 0}, ValueError, "max_inventory must be a whole number in 1"),
+        ("exact", {**EXAMPLE, "max_inventory": 0}, ValueError, r"max_inventory must be in 1\.\.10000: max_inventory=0"),
         ("exact", {**EXAMPLE, "max_inventory": 5, "horizon": 0.0}, ValueError, "horizon must be positive and finite"),
         ("simplified", {"gamma": 1, "sigma": 1, "limit": 0}, ValueError, "limit must be positive and finite: limit=0"),
     ],
@@ -493,59 +493,6 @@ def test_both_simd_twins_give_the_same_bits():
         results.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split())
     assert results[1][0] == "scalar"
     assert results[0][1] == results[1][1]
-
-
-def test_ewma_volatility(impl):
-    v = impl.EwmaVolatility(0.94)
-    assert v.half_life == pytest.approx(11.2023, abs=1e-4)
-    assert isnan(v.volatility)
-    for price in (100.0, 101.0, 99.0):
-        v.update(price)
-    assert v.variance == exactly(0.94 * 1.0 + 0.06 * 4.0)
-    assert v.volatility == exactly(sqrt(v.variance))
-    assert v.count == 2
-    relative = impl.EwmaVolatility(half_life=10.0, relative=True, variance=1e-4)
-    relative.update(100.0)
-    relative.update(110.0)
-    decay = 0.5**0.1
-    assert relative.decay == exactly(decay)
-    assert relative.variance == exactly(decay * 1e-4 + (1 - decay) * log(1.1) ** 2)
-
-
-def test_ewma_samples_once_an_interval(impl):
-    v = impl.EwmaVolatility(0.9, interval_ns=100_000_000, variance=0.04)
-    v.update(100.0, 1_000_000_000)
-    v.update(150.0, 1_050_000_000)  # within the interval: not sampled
-    assert v.count == 0
-    v.update(101.0, 1_100_000_000)
-    assert v.variance == exactly(0.9 * 0.04 + 0.1 * 1.0)
-    v.update(103.0, 1_400_000_000)  # three intervals: variance 4/3 of each, weight 0.9^3
-    assert v.variance == exactly(0.9**3 * (0.9 * 0.04 + 0.1) + (1 - 0.9**3) * 4 / 3)
-    assert v.volatility == exactly(sqrt(v.variance * 10))
-    before = v.variance
-    with pytest.raises(ValueError, match="time_ns must not go back: time_ns=1, last=1400000000"):
-        v.update(104.0, 1)
-    for bad in (nan, inf, 0.0, -1.0):
-        with pytest.raises(ValueError, match="price must be positive and finite: price="):
-            v.update(bad, 2_000_000_000)
-    assert v.variance == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "rule"),
-    [
-        ({}, "exactly one of decay and half_life must be given"),
-        ({"decay": 0.9, "half_life": 3.0}, "exactly one of decay and half_life must be given"),
-        ({"decay": 1.0}, "decay must be within 0..1, both excluded: decay=1.0"),
-        ({"decay": nan}, "decay must be within 0..1"),
-        ({"half_life": 0.0}, "half_life must be positive and finite: half_life=0.0"),
-        ({"decay": 0.9, "interval_ns": -1}, "interval_ns must be in 0..10"),
-        ({"decay": 0.9, "variance": -1.0}, "variance must be finite and not negative"),
-    ],
-)
-def test_bad_ewma_parameters_are_refused(impl, arguments, rule):
-    with pytest.raises(ValueError, match=rule):
-        impl.EwmaVolatility(**arguments)
 
 
 # The experiment of section 3.3 of the 2008 article: gamma, inventory strategy or symmetric,

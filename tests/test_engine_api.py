@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import hft
 from fastcore.errors import UnknownSymbolError
 from fastcore.records import TICK_DTYPE
-from fastcore.zscore import OptimizedSignalEngine
-from hft.engine import _rounds
+from fastcore.replaced import OptimizedSignalEngine
+from hft.replaced import _rounds
 
 
 def process(engine, data):

@@ -1,4 +1,4 @@
-"""Histogram and LatencyMonitor: every statistic and encoding equals the HdrHistogram package and the twin."""
+"""Histogram: every statistic and encoding equals the HdrHistogram package and the twin."""
 
 import base64
 import struct
@@ -7,8 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
+from kit import same_kind
 
 from fastcore import histogram as compiled
+from fastcore import replaced
 from fastcore.errors import CorruptDataError
 
 MODULE = "histogram"
@@ -142,7 +144,7 @@ def test_value_out_of_range_raises_and_counts_nothing(impl, value):
         lambda: h.record_corrected(value, 10),
         lambda: h.record_many(np.array([5, value, 7])),
     ):
-        with pytest.raises(ValueError, match=rf"value must be in \[0, 1000\].*value={value}"):
+        with pytest.raises(ValueError, match=rf"value must be in 0\.\.1000: value={value}"):
             call()
     assert h.count == 0
     h.record(1000)
@@ -151,7 +153,7 @@ def test_value_out_of_range_raises_and_counts_nothing(impl, value):
 
 
 def test_fraction_is_an_error_and_not_cut_off():
-    h, m = compiled.Histogram(), compiled.LatencyMonitor()
+    h, m = compiled.Histogram(), replaced.LatencyMonitor()
     for call in (
         lambda: h.record(1.5),
         lambda: h.record(float("nan")),
@@ -159,7 +161,7 @@ def test_fraction_is_an_error_and_not_cut_off():
         lambda: h.record_corrected(5, 2.5),
         lambda: m.record_latency(0.25, 0.75),
         lambda: compiled.Histogram(digits=3.0),
-        lambda: compiled.LatencyMonitor(1e5),
+        lambda: replaced.LatencyMonitor(1e5),
     ):
         with pytest.raises(TypeError):
             call()
@@ -170,7 +172,7 @@ def test_fraction_is_an_error_and_not_cut_off():
 
 
 def test_error_of_a_batch_names_the_index(impl):
-    with pytest.raises(ValueError, match="index=2 value=-4"):
+    with pytest.raises(ValueError, match="value=-4, index=2"):
         impl.Histogram().record_many(np.array([1, 2, -4, -5]))
 
 
@@ -181,8 +183,8 @@ def test_error_of_a_batch_names_the_index(impl):
         ({"digits": 6}, "digits must be in 1..5: digits=6"),
         ({"lowest": 0}, "lowest must be at least 1: lowest=0"),
         ({"lowest": -5}, "lowest must be at least 1"),
-        ({"lowest": 10, "highest": 19}, r"highest must be in \[2 \* lowest, 2\*\*62\): lowest=10 highest=19"),
-        ({"highest": 2**62}, r"highest must be in \[2 \* lowest, 2\*\*62\)"),
+        ({"lowest": 10, "highest": 19}, r"highest must be in 2\*lowest\.\.2\*\*62-1: highest=19, lowest=10"),
+        ({"highest": 2**62}, r"highest must be in 2\*lowest\.\.2\*\*62-1: highest="),
         ({"lowest": 2**55, "highest": 2**61}, "lowest and digits together need more than 62 bits"),
     ],
 )
@@ -193,7 +195,7 @@ def test_parameters_are_checked(impl, arguments, message):
 
 @pytest.mark.parametrize("p", [-0.1, 100.1, float("nan"), float("inf")])
 def test_percentile_out_of_range_raises(impl, p):
-    with pytest.raises(ValueError, match=r"percentile must be in \[0, 100\]"):
+    with pytest.raises(ValueError, match=r"p must be in 0\.\.100: p="):
         impl.Histogram().percentile(p)
 
 
@@ -210,7 +212,7 @@ def test_percentile_out_of_range_raises(impl, p):
     ],
 )
 def test_arrays_are_checked(impl, values, error):
-    h, m = impl.Histogram(), impl.LatencyMonitor(10)
+    h, m = impl.Histogram(), same_kind(impl, "replaced").LatencyMonitor(10)
     with pytest.raises(error):
         h.record_many(values)
     with pytest.raises(error):
@@ -276,7 +278,7 @@ def test_merge_of_other_parameters_is_by_value_like_hdrhistogram(impl):
     r.add(peer(values, 1, 10**7, 4))
     assert list(a.percentiles(PERCENTS).values()) == [r.get_value_at_percentile(p) for p in PERCENTS]
     small = impl.Histogram(1, 1000, 2)
-    with pytest.raises(ValueError, match=r"values must be in \[0, 1000\]: largest of the other histogram="):
+    with pytest.raises(ValueError, match=r"largest value of the other histogram must be in 0\.\.1000: largest"):
         small.merge(b)
     assert small.count == 0
 
@@ -342,7 +344,7 @@ def test_corrupt_encodings_are_errors(impl, text):
 
 
 def test_saturation_in_compiled_code_is_counted(impl):
-    m = impl.LatencyMonitor()
+    m = same_kind(impl, "replaced").LatencyMonitor()
     m.record_latency(0, 3_600_000_000_001)
     assert (m.distribution.saturated, m.distribution.count, m.summary()["saturated"]) == (1, 1, 1)
     assert m.latencies.tolist() == [3_600_000_000_001]
@@ -351,56 +353,10 @@ def test_saturation_in_compiled_code_is_counted(impl):
     assert other.saturated == 1
 
 
-def test_monitor_keeps_the_calls_of_the_replaced_engine(impl):
-    m = impl.LatencyMonitor()
-    for ns in (500, 999, 1000, 1999, 998_999, 999_000, 5_000_000):
-        m.record_latency(10**18, 10**18 + ns)
-    assert m.latencies.tolist() == [500, 999, 1000, 1999, 998_999, 999_000, 5_000_000]
-    assert m.histogram.shape == (1000,)
-    assert {i: int(n) for i, n in enumerate(m.histogram) if n} == {0: 2, 1: 2, 998: 1, 999: 2}
-    assert m.percentile(100.0) == m.distribution.max
-
-
-def test_negative_latency_is_counted_and_kept_but_not_clipped(impl):
-    m = impl.LatencyMonitor()
-    m.record_latency(200, 150)
-    m.record_latency(200, 260)
-    assert (m.count, m.negative, m.distribution.count) == (2, 1, 1)
-    assert m.latencies.tolist() == [-50, 60]
-    assert m.histogram.sum() == 1
-    assert m.summary()["negative"] == 1
-    assert m.summary()["min"] == 60
-
-
-def test_monitor_memory_is_bounded(impl):
-    m = impl.LatencyMonitor(capacity=3)
-    for ns in range(1, 8):
-        m.record_latency(0, ns)
-        assert m.latencies.tolist() == list(range(max(1, ns - 2), ns + 1))
-    m.record_many(np.array([10, 11]))
-    assert m.latencies.tolist() == [7, 10, 11]
-    assert (m.count, m.capacity) == (9, 3)
-    m.reset()
-    assert (m.count, m.negative, m.latencies.size, m.histogram.sum(), m.distribution.count) == (0, 0, 0, 0, 0)
-
-
-def test_latency_beyond_64_bits_is_an_error(impl):
-    m = impl.LatencyMonitor()
-    with pytest.raises(OverflowError, match="the latency must fit into 64 bits: start_ns=-1 end_ns=9223372036854775807"):
-        m.record_latency(-1, 2**63 - 1)
-    assert m.count == 0
-
-
-@pytest.mark.parametrize("capacity", [0, -1, 2**33])
-def test_monitor_capacity_is_checked(impl, capacity):
-    with pytest.raises(ValueError, match=rf"capacity must be in \[1, 2\*\*32\]: capacity={capacity}"):
-        impl.LatencyMonitor(capacity)
-
-
 @pytest.mark.threads
 def test_threads_with_their_own_histograms_and_a_shared_one_to_read():
     """One owner records, others read and merge into their own; nothing is torn and every own count is exact."""
-    shared, stop, seen, n = compiled.LatencyMonitor(1000), threading.Event(), [], 20_000
+    shared, stop, seen, n = replaced.LatencyMonitor(1000), threading.Event(), [], 20_000
 
     def write():
         for i in range(n):

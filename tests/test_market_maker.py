@@ -5,7 +5,7 @@ from math import inf, nan
 import pytest
 
 from fastcore.avellaneda import MODELS, Quoter
-from hft.market_maker import AvellanedaMarketMaker, Quote, Ticker
+from hft.replaced import AvellanedaMarketMaker, Quote, Ticker
 
 
 class Clock:

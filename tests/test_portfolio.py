@@ -177,7 +177,7 @@ def test_portfolio_applies_fill_events_and_passes_over_others(impl):
 
 def test_portfolio_refuses_a_batch_with_an_unknown_symbol_whole(impl):
     p = impl.Portfolio(3)
-    with pytest.raises(IndexError, match=r"symbol_id must be in \[0, 3\): index=1 symbol_id=3"):
+    with pytest.raises(IndexError, match=r"symbol_id must be in 0\.\.2: symbol_id=3, index=1"):
         p.apply(fills(("fill", 0, BUY, 100, 10), ("fill", 3, BUY, 100, 10)))
     assert p[0].fills == 0
 
@@ -208,7 +208,7 @@ def test_portfolio_ids_are_checked(impl, symbol_id):
         lambda: p.unrealised(symbol_id),
         lambda: p[symbol_id],
     ):
-        with pytest.raises(IndexError, match=rf"symbol_id must be in \[0, 3\): symbol_id={symbol_id}"):
+        with pytest.raises(IndexError, match=rf"symbol_id must be in 0\.\.2: symbol_id={symbol_id}"):
             call()
 
 
@@ -247,7 +247,7 @@ def test_unit_values_are_checked(impl, values, message):
 
 @pytest.mark.parametrize("capacity", [0, -1, 2**32])
 def test_portfolio_capacity_is_checked(impl, capacity):
-    with pytest.raises(ValueError, match="capacity must be in"):
+    with pytest.raises(ValueError, match=r"capacity must be in 1\.\.2\*\*32-1: capacity="):
         impl.Portfolio(capacity)
 
 

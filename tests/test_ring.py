@@ -1,4 +1,4 @@
-"""Rings: order, fullness, views, waiting, closing, broadcast and overrun, on the compiled module and its twin."""
+"""Rings of one producer and one consumer: order, fullness, views, waiting, closing, on the compiled module and its twin."""
 
 import gc
 import math
@@ -11,24 +11,15 @@ import uuid
 
 import numpy as np
 import pytest
+from kit import same_kind
+from makers.rings import SMALL, events, prices
 
+from fastcore import _slots
 from fastcore import ring as compiled
-from fastcore.errors import OverrunError, RingError
+from fastcore.errors import RingError
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, TICK_DTYPE
 
 MODULE = "ring"
-SMALL = np.dtype([("seq", "u8"), ("value", "f8"), ("tag", "u4"), ("more", "u4")])
-
-
-def events(*prices):
-    rows = np.zeros(len(prices), EVENT_DTYPE)
-    rows["price"] = prices
-    rows["match_id"] = -rows["price"]
-    return rows
-
-
-def prices(rows):
-    return rows["price"].tolist()
 
 
 @pytest.fixture
@@ -100,25 +91,19 @@ def test_records_of_another_layout(impl):
 
 @pytest.mark.parametrize("capacity", [-8, 0, 1, 3, 1000, 2**64 + 1])
 def test_capacity_must_be_a_power_of_two(impl, capacity):
-    for make in (impl.RingBuffer, impl.BroadcastRing):
-        with pytest.raises(ValueError, match=f"capacity must be a power of two, 2 or more: capacity={capacity}$"):
-            make(capacity)
-    with pytest.raises(ValueError, match=f"size must be a power of two, 2 or more: size={capacity}$"):
-        impl.LockFreeRingBuffer(capacity)
+    with pytest.raises(ValueError, match=f"capacity must be a power of two, 2 or more: capacity={capacity}$"):
+        impl.RingBuffer(capacity)
 
 
 @pytest.mark.parametrize("capacity", [8.0, "8", True, math.nan])
 def test_capacity_must_be_an_integer(impl, capacity):
-    for make in (impl.RingBuffer, impl.BroadcastRing, impl.LockFreeRingBuffer):
-        with pytest.raises(TypeError):
-            make(capacity)
+    with pytest.raises(TypeError):
+        impl.RingBuffer(capacity)
 
 
 def test_capacity_beyond_memory_is_an_error():
     with pytest.raises(ValueError, match="must stay below"):
         compiled.RingBuffer(2**40)
-    with pytest.raises(ValueError, match="must stay below"):
-        compiled.LockFreeRingBuffer(2**60)
 
 
 @pytest.mark.parametrize(
@@ -421,180 +406,15 @@ def test_blocking_calls_react_to_signals(wait, end):
 
 
 def test_rings_are_not_pickled(impl):
-    for ring in (impl.RingBuffer(2), impl.BroadcastRing(2), impl.LockFreeRingBuffer(2)):
-        with pytest.raises(TypeError, match="cannot be pickled"):
-            pickle.dumps(ring)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(impl.RingBuffer(2))
 
 
 def test_handles_are_not_made_by_hand():
-    with pytest.raises(TypeError, match=r"BroadcastRing\.consumer"):
-        compiled.BroadcastConsumer()
-    with pytest.raises(TypeError, match=r"BroadcastRing\.consumer"):
-        compiled.BroadcastConsumer.__new__(compiled.BroadcastConsumer)
-    with pytest.raises(TypeError):
-        compiled._Handle()
+    with pytest.raises(TypeError, match="RingBuffer or BroadcastRing"):
+        _slots._Handle()
     with pytest.raises(TypeError):
         compiled.RingBuffer()
-    with pytest.raises(TypeError):
-        compiled.BroadcastRing()
-
-
-# ---- several consumers
-
-
-def test_each_consumer_gets_every_record(impl):
-    ring = impl.BroadcastRing(8, consumers=3)
-    consumers = [ring.consumer() for _ in range(3)]
-    out = np.zeros(8, EVENT_DTYPE)
-    for start in range(0, 40, 5):
-        assert ring.try_push_batch(events(*range(start, start + 5))) == 5
-        for c in consumers:
-            assert c.try_pop_batch(out) == 5
-            assert prices(out[:5]) == list(range(start, start + 5))
-            assert out["seq"][:5].tolist() == list(range(start + 1, start + 6))
-    assert [(c.position, c.consumed, c.lost, len(c)) for c in consumers] == [(40, 40, 0, 0)] * 3
-
-
-def test_slowest_consumer_holds_the_producer_back(impl):
-    ring = impl.BroadcastRing(4)
-    fast, slow = ring.consumer(), ring.consumer()
-    out = np.zeros(4, EVENT_DTYPE)
-    assert ring.try_push_batch(events(1, 2, 3, 4, 5)) == 4
-    assert fast.try_pop_batch(out) == 4
-    assert ring.try_push(events(5)) is False
-    assert slow.try_pop_batch(out[:2]) == 2
-    assert ring.try_push_batch(events(5, 6, 7)) == 2
-    assert (len(ring), len(fast), len(slow), ring.full) == (4, 2, 4, 3)
-    slow.detach()
-    slow.detach()
-    assert len(ring) == 2
-    assert ring.try_push_batch(events(7, 8)) == 2
-    with pytest.raises(RingError, match="this consumer is detached"):
-        slow.try_pop()
-
-
-def test_records_wait_for_the_first_consumer(impl):
-    ring = impl.BroadcastRing(4)
-    assert ring.try_push_batch(events(1, 2, 3, 4, 5)) == 4
-    with ring.consumer() as c:
-        assert [int(c.pop()["price"]) for _ in range(4)] == [1, 2, 3, 4]
-        assert c.try_pop() is None
-
-
-def test_consumer_can_start_at_the_next_record(impl):
-    ring = impl.BroadcastRing(8)
-    first = ring.consumer()
-    ring.push_batch(events(1, 2, 3))
-    late = ring.consumer("latest")
-    ring.push(events(4))
-    assert int(late.pop()["price"]) == 4
-    assert int(first.pop()["price"]) == 1
-    with pytest.raises(ValueError, match="start must be 'oldest' or 'latest': start='now'"):
-        ring.consumer("now")
-
-
-def test_consumers_are_limited(impl):
-    ring = impl.BroadcastRing(4, consumers=2)
-    a, b = ring.consumer(), ring.consumer()
-    with pytest.raises(RingError, match="all the consumers it allows: consumers=2"):
-        ring.consumer()
-    b.detach()
-    c = ring.consumer()
-    assert [row["id"] for row in ring.consumers] == [0, 1]
-    assert ring.evict_dead() == 0
-    assert len(a) == len(c) == 0
-    for most in (0, -1, 1025):
-        with pytest.raises(ValueError, match=f"consumers must be 1 to 1024: consumers={most}"):
-            impl.BroadcastRing(4, consumers=most)
-
-
-def test_broadcast_views(impl):
-    ring = impl.BroadcastRing(4)
-    c = ring.consumer()
-    ring.claim(3)["price"] = [1, 2, 3]
-    ring.commit()
-    assert prices(c.peek(2)) == [1, 2]
-    c.release()
-    assert prices(c.try_peek(9)) == [3]
-    c.release()
-    with pytest.raises(RingError, match="release must follow a peek"):
-        c.release()
-    assert len(ring.try_claim(4)) == 1
-    ring.commit(0)
-
-
-def test_broadcast_close(impl):
-    ring = impl.BroadcastRing(4)
-    c = ring.consumer()
-    ring.push(events(1))
-    ring.close()
-    with pytest.raises(RingError, match="closed"):
-        ring.push(events(2))
-    assert int(c.pop()["price"]) == 1
-    for call in (c.pop, c.try_pop, c.peek, lambda: c.pop_batch(events(0))):
-        with pytest.raises(RingError, match="the ring is closed: published=1"):
-            call()
-
-
-def test_overrun_is_an_error_with_the_number_lost(impl):
-    ring = impl.BroadcastRing(8, overrun=True)
-    c = ring.consumer()
-    out = np.zeros(8, EVENT_DTYPE)
-    assert ring.push_batch(events(*range(1, 21))) == 20
-    with pytest.raises(OverrunError, match="overtook this consumer: lost=16, position=16, total lost=16") as info:
-        c.try_pop_batch(out)
-    assert info.value.lost == 16
-    assert c.try_pop_batch(out) == 4
-    assert prices(out[:4]) == [17, 18, 19, 20]
-    assert (ring.published, c.consumed, c.lost, len(c), ring.full) == (20, 4, 16, 0, 0)
-    ring.push_batch(events(*range(21, 40)))
-    with pytest.raises(OverrunError):
-        c.pop()
-    assert int(c.pop()["price"]) == 36
-    assert c.consumed + c.lost + len(c) == ring.published
-
-
-def test_a_full_overrun_ring_can_still_be_read_whole(impl):
-    ring = impl.BroadcastRing(8, overrun=True)
-    c = ring.consumer()
-    out = np.zeros(16, EVENT_DTYPE)
-    ring.push_batch(events(*range(8)))
-    assert c.try_pop_batch(out) == 8
-    assert prices(out[:8]) == list(range(8))
-    assert c.lost == 0
-
-
-def test_resynchronise_skips_and_counts(impl):
-    ring = impl.BroadcastRing(8)
-    c = ring.consumer()
-    ring.push_batch(events(*range(6)))
-    assert c.resynchronise(2) == 4
-    assert int(c.pop()["price"]) == 4
-    assert c.resynchronise(5) == 0
-    assert c.resynchronise() == 1
-    assert (c.consumed, c.lost, len(c)) == (1, 5, 0)
-    with pytest.raises(ValueError, match="keep must be at most the capacity: keep=9, capacity=8"):
-        c.resynchronise(9)
-
-
-def test_overrun_rings_have_no_views(impl):
-    ring = impl.BroadcastRing(8, overrun=True)
-    assert ring.overrun
-    with pytest.raises(RingError, match="no zero-copy views"):
-        ring.try_claim()
-    with pytest.raises(RingError, match="no zero-copy views"):
-        ring.consumer().try_peek()
-
-
-def test_consumer_that_is_dropped_leaves():
-    ring = compiled.BroadcastRing(4)
-    c = ring.consumer()
-    ring.push_batch(events(1, 2, 3, 4))
-    assert ring.try_push(events(5)) is False
-    assert len(ring.consumers) == 1
-    del c
-    gc.collect()
-    assert ring.consumers == []
 
 
 # ---- names, within one process (more in test_ring_shared.py)
@@ -632,7 +452,7 @@ def test_named_ring_of_another_layout(impl, name):
     with pytest.raises(ValueError, match="must be a power of two"):
         impl.RingBuffer.attach(name, SMALL, capacity=9)
     with pytest.raises(ValueError, match="this kind of ring"):
-        impl.BroadcastRing.attach(name, SMALL)
+        same_kind(impl, "broadcast").BroadcastRing.attach(name, SMALL)
     with pytest.raises(ValueError, match="role must be"):
         impl.RingBuffer.attach(name, SMALL, role="spectator")
     ring.detach()
@@ -649,26 +469,3 @@ def test_names_are_checked(impl, bad):
             call()
     with pytest.raises(TypeError, match="name must be str"):
         impl.RingBuffer(8, name=b"x")
-
-
-# ---- the replaced engine's ring
-
-
-def test_floats_first_in_first_out(impl):
-    ring = impl.LockFreeRingBuffer(4)
-    assert ring.pop() is None
-    assert [ring.push(v) for v in (1.5, -0.0, math.inf, 4, 5.0)] == [True] * 4 + [False]
-    assert (len(ring), ring.size, ring.full) == (4, 4, 1)
-    assert [ring.pop() for _ in range(5)] == [1.5, -0.0, math.inf, 4.0, None]
-    assert ring.push(math.nan)
-    assert math.isnan(ring.pop())
-    assert (ring.published, ring.consumed) == (5, 5)
-
-
-def test_default_size_is_that_of_the_replaced_engine(impl):
-    ring = impl.LockFreeRingBuffer()
-    assert ring.size == 8192
-    assert sum(ring.push(float(i)) for i in range(9000)) == 8192
-    assert [ring.pop() for _ in range(8192)] == [float(i) for i in range(8192)]
-    with pytest.raises((TypeError, ValueError)):
-        ring.push("price")

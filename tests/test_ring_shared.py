@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fastcore.broadcast import BroadcastRing
 from fastcore.errors import LayoutError, PeerDeadError, RingError
 from fastcore.records import EVENT_DTYPE
-from fastcore.ring import BroadcastRing, RingBuffer
+from fastcore.ring import RingBuffer
 
 SHM = Path("/dev/shm")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at the files in /dev/shm")
@@ -39,7 +40,8 @@ def name():
 
 def child(code, *arguments, **options):
     """Start a Python process that runs `code` with numpy and the ring imported; it prints and reads lines."""
-    head = "import sys, time, os\nimport numpy as np\nfrom fastcore.ring import *\nfrom fastcore.records import EVENT_DTYPE\n"
+    head = "import sys, time, os\nimport numpy as np\nfrom fastcore.ring import *\nfrom fastcore.broadcast import *\n"
+    head += "from fastcore.records import EVENT_DTYPE\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + code, *map(str, arguments)],
         stdin=subprocess.PIPE,

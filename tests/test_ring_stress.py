@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 
 from fastcore import _bench
+from fastcore.broadcast import BroadcastRing
 from fastcore.errors import OverrunError, RingError
 from fastcore.records import EVENT_DTYPE
-from fastcore.ring import BroadcastRing, LockFreeRingBuffer, RingBuffer
+from fastcore.replaced import LockFreeRingBuffer
+from fastcore.ring import RingBuffer
 
 FULL = os.environ.get("FASTCORE_STRESS") == "1"
 # ThreadSanitizer costs a factor of ten to twenty.

@@ -1,10 +1,12 @@
-"""Risk: equal to its twin on any order, and what passes keeps every limit."""
+"""Risk: the first broken rule is named, on any order, and what passes keeps every limit."""
+
+from typing import NamedTuple
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcore import risk
-from fastcore.reference import risk as twin
+from fastcore.errors import RESULTS, Result
 
 LIMIT = st.one_of(st.none(), st.integers(1, 100), st.integers(1, 2**63 - 1))
 SIGNED = st.one_of(st.integers(-150, 150), st.integers(-(2**63), 2**63 - 1))
@@ -16,11 +18,38 @@ NEAR = st.tuples(st.sampled_from([1, -1]), st.integers(95, 105), st.integers(1, 
 ORDER = st.one_of(NEAR, ANY)
 
 
-@given(LIMIT, LIMIT, LIMIT, st.lists(ORDER, max_size=20))
-def test_risk_matches_reference(size, position, collar, orders):
-    a, b = risk.RiskLimits(size, position, collar), twin.RiskLimits(size, position, collar)
-    assert [a.check(*order) for order in orders] == [b.check(*order) for order in orders]
-    assert (a.checked, a.passed, a.rejected) == (b.checked, b.passed, b.rejected)
+BROKEN = {
+    Result.BAD_SIZE: lambda o, limits: o.size < 1,
+    Result.BAD_PRICE: lambda o, limits: o.price < 1,
+    Result.LIMIT_SIZE: lambda o, limits: limits.max_order_lots is None or o.size > limits.max_order_lots,
+    Result.LIMIT_POSITION: lambda o, limits: limits.max_position_lots is None or o.worst > limits.max_position_lots,
+    Result.NO_REFERENCE: lambda o, limits: o.reference is None or o.reference < 1,
+    Result.LIMIT_COLLAR: lambda o, limits: limits.collar_ticks is None or abs(o.price - o.reference) > limits.collar_ticks,
+}
+
+
+class Order(NamedTuple):
+    side: int
+    price: int
+    size: int
+    position: int
+    open_buy: int
+    open_sell: int
+    reference: int | None
+
+    @property
+    def worst(self):
+        """The position in the direction of the order, if every open order of that side fills."""
+        return self.side * self.position + (self.open_buy if self.side == 1 else self.open_sell) + self.size
+
+
+@given(LIMIT, LIMIT, LIMIT, st.lists(ORDER.map(lambda order: Order(*order)), max_size=20))
+def test_risk_names_the_first_rule_that_an_order_breaks_and_counts_it(size, position, collar, orders):
+    limits = risk.RiskLimits(size, position, collar)
+    results = [next((r for r, broken in BROKEN.items() if broken(order, limits)), Result.OK) for order in orders]
+    assert [limits.check(*order) for order in orders] == results
+    assert (limits.checked, limits.passed) == (len(orders), results.count(Result.OK))
+    assert limits.rejected == {RESULTS[r][0]: results.count(r) for r in sorted(set(results)) if r}
 
 
 @given(LIMIT, LIMIT, LIMIT, ORDER)

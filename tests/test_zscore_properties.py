@@ -6,13 +6,11 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from makers.series import assert_close, finite, numbers, ticks
 
 from fastcore import zscore
 from fastcore.reference import zscore as twin
 
-finite = st.floats(-1e9, 1e9, allow_subnormal=False).map(lambda v: 0.0 if abs(v) < 1e-9 else v)
-special = st.sampled_from([math.nan, math.inf, -math.inf, 1e12, -1e12, 100.0, 100.0, 100.0])
-numbers = st.one_of(finite, special, st.floats(99.0, 101.0))
 ddofs = st.integers(0, 1)
 
 
@@ -24,12 +22,6 @@ def series_and_window(draw, elements=numbers, longest=120):
 
 def windows(x, window):
     return np.lib.stride_tricks.sliding_window_view(x, window)
-
-
-def assert_close(a, b, relative=0.0, absolute=0.0):
-    assert a.shape == b.shape
-    np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
-    np.testing.assert_allclose(a, b, rtol=relative, atol=absolute)
 
 
 @given(series_and_window(), ddofs)
@@ -144,14 +136,6 @@ def test_simd_twins_give_the_same_bits(case, ddof):
         np.testing.assert_array_equal(a, b)
 
 
-@st.composite
-def ticks(draw):
-    symbols, rows, pairs = draw(st.integers(2, 5)), draw(st.integers(1, 40)), draw(st.integers(1, 9))
-    index = draw(hnp.arrays(np.int64, (pairs, 2), elements=st.integers(0, symbols - 1)))
-    prices = draw(hnp.arrays(np.float64, (rows, symbols), elements=numbers, fill=numbers))
-    return prices, index, draw(st.integers(2, 12)), draw(st.floats(0, 3))
-
-
 @given(ticks())
 def test_pair_set_matches_reference(case):
     prices, index, window, threshold = case
@@ -164,87 +148,3 @@ def test_pair_set_matches_reference(case):
         apart = ~(np.abs(np.abs(theirs.zscores) - threshold) < 1e-9)
         np.testing.assert_array_equal(signals[apart], expected[apart])
         np.testing.assert_array_equal(ours.spreads, theirs.spreads)
-
-
-@given(ticks(), st.integers(0, 2**40))
-def test_zscore_batch_matches_reference(case, write):
-    prices, index, window, threshold = case
-    ring = np.ascontiguousarray(prices.T)
-    if window > ring.shape[1]:
-        return
-    exact = []
-    for a, b in index:
-        recent = [[(ring[s, (write - back) % ring.shape[1]]) for back in range(window, 0, -1)] for s in (a, b)]
-        exact.append(twin.pair_zscore(*recent, window)[0])
-    apart = ~(np.abs(np.abs(np.array(exact)) - threshold) < 1e-9)
-    ours = zscore.zscore_batch(ring, write, index, window, threshold)
-    np.testing.assert_array_equal(ours[apart], twin.zscore_batch(ring, write, index, window, threshold)[apart])
-
-
-@st.composite
-def rows(draw):
-    n = draw(st.integers(2, 6))
-    values = st.one_of(st.floats(-1e3, 1e3).map(lambda v: round(v, 3)), special, st.sampled_from([1e101, 7.0, 7.0]))
-    return draw(hnp.arrays(np.float64, (draw(st.integers(2, 40)), n), elements=values, fill=values)), draw(st.integers(2, 12))
-
-
-@given(rows())
-def test_correlation_matches_reference(case):
-    x, window = case
-    ours, theirs = zscore.RollingCorrelation(x.shape[1], window), twin.RollingCorrelation(x.shape[1], window)
-    for row in x:
-        ours.update(row)
-        theirs.update(row)
-        assert_close(ours.matrix(), theirs.matrix(), absolute=1e-6)
-        assert_close(ours.mean_correlations(), theirs.mean_correlations(), absolute=1e-6)
-
-
-@given(rows())
-def test_correlations_are_a_symmetric_matrix_within_one(case):
-    x, window = case
-    c = zscore.RollingCorrelation(x.shape[1], window)
-    c.update_many(x)
-    m = c.matrix()
-    np.testing.assert_array_equal(m, m.T)
-    known = m[~np.isnan(m)]
-    assert (np.abs(known) <= 1).all()
-    diagonal = np.diag(m)
-    assert (diagonal[~np.isnan(diagonal)] == 1).all()
-
-
-@given(rows(), st.integers(1, 3))
-def test_correlation_is_near_to_a_recomputation_after_many_windows(case, repeats):
-    x, window = case
-    c = zscore.RollingCorrelation(x.shape[1], window)
-    for _ in range(repeats):
-        c.update_many(x)
-    fresh = zscore.RollingCorrelation(x.shape[1], window)
-    fresh.update_many(np.concatenate([x] * (1 + -(-window // len(x))))[-window:])
-    if c.count >= window:
-        assert_close(c.matrix(), fresh.matrix(), absolute=1e-6)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 3), st.floats(1.0, 2.0)), min_size=1, max_size=4, unique_by=lambda t: t[0]),
-    st.integers(0, 99),
-)
-def test_signal_engine_matches_reference(last, seed):
-    ours, theirs = zscore.OptimizedSignalEngine(4), twin.OptimizedSignalEngine(4)
-    rng = np.random.default_rng(seed)
-    factor = rng.choice([-1, 0, 1], 4)
-    for t in range(104):
-        prices = np.exp(rng.normal() * factor + rng.normal(scale=0.1, size=4))
-        ids = np.arange(4)
-        if t == 103:
-            ids, prices = np.array([i for i, _ in last]), np.array([p for _, p in last])
-        if t < 100:  # no signals yet: spare the twin's matrix
-            theirs.prices, previous = prices.copy(), theirs.prices
-            theirs.correlation.update(prices / previous - 1.0)
-            signals, strengths, _ = ours.generate_signals_vectorized(prices, ids)
-            assert not signals.any()
-            continue
-        signals, strengths, _ = ours.generate_signals_vectorized(prices, ids)
-        expected, expected_strengths, _ = theirs.generate_signals_vectorized(prices, ids)
-        assert_close(strengths, expected_strengths, absolute=1e-9)
-        apart = (np.abs(strengths - 0.5) > 1e-9) & (np.abs(strengths - 0.8) > 1e-9)
-        np.testing.assert_array_equal(signals[apart], expected[apart])

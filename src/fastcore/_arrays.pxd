@@ -1,8 +1,8 @@
-"""Checked access to NumPy arrays of records, without the price of a typed memoryview."""
+"""Checked access to NumPy arrays of records and of float64, without the price of a typed memoryview."""
 
 cimport numpy as cnp
 
-from fastcore.records cimport event_t
+from fastcore.records cimport event_t, likely
 
 
 cdef inline cnp.ndarray check_events(object array, str name, bint writable, tuple dtypes):
@@ -23,3 +23,31 @@ cdef inline cnp.ndarray check_events(object array, str name, bint writable, tupl
 
 cdef inline event_t* events_data(cnp.ndarray a) noexcept:
     return <event_t*> cnp.PyArray_DATA(a)
+
+
+cdef inline bint is_plain(object x, int dimensions) noexcept:
+    """Whether this is a float64 array as kernels want it: contiguous, aligned, native byte order."""
+    return (
+        cnp.PyArray_Check(x)
+        and cnp.PyArray_TYPE(<cnp.ndarray> x) == cnp.NPY_DOUBLE
+        and cnp.PyArray_NDIM(<cnp.ndarray> x) == dimensions
+        and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> x)
+    )
+
+
+cdef inline cnp.ndarray as_doubles(object x, str name, int dimensions=1):
+    """The float64 array itself, or a converted copy; TypeError and ValueError for what holds no real numbers."""
+    if likely(is_plain(x, dimensions)):
+        return <cnp.ndarray> x
+    import numpy as np
+
+    array = np.asarray(x)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers: dtype={array.dtype}")
+    if array.ndim != dimensions:
+        raise ValueError(f"{name} must have {dimensions} dimension{'s' if dimensions > 1 else ''}: ndim={array.ndim}")
+    return np.require(array, np.float64, "CA")
+
+
+cdef inline double* doubles_data(cnp.ndarray x) noexcept:
+    return <double*> cnp.PyArray_DATA(x)

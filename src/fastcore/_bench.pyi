@@ -7,7 +7,8 @@ from fastcore.book import OrderBook
 from fastcore.sim.venue import Venue
 from fastcore.histogram import Histogram
 from fastcore.wire.itch import ItchDecoder
-from fastcore.ring import BroadcastConsumer, BroadcastRing, RingBuffer
+from fastcore.broadcast import BroadcastConsumer, BroadcastRing
+from fastcore.ring import RingBuffer
 from fastcore.symbols import SymbolMapper
 from fastcore.tickstore import TickStore
 

@@ -25,24 +25,21 @@ from fastcore.records cimport (
 )
 from fastcore.avellaneda cimport quote_t, Quoter, quoter_quote
 from fastcore.book cimport book_apply, book_change_t, OrderBook
+from fastcore.correlation cimport correlation_update, RollingCorrelation
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
 from fastcore.sim.venue cimport Venue, venue_apply, venue_cancel, venue_submit
 from fastcore.histogram cimport Histogram, histogram_record
 from fastcore.wire.itch cimport ITCH_MAX_EVENTS, itch_decode_at, ItchDecoder
 from fastcore.portfolio cimport position_fill, position_t, position_unrealised
+from fastcore._slots cimport cursor_t, ring_closed, ring_t
+from fastcore.broadcast cimport (
+    broadcast_skip, broadcast_try_pop_batch, broadcast_try_push_batch, BroadcastConsumer, BroadcastRing,
+)
 from fastcore.ring cimport (
-    broadcast_skip,
-    broadcast_try_pop_batch,
-    broadcast_try_push_batch,
-    BroadcastConsumer,
-    BroadcastRing,
-    cursor_t,
-    ring_closed,
     ring_commit,
     ring_commit_batch,
     ring_release,
     ring_release_batch,
-    ring_t,
     ring_try_claim,
     ring_try_claim_batch,
     ring_try_peek,
@@ -52,7 +49,7 @@ from fastcore.ring cimport (
 from fastcore.risk cimport limits_t, risk_check
 from fastcore.symbols cimport SymbolMapper, symbols_find_key
 from fastcore.tickstore cimport store_append, store_append_record, store_claim, store_commit, store_grow, store_t, TickStore
-from fastcore.zscore cimport correlation_update, rolling_update, RollingCorrelation, RollingZScore
+from fastcore.zscore cimport rolling_update, RollingZScore
 
 cnp.import_array()
 
@@ -432,7 +429,7 @@ def broadcast_consume(BroadcastConsumer consumer not None, size_t batch=1):
     """
     cdef event_t events[64]
     cdef ring_t* r = consumer._ring
-    cdef cursor_t* c = consumer._cursor
+    cdef cursor_t* c = consumer._seat
     cdef uint64_t count = 0
     cdef uint64_t bad = 0
     cdef uint64_t overruns = 0

@@ -34,6 +34,21 @@ cdef inline uint64_t as_uint64(object value) except? 0xFFFFFFFFFFFFFFFF:
     return result
 
 
+cdef inline int refuse_range(str name, object value, object low, object high) except -1:
+    """Raise ValueError: `name` must be in LOW..HIGH."""
+    from fastcore.errors import range_error
+
+    raise range_error(name, value, low, high)
+
+
+cdef inline int64_t int64_in(object value, str name, int64_t low, int64_t high) except? -1:
+    """A whole number within LOW..HIGH; ValueError for another, and what `as_int64` raises."""
+    cdef int64_t number = as_int64(value)
+    if not low <= number <= high:
+        refuse_range(name, number, low, high)
+    return number
+
+
 cdef inline int8_t as_side(object value) except? -128:
     """+1, -1 or 0 as they are; ValueError for another number."""
     cdef int64_t side = as_int64(value)

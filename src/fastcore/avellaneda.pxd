@@ -4,8 +4,8 @@ Units belong to the caller and must agree: prices in one currency, sigma in curr
 `time_left`, gamma and k per currency, A in fills per time unit, inventory in units of `inventory_unit`.
 """
 
-from libc.math cimport INFINITY, log1p, sqrt
-from libc.stdint cimport int64_t, uint64_t
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t
 
 from fastcore.records cimport NO_PRICE, unlikely
 
@@ -63,21 +63,9 @@ ctypedef struct quoter_t:
     double min_spread           # spread floor, ticks
 
 
-ctypedef struct ewma_t:
-    double decay            # weight of the past per observation or interval, in (0, 1)
-    double variance         # of one observation or interval; NaN before the first return
-    double last             # last price used; NaN before the first
-    int64_t last_ns         # its time
-    int64_t interval_ns     # 0: every update is an observation
-    uint64_t count          # returns used
-    bint relative           # log returns, else price differences
-
-
 cdef void quoter_curve(const quoter_t* q, double mid, double n, double t, quote_t* out) noexcept nogil
 
 cdef bint quoter_set_volatility(quoter_t* q, double sigma) noexcept nogil
-
-cdef void ewma_observe(ewma_t* v, double price, int64_t time_ns) noexcept nogil
 
 
 cdef inline void quoter_quote(const quoter_t* q, double mid, double inventory, double time_left, quote_t* out) noexcept nogil:
@@ -141,17 +129,6 @@ cdef inline void quoter_round(const quoter_t* q, const quote_t* in_, int64_t* bi
     ask_ticks[0] = quoter_ceil(q, ask)
 
 
-cdef inline void ewma_update(ewma_t* v, double price, int64_t time_ns) noexcept nogil:
-    """Take a price; with an interval, only the first price after each interval counts."""
-    if v.interval_ns == 0 or time_ns - v.last_ns >= v.interval_ns or v.last != v.last:
-        ewma_observe(v, price, time_ns)
-
-
-cdef inline double ewma_volatility(const ewma_t* v) noexcept nogil:
-    """Volatility per square root of a second (with an interval) or of an observation; NaN before the first return."""
-    return sqrt(v.variance * 1e9 / <double> v.interval_ns) if v.interval_ns else sqrt(v.variance)
-
-
 cdef class Quoter:
     cdef quoter_t _q
     cdef quote_t _quote         # the last one
@@ -181,7 +158,3 @@ cdef class QuoterSet:
     cdef const double* _column(self, int j) noexcept
     cdef int _complain(self, Py_ssize_t i, double mid, double inventory, double time_left) except -1
     cdef _view(self, array)
-
-
-cdef class EwmaVolatility:
-    cdef ewma_t _v

@@ -1,36 +1,47 @@
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MODELS", "EwmaVolatility", "Quoter", "QuoterSet", "indifference_prices", "simd", "solve_depths"]
+from fastcore.quote_models import MODELS as MODELS
+from fastcore.quote_models import solve_depths as solve_depths
 
-MODELS: Final[dict[str, dict[str, Any]]]
+__all__ = ["MODELS", "Quoter", "QuoterSet", "indifference_prices", "simd", "solve_depths"]
 
 def simd() -> str: ...
 def indifference_prices(
     gamma: float, inventory: float, max_inventory: int, *, sigma: float | None = None, omega: float | None = None
 ) -> tuple[float, float]: ...
-def solve_depths(
-    gamma: float,
-    sigma: float,
-    A: float,
-    k: float,
-    max_inventory: int,
-    horizon: float | None = None,
-    *,
-    rows: int | None = None,
-    xi: float | None = None,
-    order_size: float = 1.0,
-    drift: float = 0.0,
-    adverse_selection: float = 0.0,
-    terminal_penalty: float = 0.0,
-) -> npt.NDArray[np.float64]: ...
 
 @final
 class Quoter:
-    def __init__(self, model: str = "avellaneda_stoikov", **parameters: Any) -> None: ...
+    def __init__(
+        self,
+        model: str = "avellaneda_stoikov",
+        *,
+        gamma: float,
+        sigma: float,
+        k: float | None = None,
+        A: float | None = None,
+        xi: float | None = None,
+        order_size: float = 1.0,
+        drift: float = 0.0,
+        adverse_selection: float = 0.0,
+        max_inventory: int | None = None,
+        omega: float | None = None,
+        horizon: float | None = None,
+        rows: int = 129,
+        limit: float | None = None,
+        spread_factor: float = 1.0,
+        inventory_unit: float = 1.0,
+        inventory_limit: float = ...,
+        tick_size: float = 0.01,
+        increment_ticks: int = 1,
+        low_increment_ticks: int = 1,
+        low_below_ticks: int = 0,
+        min_spread_ticks: int = 1,
+    ) -> None: ...
     def quote(self, mid: float, inventory: float = 0.0, time_left: float = 0.0, volatility: float | None = None) -> None: ...
     def ladder(
         self,
@@ -79,26 +90,3 @@ class QuoterSet:
     @property
     def ask_ticks(self) -> npt.NDArray[np.int64]: ...
     def __len__(self) -> int: ...
-
-@final
-class EwmaVolatility:
-    def __init__(
-        self,
-        decay: float | None = None,
-        *,
-        half_life: float | None = None,
-        interval_ns: int = 0,
-        relative: bool = False,
-        variance: float | None = None,
-    ) -> None: ...
-    def update(self, price: float, time_ns: int = 0) -> None: ...
-    @property
-    def variance(self) -> float: ...
-    @property
-    def volatility(self) -> float: ...
-    @property
-    def decay(self) -> float: ...
-    @property
-    def half_life(self) -> float: ...
-    @property
-    def count(self) -> int: ...

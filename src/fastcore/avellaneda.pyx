@@ -23,20 +23,26 @@ Sources: Avellaneda and Stoikov, Quantitative Finance 8 (2008) 217-224; Gueant, 
 Gueant, arXiv 1605.01862; Cartea and Jaimungal for xi = 0.
 """
 
-cimport cython
-cimport numpy as cnp
+from collections import Counter
+
 import numpy as np
 
+cimport cython
+cimport numpy as cnp
 from libc.float cimport DBL_MAX
-from libc.math cimport INFINITY, NAN, exp, fabs, isfinite, log, log1p, pow, sqrt
+from libc.math cimport INFINITY, NAN, exp, fabs, log1p, sqrt
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
+from fastcore._integers cimport int64_in
 from fastcore.records cimport NO_PRICE, unlikely
+
+from fastcore.errors import range_error
+from fastcore.quote_models import MODELS, checked, fill_terms, finite, resolved, solve_depths
 
 cnp.import_array()
 
-__all__ = ["MODELS", "EwmaVolatility", "Quoter", "QuoterSet", "indifference_prices", "simd", "solve_depths"]
+__all__ = ["MODELS", "Quoter", "QuoterSet", "indifference_prices", "simd", "solve_depths"]
 
 cdef extern from "fc_quotes.h" nogil:
     ctypedef struct quotes_t "fc_quotes_t":
@@ -75,114 +81,6 @@ def simd():
         bit-identical.
     """
     return "avx2" if USE_AVX2 else "scalar"
-
-
-# Names and defaults of the parameters of each model; `...` has no default.
-_COMMON = {
-    "inventory_unit": 1.0,
-    "inventory_limit": INFINITY,
-    "tick_size": 0.01,
-    "increment_ticks": 1,
-    "low_increment_ticks": 1,
-    "low_below_ticks": 0,
-    "min_spread_ticks": 1,
-}
-_FILLS = {"sigma": ..., "A": ..., "k": ..., "drift": 0.0, "adverse_selection": 0.0}
-MODELS = {
-    "avellaneda_stoikov": {"gamma": ..., "sigma": ..., "k": ...},
-    "avellaneda_stoikov_infinite": {"gamma": ..., "sigma": ..., "k": ..., "max_inventory": ..., "omega": None},
-    "glft": {"gamma": ..., **_FILLS},
-    "general": {"gamma": ..., "xi": ..., **_FILLS, "order_size": 1.0},
-    "exact": {"gamma": ..., **_FILLS, "max_inventory": ..., "horizon": None, "rows": 129, "xi": None, "order_size": 1.0},
-    "simplified": {"gamma": ..., "sigma": ..., "limit": ..., "horizon": 1.0, "spread_factor": 1.0},
-}
-
-
-# Rules by parameter name: text, lower bound, whether the bound itself is allowed.
-_RULES = {
-    "gamma": (0.0, False),
-    "sigma": (0.0, True),
-    "k": (0.0, False),
-    "A": (0.0, False),
-    "xi": (0.0, True),
-    "order_size": (0.0, False),
-    "adverse_selection": (0.0, True),
-    "horizon": (0.0, False),
-    "omega": (0.0, False),
-    "limit": (0.0, False),
-    "spread_factor": (0.0, False),
-    "inventory_unit": (0.0, False),
-    "inventory_limit": (0.0, False),
-    "tick_size": (0.0, False),
-    "drift": (-INFINITY, False),
-    "terminal_penalty": (0.0, True),
-}
-_WHOLE = {
-    "max_inventory": (1, 10_000),
-    "rows": (2, 100_000),
-    "increment_ticks": (1, 2**31 - 1),
-    "low_increment_ticks": (1, 2**31 - 1),
-    "low_below_ticks": (0, 2**50),
-    "min_spread_ticks": (1, 2**50),
-}
-
-
-cdef checked(str name, value):
-    # The parameter as a Python number, or an error that names the rule.
-    cdef double number
-    if name in _WHOLE:
-        low, high = _WHOLE[name]
-        if int(value) != value or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number in {low}..{high}: {name}={value}")
-        return int(value)
-    low, allowed = _RULES[name]
-    number = value
-    if name == "inventory_limit" and number == INFINITY:
-        return number
-    if not isfinite(number) or number < low or (number == low and not allowed):
-        rule = "finite" if low == -INFINITY else "finite and not negative" if allowed else "positive and finite"
-        raise ValueError(f"{name} must be {rule}: {name}={value}")
-    return number
-
-
-cdef dict resolved(str model, dict given):
-    # All parameters of a model, checked.
-    cdef dict known
-    if model not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}: model={model!r}")
-    known = {**MODELS[model], **_COMMON}
-    for name in given:
-        if name not in known:
-            raise TypeError(f"unknown parameter of {model}: {name}; known: {', '.join(known)}")
-    values = {}
-    for name, default in known.items():
-        value = given.get(name, default)
-        if value is ...:
-            raise TypeError(f"{model} needs a parameter: {name}")
-        values[name] = None if value is None and default is None else checked(name, value)
-    if values["low_below_ticks"] % values["increment_ticks"] or values["low_below_ticks"] % values["low_increment_ticks"]:
-        raise ValueError(
-            "low_below_ticks must be a multiple of both increments: "
-            f"low_below_ticks={values['low_below_ticks']}, increment_ticks={values['increment_ticks']}, "
-            f"low_increment_ticks={values['low_increment_ticks']}"
-        )
-    return values
-
-
-cdef double finite(str what, double value, dict parameters) except? -1.0:
-    # A constant that overflowed names its parameters.
-    if not isfinite(value):
-        given = ", ".join(f"{name}={parameters[name]}" for name in ("gamma", "xi", "sigma", "A", "k") if name in parameters)
-        raise ValueError(f"{what} must be finite: {given}")
-    return value
-
-
-cdef (double, double) fill_terms(double xi, double k):
-    # base = (1/xi) ln(1 + xi/k) and ln of (1 + xi/k)^(1 + k/xi); the limits 1/k and 1 for xi -> 0.
-    cdef double u = xi / k
-    if u < 1e-8:
-        return (1.0 - 0.5 * u) / k, 1.0 + 0.5 * u
-    return log1p(u) / xi, (1.0 + 1.0 / u) * log1p(u)
 
 
 cdef void quoter_curve(const quoter_t* q, double mid, double n, double t, quote_t* out) noexcept nogil:
@@ -270,29 +168,6 @@ cdef bint quoter_set_volatility(quoter_t* q, double sigma) noexcept nogil:
     return True
 
 
-cdef void ewma_observe(ewma_t* v, double price, int64_t time_ns) noexcept nogil:
-    # One return; prices that are not positive and finite are left out.
-    cdef double r, weight, intervals
-    if not (price > 0.0 and price <= DBL_MAX):
-        return
-    if v.last != v.last:
-        v.last = price
-        v.last_ns = time_ns
-        return
-    r = log(price / v.last) if v.relative else price - v.last
-    r *= r
-    weight = v.decay
-    if v.interval_ns:
-        intervals = <double> (time_ns - v.last_ns) / <double> v.interval_ns
-        if intervals != 1.0:
-            r /= intervals
-            weight = pow(weight, intervals)
-    v.variance = weight * v.variance + (1.0 - weight) * r if v.variance == v.variance else r
-    v.last = price
-    v.last_ns = time_ns
-    v.count += 1
-
-
 def indifference_prices(gamma, inventory, max_inventory, *, sigma=None, omega=None):
     """Return the infinite-horizon reservation prices of Avellaneda and Stoikov, relative to the mid.
 
@@ -321,7 +196,7 @@ def indifference_prices(gamma, inventory, max_inventory, *, sigma=None, omega=No
     cdef double q = inventory
     cdef double bound = infinite_bound(gamma, max_inventory, sigma, omega)
     if not fabs(q) <= max_inventory:
-        raise ValueError(f"inventory must be within +-max_inventory: inventory={inventory}, max_inventory={max_inventory}")
+        raise range_error("inventory", inventory, -max_inventory, max_inventory)
     cdef double left = bound - q * q
     cdef double bid = (-1.0 - 2.0 * q) / left
     cdef double ask = (1.0 - 2.0 * q) / left
@@ -347,142 +222,12 @@ cdef double infinite_bound(double gamma, max_inventory, sigma, omega) except -1.
     return bound if bound > natural else natural
 
 
-def solve_depths(
-    gamma,
-    sigma,
-    A,
-    k,
-    max_inventory,
-    horizon=None,
-    *,
-    rows=None,
-    xi=None,
-    order_size=1.0,
-    drift=0.0,
-    adverse_selection=0.0,
-    terminal_penalty=0.0,
-):
-    """Solve for the optimal depths by inventory: v = exp(-M t) z, M tridiagonal.
-
-    Parameters
-    ----------
-    gamma, sigma, A, k : float
-        Risk aversion (1/price), volatility (price/sqrt(time)), fills per time at depth 0, decay of fills (1/price).
-    max_inventory : int
-        Q, in orders: no bid at +Q, no ask at -Q.
-    horizon : float, optional
-        Time left; None for the limit of a long horizon.
-    rows : int, optional
-        Return that many equidistant times left, 0 to `horizon`, instead of the last alone.
-    xi : float, optional
-        Aversion to the risk of execution, Gueant 2017; gamma where not given, 0 for Cartea and Jaimungal's running penalty
-        phi = gamma sigma^2 / 2.
-    order_size : float
-        D, quantity of one order.
-    drift : float
-        mu, price/time.
-    adverse_selection : float
-        Move of the price against us at a fill.
-    terminal_penalty : float
-        alpha of the terminal cost alpha q^2, price per quantity.
-
-    Returns
-    -------
-    ndarray of float64, shape (2Q+1, 2) or (rows, 2Q+1, 2)
-        Bid and ask depth from the mid for inventories -Q..Q; infinite where there is no quote.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not valid, or the solution leaves the range of doubles.
-
-    Notes
-    -----
-    exp(-M t) overflows (its smallest eigenvalue is negative) and its eigenvectors lose the small entries. Here c - M, with
-    c the largest diagonal entry, has no negative entry, so that its exponential by scaling, Taylor series and squaring
-    has no cancellation: every entry keeps its relative accuracy. Common factors drop out of the depths.
-    """
-    parameters = {"gamma": gamma, "sigma": sigma, "A": A, "k": k, "xi": gamma if xi is None else xi}
-    for name, value in (*parameters.items(), ("order_size", order_size), ("drift", drift)):
-        checked(name, value)
-    for name, value in (("adverse_selection", adverse_selection), ("terminal_penalty", terminal_penalty)):
-        checked(name, value)
-    checked("max_inventory", max_inventory)
-    if horizon is None and rows is not None:
-        raise ValueError(f"rows need a horizon: rows={rows}")
-    # In units of orders: money per order is D times depth, so k/D and sigma D take the places of k and sigma.
-    k_n, sigma_n = k / order_size, sigma * order_size
-    base, exponent = fill_terms(parameters["xi"], k_n)
-    base = finite("the half spread", base / order_size, parameters) + adverse_selection / 2
-    eta = finite("eta", A * np.exp(-exponent - k * adverse_selection / 2), parameters)
-    q = np.arange(-max_inventory, max_inventory + 1, dtype=np.float64)
-    diagonal = 0.5 * k_n * gamma * sigma_n**2 * q**2 - k * drift * q
-    matrix = np.diag(diagonal.max() - diagonal) + eta * (np.eye(len(q), k=1) + np.eye(len(q), k=-1))
-    if not np.isfinite(matrix).all():
-        finite("the growth matrix", INFINITY, parameters)
-    terminal = np.exp(-k * order_size * terminal_penalty * q**2)
-    if horizon is None:
-        tables = [_long_run(matrix)]
-    else:
-        horizon = checked("horizon", horizon)
-        count = 2 if rows is None else checked("rows", rows)
-        step = _exponential(matrix * (horizon / (count - 1)))
-        v = terminal
-        tables = [] if rows is None else [v]
-        for _ in range(count - 1):
-            v = step @ v
-            v = v / v.max()
-            if rows is not None:
-                tables.append(v)
-        if rows is None:
-            tables = [v]
-    depths = np.full((len(tables), len(q), 2), INFINITY)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(np.array(tables))
-        depths[:, :-1, 0] = (logs[:, :-1] - logs[:, 1:]) / k + base
-        depths[:, 1:, 1] = (logs[:, 1:] - logs[:, :-1]) / k + base
-    if not np.isfinite(depths[:, :-1, 0]).all():
-        raise ValueError(f"max_inventory must keep v within the range of doubles: max_inventory={max_inventory}")
-    return depths if rows is not None else depths[0]
-
-
-def _exponential(matrix):
-    # exp of a matrix without negative entries, up to a positive factor; no subtraction anywhere.
-    norm = float(np.abs(matrix).sum(axis=1).max())
-    squarings = max(0, int(np.ceil(np.log2(norm))) + 1) if norm > 0 else 0
-    scaled = matrix / 2.0**squarings
-    result = term = np.eye(len(matrix))
-    for i in range(1, 24):
-        term = term @ scaled / i
-        result = result + term
-    for _ in range(squarings):
-        result = result @ result
-        result = result / result.max()
-    return result
-
-
-def _long_run(matrix):
-    # The dominant eigenvector of a matrix without negative entries, by squaring.
-    power = matrix / matrix.max() + np.eye(len(matrix)) * 1e-3
-    base = power
-    v = power.sum(axis=1)
-    for _ in range(64):
-        power = power @ power
-        power = power / power.max()
-        new = power.sum(axis=1)
-        new = new / new.max()
-        if np.abs(new / v - 1.0).max() < 1e-14:
-            break
-        v = new
-    for _ in range(8):
-        v = base @ new
-        new = v / v.max()
-    return new
-
-
 @cython.final
 cdef class Quoter:
-    """Quote one instrument with one model.
+    """Quoter(model="avellaneda_stoikov", *, gamma, sigma, k=None, A=None, xi=None, order_size=1.0, drift=0.0, \
+adverse_selection=0.0, max_inventory=None, omega=None, horizon=None, rows=129, limit=None, spread_factor=1.0, inventory_unit=1.0, \
+inventory_limit=1e999, tick_size=0.01, increment_ticks=1, low_increment_ticks=1, low_below_ticks=0, min_spread_ticks=1)\n--\n\n
+    Quote one instrument with one model.
 
     Parameters
     ----------
@@ -659,7 +404,7 @@ cdef class Quoter:
             raise ValueError(f"volatility cannot change to this in the model {self.model}: volatility={volatility}")
         return 0
 
-    def ladder(self, int levels=5, spacing_ticks=10, multipliers=(1.0, 1.5, 2.2, 3.4, 5.1), size=1.0, size_step=0.15,
+    def ladder(self, levels=5, spacing_ticks=10, multipliers=(1.0, 1.5, 2.2, 3.4, 5.1), size=1.0, size_step=0.15,
                min_size=0.3):
         """Return a ladder of quotes behind the last quote.
 
@@ -682,11 +427,9 @@ cdef class Quoter:
             ``NO_PRICE`` where a side is closed or a price would not be positive.
         sizes : ndarray of float64, shape (levels,)
         """
-        cdef int64_t best_bid, best_ask
-        cdef int i
+        cdef int64_t best_bid, best_ask, i
+        cdef int64_t count = int64_in(levels, "levels", 1, 1000)
         cdef double offset
-        if not 1 <= levels <= 1000:
-            raise ValueError(f"levels must be in 1..1000: levels={levels}")
         if len(multipliers) < levels:
             raise ValueError(f"every level needs a multiplier: levels={levels}, multipliers={len(multipliers)}")
         for name, value in (
@@ -703,7 +446,7 @@ cdef class Quoter:
         asks = np.empty(levels, np.int64)
         sizes = np.empty(levels)
         quoter_round(&self._q, &self._quote, &best_bid, &best_ask)
-        for i in range(levels):
+        for i in range(count):
             offset = i * <double> spacing_ticks * <double> multipliers[i]
             bids[i] = NO_PRICE if best_bid == NO_PRICE else quoter_floor(&self._q, <double> best_bid - offset)
             asks[i] = NO_PRICE if best_ask == NO_PRICE else quoter_ceil(&self._q, <double> best_ask + offset)
@@ -787,7 +530,8 @@ cdef aligned(Py_ssize_t n, dtype):
 
 @cython.final
 cdef class QuoterSet:
-    """Quote many instruments at once, each with its own model: structure of arrays, AVX2 where there is one.
+    """QuoterSet(quoters)\n--\n\n
+    Quote many instruments at once, each with its own model: structure of arrays, AVX2 where there is one.
 
     Parameters
     ----------
@@ -982,101 +726,6 @@ cdef class QuoterSet:
     def __len__(self):
         return self._n
 
-
-@cython.final
-cdef class EwmaVolatility:
-    """Exponentially weighted volatility: variance = decay * variance + (1 - decay) * return^2.
-
-    Parameters
-    ----------
-    decay : float, optional
-        Weight of the past, in (0, 1); half-life ln 0.5 / ln decay.
-    half_life : float, optional
-        Instead of `decay`, in observations or intervals.
-    interval_ns : int, default 0
-        0: every update is an observation and `volatility` is per observation. Otherwise prices are sampled once an
-        interval, irregular times are weighted by their length, and `volatility` is per square root of a second.
-    relative : bool, default False
-        Log returns instead of price differences.
-    variance : float, optional
-        To start from; the square of the first return where not given.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of its range, or not exactly one of `decay` and `half_life` is given.
-
-    Notes
-    -----
-    **Thread safety**: one thread updates.
-    """
-
-    def __init__(self, decay=None, *, half_life=None, interval_ns=0, relative=False, variance=None):
-        cdef double d
-        if (decay is None) == (half_life is None):
-            raise ValueError(f"exactly one of decay and half_life must be given: decay={decay}, half_life={half_life}")
-        if decay is None:
-            if not 0.0 < half_life < INFINITY:
-                raise ValueError(f"half_life must be positive and finite: half_life={half_life}")
-            d = pow(0.5, 1.0 / half_life)
-        else:
-            d = decay
-        if not 0.0 < d < 1.0:
-            raise ValueError(f"decay must be within 0..1, both excluded: decay={d}")
-        if not 0 <= interval_ns <= 10**18:
-            raise ValueError(f"interval_ns must be in 0..10**18: interval_ns={interval_ns}")
-        if variance is not None and not 0.0 <= variance <= DBL_MAX:
-            raise ValueError(f"variance must be finite and not negative: variance={variance}")
-        self._v.decay = d
-        self._v.interval_ns = interval_ns
-        self._v.relative = bool(relative)
-        self._v.variance = NAN if variance is None else variance
-        self._v.last = NAN
-        self._v.last_ns = 0
-        self._v.count = 0
-
-    def update(self, double price, long long time_ns=0):
-        """Take a price.
-
-        Parameters
-        ----------
-        price : float
-            Positive and finite.
-        time_ns : int
-            Needed with an interval; must not go back.
-
-        Raises
-        ------
-        ValueError
-            If the price or the time is not valid; nothing is changed then.
-        """
-        if unlikely(not (price > 0.0 and price <= DBL_MAX)):
-            raise ValueError(f"price must be positive and finite: price={price}")
-        if unlikely(self._v.interval_ns != 0 and self._v.last == self._v.last and time_ns < self._v.last_ns):
-            raise ValueError(f"time_ns must not go back: time_ns={time_ns}, last={self._v.last_ns}")
-        ewma_update(&self._v, price, time_ns)
-
-    @property
-    def variance(self):
-        """float: of one observation or interval; NaN before the first return."""
-        return self._v.variance
-
-    @property
-    def volatility(self):
-        """float: per square root of an observation, or of a second where there is an interval; NaN before a return."""
-        return ewma_volatility(&self._v)
-
-    @property
-    def decay(self):
-        """float: weight of the past."""
-        return self._v.decay
-
-    @property
-    def half_life(self):
-        """float: observations or intervals until a return has half its weight."""
-        return log(0.5) / log(self._v.decay)
-
-    @property
-    def count(self):
-        """int: returns used."""
-        return self._v.count
+    def __repr__(self):
+        count = Counter(quoter.model for quoter in self._quoters)
+        return f"<QuoterSet {self._n} quoters: {', '.join(f'{number} {model}' for model, number in count.items())}>"

@@ -16,7 +16,7 @@ cimport cython
 from libc.math cimport ceil
 from libc.stdint cimport int64_t, uint64_t
 
-from fastcore._integers cimport as_int64
+from fastcore._integers cimport as_int64, refuse_range
 from fastcore.records cimport store_relaxed
 
 
@@ -255,7 +255,7 @@ def calibrate(double seconds=0.05):
     cdef rate_t rate
     cdef int64_t interval_ns
     if not 0.001 <= seconds <= 60.0:    # false for NaN too
-        raise ValueError(f"seconds must be in [0.001, 60]: seconds={seconds}")
+        refuse_range("seconds", seconds, 0.001, 60)
     if not clock_state.use_tsc:
         return 0.0
     interval_ns = <int64_t> ceil(seconds * 1e9)

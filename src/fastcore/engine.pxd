@@ -10,14 +10,16 @@ which the bytes arrive changes nothing but time.
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
-from fastcore.avellaneda cimport EwmaVolatility, Quoter, ewma_t, quoter_t
+from fastcore.avellaneda cimport Quoter, quoter_t
+from fastcore.flow cimport EwmaVolatility, ewma_t
 from fastcore.book cimport book_change_t, book_t
 from fastcore.bookset cimport BookSet, bookset_t
 from fastcore.sim.venue cimport Venue, venue_t
 from fastcore.histogram cimport histogram_t
 from fastcore.wire.itch cimport ItchDecoder, itch_decoder_t
 from fastcore.portfolio cimport Position, position_t
-from fastcore.ring cimport RingBuffer, ring_t
+from fastcore._slots cimport ring_t
+from fastcore.ring cimport RingBuffer
 from fastcore.risk cimport RiskLimits, risk_gate_t
 from fastcore.tickstore cimport TickStore, store_t
 

@@ -3,9 +3,10 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.avellaneda import EwmaVolatility, Quoter
+from fastcore.avellaneda import Quoter
 from fastcore.book import OrderTable
 from fastcore.bookset import BookSet
+from fastcore.flow import EwmaVolatility
 from fastcore.histogram import Histogram
 from fastcore.portfolio import Position
 from fastcore.risk import RiskLimits

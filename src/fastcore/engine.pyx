@@ -37,13 +37,13 @@ from fastcore.records cimport (
     fc_alloc, fc_free, floor_div, key8, likely, tick_t, unlikely,
 )
 from fastcore.avellaneda cimport (
-    EwmaVolatility, Quoter, ewma_update, ewma_volatility, quote_t, quoter_ceil, quoter_floor, quoter_quote, quoter_round,
-    quoter_set_volatility,
+    Quoter, quote_t, quoter_ceil, quoter_floor, quoter_quote, quoter_round, quoter_set_volatility,
 )
 from fastcore.book cimport (
     OrderTable, book_best_ask, book_best_ask_size, book_best_bid, book_best_bid_size, book_change_t, orders_prefetch,
 )
 from fastcore.bookset cimport BookSet, bookset_ahead, bookset_apply, bookset_open
+from fastcore.flow cimport EwmaVolatility, ewma_update, ewma_volatility
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns
 from fastcore.sim.venue cimport (
     VENUE_TOOK, Venue, venue_apply, venue_cancel, venue_grow_reports, venue_index, venue_replace, venue_report, venue_submit,

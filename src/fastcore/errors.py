@@ -125,3 +125,19 @@ def raise_result(code: int, message: str) -> NoReturn:
     """Raise the exception that belongs to `code`, with `message` (the rule, then the values)."""
     name, exception = RESULTS.get(code, (f"result {code}", FastcoreError))
     raise exception(f"{name}: {message}")
+
+
+def range_error(name: str, value: object, low: object, high: object, **others: object) -> ValueError:
+    """Return the error that `name` must be in LOW..HIGH, both included; `others` are values on which the bounds depend."""
+    rest = "".join(f", {other}={number}" for other, number in others.items())
+    return ValueError(f"{name} must be in {_bound(low)}..{_bound(high)}: {name}={value}{rest}")
+
+
+def _bound(bound: object) -> str:
+    # Long powers of two are easier to read as such.
+    if isinstance(bound, int) and bound > 65536:
+        if bound & (bound - 1) == 0:
+            return f"2**{bound.bit_length() - 1}"
+        if bound & (bound + 1) == 0:
+            return f"2**{bound.bit_length()}-1"
+    return str(bound)

@@ -60,33 +60,4 @@ cdef class Histogram:
     cdef double _mean(self) noexcept nogil
 
 
-ctypedef struct latencies_t:
-    int64_t* ring           # the last `capacity` latencies in ns, oldest overwritten
-    int64_t capacity
-    int64_t position        # slot of the next one
-    int64_t recorded        # latencies ever recorded, negative ones included
-    int64_t negative        # end before start: kept in the ring, in no histogram
-    int64_t* buckets        # 1,000 counters of 1 us; the last one also holds all longer ones
-
-
-cdef inline void latencies_record(latencies_t* m, histogram_t* h, int64_t latency_ns) noexcept nogil:
-    """Keep one latency in the ring, in the 1 us buckets and in the histogram."""
-    cdef uint64_t bucket
-    cdef int64_t position = m.position
-    m.ring[position] = latency_ns
-    position += 1
-    m.position = position if position != m.capacity else 0
-    m.recorded += 1
-    if unlikely(latency_ns < 0):
-        m.negative += 1
-        return
-    bucket = <uint64_t> latency_ns // 1000
-    m.buckets[bucket if bucket < 999 else 999] += 1
-    histogram_record(h, latency_ns)
-
-
-cdef class LatencyMonitor:
-    cdef latencies_t _m
-    cdef Histogram _distribution
-    cdef histogram_t* _h    # of _distribution, so that the hot call follows one pointer
-    cdef int _configure(self, int64_t capacity, digits) except -1
+cdef int64_t* int64_data(values, str name) except? NULL  # of an array, checked

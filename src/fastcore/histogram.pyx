@@ -35,14 +35,14 @@ from libc.math cimport sqrt
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastcore._integers cimport as_int64
+from fastcore._integers cimport as_int64, refuse_range
 from fastcore.records cimport fc_alloc, fc_free
 
-from fastcore.errors import CorruptDataError
+from fastcore.errors import CorruptDataError, range_error
 
 cnp.import_array()
 
-__all__ = ["Histogram", "LatencyMonitor", "hlog"]
+__all__ = ["Histogram", "hlog"]
 
 cdef uint64_t _INNER_COOKIE = 0x1C849303
 cdef uint64_t _OUTER_COOKIE = 0x1C849304
@@ -50,7 +50,7 @@ cdef object _INNER = struct.Struct(">IIIIQQd")
 cdef object _OUTER = struct.Struct(">II")
 
 
-cdef int64_t* _int64_data(values, str name) except? NULL:
+cdef int64_t* int64_data(values, str name) except? NULL:
     # Checked by hand: a typed memoryview costs ten times as much per call.
     cdef cnp.ndarray array
     if not isinstance(values, np.ndarray):
@@ -75,7 +75,8 @@ cdef int64_t _step(const histogram_t* h, int64_t value) noexcept nogil:
 
 @cython.final
 cdef class Histogram:
-    """Log-linear histogram of non-negative integers.
+    """Histogram(lowest=1, highest=3600000000000, digits=3)\n--\n\n
+    Log-linear histogram of non-negative integers.
 
     Parameters
     ----------
@@ -122,11 +123,11 @@ cdef class Histogram:
         cdef int64_t steps = 1, reach
         cdef int64_t rows = 1
         if not 1 <= digits <= 5:
-            raise ValueError(f"digits must be in 1..5: digits={digits}")
+            refuse_range("digits", digits, 1, 5)
         if lowest < 1:
             raise ValueError(f"lowest must be at least 1: lowest={lowest}")
         if highest >= <int64_t> 1 << 62 or highest // 2 < lowest:
-            raise ValueError(f"highest must be in [2 * lowest, 2**62): lowest={lowest} highest={highest}")
+            raise range_error("highest", highest, "2*lowest", 2**62 - 1, lowest=lowest)
         while steps < 2 * <int64_t> 10 ** digits:
             steps <<= 1
             h.half_magnitude += 1
@@ -217,7 +218,7 @@ cdef class Histogram:
         """
         cdef int64_t v = as_int64(value)
         if unlikely(<uint64_t> v > <uint64_t> self._histogram.highest):
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+            refuse_range("value", v, 0, self._h.highest)
         histogram_record(&self._histogram, v)
 
     def record_count(self, value, count):
@@ -244,7 +245,7 @@ cdef class Histogram:
         cdef int64_t v = as_int64(value)
         cdef int64_t n = as_int64(count)
         if <uint64_t> v > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+            refuse_range("value", v, 0, self._h.highest)
         if n < 0:
             raise ValueError(f"count must not be negative: count={n}")
         self._add(v, n)
@@ -270,7 +271,7 @@ cdef class Histogram:
         -----
         **Thread safety**: one thread at a time; the GIL is released meanwhile.
         """
-        cdef int64_t* data = _int64_data(values, "values")
+        cdef int64_t* data = int64_data(values, "values")
         cdef Py_ssize_t i, n = cnp.PyArray_DIM(values, 0)
         cdef histogram_t* h = self._h
         cdef uint64_t worst = 0
@@ -282,7 +283,7 @@ cdef class Histogram:
                 worst = worst if <uint64_t> data[i] <= worst else <uint64_t> data[i]
         if worst > <uint64_t> h.highest:
             i = int(np.argmax(values.view(np.uint64) > np.uint64(h.highest)))
-            raise ValueError(f"value must be in [0, {h.highest}]: index={i} value={data[i]}")
+            raise range_error("value", data[i], 0, h.highest, index=i)
         if interval:
             for i in range(n):
                 self._record_corrected(data[i], interval)
@@ -322,7 +323,7 @@ cdef class Histogram:
         """
         cdef int64_t v = as_int64(value), interval = as_int64(expected_interval)
         if <uint64_t> v > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+            refuse_range("value", v, 0, self._h.highest)
         if interval < 0:
             raise ValueError(f"expected_interval must not be negative: expected_interval={interval}")
         return self._record_corrected(v, interval)
@@ -367,7 +368,7 @@ cdef class Histogram:
         """
         cdef int64_t v = as_int64(value)
         if <uint64_t> v > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+            refuse_range("value", v, 0, self._h.highest)
         return self._h.counts[histogram_index(self._h, v)]
 
     def equivalent(self, value):
@@ -395,7 +396,7 @@ cdef class Histogram:
         cdef int64_t v = as_int64(value)
         cdef int64_t low
         if <uint64_t> v > <uint64_t> self._h.highest:
-            raise ValueError(f"value must be in [0, {self._h.highest}]: value={v}")
+            refuse_range("value", v, 0, self._h.highest)
         low = _lowest_equivalent(self._h, v)
         return low, low + _step(self._h, low) - 1
 
@@ -469,7 +470,7 @@ cdef class Histogram:
         """
         cdef int64_t rank, total = 0, i, low
         if not 0.0 <= p <= 100.0:   # false for NaN too
-            raise ValueError(f"percentile must be in [0, 100]: p={p}")
+            refuse_range("p", p, 0, 100)
         rank = <int64_t> (p * <double> self._h.count / 100.0 + 0.5)
         rank = rank if rank > 1 else 1
         for i in range(self._h.counts_length):
@@ -534,7 +535,7 @@ cdef class Histogram:
                 h.counts[i] += o.counts[i]
         else:
             if other._value_at(last) > h.highest:
-                raise ValueError(f"values must be in [0, {h.highest}]: largest of the other histogram={other._value_at(last)}")
+                refuse_range("largest value of the other histogram", other._value_at(last), 0, h.highest)
             for i in range(last + 1):
                 h.counts[histogram_index(h, other._value_at(i))] += o.counts[i]
         h.count += o.count
@@ -755,204 +756,3 @@ def hlog(intervals, double start_s=0.0, str comment=""):
         head = f"Tag={tag}," if tag else ""
         lines.append(f"{head}{begin_s:.3f},{end_s - begin_s:.3f},{histogram.max / 1e6:.3f},{histogram.encode()}")
     return "\n".join(lines) + "\n"
-
-
-@cython.final
-cdef class LatencyMonitor:
-    """Collect latencies: the last ones as they were, all of them in buckets of 1 us and in a `Histogram`.
-
-    Parameters
-    ----------
-    capacity : int, default 100_000
-        Latencies that are kept one by one; older ones are overwritten, so memory is bounded.
-    digits : int, default 3
-        Significant digits of `distribution`.
-
-    Attributes
-    ----------
-    distribution : Histogram
-        Every latency that is not negative, up to an hour; longer ones are counted there as saturated.
-    count : int
-        Latencies recorded since the start or the last `reset`, negative ones included.
-    negative : int
-        Latencies whose end came before their start: clocks that disagree, or arguments in the wrong order. They are kept in `latencies`
-        as they are and in neither histogram.
-    capacity : int
-        As given.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is out of range.
-
-    Notes
-    -----
-    **Thread safety**: one thread records; another may read and sees each number old or new.
-    """
-
-    def __cinit__(self, capacity=100_000, digits=3):
-        self._configure(as_int64(capacity), digits)
-
-    cdef int _configure(self, int64_t capacity, digits) except -1:
-        if not 1 <= capacity <= <int64_t> 1 << 32:
-            raise ValueError(f"capacity must be in [1, 2**32]: capacity={capacity}")
-        self._distribution = Histogram(digits=digits)
-        self._h = self._distribution._h
-        self._m.capacity = capacity
-        self._m.ring = <int64_t*> fc_alloc(<size_t> capacity, sizeof(int64_t))
-        self._m.buckets = <int64_t*> fc_alloc(1000, sizeof(int64_t))
-        if self._m.ring == NULL or self._m.buckets == NULL:
-            raise MemoryError(f"the latencies must fit into memory: bytes={8 * capacity}")
-        return 0
-
-    def __dealloc__(self):
-        if self._m.ring != NULL:
-            fc_free(self._m.ring)
-        if self._m.buckets != NULL:
-            fc_free(self._m.buckets)
-
-    def __repr__(self):
-        return f"<LatencyMonitor count={self.count} negative={self.negative} p50={self.percentile(50.0)} p99={self.percentile(99.0)} ns>"
-
-    def record_latency(self, start_ns, end_ns):
-        """Record the time between two time stamps.
-
-        Parameters
-        ----------
-        start_ns, end_ns : int
-            Of one clock, in ns. An end before its start is counted in `negative` and kept, never taken for 0.
-
-        Raises
-        ------
-        OverflowError
-            If the difference does not fit into 64 bits; nothing is recorded.
-
-        Notes
-        -----
-        **Thread safety**: one thread at a time.
-        """
-        cdef int64_t latency_ns
-        if unlikely(fc_sub_overflow(as_int64(end_ns), as_int64(start_ns), &latency_ns)):
-            raise OverflowError(f"the latency must fit into 64 bits: start_ns={start_ns} end_ns={end_ns}")
-        latencies_record(&self._m, self._h, latency_ns)
-
-    def record_many(self, latencies_ns not None):
-        """Record every latency of an array.
-
-        Parameters
-        ----------
-        latencies_ns : ndarray of int64, shape (n,), C-contiguous
-            Nanoseconds; negative ones are counted as in `record_latency`.
-
-        Raises
-        ------
-        TypeError
-            If it is no array of int64.
-        ValueError
-            If it is not one-dimensional and contiguous.
-
-        Notes
-        -----
-        **Thread safety**: one thread at a time; the GIL is released meanwhile.
-        """
-        cdef int64_t* data = _int64_data(latencies_ns, "latencies_ns")
-        cdef Py_ssize_t i, n = cnp.PyArray_DIM(latencies_ns, 0)
-        with nogil:
-            for i in range(n):
-                latencies_record(&self._m, self._h, data[i])
-
-    @property
-    def latencies(self):
-        """The last `capacity` latencies in ns, oldest first: a copy, int64."""
-        cdef int64_t kept = self._m.recorded if self._m.recorded < self._m.capacity else self._m.capacity
-        cdef int64_t first = self._m.position if kept == self._m.capacity else 0
-        out = np.empty(kept, np.int64)
-        cdef int64_t* data = <int64_t*> cnp.PyArray_DATA(out)
-        memcpy(data, self._m.ring + first, <size_t> (kept - first) * sizeof(int64_t))
-        memcpy(data + kept - first, self._m.ring, <size_t> first * sizeof(int64_t))
-        return out
-
-    @property
-    def histogram(self):
-        """Counts in 1,000 buckets of 1 us, int64, a copy; the last bucket also counts everything longer."""
-        out = np.empty(1000, np.int64)
-        memcpy(cnp.PyArray_DATA(out), self._m.buckets, 1000 * sizeof(int64_t))
-        return out
-
-    @property
-    def distribution(self):
-        return self._distribution
-
-    @property
-    def count(self):
-        return self._m.recorded
-
-    @property
-    def negative(self):
-        return self._m.negative
-
-    @property
-    def capacity(self):
-        return self._m.capacity
-
-    def percentile(self, double p):
-        """Return a percentile of the latencies that are not negative.
-
-        Parameters
-        ----------
-        p : float
-            Percent, in [0, 100].
-
-        Returns
-        -------
-        int
-            Nanoseconds, as from `Histogram.percentile`.
-
-        Raises
-        ------
-        ValueError
-            If `p` is NaN or out of range.
-
-        Notes
-        -----
-        **Thread safety**: any thread.
-        """
-        return self._distribution.percentile(p)
-
-    def summary(self):
-        """Return the numbers of a report.
-
-        Returns
-        -------
-        dict
-            ``count``, ``negative``, ``saturated`` (int), ``min``, ``p50``, ``p99``, ``p999``, ``max`` (int, ns), ``mean``,
-            ``stddev`` (float, ns).
-
-        Notes
-        -----
-        **Thread safety**: any thread.
-        """
-        h = self._distribution
-        return {
-            "count": self.count,
-            "negative": self.negative,
-            "saturated": h.saturated,
-            "min": h.min,
-            "mean": h.mean,
-            "stddev": h.stddev,
-            "p50": h.percentile(50.0),
-            "p99": h.percentile(99.0),
-            "p999": h.percentile(99.9),
-            "max": h.max,
-        }
-
-    def reset(self):
-        """Forget every latency.
-
-        Notes
-        -----
-        **Thread safety**: one thread at a time.
-        """
-        self._distribution.reset()
-        memset(self._m.buckets, 0, 1000 * sizeof(int64_t))
-        self._m.position = self._m.recorded = self._m.negative = 0

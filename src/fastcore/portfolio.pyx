@@ -20,7 +20,7 @@ from libc.stdint cimport int8_t, int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastcore cimport records as t
-from fastcore._integers cimport as_int64
+from fastcore._integers cimport as_int64, int64_in
 from fastcore.records cimport NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_OK, event_t, fc_alloc, fc_free
 
 from fastcore.records import EVENT_DTYPE
@@ -70,7 +70,8 @@ cdef object _unrealised(const position_t* p, int64_t mark):
 
 @cython.final
 cdef class Position:
-    """The position in one instrument.
+    """Position()\n--\n\n
+    The position in one instrument.
 
     Attributes
     ----------
@@ -236,7 +237,8 @@ cdef class Position:
 
 @cython.final
 cdef class Portfolio:
-    """The positions in many instruments, by symbol id.
+    """Portfolio(capacity)\n--\n\n
+    The positions in many instruments, by symbol id.
 
     Parameters
     ----------
@@ -261,9 +263,7 @@ cdef class Portfolio:
     """
 
     def __cinit__(self, capacity):
-        cdef int64_t i, n = as_int64(capacity)
-        if not 1 <= n < <int64_t> 1 << 32:
-            raise ValueError(f"capacity must be in [1, 2**32): capacity={n}")
+        cdef int64_t i, n = int64_in(capacity, "capacity", 1, 0xFFFFFFFF)
         self._positions = <position_t*> fc_alloc(<size_t> n, sizeof(position_t))
         self._marks = <int64_t*> fc_alloc(<size_t> n, sizeof(int64_t))
         if self._positions == NULL or self._marks == NULL:
@@ -281,9 +281,16 @@ cdef class Portfolio:
     def __len__(self):
         return self.capacity
 
+    def __repr__(self):
+        cdef int64_t i, held = 0, fills = 0
+        for i in range(self.capacity):
+            held += self._positions[i].position_lots != 0
+            fills += self._positions[i].fills
+        return f"<Portfolio capacity={self.capacity} held={held} fills={fills}>"
+
     cdef position_t* _at(self, int64_t symbol_id) except NULL:
         if not 0 <= symbol_id < self.capacity:
-            raise IndexError(f"symbol_id must be in [0, {self.capacity}): symbol_id={symbol_id}")
+            raise IndexError(f"symbol_id must be in 0..{self.capacity - 1}: symbol_id={symbol_id}")
         return &self._positions[symbol_id]
 
     def __getitem__(self, symbol_id):
@@ -355,7 +362,7 @@ cdef class Portfolio:
         data, n = <const event_t*> cnp.PyArray_DATA(array), cnp.PyArray_DIM(array, 0)
         for i in range(n):
             if data[i].kind == t.KIND_FILL and data[i].symbol_id >= self.capacity:
-                raise IndexError(f"symbol_id must be in [0, {self.capacity}): index={i} symbol_id={data[i].symbol_id}")
+                raise IndexError(f"symbol_id must be in 0..{self.capacity - 1}: symbol_id={data[i].symbol_id}, index={i}")
         for i in range(n):
             if data[i].kind == t.KIND_FILL:
                 result = position_fill(&self._positions[data[i].symbol_id], data[i].side, data[i].price, data[i].size)

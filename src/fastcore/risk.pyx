@@ -7,10 +7,10 @@ worst case: all open orders of that side filled. The collar needs a reference pr
 
 cimport cython
 
-from libc.stdint cimport int8_t, int64_t
+from libc.stdint cimport INT64_MAX, int8_t, int64_t
 from libc.string cimport memset
 
-from fastcore._integers cimport as_int64
+from fastcore._integers cimport as_int64, int64_in
 
 from fastcore.errors import RESULTS, raise_result
 
@@ -19,18 +19,13 @@ __all__ = ["RiskLimits"]
 
 cdef int64_t _limit(value, str name, int64_t lowest) except? -2:
     # None is stored as -1, which no check lets through.
-    cdef int64_t limit
-    if value is None:
-        return -1
-    limit = as_int64(value)
-    if limit < lowest:
-        raise ValueError(f"{name} must be at least {lowest}, or None: {name}={limit}")
-    return limit
+    return -1 if value is None else int64_in(value, name, lowest, INT64_MAX)
 
 
 @cython.final
 cdef class RiskLimits:
-    """Limits that every order must keep.
+    """RiskLimits(max_order_lots=None, max_position_lots=None, collar_ticks=None)\n--\n\n
+    Limits that every order must keep.
 
     Parameters
     ----------
@@ -142,8 +137,8 @@ cdef class RiskLimits:
         Returns
         -------
         int
-            0, or the code of the first broken rule: 18 size below 1, 17 price below 1, 19 order size, 20 position, 22 no reference
-            price, 21 collar (names in `fastcore.errors.RESULTS`).
+            `fastcore.errors.Result`: ``OK``, or the first broken rule of ``BAD_SIZE`` (below 1), ``BAD_PRICE`` (below 1),
+            ``LIMIT_SIZE``, ``LIMIT_POSITION``, ``NO_REFERENCE``, ``LIMIT_COLLAR``.
 
         Raises
         ------

@@ -1,9 +1,10 @@
-"""Rolling z-scores, pairs and correlations, for ``cimport``: the state in C structs, the hot bodies inline.
+"""Rolling z-scores of series and pairs, for ``cimport``: the state in C structs, the hot bodies inline.
 
-The definitions, with a comment per field, are in ``_c/fc_rolling.h``, ``_c/fc_pairs.h`` and ``_c/fc_correlation.h``.
+The definitions, with a comment per field, are in ``_c/fc_rolling.h`` and ``_c/fc_pairs.h``.
 """
 
-from libc.stdint cimport int8_t, int32_t, int64_t
+cimport numpy as cnp
+from libc.stdint cimport int8_t, int64_t
 
 
 cdef extern from "fc_rolling.h" nogil:
@@ -43,21 +44,6 @@ cdef extern from "fc_pairs.h" nogil:
     int pairset_update "fc_pairset_update"(pairset_t* p, const double* prices, int64_t* bad) noexcept
 
 
-cdef extern from "fc_correlation.h" nogil:
-    ctypedef struct correlation_t "fc_correlation_t":
-        int64_t series, window, count
-        int64_t rebuilds    # series whose sums were made anew from the history, so far
-
-    # Take one row of values in: x[series].
-    void correlation_update "fc_correlation_update"(correlation_t* c, const double* x) noexcept
-    # Correlation of two series over the newest window; NaN where it does not exist.
-    double correlation_get "fc_correlation_get"(const correlation_t* c, int64_t i, int64_t j) noexcept
-    # Mean correlation of every series with the others, out[series]; NaN where there is none.
-    void correlation_means "fc_correlation_means"(correlation_t* c, double* out) noexcept
-    # The whole matrix, out[series][series].
-    void correlation_matrix "fc_correlation_matrix"(correlation_t* c, double* out) noexcept
-
-
 cdef class RollingZScore:
     cdef rolling_t _r
 
@@ -75,13 +61,12 @@ cdef class PairSet:
     cdef readonly object spreads
 
 
-cdef class RollingCorrelation:
-    cdef correlation_t _c
+cdef bint use_avx2  # which twin runs, here and in the modules built on this one
 
-
-cdef class OptimizedSignalEngine:
-    cdef readonly RollingCorrelation correlation
-    cdef readonly object prices
-    cdef object _returns
-    cdef object _means
-    cdef object _last
+cdef int64_t check_window(object window, object n=*, str name=*) except -1
+cdef object check_thresholds(object thresholds, int64_t pairs)
+cdef object check_pairs(object pairs, str name, object symbols)
+cdef object pair_zscores(
+    cnp.ndarray first, cnp.ndarray second, object window, double hedge, bint logarithm, object ddof, object out, str name
+)
+cdef int no_memory(str what, int64_t size) except -1

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""Rolling mean, variance, z-score and correlation: batch over arrays, and streaming one tick at a time.
+"""Rolling mean, variance and z-score, of series and of pairs: batch over arrays, and streaming one tick at a time.
 
 Definitions
     A window is the newest `window` points, the current one included. With mean m and standard deviation d over
@@ -20,7 +20,6 @@ Sources: definition of the pair z-score: section 4 of the theory notes of the pr
 """
 
 import operator
-from time import perf_counter_ns
 
 import numpy as np
 
@@ -31,23 +30,22 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
-from fastcore.records cimport RESULT_NO_MEMORY, RESULT_OK, likely
+from fastcore._arrays cimport as_doubles, doubles_data, is_plain
+from fastcore.records cimport RESULT_NO_MEMORY, RESULT_OK
+
+from fastcore.errors import range_error
 
 cnp.import_array()
 
 __all__ = [
-    "OptimizedSignalEngine",
     "PairSet",
     "PairZScore",
-    "RollingCorrelation",
     "RollingZScore",
-    "fast_zscore_calculation",
     "pair_zscore",
     "rolling_mean",
     "rolling_std",
     "rolling_var",
     "rolling_zscore",
-    "zscore_batch",
 ]
 
 
@@ -82,88 +80,39 @@ cdef extern from "fc_pairs.h" nogil:
     int pairset_init "fc_pairset_init"(pairset_fields_t* p)
     void pairset_reset "fc_pairset_reset"(pairset_fields_t* p)
     void pairset_free "fc_pairset_free"(pairset_fields_t* p)
-    int8_t pair_signal "fc_pair_signal"(
-        int avx2, const double* a, const double* b, size_t size, size_t i, size_t j, size_t lookback, double threshold,
-        const rolling_shape_t* shape, double* work
-    )
 
 
-cdef extern from "fc_correlation.h" nogil:
-    ctypedef struct correlation_fields_t "fc_correlation_t":
-        int32_t avx2
-    int correlation_init "fc_correlation_init"(correlation_t* c, int64_t series, int64_t window)
-    void correlation_reset "fc_correlation_reset"(correlation_t* c)
-    void correlation_free "fc_correlation_free"(correlation_t* c)
-
-
-# Chosen once at import; every call reads it.
-cdef bint _avx2 = fc_cpu_has_avx2() and fc_cpu_allows("avx2")
+# Chosen once at import; every call reads it, also in the modules built on this one.
+use_avx2 = fc_cpu_has_avx2() and fc_cpu_allows("avx2")
 
 
 def _simd(name=None):
     # For tests: force "avx2" or "scalar" in what is called or made from now on; return what is in force.
-    global _avx2
+    global use_avx2
     if name is not None:
         if name not in ("avx2", "scalar") or (name == "avx2" and not fc_cpu_has_avx2()):
             raise ValueError(f"no such twin on this processor: name={name!r}")
-        _avx2 = name == "avx2"
-    return "avx2" if _avx2 else "scalar"
+        use_avx2 = name == "avx2"
+    return "avx2" if use_avx2 else "scalar"
 
 
 # ---- arguments ----
 
 
-cdef inline bint _is_plain(object x, int dimensions) noexcept:
-    # A float64 array as the kernels want it: contiguous, aligned, native byte order.
-    return (
-        cnp.PyArray_Check(x)
-        and cnp.PyArray_TYPE(<cnp.ndarray> x) == cnp.NPY_DOUBLE
-        and cnp.PyArray_NDIM(<cnp.ndarray> x) == dimensions
-        and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> x)
-    )
-
-
-cdef cnp.ndarray _doubles(object x, str name, int dimensions=1):
-    # The array itself, or a converted copy.
-    if likely(_is_plain(x, dimensions)):
-        return <cnp.ndarray> x
-    array = np.asarray(x)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must hold real numbers: dtype={array.dtype}")
-    if array.ndim != dimensions:
-        raise ValueError(f"{name} must have {dimensions} dimension{'s' if dimensions > 1 else ''}: ndim={array.ndim}")
-    return np.require(array, np.float64, "CA")
-
-
-cdef inline double* _data(cnp.ndarray x) noexcept:
-    return <double*> cnp.PyArray_DATA(x)
-
-
-cdef inline Py_ssize_t _size(cnp.ndarray x) noexcept:
-    return cnp.PyArray_SIZE(x)
-
-
-cdef int64_t _check_window(object window, object n=None, str name="window") except -1:
+cdef int64_t check_window(object window, object n=None, str name="window") except -1:
     value = operator.index(window)
     if n is None:
         if not 2 <= value < 2**62:
-            raise ValueError(f"{name} must be at least 2: {name}={value}")
+            raise range_error(name, value, 2, 2**62 - 1)
     elif not 2 <= value <= n:
-        raise ValueError(f"{name} must be between 2 and the number of points: {name}={value}, n={n}")
-    return value
-
-
-cdef int64_t _check_series(object series, str name) except -1:
-    value = operator.index(series)
-    if not 2 <= value <= 30_000:
-        raise ValueError(f"{name} must be between 2 and 30000: {name}={value}")
+        raise range_error(name, value, 2, "n", n=n)
     return value
 
 
 cdef int64_t _check_ddof(object ddof, int64_t window) except -1:
     value = operator.index(ddof)
     if not 0 <= value < window:
-        raise ValueError(f"ddof must be at least 0 and below the window: ddof={value}, window={window}")
+        raise range_error("ddof", value, 0, "window-1", window=window)
     return value
 
 
@@ -183,16 +132,16 @@ cdef cnp.ndarray _output(object out, Py_ssize_t n, cnp.ndarray x, cnp.ndarray y=
     cdef cnp.npy_intp shape = n
     if out is None:
         return <cnp.ndarray> cnp.PyArray_EMPTY(1, &shape, cnp.NPY_DOUBLE, 0)
-    if not _is_plain(out, 1) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out):
+    if not is_plain(out, 1) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out):
         raise ValueError("out must be a writable, contiguous, one-dimensional float64 array")
-    if _size(<cnp.ndarray> out) != n:
-        raise ValueError(f"out must hold one value per window: size={_size(<cnp.ndarray> out)}, windows={n}")
+    if cnp.PyArray_SIZE(<cnp.ndarray> out) != n:
+        raise ValueError(f"out must hold one value per window: size={cnp.PyArray_SIZE(<cnp.ndarray> out)}, windows={n}")
     if _overlap(<cnp.ndarray> out, x) or (y is not None and _overlap(<cnp.ndarray> out, y)):
         raise ValueError("out must not share memory with the input")
     return <cnp.ndarray> out
 
 
-cdef _no_memory(str what, int64_t size):
+cdef int no_memory(str what, int64_t size) except -1:
     raise MemoryError(f"no memory for the state: {what}={size}")
 
 
@@ -200,19 +149,19 @@ cdef _no_memory(str what, int64_t size):
 
 
 cdef object _rolling(int op, object x, object window, object ddof, object out):
-    cdef cnp.ndarray values = _doubles(x, "x")
-    cdef Py_ssize_t n = _size(values)
-    cdef int64_t length = _check_window(window, n)
+    cdef cnp.ndarray values = as_doubles(x, "x")
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(values)
+    cdef int64_t length = check_window(window, n)
     cdef rolling_shape_t shape = rolling_shape(length, _check_ddof(ddof, length))
     cdef cnp.ndarray result = _output(out, n - length + 1, values)
-    cdef double* p = _data(values)
-    cdef double* q = _data(result)
-    cdef bint avx2 = _avx2
+    cdef double* p = doubles_data(values)
+    cdef double* q = doubles_data(result)
+    cdef bint avx2 = use_avx2
     cdef int code
     with nogil:
         code = rolling_batch(avx2, op, p, q, length, n - length + 1, &shape)
     if code != RESULT_OK:
-        _no_memory("window", length)
+        no_memory("window", length)
     return result
 
 
@@ -382,65 +331,32 @@ def pair_zscore(prices1, prices2, window, *, hedge_ratio=1.0, log=False, ddof=0,
 
     **Thread safety**: as in `rolling_mean`.
     """
-    cdef cnp.ndarray first = _doubles(prices1, "prices1"), second = _doubles(prices2, "prices2")
-    return _pair_zscore(first, second, window, _check_finite(hedge_ratio, "hedge_ratio"), log, ddof, out, "window")
+    cdef cnp.ndarray first = as_doubles(prices1, "prices1"), second = as_doubles(prices2, "prices2")
+    return pair_zscores(first, second, window, _check_finite(hedge_ratio, "hedge_ratio"), log, ddof, out, "window")
 
 
-cdef object _pair_zscore(
+cdef object pair_zscores(
     cnp.ndarray first, cnp.ndarray second, object window, double hedge, bint logarithm, object ddof, object out, str name
 ):
-    cdef Py_ssize_t n = _size(first)
-    if _size(second) != n:
-        raise ValueError(f"price series must have one length: prices1={n}, prices2={_size(second)}")
-    cdef int64_t length = _check_window(window, n, name)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(first)
+    if cnp.PyArray_SIZE(second) != n:
+        raise ValueError(f"price series must have one length: prices1={n}, prices2={cnp.PyArray_SIZE(second)}")
+    cdef int64_t length = check_window(window, n, name)
     cdef rolling_shape_t shape = rolling_shape(length, _check_ddof(ddof, length))
-    cdef const double* a = _data(first)
-    cdef const double* b = _data(second)
+    cdef const double* a = doubles_data(first)
+    cdef const double* b = doubles_data(second)
     if logarithm:
         _check_positive(a, n, "prices1")
         _check_positive(b, n, "prices2")
     cdef cnp.ndarray result = _output(out, n - length + 1, first, second)
-    cdef double* q = _data(result)
-    cdef bint avx2 = _avx2
+    cdef double* q = doubles_data(result)
+    cdef bint avx2 = use_avx2
     cdef int code
     with nogil:
         code = _pair_batch(avx2, a, b, q, length, n - length + 1, hedge, logarithm, &shape)
     if code != RESULT_OK:
-        _no_memory(name, length)
+        no_memory(name, length)
     return result
-
-
-def fast_zscore_calculation(prices1, prices2, lookback):
-    """Return the z-score of ``prices1 - prices2`` over the last `lookback` points, the current one included.
-
-    The call of the engine that this package replaces: population standard deviation, 0 where it is 0.
-
-    Parameters
-    ----------
-    prices1, prices2 : array_like of float64, shape (n,)
-        Prices in one unit.
-    lookback : int
-        Points in a window, 2 to n.
-
-    Returns
-    -------
-    ndarray of float64, shape (n - lookback + 1,)
-        z-scores, as in `rolling_zscore`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As in `pair_zscore`.
-
-    **Thread safety**: as in `rolling_mean`.
-
-    Examples
-    --------
-    >>> fast_zscore_calculation([10, 11, 13, 12, 15], [9, 9, 10, 10, 11], 3).round(4).tolist()
-    [1.2247, -0.7071, 1.2247]
-    """
-    cdef cnp.ndarray first = _doubles(prices1, "prices1"), second = _doubles(prices2, "prices2")
-    return _pair_zscore(first, second, lookback, 1.0, False, 0, None, "lookback")
 
 
 # ---- streaming ----
@@ -448,7 +364,8 @@ def fast_zscore_calculation(prices1, prices2, lookback):
 
 @cython.final
 cdef class RollingZScore:
-    """Rolling statistics of one series, a point at a time; each point costs the same, whatever the window.
+    """RollingZScore(window, ddof=0)\n--\n\n
+    Rolling statistics of one series, a point at a time; each point costs the same, whatever the window.
 
     Parameters
     ----------
@@ -471,12 +388,15 @@ cdef class RollingZScore:
     """
 
     def __cinit__(self, window, ddof=0):
-        cdef int64_t length = _check_window(window)
+        cdef int64_t length = check_window(window)
         if rolling_init(&self._r, length, _check_ddof(ddof, length)) != RESULT_OK:
-            _no_memory("window", length)
+            no_memory("window", length)
 
     def __dealloc__(self):
         rolling_free(&self._r)
+
+    def __repr__(self):
+        return f"<RollingZScore window={self.window} ddof={self.ddof} count={self.count} mean={self.mean} std={self.std} zscore={self.zscore}>"
 
     def update(self, double x):
         """Take one point in and return its z-score.
@@ -517,11 +437,11 @@ cdef class RollingZScore:
 
         **Thread safety**: one thread at a time per object.
         """
-        cdef cnp.ndarray values = _doubles(x, "x")
-        cdef Py_ssize_t i, n = _size(values)
+        cdef cnp.ndarray values = as_doubles(x, "x")
+        cdef Py_ssize_t i, n = cnp.PyArray_SIZE(values)
         cdef cnp.ndarray result = _output(out, n, values)
-        cdef double* p = _data(values)
-        cdef double* q = _data(result)
+        cdef double* p = doubles_data(values)
+        cdef double* q = doubles_data(result)
         with nogil:
             for i in range(n):
                 q[i] = rolling_update(&self._r, p[i])
@@ -569,7 +489,8 @@ cdef class RollingZScore:
 
 @cython.final
 cdef class PairZScore:
-    """Rolling z-score of the spread of two prices, a tick at a time.
+    """PairZScore(window, hedge_ratio=1.0, log=False, ddof=0)\n--\n\n
+    Rolling z-score of the spread of two prices, a tick at a time.
 
     The spread is ``price1 - hedge_ratio * price2``, or ``ln(price1) - hedge_ratio * ln(price2)`` with `log`.
 
@@ -593,14 +514,20 @@ cdef class PairZScore:
     """
 
     def __cinit__(self, window, hedge_ratio=1.0, log=False, ddof=0):
-        cdef int64_t length = _check_window(window)
+        cdef int64_t length = check_window(window)
         self.hedge_ratio = _check_finite(hedge_ratio, "hedge_ratio")
         self.log = log
         if rolling_init(&self._r, length, _check_ddof(ddof, length)) != RESULT_OK:
-            _no_memory("window", length)
+            no_memory("window", length)
 
     def __dealloc__(self):
         rolling_free(&self._r)
+
+    def __repr__(self):
+        return (
+            f"<PairZScore window={self.window} hedge_ratio={self.hedge_ratio} log={bool(self.log)} ddof={self.ddof} "
+            f"count={self.count} mean={self.mean} std={self.std} zscore={self.zscore}>"
+        )
 
     def update(self, double price1, double price2):
         """Take one tick in and return the z-score of its spread.
@@ -671,7 +598,7 @@ cdef object _per_pair(object value, int64_t pairs, str name):
     return np.ascontiguousarray(np.broadcast_to(array, (pairs,)), np.float64)
 
 
-cdef object _check_thresholds(object thresholds, int64_t pairs):
+cdef object check_thresholds(object thresholds, int64_t pairs):
     array = _per_pair(thresholds, pairs, "thresholds")
     wrong = np.flatnonzero(~(array >= 0.0))
     if wrong.size:
@@ -679,7 +606,7 @@ cdef object _check_thresholds(object thresholds, int64_t pairs):
     return array
 
 
-cdef object _check_pairs(object pairs, str name, object symbols):
+cdef object check_pairs(object pairs, str name, object symbols):
     # int64[n, 2] of symbol indices, below `symbols` where it is known.
     array = np.asarray(pairs)
     if array.ndim != 2 or array.shape[1] != 2 or array.shape[0] == 0:
@@ -690,13 +617,14 @@ cdef object _check_pairs(object pairs, str name, object symbols):
     wrong = np.flatnonzero((array < 0) | (array >= high))
     if wrong.size:
         row = int(wrong[0]) // 2
-        raise ValueError(f"{name} must be at least 0 and below {high}: {name}[{row}]={array[row].tolist()}")
+        raise ValueError(f"{name} must be in 0..{high - 1}: {name}[{row}]={array[row].tolist()}")
     return np.ascontiguousarray(array, np.int64)
 
 
 @cython.final
 cdef class PairSet:
-    """z-scores and signals of many pairs, all updated by one tick of prices.
+    """PairSet(pairs, window, thresholds=2.0, hedge_ratios=1.0, log=False, ddof=0)\n--\n\n
+    z-scores and signals of many pairs, all updated by one tick of prices.
 
     Parameters
     ----------
@@ -737,26 +665,26 @@ cdef class PairSet:
 
     def __cinit__(self, pairs, window, thresholds=2.0, hedge_ratios=1.0, log=False, ddof=0):
         cdef pairset_fields_t* p = <pairset_fields_t*> &self._p
-        cdef int64_t length = _check_window(window)
-        index = _check_pairs(pairs, "pairs", None)
+        cdef int64_t length = check_window(window)
+        index = check_pairs(pairs, "pairs", None)
         cdef int64_t n = index.shape[0]
         if n >= 2**31 - 8:
-            raise ValueError(f"pairs must be fewer than 2147483640: pairs={n}")
-        threshold = _check_thresholds(thresholds, n)
+            raise ValueError(f"there must be fewer than 2147483640 pairs: pairs={n}")
+        threshold = check_thresholds(thresholds, n)
         hedge = _per_pair(hedge_ratios, n, "hedge_ratios")
         wrong = np.flatnonzero(~np.isfinite(hedge))
         if wrong.size:
             raise ValueError(f"hedge_ratios must be finite: hedge_ratios[{wrong[0]}]={hedge[wrong[0]]}")
         p.ddof = _check_ddof(ddof, length)
         p.window, p.pairs, p.symbols = length, n, int(index.max()) + 1
-        p.logarithm, p.avx2 = bool(log), _avx2
+        p.logarithm, p.avx2 = bool(log), use_avx2
         p.shape = rolling_shape(length, p.ddof)
         cdef cnp.ndarray signals = np.zeros(pairset_stride(n), np.int8)
         cdef cnp.ndarray zscores = np.full(pairset_stride(n), NAN), spreads = np.full(pairset_stride(n), NAN)
         p.signal = <int8_t*> cnp.PyArray_DATA(signals)
-        p.zscore, p.spread = _data(zscores), _data(spreads)
+        p.zscore, p.spread = doubles_data(zscores), doubles_data(spreads)
         if pairset_init(p) != RESULT_OK:
-            _no_memory("window * pairs", length * n)
+            no_memory("window * pairs", length * n)
         cdef const int64_t[:, ::1] symbols = index
         cdef const double[::1] limits = threshold, ratios = hedge
         cdef int64_t i
@@ -769,6 +697,12 @@ cdef class PairSet:
 
     def __dealloc__(self):
         pairset_free(<pairset_fields_t*> &self._p)
+
+    def __repr__(self):
+        return (
+            f"<PairSet pairs={len(self)} window={self.window} ddof={self.ddof} count={self.count} "
+            f"long={(self.signals > 0).sum()} short={(self.signals < 0).sum()}>"
+        )
 
     def update(self, prices):
         """Take one tick in and return the signals of all pairs.
@@ -791,13 +725,13 @@ cdef class PairSet:
 
         **Thread safety**: one thread at a time per object.
         """
-        cdef cnp.ndarray values = _doubles(prices, "prices")
+        cdef cnp.ndarray values = as_doubles(prices, "prices")
         cdef int64_t bad = 0
-        if _size(values) < self._p.symbols:
-            raise ValueError(f"prices must hold every symbol of the pairs: size={_size(values)}, symbols={self._p.symbols}")
-        if pairset_update(&self._p, _data(values), &bad) != RESULT_OK:
+        if cnp.PyArray_SIZE(values) < self._p.symbols:
+            raise ValueError(f"prices must hold every symbol of the pairs: size={cnp.PyArray_SIZE(values)}, symbols={self._p.symbols}")
+        if pairset_update(&self._p, doubles_data(values), &bad) != RESULT_OK:
             raise ValueError(
-                f"prices must be positive where logarithms are asked for: prices[{bad}]={_data(values)[bad]}"
+                f"prices must be positive where logarithms are asked for: prices[{bad}]={doubles_data(values)[bad]}"
             )
         return self.signals
 
@@ -822,358 +756,3 @@ cdef class PairSet:
     def count(self):
         """Ticks taken in since the start or the last `reset`."""
         return self._p.count
-
-
-def zscore_batch(price_ring, write_idx, pair_idx, lookback, thresholds):
-    """Return the signal of every pair from a matrix of recent prices.
-
-    The call of the engine that this package replaces. It keeps no state and reads `lookback` prices per pair; `PairSet` gives
-    the same signals at the cost of one price per pair.
-
-    Parameters
-    ----------
-    price_ring : array_like of float64, shape (symbols, size)
-        A ring of prices per symbol, one unit for both symbols of a pair.
-    write_idx : int or array_like of int, shape (symbols,)
-        Slot that the next price goes to, one for all or one per symbol: the newest price is in the slot before it. Counters
-        that only grow are welcome, they are taken modulo `size`; at least 0.
-    pair_idx : array_like of int, shape (pairs, 2)
-        Rows of the two symbols of each pair; the spread is the first price minus the second.
-    lookback : int
-        Points in a window, the newest one included, 2 to `size`.
-    thresholds : float or array_like of float64, shape (pairs,)
-        At least 0.
-
-    Returns
-    -------
-    ndarray of int8, shape (pairs,)
-        +1 where z > threshold, -1 where z < -threshold, else 0; 0 where the window holds a value that is not finite.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong shape or type or is out of range.
-
-    **Thread safety**: any number of threads may call it; nobody may write the ring meanwhile.
-    """
-    cdef cnp.ndarray ring = _doubles(price_ring, "price_ring", 2)
-    cdef Py_ssize_t symbols = cnp.PyArray_DIM(ring, 0), size = cnp.PyArray_DIM(ring, 1)
-    index = _check_pairs(pair_idx, "pair_idx", symbols)
-    cdef Py_ssize_t pairs = index.shape[0], i
-    cdef int64_t length = _check_window(lookback, size, "lookback")
-    limits = _check_thresholds(thresholds, pairs)
-    slots = np.asarray(write_idx)
-    if slots.dtype.kind not in "iu":
-        raise TypeError(f"write_idx must hold integers: dtype={slots.dtype}")
-    if slots.ndim != 0 and slots.shape != (symbols,):
-        raise ValueError(f"write_idx must be one slot or one per symbol: shape={slots.shape}, symbols={symbols}")
-    if (slots < 0).any():
-        raise ValueError(f"write_idx must be at least 0: write_idx={slots.min()}")
-    cdef const int64_t[::1] heads = np.ascontiguousarray(np.broadcast_to(slots % size, (symbols,)), np.int64)
-    cdef const int64_t[:, ::1] rows = index
-    cdef const double[::1] bounds = limits
-    cdef rolling_shape_t shape = rolling_shape(length, 0)
-    cdef cnp.ndarray result = np.empty(pairs, np.int8)
-    cdef int8_t* signals = <int8_t*> cnp.PyArray_DATA(result)
-    cdef const double* data = _data(ring)
-    cdef bint avx2 = _avx2
-    cdef double* work = <double*> malloc(length * sizeof(double))
-    if work == NULL:
-        _no_memory("lookback", length)
-    with nogil:
-        for i in range(pairs):
-            signals[i] = pair_signal(
-                avx2, data + rows[i, 0] * size, data + rows[i, 1] * size, size, heads[rows[i, 0]], heads[rows[i, 1]],
-                length, bounds[i], &shape, work
-            )
-    free(work)
-    return result
-
-
-# ---- correlation ----
-
-
-@cython.final
-cdef class RollingCorrelation:
-    """Correlation matrix of many series over the newest `window` rows, updated by rank-1 steps.
-
-    Parameters
-    ----------
-    series : int
-        Number of series, 2 to 30,000.
-    window : int
-        Rows in a window, at least 2.
-
-    Raises
-    ------
-    TypeError, ValueError, MemoryError
-        If an argument is no integer or out of range, or the state does not fit in memory.
-
-    **Thread safety**: one thread at a time per object.
-
-    Notes
-    -----
-    A row costs ``series ** 2 / 2`` products twice: for the sums in use, and for a second set that only takes rows in and
-    becomes the one in use every `window` rows, so that no rounding is older than two windows. A series whose sums collapse
-    (a large outlier has left) or whose level has jumped is rebuilt from the history on the spot, which costs
-    ``window * series`` products; `rebuilds` counts these.
-
-    A value that is not finite, or beyond 1e100, makes NaN of the correlations of its series for as long as the window holds
-    it, and of nothing else. A series that is constant in the window has no correlation: NaN.
-    """
-
-    def __cinit__(self, series, window):
-        cdef int64_t length = _check_window(window), n = _check_series(series, "series")
-        (<correlation_fields_t*> &self._c).avx2 = _avx2
-        if correlation_init(&self._c, n, length) != RESULT_OK:
-            _no_memory("window * series", length * n)
-
-    def __dealloc__(self):
-        correlation_free(&self._c)
-
-    def update(self, x):
-        """Take one row of values in.
-
-        Parameters
-        ----------
-        x : array_like of float64, shape (series,)
-            The newest value of each series.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `x` is not one real number per series.
-
-        **Thread safety**: one thread at a time per object.
-        """
-        cdef cnp.ndarray values = _doubles(x, "x")
-        if _size(values) != self._c.series:
-            raise ValueError(f"x must hold one value per series: size={_size(values)}, series={self._c.series}")
-        correlation_update(&self._c, _data(values))
-
-    def update_many(self, x):
-        """Take many rows in.
-
-        Parameters
-        ----------
-        x : array_like of float64, shape (rows, series)
-            Rows, oldest first.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `x` is not a matrix with one column per series.
-
-        **Thread safety**: one thread at a time per object.
-        """
-        cdef cnp.ndarray values = _doubles(x, "x", 2)
-        cdef Py_ssize_t i, rows = cnp.PyArray_DIM(values, 0)
-        cdef int64_t n = self._c.series
-        if cnp.PyArray_DIM(values, 1) != n:
-            raise ValueError(f"x must hold one column per series: columns={cnp.PyArray_DIM(values, 1)}, series={n}")
-        cdef const double* p = _data(values)
-        with nogil:
-            for i in range(rows):
-                correlation_update(&self._c, p + i * n)
-
-    def matrix(self, out=None):
-        """Return the correlation matrix of the newest window.
-
-        Parameters
-        ----------
-        out : ndarray of float64, shape (series, series), optional
-            Where to write; C-contiguous.
-
-        Returns
-        -------
-        ndarray of float64, shape (series, series)
-            Symmetric, within [-1, 1], diagonal 1; NaN until there are `window` rows, and where a correlation does not exist.
-
-        Raises
-        ------
-        ValueError
-            If `out` does not fit.
-
-        **Thread safety**: one thread at a time per object.
-        """
-        cdef int64_t n = self._c.series
-        if out is None:
-            out = np.empty((n, n))
-        elif not _is_plain(out, 2) or not cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out):
-            raise ValueError("out must be a writable, C-contiguous, two-dimensional float64 array")
-        elif out.shape != (n, n):
-            raise ValueError(f"out must have a row and a column per series: shape={out.shape}, series={n}")
-        correlation_matrix(&self._c, _data(<cnp.ndarray> out))
-        return out
-
-    def correlation(self, i, j):
-        """Return the correlation of two series over the newest window.
-
-        Parameters
-        ----------
-        i, j : int
-            Indices of the series.
-
-        Returns
-        -------
-        float
-            NaN where it does not exist, as in `matrix`.
-
-        Raises
-        ------
-        IndexError
-            If there is no such series.
-
-        **Thread safety**: one thread at a time per object.
-        """
-        for index in (i, j):
-            if not 0 <= index < self._c.series:
-                raise IndexError(f"series must be at least 0 and below {self._c.series}: series={index}")
-        return correlation_get(&self._c, i, j)
-
-    def mean_correlations(self):
-        """Return the mean correlation of every series with the others.
-
-        Returns
-        -------
-        ndarray of float64, shape (series,)
-            Over the correlations that exist, without the diagonal; NaN where there is none.
-
-        **Thread safety**: one thread at a time per object.
-        """
-        cdef cnp.ndarray result = np.empty(self._c.series)
-        correlation_means(&self._c, _data(result))
-        return result
-
-    def reset(self):
-        """Forget every row."""
-        correlation_reset(&self._c)
-
-    @property
-    def series(self):
-        """Number of series."""
-        return self._c.series
-
-    @property
-    def window(self):
-        """Rows in a window."""
-        return self._c.window
-
-    @property
-    def count(self):
-        """Rows taken in since the start or the last `reset`."""
-        return self._c.count
-
-    @property
-    def rebuilds(self):
-        """Series rebuilt from the history since the start or the last `reset`."""
-        return self._c.rebuilds
-
-
-@cython.final
-cdef class OptimizedSignalEngine:
-    """Signals from the mean correlation of each symbol with the others: the calls of the engine that this one replaces.
-
-    Each call of `generate_signals_vectorized` is one tick. It makes one return for every symbol: price over last price minus 1
-    for those in the call, 0 for those that have a price and are not in it. The mean correlation of a symbol is the mean of the
-    correlations of its last 100 returns with those of the other symbols, over those that exist. Below -0.5 the signal is +1,
-    above 0.8 it is -1, else 0. A symbol takes part once it has 100 returns: at its 101st tick.
-
-    Parameters
-    ----------
-    num_symbols : int
-        Symbols, 2 to 30,000; their ids are 0 to ``num_symbols - 1``.
-
-    Attributes
-    ----------
-    prices : ndarray of float64, shape (num_symbols,)
-        Last price of each symbol, NaN where there was none; a read-only view.
-    correlation : RollingCorrelation
-        The state, to look at.
-
-    Raises
-    ------
-    TypeError, ValueError, MemoryError
-        If `num_symbols` is no integer or out of range, or does not fit in memory.
-
-    **Thread safety**: one thread at a time per object.
-    """
-
-    def __cinit__(self, num_symbols=100):
-        cdef int64_t n = _check_series(num_symbols, "num_symbols")
-        self.correlation = RollingCorrelation(n, 100)
-        self._last = np.full(n, NAN)
-        self._returns, self._means = np.empty(n), np.empty(n)
-        self.prices = self._last.view()
-        self.prices.setflags(write=False)
-
-    def generate_signals_vectorized(self, prices, symbol_ids):
-        """Take one tick in and return the signals of its symbols.
-
-        Parameters
-        ----------
-        prices : array_like of float64, shape (n,)
-            Newest prices, finite and positive.
-        symbol_ids : array_like of int, shape (n,)
-            Whose prices these are, each id once.
-
-        Returns
-        -------
-        signals : ndarray of int8, shape (n,)
-            +1, -1 or 0, in the order of `symbol_ids`.
-        strengths : ndarray of float64, shape (n,)
-            Absolute value of the mean correlation; 0 where it does not exist.
-        latency_ns : int
-            Time that the call took, ns.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the arrays are empty or do not fit each other, a price is not finite and positive, an id is out of range or
-            given twice; the tick is not taken in then.
-
-        **Thread safety**: one thread at a time per object.
-        """
-        start = perf_counter_ns()
-        cdef cnp.ndarray values = _doubles(prices, "prices")
-        cdef Py_ssize_t n = _size(values), symbols = self.correlation._c.series, i
-        ids = np.asarray(symbol_ids)
-        if ids.ndim != 1 or ids.shape[0] != n or n == 0:
-            raise ValueError(f"prices and symbol_ids must have one length, not 0: prices={n}, symbol_ids={ids.shape}")
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"symbol_ids must hold integers: dtype={ids.dtype}")
-        if int(ids.min()) < 0 or int(ids.max()) >= symbols:
-            raise ValueError(f"symbol_ids must be at least 0 and below {symbols}: min={ids.min()}, max={ids.max()}")
-        cdef cnp.ndarray index = np.require(ids, np.int64, "CA"), returns = self._returns, last = self._last
-        cdef const int64_t* id = <const int64_t*> cnp.PyArray_DATA(index)
-        cdef double* r = _data(returns)
-        cdef double* p = _data(last)
-        cdef double* means = _data(<cnp.ndarray> self._means)
-        cdef const double* x = _data(values)
-        cdef double mean
-        for i in range(n):
-            if not (isfinite(x[i]) and x[i] > 0.0):
-                raise ValueError(f"prices must be finite and positive: prices[{i}]={x[i]}")
-        for i in range(symbols):
-            r[i] = 0.0 if p[i] == p[i] else NAN
-        # The row of returns doubles as the mark of what was seen: a second price of a symbol finds the mark.
-        for i in range(n):
-            if r[id[i]] > 1e300:
-                raise ValueError(f"symbol_ids must not repeat: symbol_ids[{i}]={id[i]}")
-            r[id[i]] = 2e300
-        for i in range(n):
-            r[id[i]] = x[i] / p[id[i]] - 1.0
-            p[id[i]] = x[i]
-        cdef cnp.ndarray signals = np.zeros(n, np.int8), strengths = np.zeros(n)
-        cdef int8_t* signal = <int8_t*> cnp.PyArray_DATA(signals)
-        cdef double* strength = _data(strengths)
-        cdef correlation_t* c = &self.correlation._c
-        correlation_update(c, r)
-        if c.count >= c.window:
-            correlation_means(c, means)
-            for i in range(n):
-                mean = means[id[i]]
-                if mean == mean:
-                    strength[i] = mean if mean > 0.0 else -mean
-                    signal[i] = (mean < -0.5) - (mean > 0.8)
-        return signals, strengths, perf_counter_ns() - start

@@ -10,7 +10,7 @@ _DISTRIBUTION = "hft-fastcore"
 
 
 def _check_core() -> None:
-    """Refuse to start on another package's ``fastcore``, which pip installs over ours without a word."""
+    # Refuse to start on another package's ``fastcore``, which pip installs over ours without a word.
     try:
         import fastcore
     except Exception as error:  # a foreign package may fail in any way; ours imports nothing
@@ -31,7 +31,7 @@ def _check_core() -> None:
 
 
 def _foreign(origin: str | None, reason: str) -> str:
-    """Say what is wrong, and what to do: that depends on whether ours was overwritten or is only hidden."""
+    # What is wrong, and what to do: that depends on whether ours was overwritten or is only hidden.
     from pathlib import Path
 
     message = f"the package 'fastcore' that Python finds is not the compiled core of {_DISTRIBUTION}: {reason}. "
@@ -49,37 +49,27 @@ def _foreign(origin: str | None, reason: str) -> str:
 _check_core()
 
 # Where each public name lives.
-_EXPORTS = {
-    "LockFreeRingBuffer": "fastcore.ring",
-    "SymbolMapper": "fastcore.symbols",
-    "LatencyMonitor": "fastcore.histogram",
-    "MemoryMappedDataStore": "fastcore.tickstore",
-    "fast_zscore_calculation": "fastcore.zscore",
-    "zscore_batch": "fastcore.zscore",
-    "OptimizedSignalEngine": "fastcore.zscore",
-    "AvellanedaMarketMaker": "hft.market_maker",
-    "Quote": "hft.market_maker",
-    "Ticker": "hft.market_maker",
-    "MarketDataStruct": "hft.engine",
-    "AsyncMarketDataProcessor": "hft.engine",
-    "HFTEngine": "hft.engine",
-}
+_COMPILED = """
+    LatencyMonitor LockFreeRingBuffer MemoryMappedDataStore OptimizedSignalEngine SymbolMapper fast_zscore_calculation zscore_batch
+"""
+_PYTHON = "AsyncMarketDataProcessor AvellanedaMarketMaker HFTEngine MarketDataStruct Quote Ticker"
+_EXPORTS = dict.fromkeys(_COMPILED.split(), "fastcore.replaced") | dict.fromkeys(_PYTHON.split(), "hft.replaced")
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is at run time, without importing typing
 if TYPE_CHECKING:
-    from fastcore.histogram import LatencyMonitor as LatencyMonitor
-    from fastcore.ring import LockFreeRingBuffer as LockFreeRingBuffer
-    from fastcore.symbols import SymbolMapper as SymbolMapper
-    from fastcore.tickstore import MemoryMappedDataStore as MemoryMappedDataStore
-    from fastcore.zscore import OptimizedSignalEngine as OptimizedSignalEngine
-    from fastcore.zscore import fast_zscore_calculation as fast_zscore_calculation
-    from fastcore.zscore import zscore_batch as zscore_batch
-    from hft.engine import AsyncMarketDataProcessor as AsyncMarketDataProcessor
-    from hft.engine import HFTEngine as HFTEngine
-    from hft.engine import MarketDataStruct as MarketDataStruct
-    from hft.market_maker import AvellanedaMarketMaker as AvellanedaMarketMaker
-    from hft.market_maker import Quote as Quote
-    from hft.market_maker import Ticker as Ticker
+    from fastcore.replaced import LatencyMonitor as LatencyMonitor
+    from fastcore.replaced import LockFreeRingBuffer as LockFreeRingBuffer
+    from fastcore.replaced import MemoryMappedDataStore as MemoryMappedDataStore
+    from fastcore.replaced import OptimizedSignalEngine as OptimizedSignalEngine
+    from fastcore.replaced import SymbolMapper as SymbolMapper
+    from fastcore.replaced import fast_zscore_calculation as fast_zscore_calculation
+    from fastcore.replaced import zscore_batch as zscore_batch
+    from hft.replaced import AsyncMarketDataProcessor as AsyncMarketDataProcessor
+    from hft.replaced import AvellanedaMarketMaker as AvellanedaMarketMaker
+    from hft.replaced import HFTEngine as HFTEngine
+    from hft.replaced import MarketDataStruct as MarketDataStruct
+    from hft.replaced import Quote as Quote
+    from hft.replaced import Ticker as Ticker
 
 __all__ = sorted(_EXPORTS)
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.avellaneda import EwmaVolatility, Quoter
+from fastcore.avellaneda import Quoter
 from fastcore.engine import Engine
+from fastcore.flow import EwmaVolatility
 from fastcore.instruments import Instrument
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 from fastcore.risk import RiskLimits

@@ -3,6 +3,7 @@
 from kit import same_kind
 
 from fastcore.records import kind_name
+from fastcore.risk import RiskLimits
 
 
 def make(impl, symbol="AAA", limits=(1000, 1000, 100_000), volatility=True, parameters=None, **kwargs):
@@ -18,8 +19,8 @@ def make(impl, symbol="AAA", limits=(1000, 1000, 100_000), volatility=True, para
             "low_below_ticks": 10_000, "inventory_unit": 100.0, **(parameters or {}),
         },
     )  # fmt: skip
-    estimate = part("avellaneda", "EwmaVolatility")(half_life=20, interval_ns=10_000_000) if volatility else None
-    risk = part("risk", "RiskLimits")(*limits) if limits is not None else None
+    estimate = part("flow", "EwmaVolatility")(half_life=20, interval_ns=10_000_000) if volatility else None
+    risk = RiskLimits(*limits) if limits is not None else None
     return impl.Engine(symbol, quoter=quoter, volatility=estimate, limits=risk, **kwargs)
 
 

@@ -1,11 +1,13 @@
 """Plain-Python twin of ``fastcore.avellaneda``: the formulas as they are published, with every logarithm in its place."""
 
 from collections.abc import Iterable, Sequence
-from math import ceil, exp, floor, inf, isfinite, isnan, log, log1p, nan, sqrt
+from math import ceil, exp, floor, inf, isfinite, isnan, log1p, nan, sqrt
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastcore.errors import range_error
 
 NO_PRICE = -(2**63)
 
@@ -48,8 +50,10 @@ def check_number(name: str, value: Any) -> Any:
     """Return a parameter that keeps its rule."""
     if name in WHOLE:
         low, high = WHOLE[name]
-        if int(value) != value or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number in {low}..{high}: {name}={value}")
+        if int(value) != value:
+            raise ValueError(f"{name} must be a whole number: {name}={value}")
+        if not low <= value <= high:
+            raise range_error(name, value, low, high)
         return int(value)
     value = float(value)
     if name == "inventory_limit" and value == inf:
@@ -125,7 +129,7 @@ def indifference_prices(
     max_inventory = check_number("max_inventory", max_inventory)
     bound = infinite_bound(gamma, max_inventory, sigma, omega)
     if not abs(inventory) <= max_inventory:
-        raise ValueError(f"inventory must be within +-max_inventory: inventory={inventory}, max_inventory={max_inventory}")
+        raise range_error("inventory", inventory, -max_inventory, max_inventory)
     left = bound - inventory**2
     return log_of((1 - 2 * inventory) / left) / gamma, log_of((-1 - 2 * inventory) / left) / gamma
 
@@ -426,64 +430,3 @@ class QuoterSet:
             for quoter, sigma in zip(self._quoters, old, strict=True):
                 quoter.volatility = sigma
             raise
-
-
-class EwmaVolatility:
-    """Exponentially weighted volatility."""
-
-    def __init__(
-        self,
-        decay: float | None = None,
-        *,
-        half_life: float | None = None,
-        interval_ns: int = 0,
-        relative: bool = False,
-        variance: float | None = None,
-    ) -> None:
-        if (decay is None) == (half_life is None):
-            raise ValueError(f"exactly one of decay and half_life must be given: decay={decay}, half_life={half_life}")
-        if half_life is not None:
-            if not 0 < half_life < inf:
-                raise ValueError(f"half_life must be positive and finite: half_life={half_life}")
-            decay = float(0.5 ** (1 / half_life))
-        if decay is None or not 0 < decay < 1:
-            raise ValueError(f"decay must be within 0..1, both excluded: decay={decay}")
-        if not 0 <= interval_ns <= 10**18:
-            raise ValueError(f"interval_ns must be in 0..10**18: interval_ns={interval_ns}")
-        if variance is not None and not (isfinite(variance) and variance >= 0):
-            raise ValueError(f"variance must be finite and not negative: variance={variance}")
-        self.decay: float = decay
-        self.interval_ns = interval_ns
-        self.relative = relative
-        self.variance = nan if variance is None else variance
-        self.count = 0
-        self._last: tuple[float, int] | None = None
-
-    def update(self, price: float, time_ns: int = 0) -> None:
-        """Take a price."""
-        if not (isfinite(price) and price > 0):
-            raise ValueError(f"price must be positive and finite: price={price}")
-        if self._last is None:
-            self._last = price, time_ns
-            return
-        last, last_ns = self._last
-        if self.interval_ns and time_ns < last_ns:
-            raise ValueError(f"time_ns must not go back: time_ns={time_ns}, last={last_ns}")
-        if self.interval_ns and time_ns - last_ns < self.interval_ns:
-            return
-        intervals = (time_ns - last_ns) / self.interval_ns if self.interval_ns else 1.0
-        square = (log(price / last) if self.relative else price - last) ** 2 / intervals
-        weight = self.decay**intervals
-        self.variance = square if isnan(self.variance) else weight * self.variance + (1 - weight) * square
-        self.count += 1
-        self._last = price, time_ns
-
-    @property
-    def volatility(self) -> float:
-        """Per square root of an observation, or of a second where there is an interval."""
-        return sqrt(self.variance * 1e9 / self.interval_ns) if self.interval_ns else sqrt(self.variance)
-
-    @property
-    def half_life(self) -> float:
-        """Observations or intervals until a return has half its weight."""
-        return log(0.5) / log(self.decay)

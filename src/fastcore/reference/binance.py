@@ -11,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import RESULTS, CorruptDataError
-
-from .records import BUY, FLAGS, KINDS, NO_PRICE, SELL
+from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, SELL
 
 _CODES = {name: code for code, (name, _) in RESULTS.items()}
 _MAX = 2**63 - 1

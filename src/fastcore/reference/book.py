@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import RESULTS, raise_result
-
-from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, QUOTE_DTYPE, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, QUOTE_DTYPE, SELL
 
 LEVEL_DTYPE = np.dtype([("price", np.int64), ("size", np.int64), ("orders", np.int64)])
 QUEUE_DTYPE = np.dtype([("order_id", np.uint64), ("size", np.int64), ("stamp", np.uint64)])

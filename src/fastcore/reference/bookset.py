@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
+
 from .book import LevelBook, OrderBook, OrderTable
-from .records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 
 _MASK = 2**64 - 1
 _OPENING = [KINDS[n] for n in "add execute cancel delete replace level quote clear gap".split()]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .records import FLAGS, KINDS, NO_PRICE
+from fastcore.records import FLAGS, KINDS, NO_PRICE
 
 LENGTHS = {160: 56, 0: 48, 1: 80}
 

@@ -10,14 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
+from fastcore.risk import RiskLimits
 
-from .avellaneda import EwmaVolatility, Quoter
+from .avellaneda import Quoter
 from .book import LevelBook, OrderBook, OrderTable
+from .flow import EwmaVolatility
 from .histogram import Histogram
 from .itch import ItchDecoder
 from .portfolio import Position
-from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
-from .risk import RiskLimits
 from .venue import TOOK, Venue
 
 __all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]

@@ -5,14 +5,14 @@ import binascii
 import math
 import struct
 import zlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastcore.errors import CorruptDataError
+from fastcore.errors import CorruptDataError, range_error
 
 _INNER = struct.Struct(">IIIIQQd")
 _OUTER = struct.Struct(">II")
@@ -24,11 +24,11 @@ class Histogram:
 
     def __init__(self, lowest: int = 1, highest: int = 3_600_000_000_000, digits: int = 3) -> None:
         if not 1 <= digits <= 5:
-            raise ValueError(f"digits must be in 1..5: digits={digits}")
+            raise range_error("digits", digits, 1, 5)
         if lowest < 1:
             raise ValueError(f"lowest must be at least 1: lowest={lowest}")
         if highest >= 2**62 or highest < 2 * lowest:
-            raise ValueError(f"highest must be in [2 * lowest, 2**62): lowest={lowest} highest={highest}")
+            raise range_error("highest", highest, "2*lowest", 2**62 - 1, lowest=lowest)
         self.lowest, self.highest, self.digits = lowest, highest, digits
         self._unit_bits = lowest.bit_length() - 1
         # Twice 10**digits steps of one unit keep the digits up to the first doubling; a power of 2 is needed.
@@ -58,7 +58,7 @@ class Histogram:
 
     def _checked(self, value: int) -> int:
         if not 0 <= value <= self.highest:
-            raise ValueError(f"value must be in [0, {self.highest}]: value={value}")
+            raise range_error("value", value, 0, self.highest)
         return value
 
     def _add(self, value: int, count: int) -> None:
@@ -113,7 +113,7 @@ class Histogram:
             raise ValueError(f"expected_interval must not be negative: expected_interval={expected_interval}")
         for i, value in enumerate(values.tolist()):
             if not 0 <= value <= self.highest:
-                raise ValueError(f"value must be in [0, {self.highest}]: index={i} value={value}")
+                raise range_error("value", value, 0, self.highest, index=i)
         for value in values.tolist():
             self.record_corrected(value, expected_interval)
 
@@ -148,7 +148,7 @@ class Histogram:
     def percentile(self, p: float) -> int:
         """Return the value at a rank: the highest of its bucket, for p = 0 the lowest."""
         if not 0.0 <= p <= 100.0:
-            raise ValueError(f"percentile must be in [0, 100]: p={p}")
+            raise range_error("p", p, 0, 100)
         rank = max(1, int(p * self.count / 100.0 + 0.5))
         total = 0
         for value in sorted(self._counts):
@@ -168,7 +168,7 @@ class Histogram:
         same = (self._unit_bits, self._step_bits) == (other._unit_bits, other._step_bits)
         largest = max(other._counts, default=0)
         if not (same and self._index(largest) < self._length) and largest > self.highest:
-            raise ValueError(f"values must be in [0, {self.highest}]: largest of the other histogram={largest}")
+            raise range_error("largest value of the other histogram", largest, 0, self.highest)
         for value, count in list(other._counts.items()):
             shift = self._shift(value)
             self._counts[value >> shift << shift] += count
@@ -290,75 +290,3 @@ def hlog(intervals: Iterable[tuple[str | None, Histogram, float, float]], start_
         head = f"Tag={tag}," if tag else ""
         lines.append(f"{head}{begin_s:.3f},{end_s - begin_s:.3f},{histogram.max / 1e6:.3f},{histogram.encode()}")
     return "\n".join(lines) + "\n"
-
-
-class LatencyMonitor:
-    """Collect latencies: the last ones in a bounded deque, all of them in buckets."""
-
-    def __init__(self, capacity: int = 100_000, digits: int = 3) -> None:
-        if not 1 <= capacity <= 2**32:
-            raise ValueError(f"capacity must be in [1, 2**32]: capacity={capacity}")
-        self.capacity = capacity
-        self.distribution = Histogram(digits=digits)
-        self._kept: deque[int] = deque(maxlen=capacity)
-        self._buckets = [0] * 1000
-        self.count = self.negative = 0
-
-    def record_latency(self, start_ns: int, end_ns: int) -> None:
-        """Record the time between two time stamps."""
-        latency_ns = end_ns - start_ns
-        if not -(2**63) <= latency_ns < 2**63:
-            raise OverflowError(f"the latency must fit into 64 bits: start_ns={start_ns} end_ns={end_ns}")
-        self._kept.append(latency_ns)
-        self.count += 1
-        if latency_ns < 0:
-            self.negative += 1
-            return
-        self._buckets[min(latency_ns // 1000, 999)] += 1
-        if latency_ns > self.distribution.highest:
-            self.distribution.saturated += 1
-            latency_ns = self.distribution.highest
-        self.distribution.record(latency_ns)
-
-    def record_many(self, latencies_ns: NDArray[np.int64]) -> None:
-        """Record every latency of an array."""
-        _check_array(latencies_ns, "latencies_ns")
-        for latency_ns in latencies_ns.tolist():
-            self.record_latency(0, latency_ns)
-
-    @property
-    def latencies(self) -> NDArray[np.int64]:
-        """The last `capacity` latencies in ns, oldest first."""
-        return np.array(self._kept, np.int64)
-
-    @property
-    def histogram(self) -> NDArray[np.int64]:
-        """Counts in 1,000 buckets of 1 us; the last bucket also counts everything longer."""
-        return np.array(self._buckets, np.int64)
-
-    def percentile(self, p: float) -> int:
-        """Return a percentile of the latencies that are not negative."""
-        return self.distribution.percentile(p)
-
-    def summary(self) -> dict[str, Any]:
-        """Return the numbers of a report."""
-        h = self.distribution
-        return {
-            "count": self.count,
-            "negative": self.negative,
-            "saturated": h.saturated,
-            "min": h.min,
-            "mean": h.mean,
-            "stddev": h.stddev,
-            "p50": h.percentile(50.0),
-            "p99": h.percentile(99.0),
-            "p999": h.percentile(99.9),
-            "max": h.max,
-        }
-
-    def reset(self) -> None:
-        """Forget every latency."""
-        self.distribution.reset()
-        self._kept.clear()
-        self._buckets = [0] * 1000
-        self.count = self.negative = 0

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import raise_result
+from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL
 
-from .records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL
 from .tally import CODES, Decoder, Malformed
 
 # Behind type, locate, tracking number and time. 8s is the symbol, but for the first and last field of R.

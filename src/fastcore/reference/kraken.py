@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.records import BUY, FLAGS, KINDS, SELL
+
 from .binance import _check_decimals, _constant, _decimal, _depth, _Full, _LineDecoder, _Malformed, _Number, _whole
-from .records import BUY, FLAGS, KINDS, SELL
 
 _NESTING = 64
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?Z")

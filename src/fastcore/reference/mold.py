@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
+from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 
 from .itch import ItchDecoder
-from .records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from .tally import Decoder
 
 HEADER_SIZE = 20

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError, raise_result
+from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
 
-from .records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
 from .soup import SOUP_DTYPE
 from .symbols import SymbolMapper, wire_key
 from .tally import CODES, Decoder, Malformed

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastcore.reference.records import BUY, EVENT_DTYPE, KINDS, SELL
+from fastcore.errors import range_error
+from fastcore.records import BUY, EVENT_DTYPE, KINDS, SELL
 
 _FIELDS = ("position_lots", "cash", "cost", "fees", "bought_lots", "sold_lots", "turnover", "fills", "refused")
 POSITION_DTYPE = np.dtype([(name, np.int64) for name in _FIELDS])
@@ -97,7 +98,7 @@ class Portfolio:
 
     def __init__(self, capacity: int) -> None:
         if not 1 <= capacity < 2**32:
-            raise ValueError(f"capacity must be in [1, 2**32): capacity={capacity}")
+            raise range_error("capacity", capacity, 1, 2**32 - 1)
         self.capacity = capacity
         self._positions = [Position() for _ in range(capacity)]
         self._marks: list[int | None] = [None] * capacity
@@ -107,7 +108,7 @@ class Portfolio:
 
     def _at(self, symbol_id: int) -> Position:
         if not 0 <= symbol_id < self.capacity:
-            raise IndexError(f"symbol_id must be in [0, {self.capacity}): symbol_id={symbol_id}")
+            raise IndexError(f"symbol_id must be in 0..{self.capacity - 1}: symbol_id={symbol_id}")
         return self._positions[symbol_id]
 
     def __getitem__(self, symbol_id: int) -> Position:
@@ -126,7 +127,7 @@ class Portfolio:
         rows: list[tuple[int, Any]] = [(i, row) for i, row in enumerate(events) if row["kind"] == KINDS["fill"]]
         for i, row in rows:
             if row["symbol_id"] >= self.capacity:
-                raise IndexError(f"symbol_id must be in [0, {self.capacity}): index={i} symbol_id={row['symbol_id']}")
+                raise IndexError(f"symbol_id must be in 0..{self.capacity - 1}: symbol_id={row['symbol_id']}, index={i}")
         for i, row in rows:
             self._at(int(row["symbol_id"])).fill(int(row["side"]), int(row["price"]), int(row["size"]), where=f"index={i} ")
         return len(rows)

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.ring``: the same calls on NumPy arrays and ints, for one process.
+"""Plain-Python twin of ``fastcore.ring``, and of what the rings share: the same calls on NumPy arrays and ints, for one process.
 
 What it spells out is the meaning: positions count records, a record at position p lies in slot p modulo capacity and carries
 ``seq`` p + 1, the producer stays at most one capacity ahead of the slowest consumer, and an overrun consumer knows what it
@@ -19,10 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcore.errors import LayoutError, OverrunError, RingError
+from fastcore.records import EVENT_DTYPE
 
-from .records import EVENT_DTYPE
-
-__all__ = ["BroadcastConsumer", "BroadcastRing", "LockFreeRingBuffer", "RingBuffer"]
+__all__ = ["RingBuffer"]
 
 Records = NDArray[np.void]
 T = TypeVar("T")
@@ -444,152 +443,3 @@ def _find(name: str, dtype: Any, capacity: int | None, kinds: tuple[str, ...]) -
     if memory.kind not in kinds:
         raise LayoutError(f"shared memory must hold this kind of ring: name={name}, found={memory.kind}, asked={kinds}")
     return memory
-
-
-class BroadcastRing(_Producing):
-    """One producer, several consumers."""
-
-    def __init__(
-        self,
-        capacity: int,
-        dtype: Any = None,
-        *,
-        consumers: int = 8,
-        overrun: bool = False,
-        name: str | None = None,
-        wait: str = "yield",
-    ) -> None:
-        most = operator.index(consumers)
-        if not 1 <= most <= 1024:
-            raise ValueError(f"consumers must be 1 to 1024: consumers={consumers}")
-        memory = _Memory(capacity, dtype, "overrun" if overrun else "broadcast", most)
-        if name is not None and _named.setdefault(_check_name(name), memory) is not memory:
-            raise FileExistsError(17, "a ring of this name is in use, or holds records that nobody read", name)
-        super().__init__(memory, name, _check_wait(wait, wait))
-        memory.producer = self
-        self._producer = True
-
-    @staticmethod
-    def attach(
-        name: str, dtype: Any = None, *, capacity: int | None = None, role: str = "consumer", wait: str = "yield"
-    ) -> BroadcastRing:
-        ring = BroadcastRing.__new__(BroadcastRing)
-        memory = _find(name, dtype, capacity, ("broadcast", "overrun"))
-        _Producing.__init__(ring, memory, name, _check_wait(wait, wait))
-        if role not in ("producer", "consumer"):
-            raise ValueError(f"role must be 'producer' or 'consumer': role={role!r}")
-        if role == "producer":
-            if memory.producer is not None:
-                raise RingError(f"a ring has one producer: name={name}")
-            memory.producer, ring._producer = ring, True
-        return ring
-
-    @staticmethod
-    def unlink(name: str) -> bool:
-        return _named.pop(_check_name(name), None) is not None
-
-    @property
-    def overrun(self) -> bool:
-        return self._memory.kind == "overrun"
-
-    @property
-    def role(self) -> str | None:
-        return None if self._detached else "producer" if self._producer else "consumer"
-
-    @property
-    def consumers(self) -> list[dict[str, Any]]:
-        return [
-            {"id": i, "position": c.position, "consumed": c.consumed, "lost": c.lost} for i, c in self._memory.cursors.items()
-        ]
-
-    def consumer(self, start: str = "oldest") -> BroadcastConsumer:
-        if start not in ("oldest", "latest"):
-            raise ValueError(f"start must be 'oldest' or 'latest': start={start!r}")
-        if self._detached:
-            raise RingError(f"this handle is detached: name={self.name}")
-        m = self._memory
-        for i in range(m.most):
-            if i not in m.cursors:
-                oldest = max(0, m.head - m.capacity) if self.overrun else m.gate
-                m.cursors[i] = _Cursor(m.head if start == "latest" else oldest)
-                return BroadcastConsumer(self, i)
-        raise RingError(f"the ring has all the consumers it allows: consumers={m.most}")
-
-    def evict_dead(self) -> int:
-        """Let go of consumers of dead processes: here there is one process."""
-        return 0
-
-
-class BroadcastConsumer(_Consuming):
-    """One consumer of a :class:`BroadcastRing`."""
-
-    def __init__(self, ring: BroadcastRing, number: int) -> None:
-        self.ring, self._number = ring, number
-        self._cursor = ring._memory.cursors[number]
-        self._wait = ring._wait
-        self._detached = False
-
-    def __enter__(self) -> BroadcastConsumer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.detach()
-
-    def __del__(self) -> None:
-        self.detach()
-
-    def __len__(self) -> int:
-        waiting: int = min(self.ring.published - self._cursor.position, self.ring.capacity)
-        return waiting
-
-    position = property(lambda self: self._cursor.position)
-    consumed = property(lambda self: self._cursor.consumed)
-    lost = property(lambda self: self._cursor.lost)
-
-    def detach(self) -> None:
-        if not self._detached:
-            self._detached = True
-            del self.ring._memory.cursors[self._number]
-
-    def resynchronise(self, keep: int = 0) -> int:
-        memory, cursor = self._at()
-        keep = _check_count(keep, "keep")
-        if keep > memory.capacity:
-            raise ValueError(f"keep must be at most the capacity: keep={keep}, capacity={memory.capacity}")
-        self._peeked = 0
-        return memory.skip(cursor, keep)
-
-    def _at(self) -> tuple[_Memory, _Cursor]:
-        if self._detached:
-            raise RingError(f"this consumer is detached: name={self.ring.name}")
-        return self.ring._memory, self._cursor
-
-
-class LockFreeRingBuffer:
-    """Floats, with the calls of the replaced engine."""
-
-    def __init__(self, size: int = 8192) -> None:
-        self.size = _check_capacity(size, "size")
-        self._values = [0.0] * self.size
-        self.published = self.consumed = self.full = 0
-
-    def __len__(self) -> int:
-        return self.published - self.consumed
-
-    def __reduce__(self) -> NoReturn:
-        raise TypeError("a ring cannot be pickled")
-
-    def push(self, value: float) -> bool:
-        if len(self) == self.size:
-            self.full += 1
-            return False
-        self._values[self.published % self.size] = float(value)
-        self.published += 1
-        return True
-
-    def pop(self) -> float | None:
-        if len(self) == 0:
-            return None
-        value = self._values[self.consumed % self.size]
-        self.consumed += 1
-        return value

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
+
 from .book import OrderBook, OrderTable
-from .records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
 
 OVERHEAD = (6, 4)
 

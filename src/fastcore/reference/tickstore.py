@@ -19,17 +19,17 @@ import numpy.typing as npt
 
 from fastcore import store_header, store_times
 from fastcore.errors import CorruptDataError, StoreError
+from fastcore.records import NO_SYMBOL, TICK_DTYPE
 from fastcore.store_files import FileLock, create, sync_folder
 from fastcore.store_header import BASE, PAGE
 from fastcore.store_report import REASONS, StoreReport, StoreWarning
-
-from .records import NO_SYMBOL, TICK_DTYPE, TICK_STRUCT
 
 Records = npt.NDArray[np.void]
 
 CRC32C_IMPLEMENTATION = "python"
 CONTROL = PAGE  # offset of the control page: count, then epoch and writer pid, then two checkpoints
 WORD = struct.Struct("=Q")
+TICK = struct.Struct("@QIdd")
 CHECKPOINT = struct.Struct("=4Q")
 
 
@@ -375,7 +375,7 @@ class TickStore:
         if not self._ticks:
             raise TypeError(f"append takes ticks, use append_many for other records: dtype={self._dtype}")
         self.reserve(1)
-        self._append_bytes(TICK_STRUCT.pack(timestamp_ns, symbol_id, price, volume))
+        self._append_bytes(TICK.pack(timestamp_ns, symbol_id, price, volume))
         self._after_append()
 
     def append_many(self, records: Records) -> int:
@@ -398,7 +398,7 @@ class TickStore:
         self.reserve(len(records))
         for i in range(len(records)):
             data = records[i : i + 1].tobytes()
-            self._append_bytes(TICK_STRUCT.pack(*records[i].tolist()) if self._ticks else data)
+            self._append_bytes(TICK.pack(*records[i].tolist()) if self._ticks else data)
         self._after_append()
         return len(records)
 
@@ -485,7 +485,7 @@ class TickStore:
             raise TypeError(f"read_tick reads ticks: dtype={self._dtype}")
         if not 0 <= index < self.count:
             raise IndexError(f"index must be in 0..count-1: index={index}, count={self.count}")
-        tick: tuple[int, int, float, float] = TICK_STRUCT.unpack(self._bytes(index, index + 1))
+        tick: tuple[int, int, float, float] = TICK.unpack(self._bytes(index, index + 1))
         return tick
 
     def query(self, start_ns: int | None = None, end_ns: int | None = None, symbol_id: int | None = None) -> Records:

@@ -4,16 +4,16 @@ import math
 import operator
 from collections import deque
 from collections.abc import Sequence
-from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.errors import range_error
+
 Doubles = npt.NDArray[np.float64]
 
 SPREAD_LIMIT = 1e150  # beyond it squares overflow
-CORRELATION_LIMIT = 1e100
 
 
 # ---- one window ----
@@ -78,23 +78,16 @@ def _check_window(window: Any, n: int | None = None, name: str = "window") -> in
     value = operator.index(window)
     if n is None:
         if not 2 <= value < 2**62:
-            raise ValueError(f"{name} must be at least 2: {name}={value}")
+            raise range_error(name, value, 2, 2**62 - 1)
     elif not 2 <= value <= n:
-        raise ValueError(f"{name} must be between 2 and the number of points: {name}={value}, n={n}")
-    return value
-
-
-def _check_series(series: Any, name: str) -> int:
-    value = operator.index(series)
-    if not 2 <= value <= 30_000:
-        raise ValueError(f"{name} must be between 2 and 30000: {name}={value}")
+        raise range_error(name, value, 2, "n", n=n)
     return value
 
 
 def _check_ddof(ddof: Any, window: int) -> int:
     value = operator.index(ddof)
     if not 0 <= value < window:
-        raise ValueError(f"ddof must be at least 0 and below the window: ddof={value}, window={window}")
+        raise range_error("ddof", value, 0, "window-1", window=window)
     return value
 
 
@@ -130,7 +123,7 @@ def _check_pairs(pairs: npt.ArrayLike, name: str, symbols: int = 2**31 - 1) -> l
         raise TypeError(f"{name} must hold integers: dtype={array.dtype}")
     for row, pair in enumerate(array.tolist()):
         if not all(0 <= symbol < symbols for symbol in pair):
-            raise ValueError(f"{name} must be at least 0 and below {symbols}: {name}[{row}]={pair}")
+            raise ValueError(f"{name} must be in 0..{symbols - 1}: {name}[{row}]={pair}")
     return [(int(a), int(b)) for a, b in array]
 
 
@@ -218,11 +211,6 @@ def pair_zscore(
     """Return the rolling z-score of ``prices1 - hedge_ratio * prices2``, or of the same with logarithms."""
     first, second = _doubles(prices1, "prices1"), _doubles(prices2, "prices2")
     return _pair_zscore(first, second, window, _check_finite(hedge_ratio, "hedge_ratio"), log, ddof, out, "window")
-
-
-def fast_zscore_calculation(prices1: npt.ArrayLike, prices2: npt.ArrayLike, lookback: int) -> Doubles:
-    """Return the z-score of ``prices1 - prices2`` over the last `lookback` points, the current one included."""
-    return _pair_zscore(_doubles(prices1, "prices1"), _doubles(prices2, "prices2"), lookback, 1.0, False, 0, None, "lookback")
 
 
 # ---- streaming ----
@@ -387,163 +375,3 @@ class PairSet:
             z = self._rolling[k].update(spread)
             self.spreads[k], self.zscores[k], self.signals[k] = spread, z, _signal(z, self._thresholds[k])
         return self.signals
-
-
-def zscore_batch(
-    price_ring: npt.ArrayLike, write_idx: npt.ArrayLike, pair_idx: npt.ArrayLike, lookback: int, thresholds: npt.ArrayLike
-) -> npt.NDArray[np.int8]:
-    """Return the signal of every pair from a ring of recent prices per symbol."""
-    ring = _doubles(price_ring, "price_ring", 2)
-    symbols, size = ring.shape
-    pairs = _check_pairs(pair_idx, "pair_idx", symbols)
-    lookback = _check_window(lookback, size, "lookback")
-    limits = _check_thresholds(thresholds, len(pairs))
-    slots = np.asarray(write_idx)
-    if slots.dtype.kind not in "iu":
-        raise TypeError(f"write_idx must hold integers: dtype={slots.dtype}")
-    if slots.ndim != 0 and slots.shape != (symbols,):
-        raise ValueError(f"write_idx must be one slot or one per symbol: shape={slots.shape}, symbols={symbols}")
-    if (slots < 0).any():
-        raise ValueError(f"write_idx must be at least 0: write_idx={slots.min()}")
-    heads = np.broadcast_to(slots, (symbols,)).tolist()
-
-    def newest(symbol: int) -> list[float]:
-        return [float(ring[symbol, (heads[symbol] - back) % size]) for back in range(lookback, 0, -1)]
-
-    signals = [
-        _signal(_moments([a - b for a, b in zip(newest(i), newest(j), strict=True)], 0)[2], limit)
-        for (i, j), limit in zip(pairs, limits.tolist(), strict=True)
-    ]
-    return np.array(signals, np.int8)
-
-
-# ---- correlation ----
-
-
-class RollingCorrelation:
-    """Correlation matrix of many series over the newest `window` rows, computed anew when it is asked for."""
-
-    def __init__(self, series: int, window: int) -> None:
-        self.window = _check_window(window)
-        self.series = _check_series(series, "series")
-        self._rows: deque[list[float]] = deque(maxlen=self.window)
-        self.count = 0
-
-    @property
-    def rebuilds(self) -> int:
-        """Zero: there are no sums to rebuild."""
-        return 0
-
-    def reset(self) -> None:
-        """Forget every row."""
-        self._rows.clear()
-        self.count = 0
-
-    def update(self, x: npt.ArrayLike) -> None:
-        """Take one row of values in."""
-        row = _doubles(x, "x")
-        if row.size != self.series:
-            raise ValueError(f"x must hold one value per series: size={row.size}, series={self.series}")
-        self._rows.append(row.tolist())
-        self.count += 1
-
-    def update_many(self, x: npt.ArrayLike) -> None:
-        """Take many rows in."""
-        rows = _doubles(x, "x", 2)
-        if rows.shape[1] != self.series:
-            raise ValueError(f"x must hold one column per series: columns={rows.shape[1]}, series={self.series}")
-        for row in rows:
-            self.update(row)
-
-    def correlation(self, i: int, j: int) -> float:
-        """Return the correlation of two series; NaN where it does not exist."""
-        for index in (i, j):
-            if not 0 <= index < self.series:
-                raise IndexError(f"series must be at least 0 and below {self.series}: series={index}")
-        if self.count < self.window:
-            return math.nan
-        deviations = []
-        for index in sorted((i, j)):
-            values = [row[index] for row in self._rows]
-            if not all(abs(v) < CORRELATION_LIMIT for v in values):
-                return math.nan
-            about = [v - values[-1] for v in values]
-            center = math.fsum(about) / self.window
-            deviations.append([a - center for a in about] if any(about) else [0.0] * self.window)
-        a, b = deviations
-        squares = math.fsum(v * v for v in a), math.fsum(v * v for v in b)
-        if squares[0] == 0.0 or squares[1] == 0.0:
-            return math.nan
-        if i == j:
-            return 1.0
-        r = math.fsum(v * w for v, w in zip(a, b, strict=True)) / math.sqrt(squares[0]) / math.sqrt(squares[1])
-        return max(-1.0, min(1.0, r))
-
-    def matrix(self, out: Doubles | None = None) -> Doubles:
-        """Return the correlation matrix."""
-        n = self.series
-        if out is None:
-            out = np.empty((n, n))
-        elif not isinstance(out, np.ndarray) or out.dtype != np.float64 or out.ndim != 2 or not out.flags.carray:
-            raise ValueError("out must be a writable, C-contiguous, two-dimensional float64 array")
-        elif out.shape != (n, n):
-            raise ValueError(f"out must have a row and a column per series: shape={out.shape}, series={n}")
-        for i in range(n):
-            for j in range(i + 1):
-                out[i, j] = out[j, i] = self.correlation(i, j)
-        return out
-
-    def mean_correlations(self) -> Doubles:
-        """Return the mean correlation of every series with the others, over those that exist."""
-        means = []
-        for i, row in enumerate(self.matrix().tolist()):
-            others = [r for j, r in enumerate(row) if j != i and not math.isnan(r)]
-            means.append(math.fsum(others) / len(others) if others else math.nan)
-        return np.array(means)
-
-
-class OptimizedSignalEngine:
-    """Signals from the mean correlation of each symbol's last 100 returns with those of the others."""
-
-    def __init__(self, num_symbols: int = 100) -> None:
-        symbols = _check_series(num_symbols, "num_symbols")
-        self.correlation = RollingCorrelation(symbols, 100)
-        self.prices = np.full(symbols, math.nan)
-
-    def generate_signals_vectorized(
-        self, prices: npt.ArrayLike, symbol_ids: npt.ArrayLike
-    ) -> tuple[npt.NDArray[np.int8], Doubles, int]:
-        """Take one tick in and return signals, strengths and the time the call took in ns."""
-        start = perf_counter_ns()
-        values, ids = _doubles(prices, "prices"), np.asarray(symbol_ids)
-        symbols = self.correlation.series
-        if ids.ndim != 1 or ids.shape[0] != values.size or values.size == 0:
-            raise ValueError(f"prices and symbol_ids must have one length, not 0: prices={values.size}, symbol_ids={ids.shape}")
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"symbol_ids must hold integers: dtype={ids.dtype}")
-        if int(ids.min()) < 0 or int(ids.max()) >= symbols:
-            raise ValueError(f"symbol_ids must be at least 0 and below {symbols}: min={ids.min()}, max={ids.max()}")
-        for i, price in enumerate(values):
-            if not (math.isfinite(price) and price > 0.0):
-                raise ValueError(f"prices must be finite and positive: prices[{i}]={price}")
-        seen: set[int] = set()
-        for i, symbol in enumerate(ids.tolist()):
-            if symbol in seen:
-                raise ValueError(f"symbol_ids must not repeat: symbol_ids[{i}]={symbol}")
-            seen.add(symbol)
-
-        returns = np.where(np.isnan(self.prices), math.nan, 0.0)
-        for symbol, price in zip(ids.tolist(), values.tolist(), strict=True):
-            returns[symbol] = price / self.prices[symbol] - 1.0
-            self.prices[symbol] = price
-        self.correlation.update(returns)
-
-        signals, strengths = np.zeros(ids.size, np.int8), np.zeros(ids.size)
-        if self.correlation.count >= 100:
-            means = self.correlation.mean_correlations().tolist()
-            for k, symbol in enumerate(ids.tolist()):
-                mean = means[symbol]
-                if not math.isnan(mean):
-                    strengths[k] = abs(mean)
-                    signals[k] = (mean < -0.5) - (mean > 0.8)
-        return signals, strengths, perf_counter_ns() - start
