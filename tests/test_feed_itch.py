@@ -9,6 +9,7 @@ from datetime import date, datetime, time, timedelta
 
 import numpy as np
 import pytest
+from makers.framing import framed
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instrument
@@ -268,10 +269,6 @@ def message(type, locate=13, tail=b"", time=1):
     return body.ljust(LENGTHS[type], b"\0")
 
 
-def frame(*messages):
-    return b"".join(struct.pack(">H", len(m)) + m for m in messages)
-
-
 def listing(locate, symbol):
     return message("R", locate, symbol.ljust(8).encode() + b"QN\0\0\0\x64NCZ PN 1N\0\0\0\0N")
 
@@ -292,7 +289,7 @@ def day(tmp_path):
     """A small day: listings, an order, an auction, a halt of one market; malformed messages among them."""
     path = tmp_path / "x_2020-01-30.itch"
     path.write_bytes(
-        frame(
+        framed(
             message("S", 0, b"O"),  # 0
             listing(13, "AAPL"),  # 14
             listing(14, "BRK.A"),  # 55
@@ -341,7 +338,7 @@ def test_a_strict_feed_delivers_what_came_before_the_first_malformed_message(day
 @pytest.mark.parametrize("chunk_events", [3, 4, 5, 65_536])
 def test_no_array_of_a_feed_ends_inside_a_message(tmp_path, chunk_events):
     path = tmp_path / "x.itch"
-    path.write_bytes(frame(*[add(i) if i % 3 else imbalance() for i in range(1_000)]))
+    path.write_bytes(framed(*[add(i) if i % 3 else imbalance() for i in range(1_000)]))
     arrays = list(ItchFeed(path, chunk_events=chunk_events))
     assert sum(map(len, arrays)) == 666 + 2 * 334
     assert max(map(len, arrays)) <= chunk_events
@@ -357,7 +354,7 @@ def test_a_feed_reads_every_form(tmp_path, data, form):
 
 def test_a_truncated_feed_delivers_what_is_whole_and_raises(tmp_path):
     path = tmp_path / "x.itch"
-    path.write_bytes(frame(listing(13, "AAPL"), add(1), add(2))[:-1])
+    path.write_bytes(framed(listing(13, "AAPL"), add(1), add(2))[:-1])
     feed, got = ItchFeed(path), []
     with pytest.raises(CorruptDataError, match="an ITCH file must end with a whole message"):
         got.extend(feed)
@@ -369,8 +366,8 @@ def test_an_instrument_is_there_before_its_first_event(tmp_path):
     """Listed in time, listed late, never listed but named in a message, never named at all."""
     path = tmp_path / "x.itch"
     path.write_bytes(
-        frame(listing(13, "AAPL"), add(1), message("V", 0), add(2, 15, "MSFT"))
-        + frame(message("D", 16), add(3, 17, "OLD"), listing(17, "NEW"))
+        framed(listing(13, "AAPL"), add(1), message("V", 0), add(2, 15, "MSFT"))
+        + framed(message("D", 16), add(3, 17, "OLD"), listing(17, "NEW"))
     )
     feed = ItchFeed(path, chunk_events=3)
     for events in feed:
@@ -393,20 +390,20 @@ def test_a_feed_can_be_left_early_and_its_file_is_released(tmp_path, data, monke
 
 def test_midnight_of_a_feed(tmp_path):
     for name, given, midnight in (("x.itch", None, 0), ("x_2020-01-30.itch", None, DAY), ("x_2020-01-30.itch", 5, 5)):
-        (tmp_path / name).write_bytes(frame(message("S", 0, b"O")))
+        (tmp_path / name).write_bytes(framed(message("S", 0, b"O")))
         assert next(ItchFeed(tmp_path / name, midnight_ns=given))["exch_ns"].tolist() == [midnight + 1]
 
 
 def test_itch_is_recognised_by_its_messages(tmp_path):
     path = tmp_path / "day"
-    good = frame(message("S", 0, b"O"), listing(13, "AAPL"), *[add(i) for i in range(30)])
+    good = framed(message("S", 0, b"O"), listing(13, "AAPL"), *[add(i) for i in range(30)])
     assert ItchFeed.recognise(good, path)
     assert ItchFeed.recognise(good[:65_536], path)
     assert ItchFeed.recognise(good[:-5], path)
-    assert ItchFeed.recognise(good + frame(b"z", b"A"), path)
-    assert ItchFeed.recognise(frame(b"z") + good, path)
-    assert not ItchFeed.recognise(frame(b"z", b"A") * 5 + good, path)
-    assert not ItchFeed.recognise(good[:14] + frame(b"z", b"A"), path)
+    assert ItchFeed.recognise(good + framed(b"z", b"A"), path)
+    assert ItchFeed.recognise(framed(b"z") + good, path)
+    assert not ItchFeed.recognise(framed(b"z", b"A") * 5 + good, path)
+    assert not ItchFeed.recognise(good[:14] + framed(b"z", b"A"), path)
     text = [b"ts,price,size\n1,2,3\n", b"1723 {}\n"]
     for other in (b"\x1f\x8b\x08\0", b"PK\3\4" + bytes(60), b"DBN\3" + bytes(100), bytes(200), *text):
         assert not ItchFeed.recognise(other, path)

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 from kit import same_kind
+from makers.framing import framed
 
 from fastcore.errors import CorruptDataError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
@@ -84,10 +85,6 @@ EVENTS = {
 }
 
 
-def frame(*messages):
-    return b"".join(struct.pack(">H", len(m)) + m for m in messages)
-
-
 def table(n=64):
     out = np.zeros(n, EVENT_DTYPE)
     out["seq"] = 12345
@@ -106,7 +103,7 @@ def events_of(type):
 def test_every_field_of_a_type(impl, type):
     out = table(events_of(type))
     d = impl.ItchDecoder(MIDNIGHT)
-    assert d.decode(frame(MESSAGES[type]), out) == (events_of(type), len(MESSAGES[type]) + 2)
+    assert d.decode(framed(MESSAGES[type]), out) == (events_of(type), len(MESSAGES[type]) + 2)
     assert out.tolist() == [
         (12345, MIDNIGHT + TIME, 0, 13, KINDS[kind], side, flags, *payload) for kind, side, flags, payload in EVENTS[type]
     ]
@@ -124,7 +121,7 @@ def test_every_type_of_the_specification_is_tested(impl):
 def test_direction_of_an_imbalance_is_the_side(impl, letter, side):
     out = table(2)
     m = MESSAGES["I"]
-    impl.ItchDecoder().decode(frame(m[:27] + letter + m[28:]), out)
+    impl.ItchDecoder().decode(framed(m[:27] + letter + m[28:]), out)
     assert out["side"].tolist() == [side, side]
     assert out["order_id"][1] == letter[0]
 
@@ -133,7 +130,7 @@ def test_direction_of_an_imbalance_is_the_side(impl, letter, side):
 def test_shares_of_an_imbalance_beyond_int64_are_malformed(impl, at):
     m = MESSAGES["I"]
     d = impl.ItchDecoder()
-    assert d.decode(frame(m[:at] + b"\x80" + m[at + 1 :], MESSAGES["D"]), table())[0] == 1
+    assert d.decode(framed(m[:at] + b"\x80" + m[at + 1 :], MESSAGES["D"]), table())[0] == 1
     assert d.error_log == [(0, "I", "size outside range")]
 
 
@@ -141,13 +138,13 @@ def test_shares_of_an_imbalance_beyond_int64_are_malformed(impl, at):
 def test_levels_beyond_int64_are_malformed(impl, at):
     m = MESSAGES["V"]
     d = impl.ItchDecoder()
-    assert d.decode(frame(m[:at] + b"\x80" + m[at + 1 :], MESSAGES["D"]), table())[0] == 1
+    assert d.decode(framed(m[:at] + b"\x80" + m[at + 1 :], MESSAGES["D"]), table())[0] == 1
     assert d.error_log == [(0, "V", "price outside range")]
 
 
 @pytest.mark.parametrize("type", ["I", "J", "O"])
 def test_a_message_is_never_split(impl, type):
-    stream = frame(MESSAGES["D"], MESSAGES[type], MESSAGES["X"])
+    stream = framed(MESSAGES["D"], MESSAGES[type], MESSAGES["X"])
     for size in range(2, 6):
         d, out = impl.ItchDecoder(), table(size)
         room = size - 1 >= events_of(type)
@@ -165,17 +162,17 @@ def test_a_message_is_never_split(impl, type):
 def test_an_array_that_can_never_hold_a_message_is_refused(impl, type):
     d = impl.ItchDecoder()
     with pytest.raises(ValueError, match=f"out must hold the events of one message: capacity=1 needed={events_of(type)}"):
-        d.decode(frame(MESSAGES[type]), table(1))
-    assert d.decode(frame(MESSAGES[type]), table(0)) == (0, 0)
+        d.decode(framed(MESSAGES[type]), table(1))
+    assert d.decode(framed(MESSAGES[type]), table(0)) == (0, 0)
     assert (d.position, d.counts, d.errors) == (0, {}, {})
-    assert d.decode(frame(MESSAGES[type])[:-1], table(1)) == (0, 0)
-    assert d.decode(frame(MESSAGES[type]), table(impl.MAX_EVENTS))[0] == events_of(type)
+    assert d.decode(framed(MESSAGES[type])[:-1], table(1)) == (0, 0)
+    assert d.decode(framed(MESSAGES[type]), table(impl.MAX_EVENTS))[0] == events_of(type)
 
 
 def test_listing_carries_the_symbol_and_all_its_fields(impl):
     out = table(1)
     d = impl.ItchDecoder()
-    d.decode(frame(MESSAGES["R"]), out)
+    d.decode(framed(MESSAGES["R"]), out)
     row = out[0]
     assert (row["kind"], row["symbol_id"]) == (KINDS["listing"], 13)
     assert int(row["price"]).to_bytes(8, "little") == b"AAPL    "
@@ -187,7 +184,7 @@ def test_listing_carries_the_symbol_and_all_its_fields(impl):
 
 def test_printable_execution_has_no_flag(impl):
     out = table(1)
-    impl.ItchDecoder().decode(frame(MESSAGES["C"][:31] + b"Y" + MESSAGES["C"][32:]), out)
+    impl.ItchDecoder().decode(framed(MESSAGES["C"][:31] + b"Y" + MESSAGES["C"][32:]), out)
     assert out["flags"][0] == 0
 
 
@@ -204,7 +201,7 @@ def test_letters_outside_the_specification_are_data(impl):
         changed = bytearray(m)
         for at in {"S": [11], "H": [19, 20], "C": [31], "Q": [39], "Y": [19], "W": [11], "h": [19, 20], "N": [19]}.get(type, []):
             changed[at] = 0xFE
-        stream += frame(bytes(changed))
+        stream += framed(bytes(changed))
     d, out, wire = impl.ItchDecoder(strict=True), table(), np.zeros(64, impl.WIRE_DTYPE)
     n, _ = d.decode(stream, out, final=True, wire=wire)
     assert d.counts == dict.fromkeys(sorted(MESSAGES), 1)
@@ -218,7 +215,7 @@ def test_a_wrong_length_is_counted_and_passed_over(impl, type, change):
     bad = (type.encode() + bytes(60))[: compiled.LENGTHS[type] + change]
     d = impl.ItchDecoder()
     out = table()
-    n, consumed = d.decode(frame(MESSAGES["D"], bad, MESSAGES["X"]), out)
+    n, consumed = d.decode(framed(MESSAGES["D"], bad, MESSAGES["X"]), out)
     assert (n, consumed) == (2, 2 * 3 + 19 + len(bad) + 23)
     assert d.errors == {"bad length": 1}
     assert d.error_log == [(21, type, "bad length")]
@@ -226,7 +223,7 @@ def test_a_wrong_length_is_counted_and_passed_over(impl, type, change):
 
 
 def test_malformed_messages_are_counted_with_their_offset(impl):
-    stream = frame(
+    stream = framed(
         MESSAGES["A"],  # 0
         b"",  # 38
         b"z" + bytes(10),  # 40
@@ -257,17 +254,17 @@ def test_malformed_messages_are_counted_with_their_offset(impl):
 @pytest.mark.parametrize(
     ("bad", "reason", "type"),
     [
-        (frame(b""), "bad length", "\0"),
-        (frame(b"z123"), "unknown message type", "z"),
-        (frame(b"A123"), "bad length", "A"),
-        (frame(MESSAGES["P"].replace(b"S", b"s")), "corrupt", "P"),
-        (frame(MESSAGES["A"])[:-1], "short buffer", "A"),
+        (framed(b""), "bad length", "\0"),
+        (framed(b"z123"), "unknown message type", "z"),
+        (framed(b"A123"), "bad length", "A"),
+        (framed(MESSAGES["P"].replace(b"S", b"s")), "corrupt", "P"),
+        (framed(MESSAGES["A"])[:-1], "short buffer", "A"),
         (b"\x01", "short buffer", "\0"),
     ],
 )
 def test_strict_raises_with_the_offset(impl, bad, reason, type):
     d = impl.ItchDecoder(strict=True)
-    head = frame(MESSAGES["D"], MESSAGES["A"])
+    head = framed(MESSAGES["D"], MESSAGES["A"])
     out = table()
     with pytest.raises(CorruptDataError, match=f"{reason} type={type!r} offset={len(head)}".replace("\\", "\\\\")) as caught:
         d.decode(head + bad, out, final=True)
@@ -278,13 +275,13 @@ def test_strict_raises_with_the_offset(impl, bad, reason, type):
 
 def test_error_log_is_bounded(impl):
     d = impl.ItchDecoder()
-    d.decode(frame(*[b"z"] * 200), table())
+    d.decode(framed(*[b"z"] * 200), table())
     assert len(d.error_log) == 64
     assert d.errors == {"unknown message type": 200}
 
 
 def test_a_stream_in_pieces_gives_the_same_events(impl):
-    stream = frame(*MESSAGES.values(), *reversed(MESSAGES.values()))
+    stream = framed(*MESSAGES.values(), *reversed(MESSAGES.values()))
     whole = table()
     d = impl.ItchDecoder()
     n, _ = d.decode(stream, whole, final=True)
@@ -301,7 +298,7 @@ def test_a_stream_in_pieces_gives_the_same_events(impl):
 
 
 def test_whole_messages_end_where_the_next_is_cut(impl):
-    stream = frame(b"", *MESSAGES.values())
+    stream = framed(b"", *MESSAGES.values())
     ends = [0]
     for m in (b"", *MESSAGES.values()):
         ends.append(ends[-1] + 2 + len(m))
@@ -311,7 +308,7 @@ def test_whole_messages_end_where_the_next_is_cut(impl):
 
 
 def test_a_full_table_stops_without_loss(impl):
-    stream = frame(*MESSAGES.values())
+    stream = framed(*MESSAGES.values())
     whole = table()
     total, _ = impl.ItchDecoder().decode(stream, whole, final=True)
     assert total == sum(map(events_of, MESSAGES))
@@ -330,7 +327,7 @@ def test_symbol_ids_may_be_mapped(impl):
     d = impl.ItchDecoder()
     d.set_symbol_id(13, 2**32 - 1)
     out = table(2)
-    d.decode(frame(MESSAGES["D"], MESSAGES["S"]), out)
+    d.decode(framed(MESSAGES["D"], MESSAGES["S"]), out)
     assert out["symbol_id"][:2].tolist() == [2**32 - 1] * 2
     with pytest.raises(ValueError, match="locate must lie in"):
         d.set_symbol_id(65536, 1)
@@ -344,7 +341,7 @@ def test_symbol_ids_may_be_mapped(impl):
 
 @pytest.mark.parametrize("type", ["bytes", "bytearray", "memoryview", "ndarray", "mmap", "ctypes"])
 def test_any_contiguous_buffer_is_read(impl, type, tmp_path):
-    stream = frame(*MESSAGES.values())
+    stream = framed(*MESSAGES.values())
     (tmp_path / "x").write_bytes(stream)
     with open(tmp_path / "x", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping:
         data = {
@@ -377,7 +374,7 @@ def test_instruments_are_the_stock_directory(impl):
     assert d.instruments.dtype == impl.LISTING_DTYPE
     assert len(d.instruments) == 0
     other = b"R" + struct.pack(">HH6s", 7, 0, bytes(6)) + b"ZXZZT   GD" + struct.pack(">I", 1) + b"YQA TY 2Y" + b"\0\0\1\2Y"
-    d.decode(frame(MESSAGES["R"], other), table())
+    d.decode(framed(MESSAGES["R"], other), table())
     d.set_symbol_id(13, 70_000)
     names = "symbol symbol_id round_lot leverage locate market status lots_only class subtype authenticity threshold ipo"
     assert d.instruments.dtype.names == (*names.split(), "luld_tier", "etp", "inverse")
@@ -385,7 +382,7 @@ def test_instruments_are_the_stock_directory(impl):
         (b"ZXZZT", 7, 1, 0x102, 7, b"G", b"D", b"Y", b"Q", b"A", b"T", b"Y", b" ", b"2", b"Y", b"Y"),
         (b"AAPL", 70_000, 100, 3, 13, b"Q", b"N", b"N", b"C", b"Z", b"P", b"N", b"1", b"N", b"Y", b"N"),
     ]
-    d.decode(frame(other.replace(b"GD", b"GN")), table())
+    d.decode(framed(other.replace(b"GD", b"GN")), table())
     assert d.instruments["status"].tolist() == [b"N", b"N"]
 
 
@@ -396,7 +393,7 @@ def mapper(impl):
 
 def test_listed_symbols_fill_a_mapper(impl, mapper):
     d = impl.ItchDecoder()
-    d.decode(frame(MESSAGES["R"], MESSAGES["R"].replace(b"AAPL", b"BRK.").replace(b"\0\x0d", b"\xff\xff", 1)), table())
+    d.decode(framed(MESSAGES["R"], MESSAGES["R"].replace(b"AAPL", b"BRK.").replace(b"\0\x0d", b"\xff\xff", 1)), table())
     assert d.symbols == {13: "AAPL", 65535: "BRK."}
     assert d.fill_mapper(mapper) == 2
     assert mapper.symbols == ("MSFT", "AAPL", "BRK.")
@@ -405,7 +402,7 @@ def test_listed_symbols_fill_a_mapper(impl, mapper):
 
 def test_a_listing_that_is_no_symbol_is_refused_by_the_mapper(impl, mapper):
     d = impl.ItchDecoder()
-    d.decode(frame(MESSAGES["R"].replace(b"AAPL    ", b"\xff" * 8)), table())
+    d.decode(framed(MESSAGES["R"].replace(b"AAPL    ", b"\xff" * 8)), table())
     with pytest.raises(ValueError, match="symbol must be UTF-8"):
         d.fill_mapper(mapper)
 
@@ -414,7 +411,7 @@ def test_a_listing_that_is_no_symbol_is_refused_by_the_mapper(impl, mapper):
 
 
 def test_every_message_survives_a_round_trip(impl):
-    stream = frame(*(m[:3] + b"\0\0" + m[5:] for m in (MESSAGES["R"], *MESSAGES.values())))  # tracking numbers are 0
+    stream = framed(*(m[:3] + b"\0\0" + m[5:] for m in (MESSAGES["R"], *MESSAGES.values())))  # tracking numbers are 0
     out = table()
     n, _ = impl.ItchDecoder(MIDNIGHT).decode(stream, out, final=True)
     assert impl.ItchEncoder(MIDNIGHT).encode(out[:n]) == stream
@@ -425,18 +422,18 @@ def test_with_wire_rows_a_message_comes_back_byte_for_byte(impl, type):
     """Without a listing, with a tracking number, under another symbol id."""
     d, out, wire = impl.ItchDecoder(MIDNIGHT), table(), np.zeros(64, impl.WIRE_DTYPE)
     d.set_symbol_id(13, 2**32 - 1)
-    n, _ = d.decode(frame(MESSAGES[type]), out, wire=wire)
+    n, _ = d.decode(framed(MESSAGES[type]), out, wire=wire)
     assert wire["tracking"][:n].tolist() == [99] * n
     assert wire["locate"][:n].tolist() == [13] * n
     assert wire["type"][:n].tolist() == [type.encode()] * n
     assert wire["symbol"][:n].tolist() == [b"" if type in "SECXDUBVW" else b"AAPL    "] * n
     assert wire["printable"][:n].tolist() == [b"N" if type == "C" else b""] * n
     assert wire[n:].tobytes() == bytes(16 * (64 - n))
-    assert impl.ItchEncoder(MIDNIGHT).encode(out[:n], wire[:n]) == frame(MESSAGES[type])
+    assert impl.ItchEncoder(MIDNIGHT).encode(out[:n], wire[:n]) == framed(MESSAGES[type])
 
 
 def test_an_attribution_of_zeros_is_kept_on_the_wire(impl):
-    stream = frame(MESSAGES["F"][:36] + bytes(4))
+    stream = framed(MESSAGES["F"][:36] + bytes(4))
     out, wire = table(1), np.zeros(1, impl.WIRE_DTYPE)
     impl.ItchDecoder().decode(stream, out, wire=wire)
     assert out["match_id"][0] == 0
@@ -445,7 +442,7 @@ def test_an_attribution_of_zeros_is_kept_on_the_wire(impl):
 
 def test_a_listing_in_wire_rows_names_its_locate(impl):
     out, wire = table(2), np.zeros(2, impl.WIRE_DTYPE)
-    impl.ItchDecoder().decode(frame(MESSAGES["R"], MESSAGES["A"]), out, wire=wire)
+    impl.ItchDecoder().decode(framed(MESSAGES["R"], MESSAGES["A"]), out, wire=wire)
     e = impl.ItchEncoder()
     e.encode(out[:1], wire[:1])
     assert e.encode(out[1:])[26:34] == b"AAPL    "
@@ -453,7 +450,7 @@ def test_a_listing_in_wire_rows_names_its_locate(impl):
 
 def test_wire_rows_must_belong_to_the_events(impl):
     out, wire = table(2), np.zeros(2, impl.WIRE_DTYPE)
-    impl.ItchDecoder().decode(frame(MESSAGES["C"], MESSAGES["D"]), out, wire=wire)
+    impl.ItchDecoder().decode(framed(MESSAGES["C"], MESSAGES["D"]), out, wire=wire)
     for at, name, value in ((0, "type", b"E"), (0, "printable", b"Y"), (1, "type", b"X"), (1, "type", b"")):
         changed = wire.copy()
         changed[at][name] = value
@@ -500,7 +497,7 @@ def test_dtypes_equal_those_of_the_twin():
 )
 def test_events_of_one_message_must_follow_each_other(impl, type, name):
     out = table()
-    n, _ = impl.ItchDecoder().decode(frame(MESSAGES["R"], MESSAGES[type]), out)
+    n, _ = impl.ItchDecoder().decode(framed(MESSAGES["R"], MESSAGES[type]), out)
     e = impl.ItchEncoder()
     if name == "cut":
         n -= 1
@@ -514,7 +511,7 @@ def test_events_of_one_message_must_follow_each_other(impl, type, name):
 
 def test_an_event_of_its_own_must_not_be_continued(impl):
     out = table(1)
-    impl.ItchDecoder().decode(frame(MESSAGES["D"]), out)
+    impl.ItchDecoder().decode(framed(MESSAGES["D"]), out)
     out["flags"] |= MORE
     with pytest.raises(CorruptDataError, match="corrupt: event must fit"):
         impl.ItchEncoder().encode(out)
@@ -558,7 +555,7 @@ def test_an_event_of_its_own_must_not_be_continued(impl):
 )
 def test_a_field_beyond_its_bytes_is_refused(impl, type, part, at, value, error, reason):
     out = table()
-    n, _ = impl.ItchDecoder().decode(frame(MESSAGES["R"], MESSAGES[type]), out)
+    n, _ = impl.ItchDecoder().decode(framed(MESSAGES["R"], MESSAGES[type]), out)
     out[1 + part][at] = value
     with pytest.raises(error, match=f"^{reason}.*: event must fit its ITCH message: index=1"):
         impl.ItchEncoder().encode(out[:n])
@@ -716,7 +713,7 @@ def test_captures_without_wire_rows_lose_the_tracking_numbers_only(data_dir, nam
         compiled.ItchDecoder(MIDNIGHT).decode(raw, out[:n], wire=wire)
         for locate, symbol in {int(row["locate"]): bytes(row["symbol"]) for row in wire if row["symbol"]}.items():
             e.set_symbol(locate, symbol)
-    untracked = b"".join(frame(m[:3] + b"\0\0" + m[5:]) for m in messages_of(raw))
+    untracked = b"".join(framed(m[:3] + b"\0\0" + m[5:]) for m in messages_of(raw))
     assert e.encode(out[:n]) == untracked
 
 
@@ -726,7 +723,7 @@ def test_captures_decode_as_in_the_twin(data_dir, name):
 
     raw = capture(data_dir, name)
     if len(raw) > 1_000_000:  # the beginning of a long day is enough for the twin
-        raw = frame(*list(messages_of(raw))[:20_000])
+        raw = framed(*list(messages_of(raw))[:20_000])
     a, b = table(30_000), table(30_000)
     v, w = np.zeros(30_000, compiled.WIRE_DTYPE), np.zeros(30_000, twin.WIRE_DTYPE)
     d, t = compiled.ItchDecoder(MIDNIGHT), twin.ItchDecoder(MIDNIGHT)

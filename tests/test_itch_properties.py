@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kit import examples
+from makers.framing import framed
 
 from fastcore.book import OrderBook
 from fastcore.errors import CorruptDataError
@@ -22,7 +23,7 @@ MESSAGE = st.sampled_from(TYPES).flatmap(
 )
 # A message of a real type and length, of either with the other wrong, or anything at all.
 ANY = MESSAGE | MESSAGE | st.binary(max_size=60) | st.sampled_from(TYPES).map(str.encode)
-STREAM = st.lists(ANY, max_size=30).map(lambda ms: b"".join(struct.pack(">H", len(m)) + m for m in ms))
+STREAM = st.lists(ANY, max_size=30).map(lambda messages: framed(*messages))
 
 
 ZEROS = {"I": (36, 40, 44), "K": (24,), "J": (19, 23, 27), "O": (20, 24, 28, 40, 44), "V": (11, 19, 27)}
@@ -47,7 +48,7 @@ def orderly(message):
     return bytes(m)
 
 
-ORDERLY = st.lists(MESSAGE.map(orderly), max_size=20).map(lambda ms: b"".join(struct.pack(">H", len(m)) + m for m in ms))
+ORDERLY = st.lists(MESSAGE.map(orderly), max_size=20).map(lambda messages: framed(*messages))
 
 
 def decode(d, data, final=True, rows=96, wire=None):

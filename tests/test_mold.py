@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from makers.framing import framed
 
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
@@ -22,7 +23,7 @@ def message(i, type=b"D"):
 
 
 def packet(sequence, messages, count=None, session=SESSION):
-    blocks = b"".join(struct.pack(">H", len(m)) + m for m in messages)
+    blocks = framed(*messages)
     return session + struct.pack(">QH", sequence, len(messages) if count is None else count) + blocks
 
 

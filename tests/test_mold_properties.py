@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import examples
+from makers.framing import framed
 
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS
@@ -26,7 +27,7 @@ SEQUENCE = st.integers(0, 12) | st.integers(0, 2**64 - 1)
 
 
 def pack(session, sequence, messages, lie, tail):
-    blocks = b"".join(struct.pack(">H", len(m)) + m for m in messages)
+    blocks = framed(*messages)
     return session + struct.pack(">QH", sequence, len(messages) if lie is None else lie) + blocks + tail
 
 
@@ -107,7 +108,7 @@ def test_a_small_array_changes_nothing(packets, capacity):
 
 @given(st.lists(st.binary(max_size=200), max_size=60), st.integers(0, 2**62), st.integers(22, 600))
 def test_mold_roundtrips_bytes(messages, sequence, max_size):
-    stream = b"".join(struct.pack(">H", len(m)) + m for m in messages)
+    stream = framed(*messages)
     e, t = mold.MoldEncoder("SESSION", sequence, max_size), twin.MoldEncoder("SESSION", sequence, max_size)
     data, offsets = e.encode(stream)
     expected, bounds = t.encode(stream)

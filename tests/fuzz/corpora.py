@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -25,11 +24,6 @@ def prefixed(data: bytes) -> list[bytes]:
         found.append(data[at:end])
         at = end
     return found
-
-
-def framed(messages: Sequence[bytes]) -> bytes:
-    """Packets as an input: each behind its length."""
-    return b"".join(struct.pack(">H", len(message)) + message for message in messages)
 
 
 def pieces(data: bytes, split: Callable[[bytes], list[bytes]], size: int, count: int, random: Random) -> list[bytes]:

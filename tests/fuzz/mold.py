@@ -9,11 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from makers.framing import framed
 
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE
 from fastcore.wire.mold import MoldEncoder
-from fuzz.corpora import framed, payloads, prefixed, recorded
+from fuzz.corpora import payloads, prefixed, recorded
 from fuzz.engine import Counts, Target
 from fuzz.laws import both, reported, same
 from hft.feeds.synthetic import generate
@@ -27,10 +28,10 @@ def mold_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
         data, offsets = encoder.encode(generate(n, n, "AB"))
         packets = [data[a:b] for a, b in pairwise(offsets)]
         packets[len(packets) // 2 : len(packets) // 2] = [encoder.heartbeat()]
-        found.append(framed([*packets, encoder.heartbeat(), encoder.end_of_session()]))
-        found.append(framed([packet for packet in packets if random.random() < 0.8]))
+        found.append(framed(*packets, encoder.heartbeat(), encoder.end_of_session()))
+        found.append(framed(*[packet for packet in packets if random.random() < 0.8]))
     for path in recorded(data_dir, "pcap/totalview-itch5*/*.pcap"):
-        found.append(framed(payloads(path, "udp")))
+        found.append(framed(*payloads(path, "udp")))
     return [data for data in found if data]
 
 
