@@ -5,10 +5,10 @@ import random
 import pytest
 from makers.markets import Market
 
+from fastcore.errors import Result
 from fastcore.records import BUY, SELL
 
 MODULE = "sim.venue"
-FULL, UNKNOWN_ORDER, BAD_PRICE, BAD_SIZE = 1, 15, 17, 18
 
 
 @pytest.fixture
@@ -169,9 +169,9 @@ def test_cancel_pulls_what_is_left(market):
 
 
 def test_cancel_and_replace_of_unknown_order_are_rejected(market):
-    assert market.venue.cancel(5) == UNKNOWN_ORDER
-    assert market.move(6, 100, 10) == UNKNOWN_ORDER
-    assert [(r[0], r[4], r[5]) for r in market.reports()] == [("reject", 5, UNKNOWN_ORDER), ("reject", 6, UNKNOWN_ORDER)]
+    assert market.venue.cancel(5) == Result.UNKNOWN_ORDER
+    assert market.move(6, 100, 10) == Result.UNKNOWN_ORDER
+    assert [(r[0], r[4], r[5]) for r in market.reports()] == [("reject", 5, Result.UNKNOWN_ORDER), ("reject", 6, Result.UNKNOWN_ORDER)]
 
 
 def test_replace_at_the_same_price_with_less_keeps_the_place(market):
@@ -194,7 +194,7 @@ def test_replace_with_more_or_elsewhere_goes_to_the_back(market, price, size, qu
 
 
 @pytest.mark.parametrize(
-    ("price", "size", "code"), [(0, 1, BAD_PRICE), (-5, 1, BAD_PRICE), (2**61, 1, BAD_PRICE), (5, 0, BAD_SIZE)]
+    ("price", "size", "code"), [(0, 1, Result.BAD_PRICE), (-5, 1, Result.BAD_PRICE), (2**61, 1, Result.BAD_PRICE), (5, 0, Result.BAD_SIZE)]
 )
 def test_order_outside_the_range_is_rejected_and_the_old_one_stays(market, price, size, code):
     market.submit(BUY, 100, 10)
@@ -205,13 +205,13 @@ def test_order_outside_the_range_is_rejected_and_the_old_one_stays(market, price
 
 
 def test_order_without_a_side_is_rejected(market):
-    assert market.submit(0, 100, 10) == BAD_SIZE
+    assert market.submit(0, 100, 10) == Result.BAD_SIZE
 
 
 def test_full_venue_rejects_and_a_replace_still_works(impl):
     market = Market(impl, capacity=1)
     market.submit(BUY, 100, 10)
-    assert market.submit(BUY, 101, 10) == FULL
+    assert market.submit(BUY, 101, 10) == Result.FULL
     assert market.submit(SELL, 105, 10) == 0
     assert market.move(1, 101, 10) == 0
     assert [row[:3] for row in market.venue.orders()] == [(3, BUY, 101), (2, SELL, 105)]

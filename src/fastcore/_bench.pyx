@@ -78,7 +78,8 @@ def build():
 
 @cython.final
 cdef class Empty:
-    """Methods that do nothing: the price of the call itself, with the arguments of the calls they stand for."""
+    """Empty()\n--\n\n
+    Methods that do nothing: the price of the call itself, with the arguments of the calls they stand for."""
 
     def none(self):
         return None
@@ -554,7 +555,8 @@ def store_crash_writer(TickStore store, uint64_t[::1] acknowledged not None, uin
 
 @cython.final
 cdef class StoreNothing:
-    """A method with the arguments of ``TickStore.append_many`` that does nothing."""
+    """StoreNothing()\n--\n\n
+    A method with the arguments of ``TickStore.append_many`` that does nothing."""
 
     def append_many(self, records):
         return 0

@@ -622,7 +622,8 @@ cdef uint64_t checked_count(object value, str name, uint64_t low) except? 0:
 
 @cython.final
 cdef class OrderTable:
-    """Orders and levels of one or several books, keyed by the order reference of the venue.
+    """OrderTable(orders=4096, levels=1024)\n--\n\n
+    Orders and levels of one or several books, keyed by the order reference of the venue.
 
     Parameters
     ----------
@@ -1053,7 +1054,8 @@ cdef class _Book:
 @cython.final
 @cython.no_gc_clear
 cdef class OrderBook(_Book):
-    """Order-by-order (L3) book of one symbol.
+    """OrderBook(symbol_id=None, orders=None, *, signed_prices=False)\n--\n\n
+    Order-by-order (L3) book of one symbol.
 
     Parameters
     ----------
@@ -1182,7 +1184,8 @@ cdef class OrderBook(_Book):
 @cython.final
 @cython.no_gc_clear
 cdef class LevelBook(_Book):
-    """Book by level (L2) of one symbol: the total of each price, without its orders.
+    """LevelBook(symbol_id=None, orders=None, *, signed_prices=False)\n--\n\n
+    Book by level (L2) of one symbol: the total of each price, without its orders.
 
     Parameters
     ----------

@@ -221,7 +221,8 @@ cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n
 @cython.final
 @cython.no_gc_clear
 cdef class BookSet:
-    """Order books of all symbols of a feed.
+    """BookSet(*, by_level=False, symbols=65536, orders=None, signed_prices=False)\n--\n\n
+    Order books of all symbols of a feed.
 
     Parameters
     ----------

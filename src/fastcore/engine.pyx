@@ -449,7 +449,10 @@ cdef int64_t checked(object value, str name, int64_t low, int64_t high) except? 
 @cython.final
 @cython.no_gc_clear
 cdef class Engine:
-    """Run a feed through the book of every symbol, and one symbol through market maker, limits, venue and accounts.
+    """Engine(symbol, *, symbol_id=None, quoter=None, volatility=None, limits=None, order_lots=100, time_left=1.0, store=None, \
+ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0, taker_fee_ticks=0, midnight_ns=0, sample_every=256, \
+curve_interval_ns=1000000000, skip_malformed=False, book="orders", orders=65536, reports=65536)\n--\n\n
+    Run a feed through the book of every symbol, and one symbol through market maker, limits, venue and accounts.
 
     Parameters
     ----------

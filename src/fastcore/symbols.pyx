@@ -221,7 +221,8 @@ cdef cnp.ndarray vector(values, str name, int type_number, Py_ssize_t size):
 
 @cython.final
 cdef class SymbolMapper:
-    """Map symbols to dense ids, and keep the last price of each.
+    """SymbolMapper(symbols=(), *, capacity=1000000)\n--\n\n
+    Map symbols to dense ids, and keep the last price of each.
 
     Parameters
     ----------

@@ -290,7 +290,9 @@ cdef inline int make_tick(tick_t* tick, object timestamp_ns, object symbol_id, d
 
 @cython.final
 cdef class TickStore:
-    """Open an append-only store of fixed-size records.
+    """TickStore(path, mode="r", dtype=None, *, segment_records=None, sync="memory", sync_interval_s=1.0, verify=True, \
+salvage=False, grow_ahead=True, time_field=None)\n--\n\n
+    Open an append-only store of fixed-size records.
 
     Parameters
     ----------
@@ -1255,7 +1257,8 @@ def salvage(source, destination):
 
 @cython.final
 cdef class MemoryMappedDataStore:
-    """Keep ticks in a file with the calls of the replaced engine; the record count survives reopening.
+    """MemoryMappedDataStore(filename, max_records=1000000)\n--\n\n
+    Keep ticks in a file with the calls of the replaced engine; the record count survives reopening.
 
     Parameters
     ----------

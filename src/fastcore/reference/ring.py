@@ -111,7 +111,7 @@ def _record(record: Any, dtype: np.dtype[np.void]) -> Records:
 
 
 def _wait_for(attempt: Callable[[], T | None], timeout: float | None, wait: str, what: str) -> T:
-    """Call `attempt` until it returns something, as long as `timeout` allows."""
+    # Call `attempt` until it returns something, as long as `timeout` allows.
     if timeout is not None and not timeout >= 0:
         raise ValueError(f"timeout must be 0 or more seconds, or None: timeout={timeout}")
     deadline = None if timeout is None else time.monotonic() + timeout

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.errors import Result
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, SELL
 
 from .book import LevelBook, OrderBook
@@ -25,7 +26,6 @@ _SWEEP = 64
 _MAX_VALUE = 2**60
 _BEHIND = 2**64 - 1  # a stamp behind every order
 
-_OK, _FULL, _UNKNOWN_ORDER, _BAD_PRICE, _BAD_SIZE = 0, 1, 15, 17, 18
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Venue:
 
     def _submit(self, book: OrderBook | LevelBook, side: int, price: int, size: int) -> tuple[int, int]:
         refusal = self._refusal(side, price, size)
-        if refusal != _OK:
+        if refusal != Result.OK:
             self._report("reject", side, price, size, 0, refusal)
             return refusal, 0
         order_id = self._new_order_id()
@@ -84,7 +84,7 @@ class Venue:
                 break
             if n == _SWEEP:
                 self._report("pulled", side, price, left, order_id, 0)
-                return _OK, order_id
+                return Result.OK, order_id
             taken = min(left, displayed)
             left -= taken
             self.filled_lots += taken
@@ -92,16 +92,16 @@ class Venue:
         if left:
             stamp = book.next_stamp if isinstance(book, OrderBook) else 0
             self._rest(_Order(order_id, side, price, left, ahead, stamp))
-        return _OK, order_id
+        return Result.OK, order_id
 
     def cancel(self, order_id: int) -> int:
         order = self._find(order_id)
         if order is None:
-            self._report("reject", NO_SIDE, NO_PRICE, 0, order_id, _UNKNOWN_ORDER)
-            return _UNKNOWN_ORDER
+            self._report("reject", NO_SIDE, NO_PRICE, 0, order_id, Result.UNKNOWN_ORDER)
+            return Result.UNKNOWN_ORDER
         self._report("pulled", order.side, order.price, order.left, order_id, 0)
         self._orders[order.side].remove(order)
-        return _OK
+        return Result.OK
 
     def replace(self, book: OrderBook | LevelBook, order_id: int, price_ticks: int, size_lots: int) -> int:
         return self._replace(book, order_id, price_ticks, size_lots)[0]
@@ -109,10 +109,10 @@ class Venue:
     def _replace(self, book: OrderBook | LevelBook, order_id: int, price: int, size: int) -> tuple[int, int]:
         order = self._find(order_id)
         if order is None:
-            self._report("reject", NO_SIDE, price, size, order_id, _UNKNOWN_ORDER)
-            return _UNKNOWN_ORDER, 0
+            self._report("reject", NO_SIDE, price, size, order_id, Result.UNKNOWN_ORDER)
+            return Result.UNKNOWN_ORDER, 0
         refusal = self._refusal(order.side, price, size)
-        if refusal not in (_OK, _FULL):
+        if refusal not in (Result.OK, Result.FULL):
             self._report("reject", order.side, price, size, order_id, refusal)
             return refusal, 0
         if price == order.price and size <= order.left:
@@ -120,7 +120,7 @@ class Venue:
             order.left = size
             order.order_id = self._new_order_id()
             self._report("ack", order.side, price, size, order.order_id, order.ahead)
-            return _OK, order.order_id
+            return Result.OK, order.order_id
         self.cancel(order_id)
         return self._submit(book, order.side, price, size)
 
@@ -273,12 +273,12 @@ class Venue:
 
     def _refusal(self, side: int, price: int, size: int) -> int:
         if side not in (BUY, SELL):
-            return _BAD_SIZE
+            return Result.BAD_SIZE
         if not 0 < price <= _MAX_VALUE:
-            return _BAD_PRICE
+            return Result.BAD_PRICE
         if not 0 < size <= _MAX_VALUE:
-            return _BAD_SIZE
-        return _FULL if len(self._orders[side]) >= self.capacity else _OK
+            return Result.BAD_SIZE
+        return Result.FULL if len(self._orders[side]) >= self.capacity else Result.OK
 
     def _reachable(self, book: OrderBook | LevelBook, side: int, price: int) -> list[tuple[int, int]]:
         """(price, size) of the displayed levels that an order of `side` at `price` trades with, best first.

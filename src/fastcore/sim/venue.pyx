@@ -387,7 +387,8 @@ cdef const book_t* venue_book(const venue_t* v, object book) except NULL:
 
 @cython.final
 cdef class Venue:
-    """Simulated venue for the own orders of one symbol, beside a recorded order-by-order book.
+    """Venue(capacity=64, symbol_id=0, by_level=False)\n--\n\n
+    Simulated venue for the own orders of one symbol, beside a recorded order-by-order book.
 
     Every market event is first applied to the book, then given to `apply`. Outcomes are reports, fetched with
     `take_reports`: nothing about an order is known before its report. Orders reach the venue at once.

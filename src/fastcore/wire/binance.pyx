@@ -936,7 +936,8 @@ cdef ptrdiff_t binance_decode_batch(
 
 @cython.final
 cdef class BinanceDecoder(_LineDecoder):
-    """Decode lines of Binance WebSocket captures into events.
+    """BinanceDecoder(price_decimals=8, size_decimals=8, strict=False, image_symbol=None, max_held=65536)\n--\n\n
+    Decode lines of Binance WebSocket captures into events.
 
     Parameters
     ----------

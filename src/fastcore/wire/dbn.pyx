@@ -254,7 +254,8 @@ cdef ptrdiff_t dbn_decode_batch(
 
 @cython.final
 cdef class DbnDecoder:
-    """Decode runs of mbo, trades and mbp-1 records into events.
+    """DbnDecoder(ts_out=False, joined=True)\n--\n\n
+    Decode runs of mbo, trades and mbp-1 records into events.
 
     Parameters
     ----------

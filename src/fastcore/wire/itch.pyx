@@ -857,7 +857,8 @@ def whole_messages(data):
 
 @cython.final
 cdef class ItchDecoder(_Decoder):
-    """Decode TotalView-ITCH 5.0 messages into events.
+    """ItchDecoder(midnight_ns=0, strict=False)\n--\n\n
+    Decode TotalView-ITCH 5.0 messages into events.
 
     Parameters
     ----------
@@ -1023,7 +1024,8 @@ cdef class ItchDecoder(_Decoder):
 
 @cython.final
 cdef class ItchEncoder:
-    """Encode events as TotalView-ITCH 5.0 messages.
+    """ItchEncoder(midnight_ns=0)\n--\n\n
+    Encode events as TotalView-ITCH 5.0 messages.
 
     Parameters
     ----------

@@ -587,7 +587,8 @@ cdef ptrdiff_t kraken_decode_batch(
 
 @cython.final
 cdef class KrakenDecoder(_LineDecoder):
-    """Decode lines of captures of Kraken's book channel into events.
+    """KrakenDecoder(price_decimals=None, size_decimals=None, depth=None, strict=False)\n--\n\n
+    Decode lines of captures of Kraken's book channel into events.
 
     Parameters
     ----------

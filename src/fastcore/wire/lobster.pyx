@@ -172,7 +172,8 @@ cdef object column(object values, str name, Py_ssize_t n):
 
 @cython.final
 cdef class LobsterWindow:
-    """The N-level window of a LOBSTER sample, compared with its orderbook file.
+    """LobsterWindow(levels)\n--\n\n
+    The N-level window of a LOBSTER sample, compared with its orderbook file.
 
     Parameters
     ----------

@@ -355,7 +355,8 @@ def request(session, sequence, count):
 
 @cython.final
 cdef class MoldDecoder(_Decoder):
-    """Decode MoldUDP64 packets of one stream of ITCH messages: one channel, both its lines.
+    """MoldDecoder(itch=None, next_sequence=0, strict=False)\n--\n\n
+    Decode MoldUDP64 packets of one stream of ITCH messages: one channel, both its lines.
 
     Parameters
     ----------
@@ -637,7 +638,8 @@ cdef class MoldDecoder(_Decoder):
 
 @cython.final
 cdef class MoldEncoder:
-    """Pack length-prefixed messages into packets.
+    """MoldEncoder(session, sequence=1, max_size=1400)\n--\n\n
+    Pack length-prefixed messages into packets.
 
     Parameters
     ----------

@@ -658,7 +658,8 @@ def pack_options(options):
 
 @cython.final
 cdef class OuchDecoder(_Decoder):
-    """Decode the OUCH 5.0 messages of one direction of a connection.
+    """OuchDecoder(outbound, symbols=None, midnight_ns=0, strict=False)\n--\n\n
+    Decode the OUCH 5.0 messages of one direction of a connection.
 
     Parameters
     ----------
@@ -790,7 +791,8 @@ cdef class OuchDecoder(_Decoder):
 
 @cython.final
 cdef class OuchEncoder:
-    """Encode events as the OUCH 5.0 messages of one direction.
+    """OuchEncoder(outbound, midnight_ns=0)\n--\n\n
+    Encode events as the OUCH 5.0 messages of one direction.
 
     Parameters
     ----------

@@ -175,7 +175,8 @@ cdef cnp.ndarray check_rows(object array, str name, bint writable):
 
 @cython.final
 cdef class SoupDecoder(_Decoder):
-    """Split one direction of a connection into packets, and count the numbers of the sequenced ones.
+    """SoupDecoder(next_sequence=1, strict=False)\n--\n\n
+    Split one direction of a connection into packets, and count the numbers of the sequenced ones.
 
     Parameters
     ----------
