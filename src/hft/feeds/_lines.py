@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,8 @@ from ._ids import IdMap
 from .feed import RAW, Events, Feed, Progress
 
 __all__ = ["LineFeed"]
+
+_RECEIVED = re.compile(rb"(\d{1,19}(?:\.\d{1,9})?):? ")
 
 
 class LineFeed(Feed):
@@ -56,6 +61,23 @@ class LineFeed(Feed):
         events = events.view(RAW).copy().view(EVENT_DTYPE)
         events["symbol_id"] = self._ids.rows(events["symbol_id"], self._row_of)
         return events
+
+    def start(self) -> tuple[frozenset[str], int]:
+        """As ``Feed.start``, by the first lines: a part of a capture may have no event without the part before it."""
+        block = b""
+        with contextlib.suppress(CorruptDataError):
+            block = next(lines(pieces(self.path)), b"")
+        self._first(block)
+        self._decoder.decode(block, np.zeros(max(self._chunk_events, len(block) // 8), EVENT_DTYPE), True)
+        received = _RECEIVED.match(block)
+        time = Decimal(received.group(1).decode()) if received else Decimal(0)
+        names = frozenset(name for name, _, _ in self._decoder.symbols.values())
+        return names, int(time if time > 10**16 else time * 10**9)
+
+    def follow(self, previous: Feed) -> None:
+        """Go on with the books that the part before has left: a diff needs no new snapshot."""
+        if isinstance(previous, type(self)):
+            self._decoder, self._ids, self.includes = previous._decoder, previous._ids, previous
 
     def _take_over(self) -> None:
         d = self._decoder

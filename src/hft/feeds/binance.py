@@ -24,7 +24,7 @@ from fastcore.records import FLAGS, KINDS, QUOTE_DTYPE
 from fastcore.wire.binance import BinanceDecoder
 
 from ._lines import LineFeed
-from .feed import Events, Progress
+from .feed import Events, Feed, Progress
 
 __all__ = ["BinanceFeed", "diff_ids", "tops_after", "verify_tops"]
 
@@ -120,6 +120,7 @@ class BinanceFeed(LineFeed):
         self.clock_correction_ns = 0
         self._corrected = clock == "corrected"
         self._window_ns = skew_window_ns
+        self._settled = False  # the correction is known from the part before
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
@@ -135,19 +136,27 @@ class BinanceFeed(LineFeed):
         held: list[Events] = []
         first: int | None = None
         source = self._measured()
-        for events in source:
+        for events in () if self._settled else source:
             held.append(events)
             received = events["local_ns"][events["local_ns"] > 0]
             if first is None and len(received):
                 first = int(received[0])
             if first is not None and len(received) and int(received[-1]) - first >= self._window_ns:
                 break
-        self.clock_correction_ns = max(0, -(self.clock_skew_ns or 0))
+        if not self._settled:
+            self.clock_correction_ns = max(0, -(self.clock_skew_ns or 0))
         for events in held:
             yield self._shifted(events)
         held.clear()
         for events in source:
             yield self._shifted(events)
+
+    def follow(self, previous: Feed) -> None:
+        """Go on with the books and the clock that the part before has left."""
+        super().follow(previous)
+        if isinstance(previous, BinanceFeed):
+            self.clock_skew_ns, self.clock_correction_ns = previous.clock_skew_ns, previous.clock_correction_ns
+            self._settled = True
 
     def _shifted(self, events: Events) -> Events:
         local = events["local_ns"]

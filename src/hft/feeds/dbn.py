@@ -144,6 +144,12 @@ class DbnFeed(Feed):
         elif schema in ("mbp-1", "tbbo") or "bbo" in schema or schema == "cmbp-1":
             self.book = "quotes"
 
+    def follow(self, previous: Feed) -> None:
+        """Go on with the names and levels of the part before."""
+        if isinstance(previous, DbnFeed):
+            self._symbols = previous._symbols | self._symbols
+            self._depth = previous._depth
+
     def records(self) -> Iterator[tuple[int, Records]]:
         """Iterate over the records themselves, instead of over events.
 

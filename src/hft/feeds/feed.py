@@ -6,11 +6,12 @@ never for each event.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS
 
-__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "whole_messages"]
+__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "account", "whole_messages"]
 
 Events = npt.NDArray[np.void]
 Progress = Callable[[int, int], None]  # bytes (or rows) done, and in all
@@ -65,6 +66,8 @@ class Feed(Iterator[Events]):
         Sequence gaps so far; each is an event of kind ``gap`` too.
     strict : bool
         Whether the first malformed message raises CorruptDataError.
+    includes : Feed or None
+        The feed whose state this one has taken over, so that its counts are within ours.
 
     Notes
     -----
@@ -74,7 +77,7 @@ class Feed(Iterator[Events]):
     **Thread safety**: one thread at a time.
     """
 
-    format: ClassVar[str]
+    format: str
     book: Literal["orders", "levels", "quotes", "none"] = "none"
     strict: bool = False
 
@@ -91,6 +94,7 @@ class Feed(Iterator[Events]):
         self.errors: dict[str, int] = {}
         self.error_log: list[tuple[int, str]] = []
         self.gaps = 0
+        self.includes: Feed | None = None
         self._source: Iterator[Events] | None = None
 
     def _arrays(self) -> Iterator[Events]:
@@ -158,6 +162,31 @@ class Feed(Iterator[Events]):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
+    def start(self) -> tuple[frozenset[str], int]:
+        """Read how the file begins, to see what stream it is a part of; the feed cannot be read then.
+
+        Returns
+        -------
+        names : frozenset of str
+            Symbols, or whatever files of one stream have in common.
+        time_ns : int
+            Of the first event, 0 where there is none.
+        """
+        events = None
+        with contextlib.suppress(CorruptDataError):  # what is malformed is told when it is read in its turn
+            events = next(self, None)
+        times = (0, 0) if events is None else events[["exch_ns", "local_ns"]][0].tolist()
+        return frozenset(self.instruments.symbols), times[0] or times[1]
+
+    def follow(self, previous: Feed) -> None:
+        """Go on with the state of a feed that has ended, before the first array of this one.
+
+        Parameters
+        ----------
+        previous : Feed
+            The part of the stream before this one; what is of another format or day leaves nothing to go on with.
+        """
+
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
         """Say whether a file is of this format.
@@ -170,6 +199,20 @@ class Feed(Iterator[Events]):
             Its name, for formats without a magic number; of a ZIP archive or a directory the contents may be looked at.
         """
         raise NotImplementedError
+
+
+def account(whole: Feed, feeds: Sequence[Feed]) -> None:
+    """Give a feed the counts and errors of its parts together."""
+    within = {id(feed.includes) for feed in feeds}
+    parts = [feed for feed in feeds if id(feed) not in within]
+    whole.gaps = sum(feed.gaps for feed in parts)
+    for name in ("messages", "errors"):
+        total: dict[str, int] = {}
+        for feed in parts:
+            for key, count in getattr(feed, name).items():
+                total[key] = total.get(key, 0) + count
+        setattr(whole, name, total)
+    whole.error_log = [entry for feed in parts for entry in feed.error_log][:LOG_LENGTH]
 
 
 def whole_messages(events: Events, limit: int) -> Iterator[Events]:

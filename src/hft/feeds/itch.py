@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -236,7 +236,7 @@ class ItchFeed(Feed):
     **Thread safety**: one thread at a time.
     """
 
-    format: ClassVar[str] = "itch"
+    format = "itch"
     book: Literal["orders", "levels", "quotes", "none"] = "orders"
 
     def __init__(
@@ -257,6 +257,11 @@ class ItchFeed(Feed):
         self._chunks = open_itch(path, chunk_bytes=chunk_bytes, progress=progress)
         self._chunk_events = chunk_events
         self._locates = LocateRows()
+
+    def follow(self, previous: Feed) -> None:
+        """Go on with the listings of the part before, if it is of the same day."""
+        if isinstance(previous, ItchFeed) and previous.decoder.midnight_ns == self.decoder.midnight_ns:
+            self.decoder, self._locates, self.includes = previous.decoder, previous._locates, previous
 
     def _arrays(self) -> Iterator[Events]:
         with contextlib.closing(self._chunks):

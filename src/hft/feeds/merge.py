@@ -4,7 +4,8 @@ Rules of `merge`:
 
 - The key of a message (an event and those that continue it) is the time of its first event, and never below the key of
   the message before it in the same feed: a clock that goes backwards holds the stream at the latest time so far until it has
-  caught up. Nothing is reordered within a feed, and the times in the events stay as they came.
+  caught up. Nothing is reordered within a feed, and the times in the events stay as they came. An event without a time of
+  the exchange has that of the recorder; images (``snapshot``) have the key before them, the first one of a feed its own time.
 - Equal keys: the feed that comes first among the arguments goes first.
 - A message is not torn apart.
 - Feeds that were opened with one table of instruments keep their symbol ids, and nothing is copied. Those of other feeds become
@@ -25,12 +26,12 @@ import numpy.typing as npt
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 from ._ids import IdMap
-from .feed import RAW, Events, Feed, FormatError, whole_messages
+from .feed import RAW, Events, Feed, FormatError, account, whole_messages
 
 __all__ = ["ClockOffset", "MergedFeed", "clock_offset", "merge"]
 
 _CONTINUED = FLAGS["continued"]
-_MAX_NS = np.iinfo(np.int64).max
+_MIN_NS, _MAX_NS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
 class _Source:
@@ -41,7 +42,7 @@ class _Source:
         self.ids = IdMap()
         self.events = np.zeros(0, EVENT_DTYPE)
         self.keys = np.zeros(0, np.int64)
-        self.last = np.iinfo(np.int64).min
+        self.last = _MIN_NS
         self.ended = False
 
     def load(self, row_of: Callable[[int], int] | None) -> None:
@@ -57,9 +58,21 @@ class _Source:
             self.events[self.field] += self.offset_ns
         flags = self.events["flags"] & _CONTINUED
         starts = np.append(True, flags[:-1] == 0)
-        keys = np.maximum.accumulate(np.maximum(self.events[self.field][starts], self.last))
+        keys = np.maximum.accumulate(np.maximum(self._times(self.events[starts]), self.last))
         self.last = int(keys[-1])
         self.keys = keys[np.cumsum(starts) - 1]
+
+
+    def _times(self, firsts: Events) -> npt.NDArray[np.int64]:
+        """Times of messages by their first events."""
+        times = firsts[self.field].copy()
+        if self.field == "exch_ns":
+            times = np.where(times == 0, firsts["local_ns"], times)
+        images = (firsts["flags"] & FLAGS["snapshot"]) != 0
+        if self.last == _MIN_NS and len(images):
+            images[0] = False  # nothing came before it
+        times[images] = _MIN_NS
+        return times
 
 
 class MergedFeed(Feed):
@@ -109,7 +122,7 @@ class MergedFeed(Feed):
             for source in sources:
                 if not len(source.events) and not source.ended:
                     source.load(None if self._shared else partial(self._row_of, source.feed, source.name))
-            self._account()
+            account(self, self.feeds)
             waiting = [source for source in sources if len(source.events)]
             if not waiting:
                 return
@@ -129,17 +142,6 @@ class MergedFeed(Feed):
                 yield from whole_messages(ready[0][0], self._chunk)
             elif ready:
                 yield from whole_messages(_interleave(ready), self._chunk)
-
-    def _account(self) -> None:
-        """Counts and errors are those of the feeds together."""
-        self.gaps = sum(feed.gaps for feed in self.feeds)
-        for name in ("messages", "errors"):
-            total: dict[str, int] = {}
-            for feed in self.feeds:
-                for key, count in getattr(feed, name).items():
-                    total[key] = total.get(key, 0) + count
-            setattr(self, name, total)
-        self.error_log = [entry for feed in self.feeds for entry in feed.error_log][:64]
 
 
 def _interleave(parts: list[tuple[Events, npt.NDArray[np.int64]]]) -> Events:

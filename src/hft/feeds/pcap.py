@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterator
 from datetime import date as Date
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +93,7 @@ class PcapFeed(Feed):
     (uncompressed) file. Of a pcapng file the resolution and link type of the first interface are used for all.
     """
 
-    format: ClassVar[str] = "pcap"
+    format = "pcap"
     book: Literal["orders", "levels", "quotes", "none"] = "orders"
 
     def __init__(
@@ -124,6 +124,7 @@ class PcapFeed(Feed):
         self._ports = None if ports is None else frozenset(ports)
         self._arbitrate = arbitrate
         self._hold = (64 if arbitrate else 0) if hold is None else hold
+        self._previous: PcapFeed | None = None
         self._turns: dict[str, Turns] = {}
         self._strict = strict
         self._out = np.zeros(chunk_events, EVENT_DTYPE)
@@ -199,9 +200,29 @@ class PcapFeed(Feed):
             for ready in turns.flush():
                 yield stream, ready
 
+    def start(self) -> tuple[frozenset[str], int]:
+        """As ``Feed.start``: addresses are what the pieces of a capture have in common."""
+        names, time_ns = super().start()
+        return frozenset(self.streams) or names, time_ns
+
+    def follow(self, previous: Feed) -> None:
+        """Go on with the sequences and listings of the part before, if it is of the same day."""
+        self._previous = previous if isinstance(previous, PcapFeed) else None
+
+    def _begin(self, midnight_ns: int) -> None:
+        """Take a decoder for the day of the first packet: that of the part before, or a new one."""
+        previous = self._previous
+        if previous is not None and previous.decoder is not None and previous.decoder.midnight_ns == midnight_ns:
+            self.decoder, self.streams, self._locates = previous.decoder, previous.streams, previous._locates
+            self._logged, self.includes = previous._logged, previous
+            self.error_log = list(previous.error_log)
+        else:
+            self.decoder = ItchDecoder(midnight_ns, self._strict)
+
     def _decode(self, name: str, batch: list[Packet]) -> Iterator[Events]:
         if self.decoder is None:
-            self.decoder = ItchDecoder(midnight_before(batch[0].local_ns, self._date), self._strict)
+            self._begin(midnight_before(batch[0].local_ns, self._date))
+        assert self.decoder is not None
         if name not in self.streams:
             self.streams[name] = MoldDecoder(self.decoder, strict=self._strict)
         mold = self.streams[name]

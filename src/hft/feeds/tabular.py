@@ -131,6 +131,13 @@ class TableFeed(Feed):
         self._roles: dict[str, int] = {}
         self._prepare()
 
+    def follow(self, previous: Feed) -> None:
+        """Go on with units, times and orders as the part before has them."""
+        if isinstance(previous, TableFeed) and previous.kind == self.kind:
+            self._tick, self._lot = self._tick or previous._tick, self._lot or previous._lot
+            self._interval = self._interval or previous._interval
+            self._orders = previous._orders
+
     def _prepare(self) -> None:
         """Find out kind and roles before the first row is read, as far as the format says."""
 
