@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from makers.feeds import Given
 
 from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, KINDS
@@ -30,16 +31,6 @@ class Arrays(Feed):
     def close(self):
         self.closed = True
         super().close()
-
-
-class Given(Feed):
-    """Arrays whose ids are rows of a table."""
-
-    format = "given"
-
-    def __init__(self, arrays, instruments):
-        super().__init__("arrays", instruments)
-        self._source = iter(arrays)
 
 
 def events(times, symbol_id=0, field="exch_ns", flags=0):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from makers.binance import capture
 from makers.captures import ethernet, ip4, packets_of, pcap, timed
+from makers.feeds import Given
 
 from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_SYMBOL
@@ -127,8 +128,6 @@ def test_one_path_is_its_feed_and_wrong_paths_are_refused(tmp_path):
 
 
 def test_images_do_not_move_the_clock_of_a_merge_and_other_events_have_a_time(tmp_path):
-    from test_feed_merge import Given  # a feed of arrays
-
     def rows(symbol_id, *times, flags=()):
         out = np.zeros(len(times), EVENT_DTYPE)
         out["exch_ns"], out["local_ns"] = zip(*times, strict=True)

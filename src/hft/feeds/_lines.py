@@ -17,7 +17,7 @@ from fastcore.records import EVENT_DTYPE
 
 from ._files import lines, pieces
 from ._ids import IdMap
-from .feed import RAW, Events, Feed, Progress
+from .feed import RAW, Events, Feed, Progress, check_chunk_events
 
 __all__ = ["LineFeed"]
 
@@ -41,8 +41,7 @@ class LineFeed(Feed):
         decimals: Mapping[str, tuple[int, int]],
     ) -> None:
         super().__init__(path, instruments, wanted)
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        check_chunk_events(chunk_events)
         self._decoder, self._progress, self._chunk_events = decoder, progress, chunk_events
         self.strict = decoder.strict
         for symbol, (price, size) in decimals.items():

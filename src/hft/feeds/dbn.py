@@ -58,7 +58,7 @@ from ._dbn_events import CONVERT, Block, Depth, Made, actions, assemble
 from ._dbn_records import NAMES, Group, RecordFile, Records
 from ._ids import IdMap
 from ._levels import CONTINUED
-from .feed import Events, Feed, Progress, whole_messages
+from .feed import Events, Feed, Progress, check_chunk_events, whole_messages
 
 __all__ = ["TICK_SIZE", "DbnFeed"]
 
@@ -121,8 +121,7 @@ class DbnFeed(Feed):
         ts_out: bool = False,
     ) -> None:
         super().__init__(path, instruments, wanted)
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        check_chunk_events(chunk_events)
         self.strict = strict
         self.increments: dict[int, int] = {}
         self._chunk = chunk_events

@@ -20,7 +20,7 @@ from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS
 
-__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "account", "whole_messages"]
+__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "account", "check_chunk_events", "whole_messages"]
 
 Events = npt.NDArray[np.void]
 Progress = Callable[[int, int], None]  # bytes (or rows) done, and in all
@@ -213,6 +213,12 @@ def account(whole: Feed, feeds: Sequence[Feed]) -> None:
                 total[key] = total.get(key, 0) + count
         setattr(whole, name, total)
     whole.error_log = [entry for feed in parts for entry in feed.error_log][:LOG_LENGTH]
+
+
+def check_chunk_events(chunk_events: int) -> None:
+    """Refuse a size of arrays that no event fits in."""
+    if chunk_events < 1:
+        raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
 
 
 def whole_messages(events: Events, limit: int) -> Iterator[Events]:

@@ -46,7 +46,7 @@ from ._csv_blocks import csv_blocks
 from ._files import extra, text_head, zip_names
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes
 from .days import day_of, midnight_ns
-from .feed import RAW, Events, Feed, Progress, whole_messages
+from .feed import RAW, Events, Feed, Progress, check_chunk_events, whole_messages
 
 __all__ = ["LobsterFeed", "MessageRows"]
 
@@ -136,8 +136,7 @@ class LobsterFeed(Feed):
         super().__init__(path, instruments, wanted)
         if by not in ("levels", "orders"):
             raise ValueError(f"by must be levels or orders: by={by}")
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        check_chunk_events(chunk_events)
         self.by, self.strict = by, strict
         self.book = by
         self._chunk, self._progress = chunk_events, progress

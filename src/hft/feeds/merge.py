@@ -26,7 +26,7 @@ import numpy.typing as npt
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 from ._ids import IdMap
-from .feed import RAW, Events, Feed, FormatError, account, whole_messages
+from .feed import RAW, Events, Feed, FormatError, account, check_chunk_events, whole_messages
 
 __all__ = ["ClockOffset", "MergedFeed", "clock_offset", "merge"]
 
@@ -206,8 +206,7 @@ def merge(
     for name, values in (("offsets_ns", offsets_ns), ("names", names)):
         if values is not None and len(values) != len(feeds):
             raise ValueError(f"{name} must be as many as the feeds: {name}={len(values)} feeds={len(feeds)}")
-    if chunk_events < 1:
-        raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+    check_chunk_events(chunk_events)
     return MergedFeed(feeds, by, [int(o) for o in offsets_ns or [0] * len(feeds)], names or [None] * len(feeds), chunk_events)
 
 

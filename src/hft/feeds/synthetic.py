@@ -22,7 +22,7 @@ from fastcore.sim.synthetic import Pair, SyntheticMarket, Truth
 from fastcore.wire.itch import ItchEncoder
 
 from ._locates import ITCH_UNITS
-from .feed import Events, Feed, Progress
+from .feed import Events, Feed, Progress, check_chunk_events
 
 __all__ = ["Pair", "SyntheticFeed", "generate", "generate_events", "iterate", "write_itch"]
 
@@ -38,8 +38,7 @@ def iterate(
     **options: Any,
 ) -> Iterator[bytes]:
     """Iterate over a synthetic day in chunks of whole ITCH messages; parameters as in `generate`."""
-    if chunk_events < 1:
-        raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+    check_chunk_events(chunk_events)
     return _chunks(SyntheticMarket(messages, seed, symbols, **options), chunk_events)
 
 
@@ -194,8 +193,7 @@ class SyntheticFeed(Feed):
         **options: Any,
     ) -> None:
         super().__init__(path, instruments, wanted)
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        check_chunk_events(chunk_events)
         self._market = SyntheticMarket(messages, seed, symbols, midnight_ns, **options)
         self._total, self._chunk_events, self._progress = messages, chunk_events, progress
         self._rows = np.array([NO_SYMBOL, *(self._row(name, **ITCH_UNITS) for name in self._market.symbols)], np.uint32)

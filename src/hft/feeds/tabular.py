@@ -26,7 +26,7 @@ from ._roles import KINDS_OF_ROWS, Kind, assign_roles, check_roles
 from ._rows import Mask, TableRows
 from ._scale import TOLERANCE, power_of_ten
 from ._times import UNITS, TableClock
-from .feed import Events, Feed, Progress, whole_messages
+from .feed import Events, Feed, Progress, check_chunk_events, whole_messages
 
 __all__ = ["ACTIONS", "TableFeed"]
 
@@ -109,8 +109,7 @@ class TableFeed(Feed):
             raise ValueError(f"kind must be one of {', '.join(KINDS_OF_ROWS)}: kind={kind}")
         if time_unit is not None and time_unit not in UNITS:
             raise ValueError(f"time_unit must be one of {', '.join(UNITS)}: time_unit={time_unit}")
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        check_chunk_events(chunk_events)
         if not 0 <= tolerance < 0.5:
             raise ValueError(f"tolerance must be at least 0 and below 0.5: tolerance={tolerance}")
         if size < 0:

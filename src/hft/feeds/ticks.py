@@ -17,7 +17,7 @@ from fastcore.tickstore import StoreWarning, TickStore
 
 from ._ids import IdMap
 from ._scale import power_of_ten, whole_units
-from .feed import RAW, Events, Feed, Progress, whole_messages
+from .feed import RAW, Events, Feed, Progress, check_chunk_events, whole_messages
 
 __all__ = ["TickFeed"]
 
@@ -72,8 +72,7 @@ class TickFeed(Feed):
         for name, value in (("tick_size", tick_size), ("lot_size", lot_size)):
             if value is not None and not 0 < value < float("inf"):
                 raise ValueError(f"{name} must be positive and finite: {name}={value}")
-        if chunk_events < 1:
-            raise ValueError(f"chunk_events must be at least 1: chunk_events={chunk_events}")
+        check_chunk_events(chunk_events)
         self.strict = strict
         self._chunk, self._progress = chunk_events, progress or (lambda done, total: None)
         self._tick, self._lot = tick_size, lot_size
