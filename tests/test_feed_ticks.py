@@ -75,6 +75,7 @@ def test_events_come_back_as_they_were_stored(tmp_path):
     assert all(a["flags"][-1] & 1 == 0 for a in arrays)
     assert sum(feed.messages.values()) == 5000
     assert feed.messages["add"] == int((events["kind"] == KINDS["add"]).sum())
+    assert not any(part.flags.writeable or part.flags.owndata for part in arrays), "views of the file"
 
 
 def test_other_records_are_refused(tmp_path):

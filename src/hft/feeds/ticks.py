@@ -25,6 +25,8 @@ __all__ = ["TickFeed"]
 class TickFeed(Feed):
     """A store of ``fastcore.tickstore``, from its first committed record to its last at the time of the call.
 
+    Arrays of stored events are read-only views of the file: nothing is copied.
+
     Parameters
     ----------
     path : path
@@ -102,8 +104,9 @@ class TickFeed(Feed):
                     events = self._trades(part, at)
                 else:
                     part = next(whole_messages(records[at : at + 4 * self._chunk], self._chunk))
-                    events = part.view(RAW).copy().view(EVENT_DTYPE)  # the mapping goes when the store is closed
-                    if events["flags"][-1] & FLAGS["continued"] and at + len(part) >= total:
+                    events = part  # on the mapped file, which stays for as long as somebody holds the array
+                    if part["flags"][-1] & FLAGS["continued"] and at + len(part) >= total:
+                        events = part.view(RAW).copy().view(EVENT_DTYPE)
                         events["flags"][-1] &= ~np.uint16(FLAGS["continued"])  # the rest of the message was never stored
                     events["symbol_id"] = self._ids.rows(events["symbol_id"], self._row_of)
                 at += len(part)
