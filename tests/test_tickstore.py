@@ -172,6 +172,22 @@ def test_compiled_append_of_one_record(path):
     assert _bench.store_append_bytes(store, event.view("u1")) == 3  # closed
 
 
+def test_compiled_code_appends_a_batch_in_one_call_or_nothing(path):
+    events = np.zeros(3000, EVENT_DTYPE)
+    events["seq"], events["price"] = np.arange(3000), 5
+    with tickstore.TickStore(path, "a", EVENT_DTYPE, segment_records=1024, grow_ahead=False) as store:
+        assert store.room == 1024
+        for first, n in ((0, 1), (1, 1000), (1001, 2)):
+            assert _bench.store_append_bytes(store, events[first : first + n].view("u1")) == 0
+        assert _bench.store_append_bytes(store, events[1003:1203].view("u1")) == 1, "full"
+        assert len(store) == 1003
+        store.reserve(1997)
+        assert _bench.store_append_bytes(store, events[1003:].view("u1")) == 0
+        assert store.records().tobytes() == events.tobytes()
+        assert store.verify().reason == ""
+    assert _bench.store_append_bytes(store, events[:2].view("u1")) == 3  # closed
+
+
 def test_compiled_loop_grows_the_store(path):
     with tickstore.TickStore(path, "a", segment_records=SEGMENT) as store:
         assert _bench.store_append_loop(store, 0, 10_000) == 10_000

@@ -48,7 +48,16 @@ from fastcore.ring cimport (
 )
 from fastcore.risk cimport limits_t, risk_check
 from fastcore.symbols cimport SymbolMapper, symbols_find_key
-from fastcore.tickstore cimport store_append, store_append_record, store_claim, store_commit, store_grow, store_t, TickStore
+from fastcore.tickstore cimport (
+    store_append,
+    store_append_record,
+    store_append_records,
+    store_claim,
+    store_commit,
+    store_grow,
+    store_t,
+    TickStore,
+)
 from fastcore.zscore cimport rolling_update, RollingZScore
 
 cnp.import_array()
@@ -507,11 +516,12 @@ def store_append_loop(TickStore store, uint64_t first, uint64_t n):
     return i
 
 
-def store_append_bytes(TickStore store, const unsigned char[::1] record not None):
-    """Append one record of any size; returns the result code."""
-    if <uint32_t> record.shape[0] != store._s.record_size:
-        raise ValueError(f"a record has record_size bytes: bytes={record.shape[0]}, record_size={store._s.record_size}")
-    return store_append_record(store._s, &record[0])
+def store_append_bytes(TickStore store, const unsigned char[::1] records not None):
+    """Append one record of any size, or several in one call; returns the result code."""
+    cdef size_t n = records.shape[0] // store._s.record_size
+    if not n or records.shape[0] % store._s.record_size:
+        raise ValueError(f"a record has record_size bytes: bytes={records.shape[0]}, record_size={store._s.record_size}")
+    return store_append_record(store._s, &records[0]) if n == 1 else store_append_records(store._s, &records[0], n)
 
 
 def store_crash_writer(TickStore store, uint64_t[::1] acknowledged not None, uint64_t n, int pause, bint publish_first):

@@ -6,7 +6,7 @@ A writer appends through ``store_t*`` (``TickStore._s``) while it keeps the Tick
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastcore.records cimport tick_t
+from fastcore.records cimport RESULT_OK, tick_t
 
 
 cdef extern from "fc_store.h" nogil:
@@ -28,6 +28,18 @@ cdef extern from "fc_store.h" nogil:
     int store_refusal "fc_store_refusal"(const store_t* s) noexcept
     # Records that fit before the store must grow.
     int64_t store_room "fc_store_room"(const store_t* s) noexcept
+    # Append records for which there is room; `check` looks at ticks (NULL: none are checked), see fc_store.h.
+    size_t store_append_batch "fc_store_append_batch"(
+        store_t* s, const void* records, size_t n, const void* check, bint lenient
+    ) noexcept
+
+
+# Append `n` records as they are, side by side: all of them or, where there is no room (RESULT_FULL: grow, then again), none.
+cdef inline int store_append_records(store_t* s, const void* records, size_t n) noexcept nogil:
+    if n > <size_t> store_room(s):
+        return store_refusal(s)
+    store_append_batch(s, records, n, NULL, True)
+    return RESULT_OK
 
 
 # Cold. One more segment, allocated on the disk, mapped and pre-faulted: RESULT_OK, RESULT_IO (s.error: a full disk is ENOSPC), ...
