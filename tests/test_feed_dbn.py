@@ -10,7 +10,7 @@ from makers.dbn_files import mbo, records, write  # noqa: E402
 
 from fastcore.book import OrderBook  # noqa: E402
 from fastcore.errors import CorruptDataError  # noqa: E402
-from fastcore.instruments import Instrument  # noqa: E402
+from fastcore.instruments import Instrument, Instruments  # noqa: E402
 from fastcore.records import FLAGS, KINDS, NO_PRICE  # noqa: E402
 from hft.feeds import open_feed, recognise  # noqa: E402
 from hft.feeds._dbn_records import walk  # noqa: E402
@@ -336,3 +336,31 @@ def test_arrays_that_are_held_keep_their_values(tmp_path):
     some = [a for i, a in enumerate(DbnFeed(path, chunk_events=10_000)) if i % 3 == 0]
     assert all((np.diff(a["order_id"]) == 1).all() for a in some)
     assert [a["order_id"][0] for a in some] == sorted({a["order_id"][0] for a in some})
+
+
+def test_instruments_that_are_not_wanted_are_passed_over_and_counted(tmp_path):
+    rows = mbo("AAAAAA", "BABABA", [100, 110] * 3, [1] * 6, range(6))
+    rows["instrument_id"] = [7, 4_000_000_000, 9, 7, 4_000_000_000, 9]
+    other = records(dbn.StatusMsg, 2, 18, action=7)
+    other["instrument_id"] = [4_000_000_000, 9]
+    path = write(tmp_path / "x.dbn", rows[:3], other, rows[3:])
+    table = Instruments(["A", Instrument("9", 1e-9, 1.0)])
+    feed = DbnFeed(path, instruments=table, wanted=["9", "7"])
+    events = collect(feed)
+    assert events[["symbol_id", "order_id"]].tolist() == [(2, 0), (1, 2), (1, 0), (2, 3), (1, 5)]
+    assert feed.messages == {"mbo A": 6, "status": 2}
+    assert table.symbols == ["A", "9", "7", "4000000000"]
+    assert len(collect(DbnFeed(path))) == 8
+
+
+def test_a_definition_names_its_instrument_and_says_its_increment(tmp_path):
+    rows = records(dbn.InstrumentDefMsg, 2, 19, raw_symbol=b"ESM4", min_price_increment=250_000_000)
+    rows["raw_symbol"][1], rows["instrument_id"][1], rows["min_price_increment"][1] = b"LATE", 5, 10
+    trades = records(dbn.TradeMsg, 2, 0, action=b"T", side=b"A", price=5)
+    trades["instrument_id"] = [5, 77]
+    feed = DbnFeed(write(tmp_path / "x.dbn", trades[:1], rows, trades[1:], schema=dbn.Schema.DEFINITION))
+    events = collect(feed)
+    # An instrument keeps the row that its first event had.
+    assert list(feed.instruments) == [Instrument("5", 1e-9, 1.0), Instrument("ESM4", 1e-9, 1.0, 250_000_000)]
+    assert events["symbol_id"].tolist() == [0, 1, 0, 1]
+    assert feed.increments == {1: 250_000_000, 0: 10}

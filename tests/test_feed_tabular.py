@@ -12,9 +12,9 @@ pa = pytest.importorskip("pyarrow")
 
 from fastcore.book import OrderBook  # noqa: E402
 from fastcore.errors import CorruptDataError  # noqa: E402
-from fastcore.instruments import Instrument  # noqa: E402
+from fastcore.instruments import Instrument, Instruments  # noqa: E402
 from fastcore.records import KINDS, NO_PRICE  # noqa: E402
-from hft.feeds import open_feed, recognise  # noqa: E402
+from hft.feeds import FormatError, open_feed, recognise  # noqa: E402
 from hft.feeds.arrow import ArrowFeed, ParquetFeed  # noqa: E402
 from hft.feeds.csv import CsvFeed  # noqa: E402
 
@@ -362,3 +362,18 @@ def test_nvda_order_messages_end_in_the_known_book(data_dir):
     assert book.apply(events) == {"ok": 10_000}
     assert (book.best_bid, book.best_bid_size, book.best_ask, book.best_ask_size) == (259_400, 2500, 259_500, 2500)
     assert set(events["side"][events["kind"] == KINDS["trade"]].tolist()) == {0}
+
+
+def test_units_of_the_run_go_before_those_of_the_first_rows(tmp_path):
+    table = Instruments([Instrument("A", 0.25, 0.5)])
+    feed = csv(tmp_path, "time,price,size\n1,10.5,2\n", time_unit="ns", symbol="A", instruments=table)
+    assert values(collect(feed)) == [[42, 4, 0, 0]]
+    rule = "a symbol must have one tick size and one lot size: symbol=A tick_size=0.5 lot_size=0.5 known=0.25, 0.5 path="
+    with pytest.raises(FormatError, match=rule):
+        collect(csv(tmp_path, "time,price,size\n1,10.5,2\n", time_unit="ns", symbol="A", instruments=table, tick_size=0.5))
+
+
+def test_a_symbol_that_the_table_does_not_take_is_made_printable(tmp_path):
+    feed = csv(tmp_path, "time,price,symbol\n1,10,A\x01B\n2,11,\n3,12," + "x" * 70 + "\n", time_unit="ns")
+    collect(feed)
+    assert feed.instruments.symbols == ["A\ufffdB", "x" * 64, "?"]

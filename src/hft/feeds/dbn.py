@@ -160,9 +160,13 @@ class DbnFeed(Feed):
             order of the file. Types that alternate come in groups, one block of the file after the other.
         """
         for data, offset, _ in self._file.pieces():
-            groups, _, self._file.used = self._file.split(data, offset, frozenset(), self._skip)
-            for group in groups:
-                yield group.rtype, group.records
+            end = 1
+            while end:
+                at = self._file.used
+                groups, _, end = self._file.split(data[at:], offset + at, frozenset(), self._skip)
+                self._file.used += end
+                for group in groups:
+                    yield group.rtype, group.records
 
     def _arrays(self) -> Iterator[Events]:
         decoder, file = self._decoder, self._file
@@ -176,19 +180,21 @@ class DbnFeed(Feed):
                     n += made
                     if decoder.unknown is not None:
                         self._ids.rows(np.array([decoder.unknown], np.uint32), self._row_of)
-                    elif n > len(out) - _WAIT - 2 or (n and decoder.blocked):
+                        continue
+                    full = n > len(out) - _WAIT - 2
+                    if full or (n and decoder.blocked):
                         self._recount()
                         yield from whole_messages(out[:n], self._chunk)
                         out, n = np.empty(_BUFFER, EVENT_DTYPE), 0
-                    elif not consumed:
+                    if decoder.blocked:
+                        waiting = frozenset[int]() if last else self._grouped
+                        groups, count, consumed = file.split(view[file.used :], offset + file.used, waiting, self._skip)
+                        events = self._converted(groups, count)
+                        file.used += consumed
+                        self._recount()
+                        yield from whole_messages(events, self._chunk)
+                    if not consumed and not full:
                         break
-                if decoder.blocked:
-                    waiting = frozenset[int]() if last else self._grouped
-                    groups, count, end = file.split(view[file.used :], offset + file.used, waiting, self._skip)
-                    events = self._converted(groups, count)
-                    file.used += end
-                    self._recount()
-                    yield from whole_messages(events, self._chunk)
         except CorruptDataError:
             self._recount()
             yield from whole_messages(out[:n], self._chunk)

@@ -108,7 +108,7 @@ class TickFeed(Feed):
                     if part["flags"][-1] & FLAGS["continued"] and at + len(part) >= total:
                         events = part.view(RAW).copy().view(EVENT_DTYPE)
                         events["flags"][-1] &= ~np.uint16(FLAGS["continued"])  # the rest of the message was never stored
-                    events["symbol_id"] = self._ids.rows(events["symbol_id"], self._row_of)
+                    events = self._ids.events(events, self._row_of)
                 at += len(part)
                 if len(events):
                     kinds = np.bincount(events["kind"], minlength=32)
