@@ -22,7 +22,7 @@ from fastcore.records import EVENT_DTYPE
 from fastcore.wire.itch import MAX_EVENTS, ItchDecoder, whole_messages
 
 from ._files import pieces
-from ._locates import ITCH_UNITS, LocateRows, carried_symbols
+from ._locates import ITCH_UNITS, LocateRows, wire_rows
 from .days import day_of, midnight_ns
 from .feed import Events, Feed, Progress
 
@@ -230,7 +230,7 @@ class ItchFeed(Feed):
     Notes
     -----
     A symbol is there from its listing on. A locate that has events without having been listed (a capture that begins late) has the
-    symbol that the messages at hand carry, or, where they carry none, ``locate 13``; from a later listing on it has that one.
+    symbol that its message carries, or, until one does, ``locate 13``; from a later listing on it has that one.
     Locate 0 belongs to the session, whose events have no symbol.
 
     **Thread safety**: one thread at a time.
@@ -287,7 +287,7 @@ class ItchFeed(Feed):
         self.errors = self.decoder.errors
         if len(self.error_log) < 64:
             self.error_log = [(offset, f"{reason} (type {type!r})") for offset, type, reason in self.decoder.error_log]
-        self._locates.assign(events, self.decoder, lambda symbol: self._row(symbol, **ITCH_UNITS), lambda: carried_symbols(data, len(events)))
+        self._locates.assign_in_turn(events, lambda symbol: self._row(symbol, **ITCH_UNITS), lambda: wire_rows(data, len(events)))
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
