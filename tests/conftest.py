@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import re
 import signal
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,14 @@ settings.load_profile("default")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in the background so, and the processes of the tests of Ctrl-C would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Under a sanitizer a file that is thin as a whole is not even imported: neither are the libraries that it needs."""
+    if "FASTCORE_SANITIZE" not in os.environ or not collection_path.match("test_*.py"):
+        return None
+    marks = re.search(r"^pytestmark = (\[[^\]]*\]|.*)", collection_path.read_text("utf-8"), re.MULTILINE)
+    return True if marks and "pytest.mark.thin" in marks[0] else None
 
 
 @pytest.fixture(params=["compiled", pytest.param("reference", marks=pytest.mark.thin)])
