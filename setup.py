@@ -20,8 +20,9 @@ from setuptools.command.build_ext import build_ext
 MODULES = (
     *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "instruments"),
     *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
+    *("market", "stopwatch", "source", "strategy", "desk", "journal", "engine"),
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "_lines", "binance", "kraken", "lobster")),
-    *("sim.synthetic", "sim.venue", "engine", "_bench"),
+    *("wire.itch_source", "sim.synthetic", "sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 

@@ -214,7 +214,7 @@ def test_full_venue_rejects_and_a_replace_still_works(impl):
     assert market.submit(BUY, 101, 10) == Result.FULL
     assert market.submit(SELL, 105, 10) == 0
     assert market.move(1, 101, 10) == 0
-    assert [row[:3] for row in market.venue.orders()] == [(3, BUY, 101), (2, SELL, 105)]
+    assert [row[:3] for row in market.venue.orders()] == [(4, BUY, 101), (3, SELL, 105)]
 
 
 @pytest.mark.parametrize(("kwargs", "rule"), [({"capacity": 0}, "capacity"), ({"symbol_id": -1}, "symbol_id")])

@@ -660,18 +660,17 @@ def venue_apply_loop(Venue venue not None, int64_t bid, int64_t ask, Py_ssize_t 
             c.side = 1 if i & 1 else -1
             c.price = bid if i & 1 else ask
             c.kind = KIND_ADD if i & 2 else KIND_CANCEL if i & 4 else KIND_EXECUTE
-            venue_apply(&venue._v, &e, &c)
+            venue_apply(&venue._v, &e, &c, 0)
     return venue._v.report_count
 
 
 def venue_order_loop(Venue venue not None, OrderBook book not None, int64_t price, Py_ssize_t n):
     """Submit and cancel n orders; return the lots that rest afterwards."""
-    cdef int64_t order_id = 0
     cdef Py_ssize_t i
     with nogil:
         for i in range(n):
-            venue_submit(&venue._v, book._b, 1, price, 100, &order_id)
-            venue_cancel(&venue._v, order_id)
+            venue_submit(&venue._v, book._b, 1, price, 100, i + 1)
+            venue_cancel(&venue._v, i + 1)
             venue._v.report_count = 0
     return venue._v.open_lots[0]
 

@@ -1,102 +1,48 @@
-from typing import Any, Final, final
+from collections.abc import Mapping
+from typing import Literal, final
 
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.avellaneda import Quoter
-from fastcore.book import OrderTable
-from fastcore.bookset import BookSet
-from fastcore.flow import EwmaVolatility
-from fastcore.histogram import Histogram
-from fastcore.portfolio import Position
-from fastcore.risk import RiskLimits
-from fastcore.sim.venue import Venue
-from fastcore.tickstore import TickStore
-from fastcore.wire.itch import ItchDecoder
+from fastcore.desk import Desk
+from fastcore.market import Market
+from fastcore.source import Source
+from fastcore.stopwatch import Stopwatch
+from fastcore.strategy import Strategy
 
-__all__ = ["CURVE_DTYPE", "STAGE_NAMES", "Engine"]
+__all__ = ["CURVE_DTYPE", "Engine"]
 
-CURVE_DTYPE: Final[np.dtype[np.void]]
-STAGE_NAMES: Final[tuple[str, ...]]
+CURVE_DTYPE: np.dtype[np.void]
 
 @final
 class Engine:
-    def __new__(
-        cls,
-        symbol: str,
+    def __init__(
+        self,
+        source: Source,
+        market: Market,
+        desk: Desk | None = None,
+        strategies: Mapping[str, Strategy] | None = None,
         *,
-        symbol_id: int | None = None,
-        quoter: Quoter | None = None,
-        volatility: EwmaVolatility | None = None,
-        limits: RiskLimits | None = None,
-        order_lots: int = 100,
-        time_left: float = 1.0,
-        store: TickStore | None = None,
-        ticks_per_price: float = 10000.0,
-        max_loss: int | None = None,
-        maker_fee_ticks: int = 0,
-        taker_fee_ticks: int = 0,
-        midnight_ns: int = 0,
-        sample_every: int = 256,
+        curve_symbol_id: int | None = None,
         curve_interval_ns: int = 1_000_000_000,
-        skip_malformed: bool = False,
-        book: str = "orders",
-        orders: int = 65536,
-        reports: int = 65536,
-    ) -> Engine: ...
-    @property
-    def decoder(self) -> ItchDecoder: ...
-    @property
-    def books(self) -> BookSet: ...
-    @property
-    def orders(self) -> OrderTable: ...
-    @property
-    def venue(self) -> Venue: ...
-    @property
-    def position(self) -> Position: ...
-    @property
-    def quoter(self) -> Quoter | None: ...
-    @property
-    def volatility(self) -> EwmaVolatility | None: ...
-    @property
-    def limits(self) -> RiskLimits: ...
-    @property
-    def store(self) -> TickStore | None: ...
-    @property
-    def symbol(self) -> str: ...
-    @property
-    def latency(self) -> dict[str, Histogram]: ...
-    def feed(self, data: Any) -> int: ...
-    def feed_events(self, events: npt.NDArray[np.void]) -> int: ...
+        sample_every: int = 256,
+    ) -> None: ...
+    def run(self) -> Literal["end", "idle", "stopped"]: ...
+    def stop(self) -> None: ...
     def reports(self) -> npt.NDArray[np.void]: ...
     def curve(self) -> npt.NDArray[np.void]: ...
-    def quote(self) -> tuple[int | None, int, int | None, int]: ...
     @property
-    def listed(self) -> bool: ...
+    def source(self) -> Source: ...
     @property
-    def symbols(self) -> int: ...
+    def market(self) -> Market: ...
     @property
-    def messages(self) -> int: ...
+    def desk(self) -> Desk: ...
+    @property
+    def strategies(self) -> dict[str, Strategy]: ...
+    @property
+    def stopwatch(self) -> Stopwatch: ...
     @property
     def events(self) -> int: ...
-    @property
-    def book_errors(self) -> int: ...
-    @property
-    def first_error_seq(self) -> int: ...
-    @property
-    def quotes(self) -> int: ...
-    @property
-    def orders_sent(self) -> int: ...
-    @property
-    def risk_rejects(self) -> int: ...
-    @property
-    def fills(self) -> int: ...
-    @property
-    def traded_lots(self) -> int: ...
-    @property
-    def mid_ticks(self) -> int | None: ...
-    @property
-    def profit(self) -> int | None: ...
     @property
     def stopped(self) -> bool: ...
     @property

@@ -30,6 +30,7 @@ cdef extern from "fc_records.h" nogil:
 
     const int64_t NO_PRICE "FC_NO_PRICE"
     const uint32_t NO_SYMBOL "FC_NO_SYMBOL"
+    const int64_t MATCH_TOOK "FC_MATCH_TOOK"
 
     cdef enum:
         BUY "FC_BUY"

@@ -71,6 +71,8 @@ static_assert(offsetof(fc_tick_t, volume) == 24, "layout");
 /* Outside the range of any price, and never 0. */
 #define FC_NO_PRICE INT64_MIN
 #define FC_NO_SYMBOL UINT32_MAX
+/* match_id of a fill for which our order took displayed liquidity when it arrived. */
+#define FC_MATCH_TOOK (-1)
 
 enum fc_side { FC_SELL = -1, FC_NO_SIDE = 0, FC_BUY = 1 };
 

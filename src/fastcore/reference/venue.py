@@ -71,11 +71,11 @@ class Venue:
         return self._submit(book, side, price_ticks, size_lots)[0]
 
     def _submit(self, book: OrderBook | LevelBook, side: int, price: int, size: int) -> tuple[int, int]:
+        order_id = self._new_order_id()
         refusal = self._refusal(side, price, size)
         if refusal != Result.OK:
-            self._report("reject", side, price, size, 0, refusal)
+            self._report("reject", side, price, size, order_id, refusal)
             return refusal, 0
-        order_id = self._new_order_id()
         ahead = self._ahead(book, side, price)
         self._report("ack", side, price, size, order_id, ahead)
         left = size

@@ -34,6 +34,7 @@ from fastcore.records cimport (
     KIND_TRADE, RESULT_FULL, RESULT_OK, SELL, event_t, unlikely,
 )
 from fastcore.book cimport book_change_t, book_t
+from fastcore.sim.queues cimport queue_t
 
 
 cdef enum:
@@ -46,10 +47,6 @@ cdef extern from *:
     #define FC_VENUE_UNKNOWN ((int64_t)1 << 60)
     """
     const int64_t VENUE_UNKNOWN "FC_VENUE_UNKNOWN"
-
-# match_id of a fill for which our order took displayed liquidity on entry.
-cdef enum:
-    VENUE_TOOK = -1
 
 
 ctypedef struct venue_order_t:
@@ -70,7 +67,7 @@ ctypedef struct venue_t:
     int64_t shown_lots[2]
     int64_t now_ns            # exchange time of the market event being applied
     uint64_t now_seq          # its sequence number: reports carry it, so the cause of each is known
-    int64_t next_order_id
+    queue_t queue             # how places in queues are estimated
     event_t* reports          # FLAG_OWN events in the order in which they happened; the owner empties it
     int64_t report_count
     int64_t report_capacity
@@ -106,6 +103,15 @@ cdef inline void venue_report(
     v.report_count += 1
 
 
+cdef inline bint venue_may_wait(const venue_t* v, int8_t side, int64_t price) noexcept nogil:
+    """Whether an own order can rest at this price: none does outside of the best and the worst."""
+    cdef int s = venue_index(side)
+    cdef int32_t n = v.count[s]
+    return (
+        n != 0 and side * (v.orders[s][0].price_ticks - price) >= 0 and side * (v.orders[s][n - 1].price_ticks - price) <= 0
+    )
+
+
 cdef void venue_fill(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp, int64_t match_id) noexcept nogil
 cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp) noexcept nogil
 cdef void venue_clear_queues(venue_t* v) noexcept nogil
@@ -113,11 +119,11 @@ cdef void venue_clear_queues(venue_t* v) noexcept nogil
 cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil
 
 
-cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
-    """Apply one market event that the book has resolved; RESULT_FULL (and nothing done) without room for reports."""
+cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c, uint64_t number) noexcept nogil:
+    """Apply market event `number`, which the book has resolved; RESULT_FULL (and nothing done) without room for reports."""
     cdef int8_t other
     v.now_ns = e.exch_ns
-    v.now_seq = e.seq
+    v.now_seq = number
     if v.count[0] + v.count[1] == 0 and e.kind != KIND_QUOTE:
         return RESULT_OK
     if unlikely(not venue_has_room(v)):
@@ -130,13 +136,13 @@ cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c
         if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.price) >= 0:
             venue_fill(v, other, c.price, c.size, <uint64_t> -1, 0)
     elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
-        if v.count[venue_index(c.side)]:
+        if venue_may_wait(v, c.side, c.price):
             venue_shorten(v, c.side, c.price, c.size, c.stamp)
     elif c.kind == KIND_EXECUTE:
         if v.count[venue_index(c.side)] and c.side * (v.orders[venue_index(c.side)][0].price_ticks - c.price) >= 0:
             venue_fill(v, c.side, c.price, c.size, c.stamp, e.match_id)
     elif c.kind == KIND_REPLACE:
-        if v.count[venue_index(c.side)]:
+        if venue_may_wait(v, c.side, c.price):
             venue_shorten(v, c.side, c.price, c.size, c.stamp)
         if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.new_price) >= 0:
             venue_fill(v, other, c.new_price, c.new_size, <uint64_t> -1, 0)
@@ -156,17 +162,21 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
 cdef void venue_free(venue_t* v) noexcept nogil
 cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil
 
-# Orders: each returns the code that its last report carries, RESULT_OK for an ack. RESULT_FULL with no report: no room.
+# Orders, with the number that their sender gave: each returns the code that its last report carries, RESULT_OK for an ack.
+# RESULT_FULL with no report: no room.
 cdef int venue_submit(
-    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t* order_id
+    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id
 ) noexcept nogil
 cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil
 cdef int venue_replace(
-    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t* new_order_id
+    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t new_order_id
 ) noexcept nogil
+# The same for the events that a desk sends: order, pull, replace.
+cdef int venue_message(venue_t* v, const book_t* b, const event_t* e) noexcept nogil
 cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil
 
 
 cdef class Venue:
     cdef venue_t _v
+    cdef int64_t _next_order_id
     cdef int _room(self) except -1

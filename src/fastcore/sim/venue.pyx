@@ -26,13 +26,17 @@ cimport numpy as cnp
 from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from fastcore._integers cimport as_int64, as_side
+from fastcore._integers cimport as_int64, as_side, as_uint64
 from fastcore.records cimport (
     BUY, FLAG_HIDDEN, FLAG_SNAPSHOT, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_LEVEL,
-    KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
+    KIND_ORDER, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, unlikely,
 )
-from fastcore.book cimport _Book, LevelBook, OrderBook, book_change_t, book_level_size, book_stamp, book_t, side_t
+from fastcore.book cimport (
+    LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_level_size, book_next_price, book_stamp, book_t,
+    book_worst_price,
+)
+from fastcore.sim.queues cimport QUEUE_RISK_AVERSE, queue_ahead
 
 from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE
@@ -41,7 +45,7 @@ cnp.import_array()
 
 __all__ = ["TOOK", "UNKNOWN", "Venue"]
 
-TOOK = VENUE_TOOK
+TOOK = MATCH_TOOK
 UNKNOWN = VENUE_UNKNOWN
 
 # Keeps every sum of prices and sizes inside int64.
@@ -141,8 +145,8 @@ cdef void venue_shown(venue_t* v, int8_t side, int64_t price, int64_t total, int
     cdef venue_order_t* o
     for i in range(v.count[s]):
         o = &v.orders[s][i]
-        if o.price_ticks == price and o.ahead_lots > total and (total or not quoted):
-            o.ahead_lots = total
+        if o.price_ticks == price and (total or not quoted):
+            o.ahead_lots = queue_ahead(&v.queue, o.ahead_lots, total)
     if grown > 0:
         venue_fill(v, -side, price, grown, <uint64_t> -1, 0)
 
@@ -190,10 +194,12 @@ cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c
 
 cdef int64_t venue_ahead(const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks) noexcept nogil:
     # Displayed quantity that an order would wait behind; a level without size is a best price whose size the feed does not say.
-    cdef const side_t* s = &b.sides[venue_index(side)]
     cdef int64_t ahead = book_level_size(b, side, price_ticks)
-    if v.by_level and ahead == 0 and s.count and price_ticks * side <= s.keys[0]:
-        return VENUE_UNKNOWN
+    cdef int64_t worst
+    if v.by_level and ahead == 0:
+        worst = book_worst_price(b, side)
+        if worst != NO_PRICE and side * (price_ticks - worst) <= 0:
+            return VENUE_UNKNOWN
     return ahead
 
 
@@ -224,25 +230,22 @@ cdef int64_t venue_take(
     venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id, bint* swept
 ) noexcept nogil:
     # Trade against what the book displays at our price or better; returns what is left.
-    # Keys are price times side of the level, best at the end: one that we reach is at least -price * side of ours.
-    cdef const side_t* s = &b.sides[1 - venue_index(side)]
+    cdef int64_t price = book_best_ask(b) if side == BUY else book_best_bid(b)
     cdef int64_t left = size_lots, take
-    cdef uint32_t i = s.count
     cdef int n = 0
-    while left > 0 and i > 0 and s.keys[i - 1] >= -price_ticks * side:
-        i -= 1
-        take = b.orders.levels[s.levels[i]].size
-        if take == 0:  # a best price whose size the feed does not say
-            continue
-        if n == VENUE_SWEEP:
-            swept[0] = True
-            return left
-        n += 1
-        if take > left:
-            take = left
-        left -= take
-        v.filled_lots += take
-        venue_report(v, KIND_FILL, side, -side * s.keys[i], take, order_id, VENUE_TOOK)
+    while left > 0 and price != NO_PRICE and side * (price_ticks - price) >= 0:
+        take = book_level_size(b, -side, price)
+        if take:  # 0: a best price whose size the feed does not say
+            if n == VENUE_SWEEP:
+                swept[0] = True
+                return left
+            n += 1
+            if take > left:
+                take = left
+            left -= take
+            v.filled_lots += take
+            venue_report(v, KIND_FILL, side, price, take, order_id, MATCH_TOOK)
+        price = book_next_price(b, -side, price)
     return left
 
 
@@ -267,7 +270,7 @@ cdef void venue_rest(
 
 
 cdef int venue_submit(
-    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t* order_id
+    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id
 ) noexcept nogil:
     cdef int refusal
     cdef int64_t left, ahead
@@ -276,18 +279,15 @@ cdef int venue_submit(
         return RESULT_FULL
     refusal = venue_refusal(v, side, price_ticks, size_lots)
     if refusal != RESULT_OK:
-        order_id[0] = 0
-        venue_report(v, KIND_REJECT, side, price_ticks, size_lots, 0, refusal)
+        venue_report(v, KIND_REJECT, side, price_ticks, size_lots, order_id, refusal)
         return refusal
-    order_id[0] = v.next_order_id
-    v.next_order_id += 1
     ahead = venue_ahead(v, b, side, price_ticks)
-    venue_report(v, KIND_ACK, side, price_ticks, size_lots, order_id[0], ahead)
-    left = venue_take(v, b, side, price_ticks, size_lots, order_id[0], &swept)
+    venue_report(v, KIND_ACK, side, price_ticks, size_lots, order_id, ahead)
+    left = venue_take(v, b, side, price_ticks, size_lots, order_id, &swept)
     if swept:
-        venue_report(v, KIND_PULLED, side, price_ticks, left, order_id[0], 0)
+        venue_report(v, KIND_PULLED, side, price_ticks, left, order_id, 0)
     elif left > 0:
-        venue_rest(v, side, price_ticks, left, order_id[0], ahead, book_stamp(b))
+        venue_rest(v, side, price_ticks, left, order_id, ahead, book_stamp(b))
     return RESULT_OK
 
 
@@ -307,13 +307,11 @@ cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil:
 
 
 cdef int venue_replace(
-    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t* new_order_id
+    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t new_order_id
 ) noexcept nogil:
     cdef int s = 0, refusal
     cdef int8_t side
     cdef venue_order_t* o
-    cdef int64_t ahead
-    new_order_id[0] = 0
     if unlikely(not venue_has_room(v)):
         return RESULT_FULL
     o = venue_find(v, order_id, &s)
@@ -328,22 +326,30 @@ cdef int venue_replace(
     if price_ticks == o.price_ticks and size_lots <= o.left_lots:
         # Nothing that others wait for: the order keeps its place under its new number.
         venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
-        ahead = o.ahead_lots
         v.open_lots[s] += size_lots - o.left_lots
         o.left_lots = size_lots
-        o.order_id = new_order_id[0] = v.next_order_id
-        v.next_order_id += 1
-        venue_report(v, KIND_ACK, side, price_ticks, size_lots, new_order_id[0], ahead)
+        o.order_id = new_order_id
+        venue_report(v, KIND_ACK, side, price_ticks, size_lots, new_order_id, o.ahead_lots)
         return RESULT_OK
-    venue_cancel(v, order_id)
+    venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
+    v.open_lots[s] -= o.left_lots
+    venue_remove(v, s, <int32_t> (o - v.orders[s]))
     return venue_submit(v, b, side, price_ticks, size_lots, new_order_id)
+
+
+cdef int venue_message(venue_t* v, const book_t* b, const event_t* e) noexcept nogil:
+    if e.kind == KIND_ORDER:
+        return venue_submit(v, b, e.side, e.price, e.size, e.order_id)
+    if e.kind == KIND_REPLACE:
+        return venue_replace(v, b, e.order_id, e.price, e.size, e.new_order_id)
+    return venue_cancel(v, e.order_id)
 
 
 cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symbol_id) noexcept nogil:
     cdef int s
     v.capacity = capacity
     v.symbol_id = symbol_id
-    v.next_order_id = 1
+    v.queue.model = QUEUE_RISK_AVERSE
     v.report_capacity = reports
     v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
     for s in range(2):
@@ -423,6 +429,7 @@ cdef class Venue:
         if venue_init(&self._v, capacity, 4 * (2 * <int64_t> capacity + VENUE_SWEEP + 4), symbol_id) != RESULT_OK:
             raise_result(RESULT_NO_MEMORY, f"venue for own orders: capacity={capacity}")
         self._v.by_level = by_level
+        self._next_order_id = 1
 
     def __dealloc__(self):
         venue_free(&self._v)
@@ -450,9 +457,12 @@ cdef class Venue:
         int
             Result code: 0 accepted; else the order was rejected, and the report carries the same code.
         """
-        cdef int64_t order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
+        cdef int64_t order_id = self._next_order_id, price = as_int64(price_ticks), size = as_int64(size_lots)
+        cdef int8_t sign = as_side(side)
+        cdef const book_t* b = venue_book(&self._v, book)
         self._room()
-        return venue_submit(&self._v, venue_book(&self._v, book), as_side(side), price, size, &order_id)
+        self._next_order_id += 1
+        return venue_submit(&self._v, b, sign, price, size, order_id)
 
     def cancel(self, order_id):
         """Take an order out: `pulled` with what was left, or `reject` for an order that does not rest.
@@ -490,9 +500,13 @@ cdef class Venue:
         int
             Result code.
         """
-        cdef int64_t new_order_id = 0, price = as_int64(price_ticks), size = as_int64(size_lots)
+        cdef int64_t old = as_int64(order_id), price = as_int64(price_ticks), size = as_int64(size_lots)
+        cdef const book_t* b = venue_book(&self._v, book)
+        cdef int result
         self._room()
-        return venue_replace(&self._v, venue_book(&self._v, book), as_int64(order_id), price, size, &new_order_id)
+        result = venue_replace(&self._v, b, old, price, size, self._next_order_id)
+        self._next_order_id += result == RESULT_OK
+        return result
 
     def apply(
         self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0, flags=0, bint grew=False
@@ -521,7 +535,6 @@ cdef class Venue:
         cdef book_change_t c
         if not 0 <= kind < KIND_COUNT:
             raise ValueError(f"kind must be one of 0..{KIND_COUNT - 1}: kind={kind}")
-        e.seq = seq
         e.exch_ns = as_int64(exch_ns)
         e.price = as_int64(price)
         e.size = as_int64(size)
@@ -539,7 +552,7 @@ cdef class Venue:
         if kind == KIND_QUOTE:
             e.bid, e.bid_size, e.ask, e.ask_size = c.price, c.size, c.new_price, c.new_size
         self._room()
-        venue_apply(&self._v, &e, &c)
+        venue_apply(&self._v, &e, &c, as_uint64(seq))
 
     def take_reports(self):
         """Return the reports since the last call, oldest first, and forget them.

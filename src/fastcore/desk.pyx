@@ -1,0 +1,372 @@
+# cython: freethreading_compatible=True
+"""The desk: own orders, wanted quotes, positions and the limits of one account.
+
+Own orders and what came of them are 64-byte events with the flag ``own``: `order`, `replace` and `pull` go out, `ack`, `fill`,
+`reject` and `pulled` come back. An order that the limits refuse never leaves: its `reject` has ``order_id`` 0 and the result code in
+``match_id``.
+"""
+
+cimport cython
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+
+from fastcore._integers cimport as_int64
+from fastcore.gateway cimport gateway_t
+from fastcore.market cimport market_t, market_trades, market_two_sided, market_book
+from fastcore.portfolio cimport Position, position_fill_fee, position_t
+from fastcore.records cimport (
+    BUY, FLAG_OWN, KIND_ACK, KIND_FILL, KIND_ORDER, KIND_PULL, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, MATCH_TOOK, NO_PRICE,
+    RESULT_FULL, RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, likely, unlikely,
+)
+from fastcore.risk cimport RiskLimits, risk_gate
+
+from fastcore.risk import RiskLimits as _RiskLimits
+
+__all__ = ["Desk"]
+
+
+cdef inline own_order_t* desk_order(desk_t* d, int64_t order_id) noexcept nogil:
+    # NULL for an order that is not ours, or done for long.
+    cdef own_order_t* o = &d.orders[order_id & (DESK_ORDERS - 1)]
+    return o if likely(o.id == order_id and o.state != ORDER_FREE) else NULL
+
+
+cdef void desk_done(desk_t* d, own_order_t* o) noexcept nogil:
+    # Nothing of an order works any more.
+    cdef account_t* a = &d.accounts[o.symbol_id]
+    cdef int s = o.side < 0
+    a.open_lots[s] -= o.worst_lots
+    o.worst_lots = 0
+    o.state = ORDER_DONE
+    if a.rungs[s].order_id == o.id:
+        a.rungs[s].order_id = 0
+
+
+cdef void desk_answered(desk_t* d, own_order_t* o) noexcept nogil:
+    # The message about an order has its answer.
+    cdef account_t* a = &d.accounts[o.symbol_id]
+    d.in_flight -= 1
+    a.rungs[o.side < 0].in_flight = False
+    if not a.dirty:
+        a.dirty = True
+        d.answered[d.answered_count] = o.symbol_id
+        d.answered_count += 1
+
+
+cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
+    cdef own_order_t* o = desk_order(d, e.order_id)
+    cdef own_order_t* new
+    cdef account_t* a
+    cdef rung_t* rung
+    if unlikely(o == NULL):
+        return  # our own refusal
+    a = &d.accounts[o.symbol_id]
+    if e.kind == KIND_ACK:
+        o.state = ORDER_LIVE
+        desk_answered(d, o)
+    elif e.kind == KIND_FILL:
+        if unlikely(position_fill_fee(
+            &d.positions[o.symbol_id], e.side, e.price, e.size, e.size * (a.taker_fee if e.match_id == MATCH_TOOK else a.maker_fee)
+        ) != RESULT_OK):
+            d.overflowed = True
+        d.fills += 1
+        o.filled_lots += e.size
+        o.worst_lots -= e.size
+        a.open_lots[o.side < 0] -= e.size
+        if o.worst_lots <= 0 and o.state != ORDER_LEAVING:
+            desk_done(d, o)
+        a.rungs[0].retry = a.rungs[1].retry = True
+    elif e.kind == KIND_PULLED:
+        if o.state == ORDER_LEAVING and a.rungs[o.side < 0].order_id == o.id:
+            desk_answered(d, o)  # of a pull; the answer to a replacement is the ack of the new order
+        desk_done(d, o)
+    elif e.kind == KIND_REJECT:
+        rung = &a.rungs[o.side < 0]
+        if o.state != ORDER_LEAVING or rung.order_id == o.id:
+            desk_answered(d, o)     # the order itself, or a pull of what was gone
+            desk_done(d, o)
+            return
+        new = desk_order(d, rung.order_id)  # a replacement: what should have taken the place of this one does not exist
+        desk_answered(d, new)
+        desk_done(d, new)
+        if e.match_id == RESULT_UNKNOWN_ORDER:
+            desk_done(d, o)
+        else:
+            o.state = ORDER_LIVE
+            rung.order_id = o.id
+
+
+cdef void desk_message(
+    desk_t* d, int kind, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t order_id, int64_t new_order_id,
+    int64_t now_ns, uint64_t cause,
+) noexcept nogil:
+    cdef event_t e
+    e.seq = cause
+    e.exch_ns = e.local_ns = now_ns
+    e.symbol_id = symbol_id
+    e.kind = <uint8_t> kind
+    e.side = side
+    e.flags = FLAG_OWN
+    e.price = price
+    e.size = size
+    e.order_id = order_id
+    e.new_order_id = new_order_id
+    d.in_flight += 1
+    d.gateway.send(d.gateway, &e, now_ns)
+
+
+cdef void desk_pull(desk_t* d, rung_t* rung, int64_t now_ns, uint64_t cause) noexcept nogil:
+    cdef own_order_t* o = desk_order(d, rung.order_id)
+    o.state = ORDER_LEAVING
+    rung.in_flight = True
+    desk_message(d, KIND_PULL, o.symbol_id, o.side, NO_PRICE, 0, o.id, 0, now_ns, cause)
+
+
+cdef void desk_refuse(desk_t* d, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int result, int64_t now_ns, uint64_t cause) noexcept nogil:
+    cdef event_t* e = &d.refusals[d.refusal_count]
+    d.refusal_count += 1
+    d.risk_rejects += 1
+    e.seq = cause
+    e.exch_ns = e.local_ns = now_ns
+    e.symbol_id = symbol_id
+    e.kind = KIND_REJECT
+    e.side = side
+    e.flags = FLAG_OWN
+    e.price = price
+    e.size = size
+    e.order_id = 0
+    e.match_id = result
+
+
+cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Bring the order of one side to the wish.
+    cdef account_t* a = &d.accounts[symbol_id]
+    cdef int s = side < 0
+    cdef rung_t* rung = &a.rungs[s]
+    cdef own_order_t* old = NULL
+    cdef own_order_t* o
+    cdef int64_t id
+    cdef int64_t[2] others
+    cdef int result
+    if rung.in_flight or (rung.wish_ticks == rung.acted_ticks and not (rung.retry and rung.order_id == 0)):
+        return
+    rung.acted_ticks = rung.wish_ticks
+    rung.retry = False
+    if rung.wish_ticks == NO_PRICE:
+        if rung.order_id:
+            desk_pull(d, rung, now_ns, cause)
+        return
+    others[0] = a.open_lots[0]
+    others[1] = a.open_lots[1]
+    if rung.order_id:
+        old = desk_order(d, rung.order_id)
+        others[s] -= old.worst_lots  # the order that it replaces does not count
+    result = risk_gate(
+        d.gate, side, rung.wish_ticks, rung.wish_lots, d.positions[symbol_id].position_lots, others[0], others[1], a.mark_ticks
+    )
+    id = d.next_id
+    while unlikely(d.orders[id & (DESK_ORDERS - 1)].state % ORDER_DONE != 0 and id - d.next_id < DESK_ORDERS):
+        id += 1  # a number whose place is taken by an order that still works
+    o = &d.orders[id & (DESK_ORDERS - 1)]
+    if unlikely(result == RESULT_OK and (d.gateway == NULL or o.state % ORDER_DONE != 0)):
+        result = RESULT_FULL
+    if unlikely(result != RESULT_OK):
+        desk_refuse(d, symbol_id, side, rung.wish_ticks, rung.wish_lots, result, now_ns, cause)
+        if rung.order_id:
+            desk_pull(d, rung, now_ns, cause)
+        return
+    d.next_id = id + 1
+    d.orders_sent += 1
+    o.id = id
+    o.replaces = rung.order_id
+    o.price_ticks = rung.wish_ticks
+    o.size_lots = o.worst_lots = rung.wish_lots
+    o.filled_lots = 0
+    o.sent_ns = now_ns
+    o.symbol_id = symbol_id
+    o.side = side
+    o.state = ORDER_SENT
+    a.open_lots[s] += o.worst_lots
+    rung.order_id = id
+    rung.in_flight = True
+    if old != NULL:
+        old.state = ORDER_LEAVING
+        desk_message(d, KIND_REPLACE, symbol_id, side, o.price_ticks, o.size_lots, old.id, id, now_ns, cause)
+    else:
+        desk_message(d, KIND_ORDER, symbol_id, side, o.price_ticks, o.size_lots, id, 0, now_ns, cause)
+
+
+cdef inline void desk_reconcile(desk_t* d, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+    desk_place(d, symbol_id, BUY, now_ns, cause)
+    desk_place(d, symbol_id, SELL, now_ns, cause)
+
+
+cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
+    # Whether the loss limit is broken; judged while the market has a price.
+    cdef int64_t bid, ask, profit
+    if likely(d.max_loss < 0) or not market_two_sided(m, symbol_id, &bid, &ask):
+        return False
+    if not market_trades(m, symbol_id) or market_book(m, symbol_id).stale:
+        return False
+    profit = desk_profit(d, symbol_id)
+    return profit != NO_PRICE and profit < -d.max_loss
+
+
+cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n, int64_t now_ns, uint64_t cause) noexcept nogil:
+    cdef const event_t* e
+    cdef account_t* a
+    cdef uint32_t i
+    for i in range(n):
+        e = &out[i]
+        if unlikely(e.kind != KIND_QUOTE or e.symbol_id >= d.capacity or not d.accounts[e.symbol_id].known):
+            d.misused = e.kind
+            continue
+        if unlikely(desk_lost(d, m, e.symbol_id)):
+            d.stopped = True
+        a = &d.accounts[e.symbol_id]
+        a.rungs[0].wish_ticks = e.bid
+        a.rungs[1].wish_ticks = e.ask
+        a.rungs[0].wish_lots = e.bid_size
+        a.rungs[1].wish_lots = e.ask_size
+        if likely(not d.stopped):
+            desk_reconcile(d, e.symbol_id, now_ns, cause)
+    if unlikely(d.stopped):
+        for i in range(d.opened_count):
+            a = &d.accounts[d.opened[i]]
+            a.rungs[0].wish_ticks = a.rungs[1].wish_ticks = NO_PRICE
+            desk_reconcile(d, d.opened[i], now_ns, cause)
+    for i in range(d.answered_count):
+        d.accounts[d.answered[i]].dirty = False
+        desk_reconcile(d, d.answered[i], now_ns, cause)
+    d.answered_count = 0
+
+
+@cython.final
+cdef class Desk:
+    """Own orders, positions and limits of one account.
+
+    Parameters
+    ----------
+    limits : RiskLimits, optional
+        Pre-trade limits. None rejects every order, as does a limit that is not configured.
+    max_loss : int, optional
+        When the profit of an instrument falls below minus this many ticks * lots, all own orders are pulled and nothing more is sent
+        (`stopped`); at least 0.
+    symbols : int, default 65536
+        Instruments that may come, 1..2**24.
+
+    Notes
+    -----
+    **Thread safety**: belongs to one run.
+    """
+
+    def __cinit__(self, limits=None, *, max_loss=None, symbols=65536):
+        cdef int64_t capacity = as_int64(symbols), loss = -1 if max_loss is None else as_int64(max_loss)
+        cdef int64_t i
+        if not 1 <= capacity <= 1 << 24:
+            raise ValueError(f"symbols must be in 1..{1 << 24}: symbols={symbols}")
+        if max_loss is not None and not 0 <= loss <= <int64_t> 1 << 60:
+            raise ValueError(f"max_loss must be in 0..{1 << 60}: max_loss={max_loss}")
+        self.limits = _RiskLimits() if limits is None else limits
+        self._d.gate = &(<RiskLimits?> self.limits)._gate
+        self._d.max_loss = loss
+        self._d.capacity = <uint32_t> capacity
+        self._d.next_id = 1
+        self._d.positions = <position_t*> calloc(capacity, sizeof(position_t))
+        self._d.accounts = <account_t*> calloc(capacity, sizeof(account_t))
+        self._d.opened = <uint32_t*> calloc(capacity, sizeof(uint32_t))
+        self._d.answered = <uint32_t*> calloc(capacity, sizeof(uint32_t))
+        self._d.orders = <own_order_t*> fc_alloc(DESK_ORDERS, sizeof(own_order_t))
+        self._d.refusals = <event_t*> fc_alloc(DESK_REFUSALS, sizeof(event_t))
+        if (
+            self._d.positions == NULL or self._d.accounts == NULL or self._d.opened == NULL or self._d.answered == NULL
+            or self._d.orders == NULL or self._d.refusals == NULL
+        ):
+            raise MemoryError(f"no memory for the accounts of a desk: symbols={symbols}")
+
+    def __dealloc__(self):
+        free(self._d.positions)
+        free(self._d.accounts)
+        free(self._d.opened)
+        free(self._d.answered)
+        fc_free(self._d.orders)
+        fc_free(self._d.refusals)
+
+    cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF:
+        cdef int64_t number = as_int64(symbol_id)
+        if not 0 <= number < self._d.capacity:
+            raise ValueError(f"symbol_id must be in 0..{self._d.capacity - 1}: symbol_id={symbol_id}")
+        return <uint32_t> number
+
+    def open(self, symbol_id, *, maker_fee_ticks=0, taker_fee_ticks=0):
+        """Open the account of an instrument; quotes for others are refused.
+
+        Parameters
+        ----------
+        symbol_id : int
+            Dense id.
+        maker_fee_ticks, taker_fee_ticks : int, default 0
+            Fee of a fill in ticks per lot, when our order waited and when it took, in -2**20..2**20; a rebate is negative.
+        """
+        cdef uint32_t number = self._id(symbol_id)
+        cdef account_t* a = &self._d.accounts[number]
+        for name, fee in (("maker_fee_ticks", maker_fee_ticks), ("taker_fee_ticks", taker_fee_ticks)):
+            if not -(1 << 20) <= as_int64(fee) <= 1 << 20:
+                raise ValueError(f"{name} must be in {-(1 << 20)}..{1 << 20}: {name}={fee}")
+        if not a.known:
+            a.known = True
+            a.mark_ticks = a.rungs[0].wish_ticks = a.rungs[1].wish_ticks = NO_PRICE
+            a.rungs[0].acted_ticks = a.rungs[1].acted_ticks = NO_PRICE
+            self._d.opened[self._d.opened_count] = number
+            self._d.opened_count += 1
+        a.maker_fee = as_int64(maker_fee_ticks)
+        a.taker_fee = as_int64(taker_fee_ticks)
+
+    def position(self, symbol_id):
+        """Return the position of an instrument as a ``fastcore.portfolio.Position``, a copy."""
+        cdef Position out = Position()
+        out._p = self._d.positions[self._id(symbol_id)]
+        return out
+
+    def mid_ticks(self, symbol_id):
+        """Return the last middle price of an instrument in ticks, rounded down; None before the first."""
+        cdef account_t* a = &self._d.accounts[self._id(symbol_id)]
+        return None if not a.known or a.mark_ticks == NO_PRICE else a.mark_ticks
+
+    def profit(self, symbol_id):
+        """Return the profit of an instrument in ticks * lots after fees, marked at `mid_ticks`.
+
+        None where an open position has no mark, or the account was never opened.
+        """
+        cdef uint32_t number = self._id(symbol_id)
+        cdef int64_t profit = desk_profit(&self._d, number) if self._d.accounts[number].known else NO_PRICE
+        return None if profit == NO_PRICE else profit
+
+    @property
+    def orders_sent(self):
+        """Orders that passed the limits and were sent, replacements included."""
+        return self._d.orders_sent
+
+    @property
+    def risk_rejects(self):
+        """Orders that the limits refused."""
+        return self._d.risk_rejects
+
+    @property
+    def fills(self):
+        """Fills of own orders."""
+        return self._d.fills
+
+    @property
+    def in_flight(self):
+        """Messages that are not answered yet."""
+        return self._d.in_flight
+
+    @property
+    def stopped(self):
+        """Whether the loss limit has stopped the desk."""
+        return bool(self._d.stopped)
+
+    def __repr__(self):
+        cdef desk_t* d = &self._d
+        return f"Desk({d.opened_count} accounts, {d.orders_sent} orders sent, {d.risk_rejects} refused, {d.fills} fills)"

@@ -1,0 +1,16 @@
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Spool"]
+
+@final
+class Spool:
+    def __init__(self, dtype: npt.DTypeLike, capacity: int = 32768) -> None: ...
+    def array(self) -> npt.NDArray[np.void]: ...
+    def __len__(self) -> int: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def drained(self) -> int: ...

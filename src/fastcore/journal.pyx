@@ -1,0 +1,93 @@
+# cython: freethreading_compatible=True
+"""What a run writes down: its reports and its curve, in bounded memory."""
+
+import tempfile
+
+import numpy as np
+
+cimport cython
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from fastcore._integers cimport as_int64
+from fastcore.records cimport fc_alloc, fc_free
+
+cnp.import_array()
+
+__all__ = ["Spool"]
+
+
+@cython.final
+cdef class Spool:
+    """Records of a run: the newest in a buffer, all before them in a temporary file.
+
+    A run that records little never makes the file, and one of any length takes no more memory than the buffer.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of a record.
+    capacity : int, default 32768
+        Records of the buffer, 1..2**24.
+
+    Attributes
+    ----------
+    dtype : dtype
+    drained : int
+        Records in the file.
+
+    Notes
+    -----
+    **Thread safety**: belongs to one run; `array` between its calls.
+    """
+
+    def __cinit__(self, dtype, capacity=32768):
+        cdef int64_t records = as_int64(capacity)
+        if not 1 <= records <= 1 << 24:
+            raise ValueError(f"capacity must be in 1..{1 << 24}: capacity={capacity}")
+        self.dtype = np.dtype(dtype)
+        self._s.size = self.dtype.itemsize
+        self._s.capacity = records
+        self._s.records = <char*> fc_alloc(records, self._s.size)
+        if self._s.records == NULL:
+            raise MemoryError(f"no memory for a spool: capacity={capacity}")
+
+    def __dealloc__(self):
+        fc_free(self._s.records)
+
+    # Move the buffer into the file.
+    cdef int drain(self) except -1:
+        cdef int64_t length = self._s.count * self._s.size
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()
+        self._file.write(<bytes> self._s.records[:length])
+        self.drained += self._s.count
+        self._s.count = 0
+        return 0
+
+    def array(self):
+        """Return all records, oldest first.
+
+        Returns
+        -------
+        ndarray of `dtype`, shape (n,)
+            A copy.
+        """
+        out = np.empty(self.drained + self._s.count, self.dtype)
+        if self.drained:
+            self._file.seek(0)
+            if self._file.readinto(memoryview(out[: self.drained]).cast("B")) != self.drained * self._s.size:
+                raise OSError(f"the file of a spool must hold what was written: records={self.drained}")
+            self._file.seek(0, 2)
+        if self._s.count:
+            memcpy(
+                <char*> cnp.PyArray_DATA(out) + self.drained * self._s.size, self._s.records, self._s.count * self._s.size
+            )
+        return out
+
+    def __len__(self):
+        return self.drained + self._s.count
+
+    def __repr__(self):
+        return f"Spool({len(self)} records of {self._s.size} bytes, {self.drained} of them in a file)"

@@ -1,0 +1,93 @@
+"""Contract of the market: the books of all instruments and their trading states, in words of no venue.
+
+    market_apply(market, event, &change)
+
+One thread owns a market. Where nothing of it reaches us later than the venue, simulator and strategies share one.
+"""
+
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_t
+from fastcore.bookset cimport BookSet, bookset_apply, bookset_find, bookset_t
+from fastcore.records cimport (
+    FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, event_t, likely, unlikely,
+)
+
+
+cdef enum:
+    # Nobody has said so, but nobody announces states either: it trades.
+    STATE_IMPLIED = 0
+    # Announced, and no state known yet: it does not trade.
+    STATE_UNKNOWN = 1
+    STATE_TRADING = 84
+    SESSION_MARKET = 81
+
+    # Kinds that are executions, one bit each.
+    MARKET_PRINTS = 1 << KIND_EXECUTE | 1 << KIND_TRADE
+
+ctypedef struct market_t:
+    bookset_t* books        # by dense id
+    uint64_t rare           # kinds that touch no book, one bit each
+    uint64_t number         # events applied: the running number of the last one
+    uint64_t refused        # events that a book refused
+    uint64_t first_refused  # number of the first of them; 0 for none
+    uint8_t* states         # trading state by dense id
+    int64_t* volumes        # lots in printed executions, by dense id
+    uint32_t capacity       # ids
+    uint8_t session         # session code of the whole venue; 0: none announced, always open
+    bint inside             # the event before said that this one carries more of its message
+
+
+# market_apply for kinds that touch no book.
+cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
+
+
+cdef inline int market_apply(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
+    """Apply an event: RESULT_OK, or the code of the book that refused it, as bookset_apply.
+
+    `out.kind` is KIND_NONE for the later parts of a message that touches no book: what it says stands in its first event.
+    """
+    cdef int result
+    m.number += 1
+    if unlikely(m.rare >> (e.kind & 63) & 1):
+        return market_rare(m, e, out)
+    m.inside = e.flags & FLAG_CONTINUED
+    result = bookset_apply(m.books, e, out)
+    if unlikely(result != RESULT_OK):
+        if m.refused == 0:
+            m.first_refused = m.number
+        m.refused += 1
+    elif unlikely(MARKET_PRINTS >> (out.kind & 63) & 1) and not e.flags & FLAG_NOT_PRINTABLE and e.symbol_id < m.capacity:
+        m.volumes[e.symbol_id] += e.size
+    return result
+
+
+cdef inline const book_t* market_book(const market_t* m, uint32_t symbol_id) noexcept nogil:
+    """The book of an instrument; NULL before its first order or level."""
+    return bookset_find(m.books, symbol_id)
+
+
+cdef inline bint market_trades(const market_t* m, uint32_t symbol_id) noexcept nogil:
+    """Whether orders are matched: the instrument trades, within market hours where the venue announces them."""
+    cdef uint8_t state = m.states[symbol_id]
+    return (state == STATE_TRADING or state == STATE_IMPLIED) and (m.session == SESSION_MARKET or m.session == 0)
+
+
+cdef inline bint market_two_sided(const market_t* m, uint32_t symbol_id, int64_t* bid, int64_t* ask) noexcept nogil:
+    """The best prices, and whether both are there and neither crossed nor locked."""
+    cdef const book_t* b = market_book(m, symbol_id)
+    if unlikely(b == NULL):
+        bid[0] = ask[0] = NO_PRICE
+        return False
+    bid[0] = book_best_bid(b)
+    ask[0] = book_best_ask(b)
+    return likely(bid[0] != NO_PRICE and ask[0] != NO_PRICE and bid[0] < ask[0])
+
+
+@cython.final
+cdef class Market:
+    cdef market_t _m
+    cdef readonly BookSet books
+    cdef readonly str book
+    cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF

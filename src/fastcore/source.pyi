@@ -1,0 +1,16 @@
+from collections.abc import Iterable
+from typing import Any, final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["EventSource", "Source"]
+
+class Source:
+    def __init__(self, *arguments: Any) -> None: ...
+
+@final
+class EventSource(Source):
+    def __init__(self, arrays: Iterable[npt.NDArray[np.void]] | npt.NDArray[np.void]) -> None: ...
+    @property
+    def given(self) -> int: ...

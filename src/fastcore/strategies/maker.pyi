@@ -1,0 +1,28 @@
+from typing import final
+
+from fastcore.avellaneda import Quoter
+from fastcore.flow import EwmaVolatility
+from fastcore.strategy import Strategy
+
+__all__ = ["MarketMaker"]
+
+@final
+class MarketMaker(Strategy):
+    def __init__(
+        self,
+        symbol_id: int,
+        quoter: Quoter,
+        volatility: EwmaVolatility | None = None,
+        *,
+        order_lots: int = 100,
+        time_left: float = 1.0,
+        ticks_per_price: float = 10000.0,
+    ) -> None: ...
+    @property
+    def quoter(self) -> Quoter: ...
+    @property
+    def volatility(self) -> EwmaVolatility | None: ...
+    @property
+    def symbol_id(self) -> int: ...
+    @property
+    def quotes(self) -> int: ...

@@ -1,0 +1,18 @@
+"""Contract of the tape: every printed execution of an instrument into a store of ticks."""
+
+cimport cython
+
+from fastcore.strategy cimport Strategy, strategy_t
+from fastcore.tickstore cimport TickStore, store_t
+
+
+ctypedef struct tape_t:
+    strategy_t base
+    store_t* store
+    double ticks_per_price
+
+
+@cython.final
+cdef class Tape(Strategy):
+    cdef tape_t _t
+    cdef readonly TickStore store

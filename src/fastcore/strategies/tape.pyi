@@ -1,0 +1,14 @@
+from typing import final
+
+from fastcore.strategy import Strategy
+from fastcore.tickstore import TickStore
+
+__all__ = ["Tape"]
+
+@final
+class Tape(Strategy):
+    def __init__(self, symbol_id: int, store: TickStore, *, ticks_per_price: float = 10000.0) -> None: ...
+    @property
+    def store(self) -> TickStore: ...
+    @property
+    def symbol_id(self) -> int: ...

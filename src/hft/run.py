@@ -1,0 +1,358 @@
+"""One run, whatever its source: a feed goes through market, strategy, desk and simulated venue, and a summary comes out."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore.avellaneda import Quoter
+from fastcore.desk import Desk
+from fastcore.engine import Engine
+from fastcore.flow import EwmaVolatility
+from fastcore.instruments import Instrument
+from fastcore.market import Market
+from fastcore.records import KINDS
+from fastcore.risk import RiskLimits
+from fastcore.sim.simulator import Simulator
+from fastcore.source import Source
+from fastcore.strategies.maker import MarketMaker
+from fastcore.strategies.tape import Tape
+from fastcore.strategy import Strategy
+from fastcore.tickstore import TickStore
+
+from .config import Config, ConfigError
+from .feeds.feed import Events, Feed
+
+IDS = 1 << 20  # instruments that a run may meet: memory is taken for those that it does
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a run did.
+
+    Attributes
+    ----------
+    data : str
+        "recorded" or "synthetic".
+    symbol, strategy : str
+    messages : int
+        Well-formed messages, the skipped ones included: the sum of `messages_by_type`.
+    skipped, malformed : int
+        Messages of symbols or types that nobody needs; messages that break the format.
+    events : int
+        What they became: a message may be several events, or none.
+    book_errors : int
+        Events that a book refused.
+    symbols : int
+        Symbols with a book.
+    orders, rejected, fills : int
+        Sent (replacements included), refused by the limits, and filled or partly filled.
+    volume, market_volume : int or float
+        Units (shares, contracts, coins) of our fills, and of all printed executions of the symbol.
+    position : int or float
+        Units at the end.
+    pnl, fees : float
+        Quote currency: profit after fees marked at the last middle price (None without one), and fees paid.
+    ticks_stored : int
+    seconds, events_per_s, loop_ns_per_event : float
+        Wall time of reading and running; time inside the compiled loop per event.
+    latency_ns : dict
+        p50, p99, p999 and max by stage, for the stages that were sampled.
+    peak_rss_bytes : int
+    stopped, interrupted : bool
+        By the loss limit; by Ctrl-C.
+    tick_size, lot_size : float
+        What the integers of `curve` and `reports` mean.
+    engine : Engine
+        With its parts, as the run left them.
+    """
+
+    data: str
+    symbol: str
+    strategy: str
+    messages: int
+    messages_by_type: dict[str, int]
+    skipped: int
+    malformed: int
+    events: int
+    book_errors: int
+    symbols: int
+    orders: int
+    rejected: int
+    fills: int
+    volume: int | float
+    market_volume: int | float
+    position: int | float
+    pnl: float | None
+    fees: float
+    ticks_stored: int
+    seconds: float
+    events_per_s: float
+    loop_ns_per_event: float
+    latency_ns: dict[str, dict[str, int]]
+    peak_rss_bytes: int
+    stopped: bool
+    interrupted: bool
+    tick_size: float
+    lot_size: float
+    engine: Engine = field(repr=False)
+
+    @property
+    def curve(self) -> npt.NDArray[np.void]:
+        """What ``Engine.curve`` returns."""
+        return self.engine.curve()
+
+    @property
+    def reports(self) -> npt.NDArray[np.void]:
+        """Own orders and what came of them: what ``Engine.reports`` returns."""
+        return self.engine.reports()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures, ready for ``json.dumps``."""
+        return {name: value for name, value in vars(self).items() if name != "engine"}
+
+
+def build(
+    config: Config, source: Source, book: Literal["orders", "levels", "quotes", "none"], instrument: Instrument, symbol_id: int, store: TickStore | None = None
+) -> Engine:
+    """Return the engine that a configuration describes, ready to run.
+
+    Parameters
+    ----------
+    config : Config
+        Its shares are units of the instrument (shares, contracts, coins), its USD the quote currency.
+    source : Source
+        Of recorded events.
+    book : {"orders", "levels", "quotes", "none"}
+        What the events build.
+    instrument : Instrument
+        What is traded, and what its ticks and lots are.
+    symbol_id : int
+        Its row.
+    store : TickStore, optional
+        Opened for writing; receives the executions.
+
+    Raises
+    ------
+    ConfigError
+        If the parts refuse the values.
+    """
+    run, maker, limits, fees = config.run, config.market_maker, config.limits, config.fees
+
+    def ticks(price: float) -> float:
+        return price / instrument.tick_size
+
+    def lots(units: float) -> int:
+        return round(units / instrument.lot_size)
+
+    def fee(per_unit: float) -> int:
+        exact = ticks(per_unit) * instrument.lot_size
+        if abs(exact - round(exact)) > 1e-6:
+            raise ConfigError(f"a fee must be a whole number of ticks per lot: fee={per_unit}, ticks per lot={exact}")
+        return round(exact)
+
+    try:
+        market = Market("quotes" if book == "none" else book, symbols=IDS)
+        desk = Desk(
+            RiskLimits(
+                lots(limits.max_order_shares), lots(limits.max_position_shares), round(ticks(limits.price_collar_usd))
+            ),
+            max_loss=None if limits.max_loss_usd is None else round(ticks(limits.max_loss_usd) / instrument.lot_size),
+            symbols=IDS,
+        )
+        desk.open(
+            symbol_id, maker_fee_ticks=fee(fees.maker_usd_per_share), taker_fee_ticks=fee(fees.taker_usd_per_share)
+        )
+        strategies: dict[str, Strategy] = {}
+        if run.strategy == "avellaneda":
+            quoter = Quoter(
+                "avellaneda_stoikov",
+                gamma=maker.risk_aversion_per_usd,
+                k=maker.fill_decay_per_usd,
+                sigma=maker.volatility_usd_per_sqrt_s,
+                inventory_unit=lots(maker.order_shares),
+                inventory_limit=lots(maker.inventory_limit_shares),
+                tick_size=instrument.tick_size,
+                increment_ticks=instrument.increment_ticks,
+                low_increment_ticks=instrument.low_increment_ticks,
+                low_below_ticks=instrument.low_below_ticks,
+                min_spread_ticks=max(1, math.ceil(ticks(maker.min_spread_usd) - 1e-6)),
+            )
+            volatility = None
+            if maker.volatility_half_life_s > 0:
+                volatility = EwmaVolatility(
+                    half_life=maker.volatility_half_life_s / maker.volatility_interval_s,
+                    interval_ns=round(maker.volatility_interval_s * 1e9),
+                    variance=maker.volatility_usd_per_sqrt_s**2 * maker.volatility_interval_s,
+                )
+            strategies["avellaneda"] = MarketMaker(
+                symbol_id,
+                quoter,
+                volatility,
+                order_lots=lots(maker.order_shares),
+                time_left=maker.horizon_s,
+                ticks_per_price=1.0 / instrument.tick_size,
+            )
+        if store is not None:
+            strategies["tape"] = Tape(symbol_id, store, ticks_per_price=1.0 / instrument.tick_size)
+        if strategies:
+            source = Simulator(source, market)
+            source.open(symbol_id)
+        return Engine(
+            source,
+            market,
+            desk,
+            strategies,
+            curve_symbol_id=symbol_id,
+            curve_interval_ns=round(run.curve_interval_s * 1e9),
+            sample_every=run.sample_every,
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+
+
+Partial = Callable[["Summary"], None]
+
+
+def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Partial = lambda summary: None) -> Summary:
+    """Run a feed through the engine: what ``hft.feeds.open_feed`` gives for any format.
+
+    Parameters
+    ----------
+    feed : Feed
+        Its book decides how own orders are filled: in their place in the queue (by order), or by the quantity that was
+        displayed ahead of them (by level and best prices).
+    config : Config
+    data : {"recorded", "synthetic"}
+        Repeated in the summary.
+    partial : callable(Summary)
+        Told what was done so far before an error is raised.
+
+    Returns
+    -------
+    Summary
+        Also after the loss limit (`stopped`) and after Ctrl-C (`interrupted`).
+
+    Raises
+    ------
+    CorruptDataError
+        If the data are malformed or end inside a message.
+    UnknownSymbolInFile
+        If the symbol is not in the file, or must be chosen.
+    ConfigError
+        If the parts refuse the values of the configuration.
+    """
+    start = time.perf_counter()
+    symbol_id, instrument, source = feed.begin(config.run.symbol)
+    store = TickStore(config.run.store, "a") if config.run.store else None
+    try:
+        engine = build(config, source, feed.book, instrument, symbol_id, store)
+        stored = 0 if store is None else -len(store)
+        interrupted = False
+        failure: Exception | None = None
+        try:
+            engine.run()
+        except KeyboardInterrupt:
+            interrupted = True
+        except Exception as error:
+            failure = error
+        stored += 0 if store is None else len(store)
+    finally:
+        if store is not None:
+            store.close()
+    seconds = time.perf_counter() - start
+    summary = summarise(engine, config, feed, instrument, symbol_id, data, seconds, interrupted, stored)
+    if failure is not None:
+        partial(summary)
+        raise failure
+    if not interrupted and not feed.lists(instrument.symbol):
+        raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={instrument.symbol}")
+    return summary
+
+
+def decimals_of(events: Events) -> tuple[int, int]:
+    """Return the decimals that prices and sizes need which a feed has scaled by 10**8: venues write more than they use.
+
+    Profit is counted in ticks * lots, so a tick and a lot should be no smaller than the venue's own.
+    """
+    own = events[np.isin(events["kind"], [KINDS["level"], KINDS["trade"]])]
+    steps = [int(np.gcd.reduce(own[name])) if len(own) else 1 for name in ("price", "size")]
+    price, size = (next(d for d in range(9) if step == 0 or step % 10 ** (8 - d) == 0) for step in steps)
+    return price, size
+
+
+def summarise(
+    engine: Engine,
+    config: Config,
+    feed: Feed,
+    instrument: Instrument,
+    symbol_id: int,
+    data: str,
+    seconds: float,
+    interrupted: bool,
+    stored: int,
+) -> Summary:
+    """Collect the summary of an engine."""
+    by_type, skipped, malformed = feed.counts()
+    market, desk = engine.market, engine.desk
+    position, profit = desk.position(symbol_id), desk.profit(symbol_id)
+    value = instrument.tick_size * instrument.lot_size
+
+    def units(lots: int) -> int | float:
+        return lots if instrument.lot_size == 1.0 else lots * instrument.lot_size
+
+    return Summary(
+        data=data,
+        symbol=instrument.symbol,
+        strategy=config.run.strategy,
+        messages=sum(by_type.values()),
+        messages_by_type=by_type,
+        skipped=skipped,
+        malformed=malformed,
+        events=engine.events,
+        book_errors=market.book_errors,
+        symbols=len(market.books),
+        orders=desk.orders_sent,
+        rejected=desk.risk_rejects,
+        fills=desk.fills,
+        volume=units(position.volume_lots),
+        market_volume=units(market.volume_lots(symbol_id)),
+        position=units(position.position_lots),
+        pnl=None if profit is None else profit * value,
+        fees=position.fees * value,
+        ticks_stored=stored,
+        seconds=seconds,
+        events_per_s=engine.events / seconds if seconds > 0 else 0.0,
+        loop_ns_per_event=engine.loop_ns / engine.events if engine.events else 0.0,
+        latency_ns={
+            stage: {
+                "p50": histogram.percentile(50.0),
+                "p99": histogram.percentile(99.0),
+                "p999": histogram.percentile(99.9),
+                "max": histogram.max,
+            }
+            for stage, histogram in engine.stopwatch.stages.items()
+            if histogram.count
+        },
+        peak_rss_bytes=peak_rss_bytes(),
+        stopped=engine.stopped,
+        interrupted=interrupted,
+        tick_size=instrument.tick_size,
+        lot_size=instrument.lot_size,
+        engine=engine,
+    )
+
+
+def peak_rss_bytes() -> int:
+    """Return the largest resident memory that this process has had; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
