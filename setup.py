@@ -20,7 +20,7 @@ from setuptools.command.build_ext import build_ext
 MODULES = (
     *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "instruments"),
     *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
-    *("market", "stopwatch", "source", "strategy", "desk", "journal", "engine"),
+    *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "_lines", "binance", "kraken", "lobster")),
     *("wire.itch_source", "sim.synthetic", "sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "_bench"),
 )

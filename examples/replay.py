@@ -7,18 +7,18 @@ import sys
 
 from fastcore.records import KINDS
 from hft.config import SYNTHETIC, load
-from hft.feeds.itch import open_itch
+from hft.feeds.itch import ItchFeed
 from hft.feeds.synthetic import iterate
-from hft.replay import replay
+from hft.run import replay
 
 
 def main(arguments: list[str]) -> None:
     if arguments:
         config = load(symbol=arguments[1] if len(arguments) > 1 else None)
-        summary = replay(open_itch(arguments[0]), config)
+        summary = replay(ItchFeed(arguments[0]), config)
     else:
         config = load(defaults=SYNTHETIC)
-        summary = replay(iterate(50_000, seed=7), config, data="synthetic")
+        summary = replay(ItchFeed("synthetic", chunks=iterate(50_000, seed=7)), config, data="synthetic")
     print(f"{summary.symbol} ({summary.data}): {summary.events:,} events at {summary.loop_ns_per_event:.0f} ns in the loop")
     print(f"{summary.orders:,} orders, {summary.fills:,} fills, position {summary.position}, profit {summary.pnl} USD")
     fills = summary.reports[summary.reports["kind"] == KINDS["fill"]]

@@ -16,7 +16,7 @@ from libc.string cimport memcpy, memmove
 
 from fastcore._integers cimport as_int64
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_t, book_top, orders_prefetch, top_t
-from fastcore.bookset cimport bookset_ahead
+from fastcore.bookset cimport bookset_ahead, bookset_open
 from fastcore.clock cimport clock_monotonic_ns
 from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send
 from fastcore.journal cimport Spool, spool_claim, spool_room
@@ -514,6 +514,8 @@ cdef class Engine:
     # The row of an instrument that somebody asked for.
     cdef uint32_t _want(self, object symbol_id) except? 0xFFFFFFFF:
         cdef uint32_t number = self.market._id(symbol_id)
+        if bookset_open(self.market._m.books, number) == NULL:
+            raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
         self._wanted[number] = 1
         self._g.tops[number].bid = self._g.tops[number].ask = NO_PRICE
         return number

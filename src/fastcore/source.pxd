@@ -60,6 +60,10 @@ ctypedef struct wanted_t:
     int64_t mark_ns                 # so does the first event at or after this time, whatever it is
 
 
+# For a source that nobody times.
+cdef stopwatch_t NO_WATCH
+
+
 cdef class Source:
     cdef source_t* _source
     cdef gateway_t* _gateway    # of one that is both, as a simulator is; else NULL

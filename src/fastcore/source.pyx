@@ -22,8 +22,6 @@ cdef tuple _DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 cdef enum:
     ARRAY_BATCH = 4096
 
-# For a source that nobody times.
-cdef stopwatch_t NO_WATCH
 
 
 cdef class Source:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fastcore.records import NO_PRICE
 
-from .replay import Summary
+from .run import Summary
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -26,7 +26,7 @@ from fastcore.strategy import Strategy
 from fastcore.tickstore import TickStore
 
 from .config import Config, ConfigError
-from .feeds.feed import Events, Feed
+from .feeds.feed import Events, Feed, UnknownSymbolInFile
 
 IDS = 1 << 20  # instruments that a run may meet: memory is taken for those that it does
 

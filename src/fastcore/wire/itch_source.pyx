@@ -5,7 +5,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastcore.records cimport FLAG_CONTINUED, event_t, fc_alloc, fc_free, likely, unlikely
-from fastcore.source cimport SOURCE_BATCH, SOURCE_ERROR, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t
+from fastcore.source cimport NO_WATCH, SOURCE_BATCH, SOURCE_ERROR, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t
 from fastcore.stopwatch cimport STAGE_DECODE, lap, stopwatch_due, stopwatch_room, stopwatch_start
 from fastcore.wire.itch cimport ITCH_MAX_EVENTS, ItchDecoder, itch_decode_batch
 
@@ -75,6 +75,7 @@ cdef class ItchSource(Source):
         self._chunks = iter(chunks)
         self.decoder = decoder
         self._i.base.next = itch_next
+        self._i.base.watch = &NO_WATCH
         self._i.decoder = decoder._d
         self._i.events = <event_t*> fc_alloc(SOURCE_BATCH + ITCH_MAX_EVENTS, sizeof(event_t))
         if self._i.events == NULL:

@@ -16,9 +16,10 @@ from fastcore.records import EVENT_DTYPE
 from hft import report
 from hft.config import SYNTHETIC, load
 from hft.feeds import Feed, open_feed, recognise, synthetic
-from hft.feeds.itch import day_of, midnight_ns, open_itch
-from hft.replay import Summary, UnknownSymbolInFile, decimals_of, replay_feed
-from hft.replay import replay as run_replay
+from hft.feeds.feed import UnknownSymbolInFile
+from hft.feeds.itch import ItchFeed, midnight_ns
+from hft.run import Summary, decimals_of
+from hft.run import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
 from .progress import ProgressBar
@@ -89,18 +90,17 @@ def replay(
         chosen.setdefault("strict", not settings.run.skip_malformed)
         if settings.run.date is not None and format_name in DATED:
             chosen.setdefault("date", settings.run.date)
+        if settings.run.date is not None and format_name == "itch":
+            chosen.setdefault("midnight_ns", midnight_ns(settings.run.date))
 
         def opened() -> Feed:
             return stack.enter_context(open_feed(file, format_name, progress=progress, **chosen))
 
+        if format_name == "binance" and "decimals" not in chosen and settings.run.strategy != "none":
+            chosen["decimals"] = decimals_of(next(opened(), np.zeros(0, EVENT_DTYPE)))
+
         def act(partial: Callable[[Summary], None]) -> Summary:
-            if format_name == "itch":  # bytes go to the engine as they are: it decodes them in the loop
-                day = settings.run.date or day_of(file)
-                midnight = 0 if day is None else midnight_ns(day)
-                return run_replay(open_itch(file, progress=progress), settings, midnight_ns=midnight, partial=partial)
-            if format_name == "binance" and "decimals" not in chosen and settings.run.strategy != "none":
-                chosen["decimals"] = decimals_of(next(opened(), np.zeros(0, EVENT_DTYPE)))
-            return replay_feed(opened(), settings, partial=partial)
+            return run_replay(opened(), settings, partial=partial)
 
         run(act, plot, as_json, bar)
 
@@ -144,7 +144,8 @@ def demo(
     chunks = list(synthetic.iterate(messages, seed))  # made first: the figures are those of the replay alone
     with ProgressBar() as bar:
         tracked = bar.track(chunks, "synthetic day")
-        run(lambda partial: run_replay(tracked, settings, data="synthetic", partial=partial), plot, as_json, bar)
+        feed = ItchFeed("synthetic", chunks=tracked)
+        run(lambda partial: run_replay(feed, settings, data="synthetic", partial=partial), plot, as_json, bar)
 
 
 def check_plot(path: Path | None) -> None:

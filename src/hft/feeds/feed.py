@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -17,10 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.instruments import Instruments
-from fastcore.records import EVENT_DTYPE, FLAGS
+from fastcore.instruments import Instrument, Instruments
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE
+from fastcore.source import EventSource, Source
 
-__all__ = ["LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "account", "check_chunk_events", "whole_messages"]
+__all__ = [
+    "LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "UnknownSymbolInFile", "account", "check_chunk_events",
+    "whole_messages",
+]  # fmt: skip
 
 Events = npt.NDArray[np.void]
 Progress = Callable[[int, int], None]  # bytes (or rows) done, and in all
@@ -31,6 +36,10 @@ RAW = np.dtype(f"V{EVENT_DTYPE.itemsize}")
 
 class FormatError(ValueError):
     """A file is of no known format, or an option is missing or is not one of its format."""
+
+
+class UnknownSymbolInFile(LookupError):
+    """The chosen symbol is not in the file, or none was chosen and the file has several."""
 
 
 class Feed(Iterator[Events]):
@@ -150,6 +159,60 @@ class Feed(Iterator[Events]):
                 events = next(self._source)
         return events
 
+    def begin(self, symbol: str | None = None) -> tuple[int, Instrument, Source]:
+        """Read on until a symbol, or the only one, is known, and hand over to a run.
+
+        Parameters
+        ----------
+        symbol : str, optional
+            The one that is traded; may be left out where there is only one.
+
+        Returns
+        -------
+        int
+            Its row.
+        Instrument
+            What its integers mean. Where the venue has not listed it, its price increment is the largest of which the first prices are
+            multiples.
+        Source
+            Everything from there on: what comes before the first event of the symbol cannot concern it.
+
+        Raises
+        ------
+        UnknownSymbolInFile
+            If the symbol is not in the file, or must be chosen.
+        """
+        first = next(self, None)
+        while (row := self._chosen(symbol)) is None and first is not None:
+            first = next(self, None)
+        if not len(self.instruments):
+            raise UnknownSymbolInFile(f"the file has no event of any symbol: path={self.path} messages={self.messages}")
+        if first is None or row is None:
+            names = ", ".join(self.instruments.symbols[:8])
+            raise UnknownSymbolInFile(f"the file has no such symbol: symbol={symbol}, symbols={names}")
+        instrument = self.instruments[row]
+        if not ((first["kind"] == KINDS["listing"]) & (first["symbol_id"] == row)).any():
+            step = _increment(first[first["symbol_id"] == row])
+            instrument = instrument._replace(increment_ticks=step, low_increment_ticks=step, low_below_ticks=0)
+        return row, instrument, EventSource(chain([first], self))
+
+    def _chosen(self, symbol: str | None) -> int | None:
+        """Row of the chosen symbol, or of the only one; None while it has not appeared."""
+        if symbol is not None:
+            return self.instruments.id_of(symbol)
+        if len(self.instruments) > 1:
+            names = ", ".join(self.instruments.symbols[:8])
+            raise UnknownSymbolInFile(f"the file has several symbols: choose one with --symbol ({names}, ...)")
+        return 0 if len(self.instruments) else None
+
+    def lists(self, symbol: str) -> bool:
+        """Say whether a symbol has appeared by now."""
+        return symbol in self.instruments
+
+    def counts(self) -> tuple[dict[str, int], int, int]:
+        """Return messages by type, and how many were skipped and malformed, so far."""
+        return self.messages, 0, sum(self.errors.values())
+
     def close(self) -> None:
         """Release the file; the feed ends."""
         source, self._source = self._source, iter(())
@@ -238,3 +301,13 @@ def whole_messages(events: Events, limit: int) -> Iterator[Events]:
                 end = end + int(np.argmax(behind)) + 1 if behind.any() else n
         yield events[start:end]
         start = end
+
+
+def _increment(events: Events) -> int:
+    """Price increment of a venue whose feed does not say it: the largest of which all prices are multiples, in ticks."""
+    kinds = events["kind"]
+    prices = [events["price"][np.isin(kinds, [KINDS[name] for name in ("add", "level", "trade", "replace")])]]
+    quotes = events[kinds == KINDS["quote"]].view(QUOTE_DTYPE)
+    found = np.concatenate([*prices, quotes["bid"], quotes["ask"]])
+    found = found[found != NO_PRICE]
+    return max(1, int(np.gcd.reduce(found))) if len(found) else 1

@@ -9,7 +9,8 @@ import contextlib
 import mmap
 import os
 import stat
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -17,14 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.instruments import Instruments
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE
+from fastcore.source import Source
 from fastcore.wire.itch import MAX_EVENTS, ItchDecoder, whole_messages
+from fastcore.wire.itch_source import ItchSource
 
 from ._files import pieces
 from ._locates import ITCH_UNITS, LocateRows, wire_rows
 from .days import day_of, midnight_ns
-from .feed import Events, Feed, Progress
+from .feed import Events, Feed, Progress, UnknownSymbolInFile
 
 __all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_events"]
 
@@ -216,6 +219,8 @@ class ItchFeed(Feed):
         Midnight of the day, ns since the UNIX epoch. By default (New York) that of the day in the file name, or 0.
     strict : bool, default False
         Raise CorruptDataError at the first malformed message, after the events before it.
+    chunks : iterable of bytes-like, optional
+        The messages, where they are in memory: `path` is a name then.
 
     Attributes
     ----------
@@ -250,11 +255,14 @@ class ItchFeed(Feed):
         chunk_bytes: int = 1 << 20,
         midnight_ns: int | None = None,
         strict: bool = False,
+        chunks: Iterable[bytes | memoryview] | None = None,
     ) -> None:
         super().__init__(path, instruments, wanted)
         _check_chunk_events(chunk_events)
         self.decoder = ItchDecoder(_midnight_of(path) if midnight_ns is None else midnight_ns, strict)
-        self._chunks = open_itch(path, chunk_bytes=chunk_bytes, progress=progress)
+        self._chunks: Generator[bytes | memoryview, None, None] = (
+            open_itch(path, chunk_bytes=chunk_bytes, progress=progress) if chunks is None else (chunk for chunk in chunks)
+        )
         self._chunk_events = chunk_events
         self._locates = LocateRows()
 
@@ -262,6 +270,22 @@ class ItchFeed(Feed):
         """Go on with the listings of the part before, if it is of the same day."""
         if isinstance(previous, ItchFeed) and previous.decoder.midnight_ns == self.decoder.midnight_ns:
             self.decoder, self._locates, self.includes = previous.decoder, previous._locates, previous
+
+    def begin(self, symbol: str | None = None) -> tuple[int, Instrument, Source]:
+        """As in ``Feed.begin``; the bytes go to the run as they are, which decodes them in its loop."""
+        first = next(self._chunks, b"")
+        row = self._row(symbol or _only_symbol(first), **ITCH_UNITS)
+        old = self.decoder
+        self.decoder = ItchDecoder(old.midnight_ns, old.strict, instruments=self.instruments, wanted=self.wanted)
+        return row, self.instruments[row], ItchSource(chain([first], self._chunks), self.decoder)
+
+    def lists(self, symbol: str) -> bool:
+        """Say whether a symbol has been listed by now."""
+        return symbol in self.decoder.symbols.values()
+
+    def counts(self) -> tuple[dict[str, int], int, int]:
+        """Return messages by type, and how many were skipped and malformed, so far."""
+        return self.decoder.counts, self.decoder.skipped, sum(self.decoder.errors.values())
 
     def _arrays(self) -> Iterator[Events]:
         with contextlib.closing(self._chunks):
@@ -301,3 +325,21 @@ class ItchFeed(Feed):
         if not head:
             return path.name.lower().endswith((".itch", ".itch.gz", ".itch.zst"))
         return good > 9 * bad
+
+
+def _only_symbol(head: memoryview | bytes) -> str:
+    """The only symbol that the head of a file lists."""
+    decoder, events, at = ItchDecoder(), np.empty(8192, EVENT_DTYPE), 0
+    while at < len(head):
+        _, used = decoder.decode(memoryview(head)[at:], events)
+        if not used:
+            break
+        at += used
+    listed = list(decoder.symbols.values())
+    if len(listed) == 1:
+        return listed[0]
+    if not listed:
+        raise UnknownSymbolInFile("the start of the file lists no symbol: choose one with --symbol")
+    raise UnknownSymbolInFile(
+        f"the file lists {len(listed):,} symbols: choose one with --symbol ({', '.join(listed[:8])}, ...)"
+    )
