@@ -20,7 +20,6 @@ from fastcore.risk cimport risk_gate_t
 
 cdef enum:
     DESK_ORDERS = 1024      # own orders that can be unfinished at the same time
-    DESK_REFUSALS = 128     # of one instant: two for each wanted quote of an outbox
 
 cdef enum:
     ORDER_FREE
@@ -62,7 +61,7 @@ ctypedef struct account_t:
     bint dirty              # an answer is new: it is in the list of the desk
 
 ctypedef struct desk_t:
-    gateway_t* gateway      # NULL: nothing can be sent
+    gateway_t* gateway      # NULL: nothing can be wanted
     risk_gate_t* gate
     position_t* positions   # by dense id
     account_t* accounts     # by dense id
@@ -77,9 +76,7 @@ ctypedef struct desk_t:
     int64_t max_loss        # ticks * lots; < 0: no limit
     bint stopped            # the loss limit: own orders are pulled, nothing more is sent
     bint overflowed         # a fill does not fit into the accounts
-    int misused             # kind of an event that an outbox may not hold; 0 for none
-    event_t* refusals       # our own, reported in the next round
-    uint32_t refusal_count
+    int misused             # kind of an event that an outbox may not hold, or that the gateway did not take; 0 for none
     int64_t orders_sent
     int64_t risk_rejects
     int64_t fills

@@ -112,7 +112,8 @@ cdef void desk_message(
     e.order_id = order_id
     e.new_order_id = new_order_id
     d.in_flight += 1
-    d.gateway.send(d.gateway, &e, now_ns)
+    if unlikely(d.gateway.send(d.gateway, &e, now_ns) != RESULT_OK):
+        d.misused = kind
 
 
 cdef void desk_pull(desk_t* d, rung_t* rung, int64_t now_ns, uint64_t cause) noexcept nogil:
@@ -123,8 +124,7 @@ cdef void desk_pull(desk_t* d, rung_t* rung, int64_t now_ns, uint64_t cause) noe
 
 
 cdef void desk_refuse(desk_t* d, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int result, int64_t now_ns, uint64_t cause) noexcept nogil:
-    cdef event_t* e = &d.refusals[d.refusal_count]
-    d.refusal_count += 1
+    cdef event_t e
     d.risk_rejects += 1
     e.seq = cause
     e.exch_ns = e.local_ns = now_ns
@@ -136,6 +136,8 @@ cdef void desk_refuse(desk_t* d, uint32_t symbol_id, int8_t side, int64_t price,
     e.size = size
     e.order_id = 0
     e.match_id = result
+    if unlikely(d.gateway.refuse(d.gateway, &e, now_ns) != RESULT_OK):
+        d.misused = KIND_REJECT
 
 
 cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
@@ -168,7 +170,7 @@ cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns,
     while unlikely(d.orders[id & (DESK_ORDERS - 1)].state % ORDER_DONE != 0 and id - d.next_id < DESK_ORDERS):
         id += 1  # a number whose place is taken by an order that still works
     o = &d.orders[id & (DESK_ORDERS - 1)]
-    if unlikely(result == RESULT_OK and (d.gateway == NULL or o.state % ORDER_DONE != 0)):
+    if unlikely(result == RESULT_OK and o.state % ORDER_DONE != 0):
         result = RESULT_FULL
     if unlikely(result != RESULT_OK):
         desk_refuse(d, symbol_id, side, rung.wish_ticks, rung.wish_lots, result, now_ns, cause)
@@ -218,7 +220,9 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
     cdef uint32_t i
     for i in range(n):
         e = &out[i]
-        if unlikely(e.kind != KIND_QUOTE or e.symbol_id >= d.capacity or not d.accounts[e.symbol_id].known):
+        if unlikely(
+            e.kind != KIND_QUOTE or e.symbol_id >= d.capacity or not d.accounts[e.symbol_id].known or d.gateway == NULL
+        ):
             d.misused = e.kind
             continue
         if unlikely(desk_lost(d, m, e.symbol_id)):
@@ -277,10 +281,9 @@ cdef class Desk:
         self._d.opened = <uint32_t*> calloc(capacity, sizeof(uint32_t))
         self._d.answered = <uint32_t*> calloc(capacity, sizeof(uint32_t))
         self._d.orders = <own_order_t*> fc_alloc(DESK_ORDERS, sizeof(own_order_t))
-        self._d.refusals = <event_t*> fc_alloc(DESK_REFUSALS, sizeof(event_t))
         if (
             self._d.positions == NULL or self._d.accounts == NULL or self._d.opened == NULL or self._d.answered == NULL
-            or self._d.orders == NULL or self._d.refusals == NULL
+            or self._d.orders == NULL
         ):
             raise MemoryError(f"no memory for the accounts of a desk: symbols={symbols}")
 
@@ -290,7 +293,6 @@ cdef class Desk:
         free(self._d.opened)
         free(self._d.answered)
         fc_free(self._d.orders)
-        fc_free(self._d.refusals)
 
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF:
         cdef int64_t number = as_int64(symbol_id)

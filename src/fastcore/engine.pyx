@@ -46,7 +46,7 @@ CURVE_DTYPE = np.dtype(
 
 cdef enum:
     RUN_ON = -1             # the loop goes on
-    OUTBOX = 4096           # commands of one instant
+    OUTBOX = 1024           # commands of one instant
     NEAR_BOOKS = 32         # so many stay in the caches: looking ahead would only cost
 
 
@@ -295,18 +295,8 @@ cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
 
 
 cdef inline int engine_next(engine_t* g, batch_t* b) noexcept nogil:
-    # What happens next: our own refusals, then what the source has, then a timer.
+    # What happens next: what the source has, or a timer.
     cdef int status
-    if unlikely(g.desk.refusal_count):
-        b.events = g.desk.refusals
-        b.changes = NULL
-        b.n = g.desk.refusal_count
-        b.first = 0
-        b.own = True
-        b.open = False
-        b.now_ns = g.context.now_ns
-        g.desk.refusal_count = 0
-        return RUN_ON
     status = g.source.next(g.source, g.timers[0].due_ns if g.timer_count else NEVER, b)
     if likely(status == SOURCE_OK):
         return RUN_ON
@@ -338,7 +328,7 @@ cdef int engine_run(engine_t* g) noexcept nogil:
             stopwatch_stop(g.watch)
         if unlikely(g.desk.overflowed or g.desk.misused):
             return RUN_ACCOUNT if g.desk.overflowed else RUN_OUTBOX
-        if unlikely(g.desk.stopped and g.desk.in_flight == 0 and g.desk.refusal_count == 0 and status == RUN_ON):
+        if unlikely(g.desk.stopped and g.desk.in_flight == 0 and status == RUN_ON):
             if g.curve.pending:
                 engine_point(g)
             return RUN_STOPPED
@@ -558,7 +548,7 @@ cdef class Engine:
             )
         if status == RUN_OUTBOX:
             raise ValueError(
-                f"an outbox holds at most {OUTBOX} commands and {TIMERS} timers, quotes of opened accounts: "
+                f"an outbox holds at most {OUTBOX} commands and {TIMERS} timers, quotes of opened accounts where there is a gateway: "
                 f"kind={g.desk.misused} commands={g.context.n}"
             )
         return 0

@@ -10,6 +10,10 @@ cdef struct gateway_t
 # RESULT_OK, or RESULT_FULL: not taken, nothing has happened.
 ctypedef int (*gateway_send_t)(gateway_t* gateway, const event_t* message, int64_t now_ns) noexcept nogil
 
+# An order that the desk refused comes back like what the venue says, in the order in which both happened.
+ctypedef int (*gateway_refuse_t)(gateway_t* gateway, const event_t* reject, int64_t now_ns) noexcept nogil
+
 # The head of every gateway: its own state follows in memory.
 cdef struct gateway_t:
     gateway_send_t send
+    gateway_refuse_t refuse

@@ -130,6 +130,14 @@ cdef int sim_send(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept
     return RESULT_OK
 
 
+cdef int sim_refuse(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept nogil:
+    cdef sim_t* s = (<sim_gateway_t*> gateway).sim
+    if line_room(&s.down) == 0:
+        return RESULT_FULL
+    line_send(&s.down, e, s.now_ns)
+    return RESULT_OK
+
+
 cdef int sim_arrivals(sim_t* s) noexcept nogil:
     # Our messages of one time reach the venue.
     cdef int64_t now = line_due(&s.up)
@@ -286,6 +294,7 @@ cdef class Simulator(Source):
         s.base.watch = history._source.watch
         s.base.instants = True
         s.gateway.base.send = sim_send
+        s.gateway.base.refuse = sim_refuse
         s.gateway.sim = s
         s.history = history._source
         s.shared = venue_market is None
