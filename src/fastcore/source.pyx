@@ -79,7 +79,8 @@ cdef int array_next(source_t* source, int64_t until_ns, batch_t* out) noexcept n
 
 @cython.final
 cdef class EventSource(Source):
-    """Events in memory: arrays, one after the other.
+    """EventSource(arrays)\n--\n
+    Events in memory: arrays, one after the other.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, allow_dash=True))
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True))
 @click.option("--symbol", help="Symbol to trade; may be left out where the file has only one.")
 @click.option("--format", "format_name", help="Format of the file; by default recognised.")
 @click.option(
@@ -52,7 +52,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @options
 def replay(
-    file: str,
+    files: tuple[str, ...],
     symbol: str | None,
     format_name: str | None,
     extra: tuple[str, ...],
