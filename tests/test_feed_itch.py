@@ -320,7 +320,7 @@ def test_a_feed_gives_events_instruments_and_counts(day):
     assert feed.error_log == [(186, "unknown message type (type 'z')"), (197, "corrupt (type 'A')")]
     assert feed.gaps == 0
     assert seen == [(day.stat().st_size, day.stat().st_size)]
-    assert feed.decoder.instruments["symbol"].tolist() == [b"AAPL", b"BRK.A"]
+    assert feed.decoder.listings["symbol"].tolist() == [b"AAPL", b"BRK.A"]
     assert list(feed) == []
 
 

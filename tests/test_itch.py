@@ -7,11 +7,11 @@ import struct
 
 import numpy as np
 import pytest
-from kit import same_kind
 from makers.framing import framed
 
 from fastcore.errors import CorruptDataError, UnknownSymbolError
-from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
+from fastcore.instruments import Instruments
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL
 from fastcore.wire import itch as compiled
 
 MODULE = "wire.itch"
@@ -323,20 +323,98 @@ def test_a_full_table_stops_without_loss(impl):
         assert d.errors == {}
 
 
-def test_symbol_ids_may_be_mapped(impl):
-    d = impl.ItchDecoder()
-    d.set_symbol_id(13, 2**32 - 1)
-    out = table(2)
-    d.decode(framed(MESSAGES["D"], MESSAGES["S"]), out)
-    assert out["symbol_id"][:2].tolist() == [2**32 - 1] * 2
+def at(message, locate, symbol=None):
+    """The message under another locate, and of another symbol."""
+    message = message[:1] + struct.pack(">H", locate) + message[3:]
+    return message if symbol is None else message.replace(b"AAPL    ", symbol.encode().ljust(8))
+
+
+def test_ids_come_from_the_instruments(impl):
+    instruments = Instruments(["MSFT"], increment_ticks=100, venue="XNAS")
+    d = impl.ItchDecoder(instruments=instruments)
+    stream = framed(
+        *(at(MESSAGES["S"], 0), at(MESSAGES["D"], 9), at(MESSAGES["R"], 13), at(MESSAGES["R"], 7, "MSFT"), at(MESSAGES["D"], 13)),
+        *(at(MESSAGES["A"], 9, "BRK.A"), at(MESSAGES["D"], 9), at(MESSAGES["A"], 7, "OTHER"), at(MESSAGES["A"], 0, "ZERO")),
+        *(at(MESSAGES["R"], 13, "MSFT"), at(MESSAGES["E"], 13), at(MESSAGES["P"], 14, "AAPL")),
+    )
+    out = table(20)
+    n, _ = d.decode(stream, out, final=True)
+    none = NO_SYMBOL  # the whole market, or an order of which nobody has seen the symbol
+    assert out["symbol_id"][:n].tolist() == [none, none, 1, 0, 1, 2, 2, 0, none, 0, 0, 1]
+    assert instruments.symbols == ["MSFT", "AAPL", "BRK.A"]
+    assert instruments[1] == ("AAPL", 0.0001, 1.0, 100, 1, 0, 1.0, "", "XNAS", 0, 0)
+    assert (d.instruments, d.wanted, d.skipped) == (instruments, None, 0)
+    assert d.symbols == {7: "MSFT", 13: "MSFT"}
+    assert d.listings["symbol_id"].tolist() == [0, 0]
+    assert impl.ItchDecoder().instruments is None
+
+
+def test_messages_of_symbols_that_nobody_wants_are_skipped(impl):
+    stream = framed(
+        *(at(MESSAGES["S"], 0), at(MESSAGES["D"], 9), at(MESSAGES["R"], 13), at(MESSAGES["R"], 7, "MSFT"), at(MESSAGES["D"], 13)),
+        *(at(MESSAGES["I"], 7), at(MESSAGES["D"], 7), at(MESSAGES["A"], 9, "BRK.A"), at(MESSAGES["D"], 9)),
+        *(at(MESSAGES["X"], 8), at(MESSAGES["R"], 7, "AAPL"), at(MESSAGES["D"], 7), b"", b"A", at(MESSAGES["D"], 13) + b"x", b"?" * 30),
+    )
+    for instruments, ids in ((None, [0, 13, 13, 9, 9, 7, 7]), (Instruments(["BRK.A"]), [NO_SYMBOL, 1, 1, 0, 0, 1, 1])):
+        d = impl.ItchDecoder(instruments=instruments, wanted=["AAPL", b"BRK.A   "])
+        out, wire = table(20), np.zeros(20, impl.WIRE_DTYPE)
+        n, consumed = d.decode(stream, out, True, wire)
+        assert out["symbol_id"][:n].tolist() == ids
+        assert [chr(t[0]) for t in wire["type"][:n].tolist()] == list("SRDADRD")
+        assert (consumed, d.position, d.skipped, d.wanted) == (len(stream), len(stream), 5, {"AAPL", "BRK.A"})
+        assert sum(d.counts.values()) == 7
+        assert d.errors == {"unknown message type": 1, "bad length": 3}
+    assert instruments.symbols == ["BRK.A", "AAPL"]
+    nothing = impl.ItchDecoder(wanted=[])
+    assert nothing.decode(stream, out)[0] == 1
+    assert nothing.skipped == 11
+
+
+def test_a_symbol_that_is_not_wanted_may_break_rules_of_its_own_fields(impl):
+    bad = MESSAGES["A"][:19] + b"X" + MESSAGES["A"][20:]
+    d = impl.ItchDecoder(strict=True, wanted=["MSFT"])
+    assert d.decode(framed(bad, bad, *[MESSAGES["D"]] * 5), table(3)) == (0, 2 * 38 + 5 * 21)
+    assert (d.skipped, d.errors) == (7, {})
+
+
+def test_instruments_without_room_stop_the_decoder():
+    d = compiled.ItchDecoder(instruments=Instruments(["MSFT"], capacity=1))
+    with pytest.raises(OverflowError, match="capacity must hold every instrument: capacity=1"):
+        d.decode(framed(at(MESSAGES["R"], 7, "MSFT"), MESSAGES["A"], MESSAGES["D"]), table())
+    assert d.position == 41
+    assert d.counts == {"R": 1}
+
+
+def test_what_the_wire_calls_a_symbol_is_an_instrument_whatever_its_bytes_are():
+    instruments = Instruments()
+    d = compiled.ItchDecoder(instruments=instruments)
+    odd = [MESSAGES["R"].replace(b"AAPL    ", name) for name in (b"\xff" * 8, b" X      ", b"A\0B     ", bytes(8))]
+    out = table()
+    n, _ = d.decode(framed(*(at(m, i + 1) for i, m in enumerate(odd))), out)
+    assert out["symbol_id"][:n].tolist() == [0, 1, 2, NO_SYMBOL]
+    assert instruments.symbols == ["\xff" * 8, " X", "A\0B"]
+    assert [instruments.id_of(name) for name in instruments.symbols] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "rule"),
+    [
+        ({"wanted": "AAPL"}, TypeError, "wanted must be an iterable of symbols, not one: wanted='AAPL'"),
+        ({"wanted": ["BTCUSDT-PERP"]}, ValueError, "a wire key has at most 8 bytes: symbol='BTCUSDT-PERP'"),
+        ({"wanted": [""]}, ValueError, r"symbol must have 1\.\.64 bytes"),
+        ({"wanted": [5]}, TypeError, "symbol must be str or bytes: type=int"),
+        ({"wanted": 5}, TypeError, "not iterable"),
+        ({"midnight_ns": 2**62 + 1}, ValueError, "midnight_ns must lie"),
+    ],
+)
+def test_bad_arguments_are_refused(impl, arguments, error, rule):
+    with pytest.raises(error, match=rule):
+        impl.ItchDecoder(**arguments)
+
+
+def test_a_locate_is_one(impl):
     with pytest.raises(ValueError, match="locate must lie in"):
-        d.set_symbol_id(65536, 1)
-    with pytest.raises(ValueError, match="symbol_id must lie in"):
-        d.set_symbol_id(1, -1)
-    with pytest.raises(ValueError, match="locate must lie in"):
-        d.symbol(-1)
-    with pytest.raises(ValueError, match="midnight_ns must lie"):
-        impl.ItchDecoder(2**62 + 1)
+        impl.ItchDecoder().symbol(-1)
 
 
 @pytest.mark.parametrize("type", ["bytes", "bytearray", "memoryview", "ndarray", "mmap", "ctypes"])
@@ -369,42 +447,20 @@ def test_other_data_are_refused():
 # ---- the stock directory ----
 
 
-def test_instruments_are_the_stock_directory(impl):
+def test_listings_are_the_stock_directory(impl):
     d = impl.ItchDecoder()
-    assert d.instruments.dtype == impl.LISTING_DTYPE
-    assert len(d.instruments) == 0
+    assert d.listings.dtype == impl.LISTING_DTYPE
+    assert len(d.listings) == 0
     other = b"R" + struct.pack(">HH6s", 7, 0, bytes(6)) + b"ZXZZT   GD" + struct.pack(">I", 1) + b"YQA TY 2Y" + b"\0\0\1\2Y"
     d.decode(framed(MESSAGES["R"], other), table())
-    d.set_symbol_id(13, 70_000)
     names = "symbol symbol_id round_lot leverage locate market status lots_only class subtype authenticity threshold ipo"
-    assert d.instruments.dtype.names == (*names.split(), "luld_tier", "etp", "inverse")
-    assert d.instruments.tolist() == [
+    assert d.listings.dtype.names == (*names.split(), "luld_tier", "etp", "inverse")
+    assert d.listings.tolist() == [
         (b"ZXZZT", 7, 1, 0x102, 7, b"G", b"D", b"Y", b"Q", b"A", b"T", b"Y", b" ", b"2", b"Y", b"Y"),
-        (b"AAPL", 70_000, 100, 3, 13, b"Q", b"N", b"N", b"C", b"Z", b"P", b"N", b"1", b"N", b"Y", b"N"),
+        (b"AAPL", 13, 100, 3, 13, b"Q", b"N", b"N", b"C", b"Z", b"P", b"N", b"1", b"N", b"Y", b"N"),
     ]
     d.decode(framed(other.replace(b"GD", b"GN")), table())
-    assert d.instruments["status"].tolist() == [b"N", b"N"]
-
-
-@pytest.fixture
-def mapper(impl):
-    return same_kind(impl, "symbols").SymbolMapper(["MSFT", "AAPL"])
-
-
-def test_listed_symbols_fill_a_mapper(impl, mapper):
-    d = impl.ItchDecoder()
-    d.decode(framed(MESSAGES["R"], MESSAGES["R"].replace(b"AAPL", b"BRK.").replace(b"\0\x0d", b"\xff\xff", 1)), table())
-    assert d.symbols == {13: "AAPL", 65535: "BRK."}
-    assert d.fill_mapper(mapper) == 2
-    assert mapper.symbols == ("MSFT", "AAPL", "BRK.")
-    assert [mapper.id_of_locate(locate) for locate in (13, 65535, 14)] == [1, 2, -1]
-
-
-def test_a_listing_that_is_no_symbol_is_refused_by_the_mapper(impl, mapper):
-    d = impl.ItchDecoder()
-    d.decode(framed(MESSAGES["R"].replace(b"AAPL    ", b"\xff" * 8)), table())
-    with pytest.raises(ValueError, match="symbol must be UTF-8"):
-        d.fill_mapper(mapper)
+    assert d.listings["status"].tolist() == [b"N", b"N"]
 
 
 # ---- encoding ----
@@ -420,8 +476,7 @@ def test_every_message_survives_a_round_trip(impl):
 @pytest.mark.parametrize("type", MESSAGES)
 def test_with_wire_rows_a_message_comes_back_byte_for_byte(impl, type):
     """Without a listing, with a tracking number, under another symbol id."""
-    d, out, wire = impl.ItchDecoder(MIDNIGHT), table(), np.zeros(64, impl.WIRE_DTYPE)
-    d.set_symbol_id(13, 2**32 - 1)
+    d, out, wire = impl.ItchDecoder(MIDNIGHT, instruments=Instruments()), table(), np.zeros(64, impl.WIRE_DTYPE)
     n, _ = d.decode(framed(MESSAGES[type]), out, wire=wire)
     assert wire["tracking"][:n].tolist() == [99] * n
     assert wire["locate"][:n].tolist() == [13] * n
@@ -626,12 +681,11 @@ def test_directory_counts_and_no_trailing_byte(data_dir):
     assert len(d.symbols) == 993
 
 
-def test_instrument_table_of_a_recorded_directory(data_dir):
+def test_listings_and_instruments_of_a_recorded_directory(data_dir):
     """Compared with a reading of the same bytes by NumPy alone."""
-    from fastcore.symbols import SymbolMapper
-
     raw = (data_dir / "itch/directory_2019-12-30_first1000.itch").read_bytes()
-    d = compiled.ItchDecoder(strict=True)
+    instruments = Instruments(["A"])
+    d = compiled.ItchDecoder(strict=True, instruments=instruments)
     d.decode(raw, table(1_000), final=True)
     fields = {
         **{"locate": (">u2", 1), "symbol": ("S8", 11), "market": ("S1", 19), "status": ("S1", 20), "round_lot": (">u4", 21)},
@@ -641,15 +695,14 @@ def test_instrument_table_of_a_recorded_directory(data_dir):
     }
     layout = {"formats": [f for f, _ in fields.values()], "offsets": [at for _, at in fields.values()], "itemsize": 39}
     wire = np.frombuffer(b"".join(m for m in messages_of(raw) if m[:1] == b"R"), np.dtype({"names": list(fields), **layout}))
-    ours = d.instruments
+    ours = d.listings
     assert len(ours) == len(wire) == 993
     wire = wire[np.argsort(wire["locate"])]
     for name in fields:
         strip = np.char.rstrip if name in ("symbol", "subtype") else np.asarray
         assert ours[name].tolist() == strip(wire[name]).tolist(), name
-    mapper = SymbolMapper()
-    assert d.fill_mapper(mapper) == 993
-    assert [mapper.symbol_of(mapper.id_of_locate(i)).encode() for i in ours["locate"].tolist()] == ours["symbol"].tolist()
+    assert len(instruments) == 993
+    assert [instruments[i].symbol.encode() for i in ours["symbol_id"].tolist()] == ours["symbol"].tolist()
 
 
 def messages_of(raw):
@@ -733,5 +786,5 @@ def test_captures_decode_as_in_the_twin(data_dir, name):
     assert v.tobytes() == w.tobytes()
     assert state(d) == state(t)
     assert d.symbols == t.symbols
-    assert d.instruments.tolist() == t.instruments.tolist()
+    assert d.listings.tolist() == t.listings.tolist()
     assert twin.ItchEncoder(MIDNIGHT).encode(b[:n], w[:n]) == raw

@@ -13,6 +13,7 @@ from makers.framing import framed
 
 from fastcore.book import OrderBook
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 from fastcore.reference import itch as twin
 from fastcore.wire.itch import LENGTHS, MAX_EVENTS, WIRE_DTYPE, ItchDecoder, ItchEncoder, whole_messages
@@ -74,11 +75,51 @@ def test_itch_matches_reference(data, strict, final):
     assert decode(a, data, final, wire=v) == decode(b, data, final, wire=w)
     assert v.tobytes() == w.tobytes()
     assert state(a) == state(b)
-    assert a.instruments.tolist() == b.instruments.tolist()
+    assert a.listings.tolist() == b.listings.tolist()
     c = ItchDecoder(10**18, strict)
     assert decode(c, data, final) == decode(twin.ItchDecoder(10**18, strict), data, final)
     assert state(c) == state(a)
     assert whole_messages(data) == twin.whole_messages(data)
+
+
+class Ids(dict):
+    """A table of instruments for the twin: any eight bytes are a symbol."""
+
+    id_of = dict.get
+
+    def add(self, symbol):
+        return self.setdefault(symbol, len(self))
+
+
+SYMBOL_AT = {**dict.fromkeys("RHYKJhNO", 11), "L": 15, "Q": 19, **dict.fromkeys("AFP", 24), "I": 28}
+
+
+def of_a_few(message, locate, symbol):
+    m = bytearray(message)
+    m[1:3] = struct.pack(">H", locate)
+    at = SYMBOL_AT.get(chr(m[0]))
+    if at is not None:
+        m[at : at + 8] = symbol
+    return bytes(m)
+
+
+FEW = st.lists(
+    st.builds(of_a_few, MESSAGE | MESSAGE.map(orderly), st.integers(0, 3), st.sampled_from([b"A       ", b"BRK.A   ", bytes(8)])),
+    max_size=30,
+).map(lambda ms: b"".join(struct.pack(">H", len(m)) + m for m in ms))
+
+
+@examples(300)
+@given(FEW, st.booleans(), st.sampled_from([None, [], ["A"], ["A", "BRK.A"]]), st.booleans())
+def test_itch_ids_and_wanted_symbols_match_reference(data, strict, wanted, mapped):
+    table, ids = Instruments(), Ids()
+    a = ItchDecoder(0, strict, instruments=table if mapped else None, wanted=wanted)
+    b = twin.ItchDecoder(0, strict, instruments=ids if mapped else None, wanted=wanted)
+    assert decode(a, data) == decode(b, data)
+    assert state(a) == state(b)
+    assert a.listings.tolist() == b.listings.tolist()
+    if mapped:
+        assert table.symbols == [name.decode().rstrip() for name in ids]
 
 
 @examples(200)
@@ -94,10 +135,7 @@ def test_itch_survives_any_bytes(data, strict):
 def test_itch_roundtrips_bytes(data, mapped):
     """With wire rows: every well-formed message, whatever its symbol, letters and tracking number."""
     out, wire = np.zeros(64, EVENT_DTYPE), np.zeros(64, WIRE_DTYPE)
-    d = ItchDecoder(strict=True)
-    if mapped:
-        for locate in range(0, 65536, 7):
-            d.set_symbol_id(locate, 2**32 - 1 - locate)
+    d = ItchDecoder(strict=True, instruments=Instruments() if mapped else None)
     n, _ = d.decode(data, out, final=True, wire=wire)
     assert ItchEncoder().encode(out[:n], wire[:n]) == data
     assert twin.ItchEncoder().encode(out[:n], wire[:n]) == data

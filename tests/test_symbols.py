@@ -139,25 +139,6 @@ def test_ids_of_refuses_what_is_no_batch(mapper):
         mapper.ids_of([1, 2])
 
 
-def test_locates(mapper):
-    mapper.set_locate(13, "AAPL")
-    mapper.set_locate(65535, b"BTCUSDT-PERP")
-    mapper.set_locate(14, 1)
-    assert [mapper.id_of_locate(n) for n in (13, 14, 65535, 0, 15)] == [0, 1, 5, -1, -1]
-    mapper.set_locate(13, "MSFT")
-    assert mapper.id_of_locate(13) == 1
-    for bad in (-1, 65536):
-        with pytest.raises(ValueError, match=rf"locate must be in 0\.\.65535: locate={bad}"):
-            mapper.set_locate(bad, "AAPL")
-        with pytest.raises(ValueError, match=rf"locate must be in 0\.\.65535: locate={bad}"):
-            mapper.id_of_locate(bad)
-    with pytest.raises(KeyError, match="symbol must be known: symbol='NOPE'"):
-        mapper.set_locate(1, "NOPE")
-    with pytest.raises(KeyError, match=r"symbol_id must be in 0\.\.6: symbol_id=7"):
-        mapper.set_locate(1, 7)
-    assert mapper.id_of_locate(1) == -1
-
-
 def test_update_price(mapper):
     assert np.isnan(mapper.prices).all()
     assert mapper.update_price(1, 100.25, 1_700_000_000_000_000_000) is None
@@ -330,8 +311,6 @@ def test_readers_in_other_threads_while_one_adds():
     start.wait()
     for i, name in enumerate(names):
         assert mapper.add(name) == i
-        if i % 64 == 0:
-            mapper.set_locate(i % 65536, i)
     done.set()
     for thread in threads:
         thread.join()

@@ -20,8 +20,6 @@ commands = st.lists(
         st.tuples(st.just("get_id"), keys),
         st.tuples(st.just("add_many"), st.lists(keys, max_size=4)),
         st.tuples(st.just("ids_of"), st.lists(keys, max_size=4)),
-        st.tuples(st.just("set_locate"), st.integers(-1, 65536), st.one_of(keys, st.integers(-1, 5))),
-        st.tuples(st.just("id_of_locate"), st.integers(0, 65535)),
         st.tuples(st.just("update_price"), st.integers(-1, 5), numbers, st.integers(-1, 2**63 - 1)),
         st.tuples(
             st.just("update_prices"),

@@ -29,7 +29,7 @@ from fastcore.correlation cimport correlation_update, RollingCorrelation
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
 from fastcore.sim.venue cimport Venue, venue_apply, venue_cancel, venue_submit
 from fastcore.histogram cimport Histogram, histogram_record
-from fastcore.wire.itch cimport ITCH_MAX_EVENTS, itch_decode_at, ItchDecoder
+from fastcore.wire.itch cimport ITCH_MAX_EVENTS, itch_decode, ItchDecoder
 from fastcore.portfolio cimport position_fill, position_t, position_unrealised
 from fastcore._slots cimport cursor_t, ring_closed, ring_t
 from fastcore.broadcast cimport (
@@ -188,7 +188,7 @@ def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const ui
             size = be16(p + at)
             if length - at - 2 < size:
                 break
-            n = itch_decode_at(decoder._d, p + at + 2, size, at, &e[0], ITCH_MAX_EVENTS)
+            n = itch_decode(decoder._d, p + at + 2, size, length - at - 2, at, &e[0], ITCH_MAX_EVENTS)
             for i in range(n):
                 events += 1
                 failed += book_apply(book._b, &e[i], &change) != RESULT_OK

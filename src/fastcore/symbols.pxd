@@ -1,12 +1,12 @@
 """Contract of the symbol table: lookups without the GIL, and the last price that belongs to an id.
 
-One thread adds symbols and sets locates; any number of threads look up meanwhile. Nothing that a reader can hold ever
+One thread adds symbols; any number of threads look up meanwhile. Nothing that a reader can hold ever
 moves or is freed before the mapper: arrays are reserved for the whole capacity, and a hash table that has become too
 small stays where it is after its successor has been published.
 """
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from fastcore.records cimport NO_SYMBOL, RESULT_BAD_PRICE, RESULT_OK, RESULT_UNKNOWN_SYMBOL, load_acquire, unlikely
 
@@ -37,7 +37,6 @@ ctypedef struct symbols_t:
     double* prices         # last price; NaN before the first
     double* volumes        # last volume
     int64_t* timestamps    # time of the last price, ns
-    uint64_t* locates      # ITCH stock locate -> id + 1; 65,536 entries, 0 where unknown
 
 
 cdef int keys_open(keys_t* k) noexcept nogil    # an empty table: RESULT_OK or RESULT_NO_MEMORY
@@ -72,11 +71,6 @@ cdef inline uint32_t symbols_find_key(const symbols_t* s, uint64_t wire_key) noe
     return keys_find(&s.keys, wire_key)
 
 
-cdef inline uint32_t symbols_find_locate(const symbols_t* s, uint16_t locate) noexcept nogil:
-    """Id of an ITCH stock locate; NO_SYMBOL where unknown."""
-    return <uint32_t> (load_acquire(&s.locates[locate]) - 1)
-
-
 cdef inline uint32_t symbols_count(const symbols_t* s) noexcept nogil:
     """Symbols known: ids are 0..count-1."""
     return <uint32_t> load_acquire(&s.count)
@@ -108,7 +102,6 @@ cdef class SymbolMapper:
     cdef object __weakref__
 
     cdef object _find(self, symbol)
-    cdef int64_t _require(self, symbol) except -1
     cdef int _refuse_id(self, symbol_id) except -1
     cdef object _append(self, str name, bytes raw)
     cdef int _refuse(self, int64_t symbol_id, double price, double volume, int64_t timestamp) except -1

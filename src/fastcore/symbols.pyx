@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""Symbol <-> dense id by str, bytes, eight-byte wire key or ITCH stock locate; last prices.
+"""Symbol <-> dense id by str, bytes or eight-byte wire key; last prices.
 
 Ids are 0, 1, 2, ... in the order of addition and never change. A symbol of up to eight bytes has a *wire key*, its bytes
 padded with spaces, as venues send it: it is found by open addressing (multiplicative hash, load at most one half). Longer
@@ -17,7 +17,7 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.math cimport NAN
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -36,7 +36,6 @@ MAX_SYMBOL_BYTES = 64
 
 cdef enum:
     FIRST_SLOTS = 64
-    LOCATES = 65536
     RELEASE_GIL = 1024  # items from which a batch is worth the 35 ns of letting other threads run
 
 cdef double DBL_MAX = 1.7976931348623157e308
@@ -242,7 +241,7 @@ cdef class SymbolMapper:
     Trailing spaces, and the trailing NULs of NumPy's ``S`` arrays, are padding: ``"AAPL"``, ``b"AAPL    "`` and
     ``b"AAPL\\0\\0\\0\\0"`` are one symbol.
 
-    **Thread safety**: one thread adds symbols and sets locates; any number of threads look up meanwhile,
+    **Thread safety**: one thread adds symbols; any number of threads look up meanwhile,
     with or without the GIL, and see either the state before or the state after. Prices of one symbol have one writer; a
     reader may see a new price beside the old time. Views share the memory of the mapper and keep it alive.
     """
@@ -262,9 +261,8 @@ cdef class SymbolMapper:
         s.prices = <double*> calloc(s.capacity, sizeof(double))
         s.volumes = <double*> calloc(s.capacity, sizeof(double))
         s.timestamps = <int64_t*> calloc(s.capacity, sizeof(int64_t))
-        s.locates = <uint64_t*> calloc(LOCATES, sizeof(uint64_t))
         keys_open(&s.keys)
-        if not (s.prices and s.volumes and s.timestamps and s.locates and s.keys.table):
+        if not (s.prices and s.volumes and s.timestamps and s.keys.table):
             raise MemoryError(f"cannot reserve a mapper: capacity={capacity}")
 
     def __init__(self, symbols=(), *, capacity=1_000_000):
@@ -285,7 +283,6 @@ cdef class SymbolMapper:
         free(s.prices)
         free(s.volumes)
         free(s.timestamps)
-        free(s.locates)
         free(s)
 
     def get_id(self, symbol, /):
@@ -357,16 +354,6 @@ cdef class SymbolMapper:
                 return self.get_id(stripped)
             return self._long_ids.get(stripped, -1)
         raise TypeError(f"symbol must be str or bytes: type={type(symbol).__name__}")
-
-    cdef int64_t _require(self, symbol) except -1:
-        # Id of a symbol or of an id, for the slow paths.
-        cdef int64_t symbol_id
-        if isinstance(symbol, (str, bytes)):
-            return self[symbol]
-        symbol_id = symbol
-        if not 0 <= symbol_id < <int64_t> load_acquire(&self._s.count):
-            self._refuse_id(symbol_id)
-        return symbol_id
 
     cdef int _refuse_id(self, symbol_id) except -1:
         raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol_id}")
@@ -445,35 +432,6 @@ cdef class SymbolMapper:
                 found = self._ids.get(name)
                 ids[i] = self._append(name, raw) if found is None else found
         return ids
-
-    def set_locate(self, locate, symbol):
-        """Bind an ITCH stock locate, which is valid for one day, to a symbol.
-
-        Parameters
-        ----------
-        locate : int
-            0..65535. An older binding is replaced.
-        symbol : str, bytes or int
-            A known symbol or id.
-
-        Raises
-        ------
-        ValueError
-            If `locate` is out of range.
-        UnknownSymbolError
-            If the symbol is not known.
-        """
-        if not 0 <= locate < LOCATES:
-            raise ValueError(f"locate must be in 0..65535: locate={locate}")
-        cdef int64_t symbol_id = self._require(symbol)
-        store_release(&self._s.locates[<uint16_t> locate], <uint64_t> symbol_id + 1)
-
-    def id_of_locate(self, locate):
-        """Return the id that is bound to an ITCH stock locate, -1 where none is."""
-        if not 0 <= locate < LOCATES:
-            raise ValueError(f"locate must be in 0..65535: locate={locate}")
-        cdef uint32_t symbol_id = symbols_find_locate(self._s, <uint16_t> locate)
-        return -1 if symbol_id == NO_SYMBOL else <int64_t> symbol_id
 
     def symbol_of(self, symbol_id):
         """Return the symbol of an id, without padding.

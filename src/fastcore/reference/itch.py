@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import raise_result
-from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, SELL
+from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, SELL
 
+from .symbols import key_symbol, wire_key
 from .tally import CODES, Decoder, Malformed
 
 # Behind type, locate, tracking number and time. 8s is the symbol, but for the first and last field of R.
@@ -69,6 +71,10 @@ _TYPES = {
 _PAYLOAD = ("price", "size", "order_id", "match_id")
 _LOCATES = 65536
 _MAX_MIDNIGHT_NS = 2**62
+
+
+class _Full(Exception):
+    """The events of a message do not fit."""
 
 
 def _signed(value: int) -> int:
@@ -144,15 +150,40 @@ class ItchDecoder(Decoder):
 
     rule = "ITCH stream must hold whole messages of version 5.0"
 
-    def __init__(self, midnight_ns: int = 0, strict: bool = False) -> None:
+    def __init__(
+        self,
+        midnight_ns: int = 0,
+        strict: bool = False,
+        *,
+        instruments: Any = None,
+        wanted: Iterable[str | bytes] | None = None,
+    ) -> None:
         super().__init__(strict)
         self.midnight_ns = _check_midnight(midnight_ns)
+        self.instruments = instruments
+        if isinstance(wanted, str | bytes):
+            raise TypeError(f"wanted must be an iterable of symbols, not one: wanted={wanted!r}")
+        keys = None if wanted is None else set(map(wire_key, wanted))
+        self.wanted = None if keys is None else frozenset(map(key_symbol, keys))
+        self._wanted = None if keys is None else {key.to_bytes(8, "little") for key in keys}
+        self._names: dict[int, bytes] = {}  # by locate
         self.symbols: dict[int, str] = {}
         self._listings: dict[int, tuple[Any, ...]] = {}
-        self._symbol_ids: dict[int, int] = {}
+
+    def _symbol_id(self, locate: int) -> int:
+        """The id of a locate."""
+        name = self._names.get(locate)
+        if self._wanted is not None and locate and name not in self._wanted:
+            return NO_SYMBOL
+        if self.instruments is None:
+            return locate
+        if name is None:
+            return NO_SYMBOL
+        known = self.instruments.id_of(name)
+        return int(self.instruments.add(name) if known is None else known)
 
     def _message(self, message: bytes, room: int) -> list[tuple[Any, ...]]:
-        """The events of a message, all fields behind ``seq``; none where there is not room for all of them."""
+        """The events of a message, all fields behind ``seq``; none where its symbol is not wanted."""
         if not message:
             raise Malformed("bad length")
         type = chr(message[0])
@@ -161,9 +192,15 @@ class ItchDecoder(Decoder):
         if len(message) != LENGTHS[type]:
             raise Malformed("bad length")
         if room < _EVENTS.get(type, 1):
-            return []
+            raise _Full
         _, locate, _, time = _HEAD.unpack_from(message)
         fields = _BODIES[type].unpack_from(message, _HEAD.size)
+        if type in _SYMBOL_AT and locate and any(fields[_SYMBOL_AT[type]]) and (type == "R" or locate not in self._names):
+            self._names[locate] = fields[_SYMBOL_AT[type]]
+        if self._wanted is not None and locate and self._names.get(locate) not in self._wanted:
+            self.skipped += 1
+            return []
+        symbol_id = self._symbol_id(locate)
         side, flags = NO_SIDE, 0
         letter = ord(type)
         kind = "notice"
@@ -245,7 +282,6 @@ class ItchDecoder(Decoder):
                     (letter, _price(lower), _price(upper)),
                 ]
         exch_ns = self.midnight_ns + int.from_bytes(time, "big")
-        symbol_id = self._symbol_ids.get(locate, locate)
         events = []
         for i, payload in enumerate(payloads):
             more = FLAGS["continued"] if i + 1 < len(payloads) else 0
@@ -278,16 +314,16 @@ class ItchDecoder(Decoder):
                 found = self._message(message, len(out) - events)
             except Malformed as malformed:
                 self._break(at, str(malformed), chr(message[0]) if message else "\0", events)
+            except _Full:
+                self.needed = _EVENTS[chr(message[0])]
+                if at == 0:
+                    raise ValueError(
+                        f"out must hold the events of one message: capacity={len(out)} needed={self.needed}"
+                    ) from None
+                break
             else:
-                type = chr(message[0])
-                if not found:
-                    self.needed = _EVENTS[type]
-                    if at == 0:
-                        raise ValueError(
-                            f"out must hold the events of one message: capacity={len(out)} needed={self.needed}"
-                        )
-                    break
-                self._count(type)
+                if found:
+                    self._count(chr(message[0]))
                 for event in found:
                     out[events] = (out[events]["seq"], *event)
                     if wire is not None:
@@ -301,27 +337,13 @@ class ItchDecoder(Decoder):
         self.position += at
         return events, at
 
-    def set_symbol_id(self, locate: int, symbol_id: int) -> None:
-        """Map a stock locate to a symbol id."""
-        _check_locate(locate)
-        if not 0 <= symbol_id <= 0xFFFFFFFF:
-            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
-        self._symbol_ids[locate] = symbol_id
-
-    def fill_mapper(self, mapper: Any) -> int:
-        """Add the listed symbols to a symbol mapper."""
-        for locate in sorted(self.symbols):
-            symbol_id = mapper.add(self._listings[locate][0])
-            mapper.set_locate(locate, symbol_id)
-        return len(self.symbols)
-
     @property
-    def instruments(self) -> npt.NDArray[np.void]:
+    def listings(self) -> npt.NDArray[np.void]:
         """The stock directory so far, by locate."""
         table = np.zeros(len(self.symbols), LISTING_DTYPE)
         for row, locate in zip(table, sorted(self.symbols), strict=True):
             symbol, market, lot, classes, rest = self._listings[locate]
-            row["symbol"], row["locate"], row["symbol_id"] = symbol.rstrip(b" "), locate, self._symbol_ids.get(locate, locate)
+            row["symbol"], row["locate"], row["symbol_id"] = symbol.rstrip(b" "), locate, self._symbol_id(locate)
             row["market"], row["status"], row["round_lot"] = market[:1], market[1:], lot
             row["lots_only"], row["class"], row["subtype"] = classes[:1], classes[1:2], classes[2:4].rstrip(b" ")
             row["authenticity"], row["threshold"] = classes[4:5], classes[5:]

@@ -61,7 +61,6 @@ class SymbolMapper:
             raise TypeError(f"symbols must be an iterable of symbols, not one: symbols={symbols!r}")
         self.capacity = capacity
         self._ids: dict[str, int] = {}
-        self._locates: dict[int, int] = {}
         self._prices: list[float] = []
         self._volumes: list[float] = []
         self._timestamps: list[int] = []
@@ -88,12 +87,10 @@ class SymbolMapper:
             raise UnknownSymbolError(f"symbol must be known: symbol={symbol!r}")
         return symbol_id
 
-    def _require(self, symbol: str | bytes | int) -> int:
-        if isinstance(symbol, (str, bytes)):
-            return self[symbol]
-        if not 0 <= symbol < len(self):
-            raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol}")
-        return int(symbol)
+    def _require(self, symbol_id: int) -> int:
+        if not 0 <= symbol_id < len(self):
+            raise UnknownSymbolError(f"symbol_id must be in 0..{len(self) - 1}: symbol_id={symbol_id}")
+        return symbol_id
 
     def add(self, symbol: str | bytes) -> int:
         """Add a symbol; return its id, the old one where it is known already."""
@@ -115,18 +112,6 @@ class SymbolMapper:
         if total > self.capacity:
             raise OverflowError(f"capacity must hold every symbol: capacity={self.capacity}, symbols={total}")
         return np.array([self.add(name) for name in names], np.uint32)
-
-    def set_locate(self, locate: int, symbol: str | bytes | int) -> None:
-        """Bind an ITCH stock locate to a symbol."""
-        if not 0 <= locate < 65536:
-            raise ValueError(f"locate must be in 0..65535: locate={locate}")
-        self._locates[locate] = self._require(symbol)
-
-    def id_of_locate(self, locate: int) -> int:
-        """Return the id that is bound to an ITCH stock locate, -1 where none is."""
-        if not 0 <= locate < 65536:
-            raise ValueError(f"locate must be in 0..65535: locate={locate}")
-        return self._locates.get(locate, -1)
 
     def symbol_of(self, symbol_id: int) -> str:
         """Return the symbol of an id."""

@@ -3,13 +3,8 @@
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastcore.instruments cimport Instruments, instruments_t
 from fastcore.records cimport (
-    FLAG_NOT_PRINTABLE,
-    NO_PRICE,
-    RESULT_BAD_LENGTH,
-    RESULT_CORRUPT,
-    RESULT_OK,
-    RESULT_UNKNOWN_TYPE,
     be16,
     be32,
     be48,
@@ -18,7 +13,8 @@ from fastcore.records cimport (
     likely,
     unlikely,
 )
-from fastcore.wire.tally cimport _Decoder, tally_fail, tally_t
+from fastcore.symbols cimport keys_t
+from fastcore.wire.tally cimport _Decoder, tally_t
 
 # Largest message, and with its length prefix: what itch_encode may write; most events that one message makes.
 cdef enum:
@@ -26,28 +22,26 @@ cdef enum:
     ITCH_MAX_FRAME = 52
     ITCH_MAX_EVENTS = 3
     ITCH_LOCATES = 65536
+    ITCH_WINDOW = 44            # bytes from the beginning of an order message that are read, whatever its length is
+    ITCH_UNNAMED = -3           # instead of an id, as uint32: no message has named the locate
+    ITCH_UNWANTED = -2          # its messages are skipped
 
-# How one message type becomes an event. Absent fields read offset 0 (always inside the message) through a zero mask,
-# so that all order messages run through the same instructions without a branch on their type.
+# How one message type becomes an event. Absent fields read offset 0 through a zero mask, so that all order messages run
+# through the same instructions without a branch on their type.
 ctypedef struct itch_layout_t:
     uint64_t match_mask     # of the 8 bytes at `match`
     int64_t no_price        # NO_PRICE where the message has no price, else 0
     uint32_t price_mask
     uint32_t size_mask
-    uint16_t length         # exact length of the message; 0 an unknown type
-    uint16_t flags          # flags that the type always carries
-    uint8_t kind            # of the event
-    uint8_t rare            # decoded field by field in itch_decode_rare: how many events it makes; 0 an order message
+    uint32_t side_mask      # of what `sides` has for the letter at offset 19
+    uint32_t head           # kind in the lowest byte, flags that the type always carries in the upper two
+    uint16_t order_length   # exact length of an order message; of another one 65535, which no byte is
+    uint8_t length          # exact length of the message; 0 an unknown type
     uint8_t size            # offsets
     uint8_t price
     uint8_t match
-    uint8_t side            # offset of the side letter
-    uint8_t side_mask       # 0xFF where there is one
-    uint8_t side_free       # 1 where there is none
-    uint8_t printable       # offset of the printable letter
-    uint8_t printable_mask
-    uint8_t symbol          # offset of the eight bytes of the symbol; 0 where there is none
-    uint8_t pad
+    uint8_t symbol          # of the eight bytes of the symbol; 0 where there is none
+    uint8_t rare            # decoded field by field: how many events it makes; 0 an order message
 
 # What a message says and its events do not: WIRE_DTYPE.
 ctypedef struct itch_wire_t:
@@ -65,10 +59,13 @@ ctypedef struct itch_listing_t:
 ctypedef struct itch_decoder_t:
     tally_t tally
     int64_t midnight_ns         # added to the time of day of every message: ns since the UNIX epoch
-    uint32_t* symbol_ids        # by locate; NULL: the symbol id is the locate
-    uint64_t* symbols           # by locate: the eight bytes of the symbol, from its listing; 0 not listed
     itch_layout_t layouts[256]  # by type
-    int8_t sides[256]           # letter -> side
+    uint32_t sides[256]         # letter -> side in the second byte; bit 30: no side
+    uint32_t* ids               # by locate; NULL: the symbol id is the locate
+    instruments_t* instruments  # where ids come from; NULL: they are locates
+    keys_t wanted               # symbols that are wanted; without a table: all
+    bint full                   # the instruments have no room for a symbol
+    uint64_t* symbols           # by locate: the eight bytes of the symbol, from its listing; 0 not listed
     itch_listing_t* listings    # by locate: the rest of its listing
 
 ctypedef struct itch_encoder_t:
@@ -79,13 +76,13 @@ ctypedef struct itch_encoder_t:
 
 cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil
 cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil
-# A message that is no order message and whose length was checked before; as itch_decode.
-cdef int itch_decode_rare(
-    itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out, size_t room
+# Any message, as itch_decode; reads nothing behind it.
+cdef int itch_decode_careful(
+    itch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* out, size_t room
 ) noexcept nogil
 # Length-prefixed messages from `data`: events written (at most `capacity`), bytes of whole messages in `consumed`.
-# Stops before a message that is not whole, before one whose events do not all fit, and in strict mode before a malformed
-# one. With a capacity of ITCH_MAX_EVENTS it never stops at a whole message without an event.
+# Stops before a message that is not whole, before one whose events do not all fit, in strict mode before a malformed one, and
+# before one whose symbol has no room in the instruments (`full`).
 cdef ptrdiff_t itch_decode_batch(
     itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed
 ) noexcept nogil
@@ -107,58 +104,56 @@ cdef int itch_encode_rare(
 ) noexcept nogil
 
 
-cdef inline int itch_decode_at(
-    itch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* out, size_t room
+cdef inline bint itch_order(
+    itch_decoder_t* d, const itch_layout_t* l, const uint8_t* message, uint32_t symbol_id, event_t* out
 ) noexcept nogil:
-    """As itch_decode, for a message `offset` bytes behind d.tally.position."""
-    cdef const itch_layout_t* l
-    cdef uint8_t type
-    cdef uint16_t locate
-    cdef int8_t side
-    if unlikely(length == 0):
-        return tally_fail(&d.tally, offset, RESULT_BAD_LENGTH, 0)
-    type = message[0]
-    l = &d.layouts[type]
-    if unlikely(l.length != length):
-        if l.length == 0:
-            return tally_fail(&d.tally, offset, RESULT_UNKNOWN_TYPE, type)
-        return tally_fail(&d.tally, offset, RESULT_BAD_LENGTH, type)
-    if unlikely(l.rare):
-        return itch_decode_rare(d, message, offset, out, room)
-    side = d.sides[message[l.side]] & <int8_t> l.side_mask
-    # One test for all types: whether a type has a side must not become a branch.
-    if unlikely((side | l.side_free) == 0):
-        return tally_fail(&d.tally, offset, RESULT_CORRUPT, type)
-    locate = be16(message + 1)
+    """An order message whose length was checked, of which ITCH_WINDOW bytes can be read; False where it has no side."""
+    cdef uint32_t head = l.head | (d.sides[message[19]] & l.side_mask)
+    if unlikely(head >> 30):
+        return False
     out.exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
     out.local_ns = 0
-    out.symbol_id = locate if d.symbol_ids == NULL else d.symbol_ids[locate]
-    out.kind = l.kind
-    out.side = side
-    out.flags = l.flags | (FLAG_NOT_PRINTABLE if (message[l.printable] & l.printable_mask) == c'N' else 0)
+    out.symbol_id = symbol_id
+    out.kind = <uint8_t> head
+    out.side = <int8_t> (head >> 8)
+    out.flags = <uint16_t> (head >> 16)
     out.price = <int64_t> (be32(message + l.price) & l.price_mask) | l.no_price
     out.size = be32(message + l.size) & l.size_mask
     out.order_id = <int64_t> be64(message + 11)
     out.match_id = <int64_t> (be64(message + l.match) & l.match_mask)
-    d.tally.counts[type] += 1
-    return 1
+    d.tally.counts[message[0]] += 1
+    return True
 
 
 cdef inline int itch_decode(
-    itch_decoder_t* d, const uint8_t* message, size_t length, event_t* out, size_t room
+    itch_decoder_t* d, const uint8_t* message, size_t length, size_t readable, uint64_t offset, event_t* out, size_t room
 ) noexcept nogil:
-    """Decode one message without its length prefix: the events written, or -result code for a malformed one; both are counted.
+    """Decode one message without its length prefix; events written, 0 for one that is not wanted, or -result code.
 
-    `room` is the number of events that `out` holds, at least 1; 0 comes back, and nothing is counted, where that is not
-    enough for all events of the message (ITCH_MAX_EVENTS always is). `seq` is left alone: it belongs to whoever publishes
-    the event. `out` is unspecified after an error. The caller keeps d.tally.position, from which errors are reported.
+    `readable` is how many bytes from `message` on are memory of the caller: with ITCH_WINDOW of them an order message is
+    decoded in place. `offset` is where its length prefix is, behind d.tally.position. `room` is the number of events that
+    `out` holds, at least 1; -RESULT_FULL comes back, and nothing is counted, where that is not enough for all events of the
+    message, -RESULT_NO_MEMORY likewise where its symbol has no room in the instruments. Malformed messages are counted. `seq`
+    is left alone: it belongs to whoever publishes the event. `out` is unspecified after an error.
     """
-    return itch_decode_at(d, message, length, 0, out, room)
+    cdef const itch_layout_t* l
+    cdef uint32_t symbol_id
+    if likely(readable >= ITCH_WINDOW):
+        l = &d.layouts[message[0]]
+        if likely(length == l.order_length):
+            symbol_id = be16(message + 1)
+            if d.ids != NULL:
+                symbol_id = d.ids[symbol_id]
+            if likely(symbol_id < <uint32_t> ITCH_UNNAMED and itch_order(d, l, message, symbol_id, out)):
+                return 1
+    return itch_decode_careful(d, message, length, offset, out, room)
 
 
 @cython.final
 cdef class ItchDecoder(_Decoder):
     cdef itch_decoder_t* _d
+    cdef readonly Instruments instruments
+    cdef readonly frozenset wanted
 
 
 @cython.final

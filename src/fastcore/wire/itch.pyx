@@ -3,8 +3,8 @@
 
 A stream is a sequence of messages, each behind a 2-byte big-endian length. All numbers are big-endian; prices are
 unsigned 32-bit in 1/10,000 USD and become int64 ticks of that size; times are nanoseconds since midnight. Every message
-starts with ``type@0:1 locate@1:2 tracking@3:2 time@5:6``; `symbol_id` is the stock locate, or what
-`ItchDecoder.set_symbol_id` maps it to. Below: field, offset:length in bytes; letters are events' numbers by ASCII code.
+starts with ``type@0:1 locate@1:2 tracking@3:2 time@5:6``; `symbol_id` is the stock locate, or the id in a table of
+instruments. Below: field, offset:length in bytes; letters are events' numbers by ASCII code.
 
 ==== ====== ========= ===================================================================================================
 type length kind      fields
@@ -79,9 +79,11 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
+from fastcore.instruments cimport Instruments, instruments_add
 from fastcore.records cimport (
     FLAG_CONTINUED,
     FLAG_HIDDEN,
+    FLAG_NOT_PRINTABLE,
     KIND_ADD,
     KIND_BREAK,
     KIND_CANCEL,
@@ -95,11 +97,17 @@ from fastcore.records cimport (
     KIND_STATUS,
     KIND_SYSTEM,
     KIND_TRADE,
+    NO_PRICE,
+    NO_SYMBOL,
+    RESULT_BAD_LENGTH,
     RESULT_BAD_PRICE,
     RESULT_BAD_SIZE,
+    RESULT_CORRUPT,
+    RESULT_FULL,
     RESULT_NO_MEMORY,
-    RESULT_SHORT_BUFFER,
+    RESULT_OK,
     RESULT_UNKNOWN_SYMBOL,
+    RESULT_UNKNOWN_TYPE,
     fc_alloc,
     fc_free,
     key8,
@@ -109,12 +117,14 @@ from fastcore.records cimport (
     put_be48,
     put_be64,
 )
-from fastcore.wire.tally cimport tally_cut
+from fastcore.symbols cimport keys_add, keys_find, keys_free, keys_open, keys_reserve
+from fastcore.wire.tally cimport tally_cut, tally_fail
 
 import numpy as np
 
 from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
+from fastcore.symbols import key_symbol, wire_key
 
 cnp.import_array()
 
@@ -165,15 +175,20 @@ cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _MAX_MIDNIGHT_NS = 2**62
 
 
+cdef enum:
+    NO_SIDE_LETTER = 0x40000000  # among what `sides` has
+
+
 # ---- decoding ----
 
-cdef void set_layout(
-    itch_decoder_t* d, char type, uint16_t length, uint8_t kind, int size, int price, int match, uint64_t match_mask, int side
+# An order message; -1 for a field that it has not.
+cdef void set_order(
+    itch_decoder_t* d, char type, uint8_t length, uint8_t kind, int size, int price, int match, uint64_t match_mask, bint sided
 ) noexcept nogil:
-    """An order message; -1 for a field that it has not."""
     cdef itch_layout_t* l = &d.layouts[<uint8_t> type]
     l.length = length
-    l.kind = kind
+    l.order_length = length
+    l.head = kind
     l.size = size if size >= 0 else 0
     l.size_mask = 0xFFFFFFFF if size >= 0 else 0
     l.price = price if price >= 0 else 0
@@ -181,39 +196,39 @@ cdef void set_layout(
     l.no_price = 0 if price >= 0 else NO_PRICE
     l.match = match if match >= 0 else 0
     l.match_mask = match_mask if match >= 0 else 0
-    l.side = side if side >= 0 else 0
-    l.side_mask = 0xFF if side >= 0 else 0
-    l.side_free = side < 0
-    l.symbol = 24 if side >= 0 else 0
+    l.side_mask = NO_SIDE_LETTER | 0xFF00 if sided else 0
+    l.symbol = 24 if sided else 0
 
 
-cdef void set_rare(itch_decoder_t* d, char type, uint16_t length, uint8_t kind, uint8_t symbol, uint8_t events) noexcept nogil:
-    """A message that is decoded field by field."""
+# A message that is decoded field by field.
+cdef void set_rare(itch_decoder_t* d, char type, uint8_t length, uint8_t kind, uint8_t symbol, uint8_t events) noexcept nogil:
     cdef itch_layout_t* l = &d.layouts[<uint8_t> type]
     l.length = length
-    l.kind = kind
+    l.head = kind
     l.symbol = symbol
     l.rare = events
 
 
 cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) noexcept nogil:
     cdef uint64_t all_bits = ~<uint64_t> 0
+    cdef int i
     memset(d, 0, sizeof(itch_decoder_t))
     d.midnight_ns = midnight_ns
     d.tally.strict = strict
-    d.sides[<uint8_t> c'B'] = 1
-    d.sides[<uint8_t> c'S'] = -1
-    set_layout(d, c'A', 36, KIND_ADD, 20, 32, -1, 0, 19)
-    set_layout(d, c'F', 40, KIND_ADD, 20, 32, 32, 0xFFFFFFFF, 19)
-    set_layout(d, c'E', 31, KIND_EXECUTE, 19, -1, 23, all_bits, -1)
-    set_layout(d, c'C', 36, KIND_EXECUTE, 19, 32, 23, all_bits, -1)
-    set_layout(d, c'X', 23, KIND_CANCEL, 19, -1, -1, 0, -1)
-    set_layout(d, c'D', 19, KIND_DELETE, -1, -1, -1, 0, -1)
-    set_layout(d, c'U', 35, KIND_REPLACE, 27, 31, 19, all_bits, -1)
-    set_layout(d, c'P', 44, KIND_TRADE, 20, 32, 36, all_bits, 19)
-    d.layouts[<uint8_t> c'C'].printable = 31
-    d.layouts[<uint8_t> c'C'].printable_mask = 0xFF
-    d.layouts[<uint8_t> c'P'].flags = FLAG_HIDDEN
+    for i in range(256):
+        d.sides[i] = NO_SIDE_LETTER
+        d.layouts[i].order_length = 0xFFFF
+    d.sides[<uint8_t> c'B'] = 0x0100
+    d.sides[<uint8_t> c'S'] = 0xFF00
+    set_order(d, c'A', 36, KIND_ADD, 20, 32, -1, 0, True)
+    set_order(d, c'F', 40, KIND_ADD, 20, 32, 32, 0xFFFFFFFF, True)
+    set_order(d, c'E', 31, KIND_EXECUTE, 19, -1, 23, all_bits, False)
+    set_order(d, c'X', 23, KIND_CANCEL, 19, -1, -1, 0, False)
+    set_order(d, c'D', 19, KIND_DELETE, -1, -1, -1, 0, False)
+    set_order(d, c'U', 35, KIND_REPLACE, 27, 31, 19, all_bits, False)
+    set_order(d, c'P', 44, KIND_TRADE, 20, 32, 36, all_bits, True)
+    d.layouts[<uint8_t> c'P'].head |= FLAG_HIDDEN << 16
+    set_rare(d, c'C', 36, KIND_EXECUTE, 0, 1)
     set_rare(d, c'S', 12, KIND_SYSTEM, 0, 1)
     set_rare(d, c'R', 39, KIND_LISTING, 11, 1)
     set_rare(d, c'H', 25, KIND_STATUS, 11, 1)
@@ -237,11 +252,40 @@ cdef int itch_decoder_init(itch_decoder_t* d, int64_t midnight_ns, bint strict) 
 
 cdef void itch_decoder_free(itch_decoder_t* d) noexcept nogil:
     fc_free(d.symbols)
-    fc_free(d.symbol_ids)
+    fc_free(d.ids)
+    keys_free(&d.wanted)
     free(d.listings)
     d.symbols = NULL
-    d.symbol_ids = NULL
+    d.ids = NULL
     d.listings = NULL
+
+
+# The id of a message's symbol, or ITCH_UNWANTED, or ITCH_UNNAMED where the instruments have no room. A locate is named by its
+# listing, which may come again on another day, and else by the first message with a symbol.
+cdef uint32_t named_id(itch_decoder_t* d, const uint8_t* message, const itch_layout_t* l) noexcept nogil:
+    cdef uint16_t locate = be16(message + 1)
+    cdef uint32_t symbol_id = locate if d.ids == NULL else d.ids[locate]
+    cdef uint64_t key = 0
+    if d.ids == NULL or locate == 0 or (symbol_id != <uint32_t> ITCH_UNNAMED and message[0] != c'R'):
+        return symbol_id
+    if l.symbol:
+        key = key8(message + l.symbol)
+    if key == 0:
+        if symbol_id != <uint32_t> ITCH_UNNAMED:
+            return symbol_id
+        # Of an order that came before its symbol was known, and so of one that no book has.
+        return NO_SYMBOL if d.wanted.table == 0 else <uint32_t> ITCH_UNWANTED
+    if d.wanted.table and keys_find(&d.wanted, key) == NO_SYMBOL:
+        symbol_id = <uint32_t> ITCH_UNWANTED
+    elif d.instruments == NULL:
+        symbol_id = locate
+    else:
+        symbol_id = instruments_add(d.instruments, key)
+        if symbol_id == NO_SYMBOL:
+            d.full = True
+            return <uint32_t> ITCH_UNNAMED
+    d.ids[locate] = symbol_id
+    return symbol_id
 
 
 cdef inline int64_t price_or_none(const uint8_t* p) noexcept nogil:
@@ -259,16 +303,38 @@ cdef inline int64_t letters(const uint8_t* p, int count) noexcept nogil:
     return <int64_t> packed
 
 
-cdef int itch_decode_rare(
-    itch_decoder_t* d, const uint8_t* message, uint64_t offset, event_t* out, size_t room
+cdef int itch_decode_careful(
+    itch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* out, size_t room
+) noexcept nogil:
+    cdef uint8_t type = message[0] if length else 0
+    cdef const itch_layout_t* l = &d.layouts[type]
+    cdef uint8_t window[ITCH_WINDOW]
+    cdef uint32_t symbol_id
+    if length == 0 or l.length != length:
+        return tally_fail(&d.tally, offset, RESULT_UNKNOWN_TYPE if length and l.length == 0 else RESULT_BAD_LENGTH, type)
+    if room < l.rare:
+        return -RESULT_FULL
+    symbol_id = named_id(d, message, l)
+    if symbol_id == <uint32_t> ITCH_UNWANTED:
+        d.tally.skipped += 1
+        return 0
+    if symbol_id == <uint32_t> ITCH_UNNAMED:
+        return -RESULT_NO_MEMORY
+    if l.rare:
+        return decode_rare(d, l, message, symbol_id, offset, out)
+    memset(window, 0, ITCH_WINDOW)
+    memcpy(window, message, length)
+    return 1 if itch_order(d, l, window, symbol_id, out) else tally_fail(&d.tally, offset, RESULT_CORRUPT, type)
+
+
+# A message that is no order message, whose length was checked.
+cdef int decode_rare(
+    itch_decoder_t* d, const itch_layout_t* l, const uint8_t* message, uint32_t symbol_id, uint64_t offset, event_t* out
 ) noexcept nogil:
     cdef uint8_t type = message[0]
     cdef uint16_t locate = be16(message + 1)
-    cdef const itch_layout_t* l = &d.layouts[type]
     cdef int events = l.rare
     cdef int i
-    if room < <size_t> events:
-        return 0
     if type == c'Q' and be64(message + 11) >> 63:
         return tally_fail(&d.tally, offset, RESULT_BAD_SIZE, type)
     if type == c'I' and (be64(message + 11) | be64(message + 19)) >> 63:
@@ -278,15 +344,21 @@ cdef int itch_decode_rare(
     for i in range(events):
         out[i].exch_ns = d.midnight_ns + <int64_t> be48(message + 5)
         out[i].local_ns = 0
-        out[i].symbol_id = locate if d.symbol_ids == NULL else d.symbol_ids[locate]
-        out[i].kind = l.kind
+        out[i].symbol_id = symbol_id
+        out[i].kind = <uint8_t> l.head
         out[i].side = 0
         out[i].flags = FLAG_CONTINUED if i + 1 < events else 0
         out[i].payload[0] = type
         out[i].payload[1] = 0
         out[i].payload[2] = 0
         out[i].payload[3] = 0
-    if type == c'R':
+    if type == c'C':
+        out.flags = FLAG_NOT_PRINTABLE if message[31] == c'N' else 0
+        out.price = be32(message + 32)
+        out.size = be32(message + 19)
+        out.order_id = <int64_t> be64(message + 11)
+        out.match_id = <int64_t> be64(message + 23)
+    elif type == c'R':
         out.payload[0] = <int64_t> key8(message + 11)
         out.payload[1] = be32(message + 21)
         out.payload[2] = letters(message + 19, 2) | (letters(message + 25, 6) << 16)
@@ -308,7 +380,7 @@ cdef int itch_decode_rare(
         out.price = NO_PRICE
         out.match_id = <int64_t> be64(message + 11)
     elif type == c'I':
-        out[0].side = d.sides[message[27]]
+        out[0].side = 1 if message[27] == c'B' else -1 if message[27] == c'S' else 0
         out[0].price = price_or_none(message + 44)
         out[0].size = <int64_t> be64(message + 19)
         out[0].payload[2] = <int64_t> be64(message + 11)
@@ -363,39 +435,73 @@ cdef void keep_wire(const itch_decoder_t* d, const uint8_t* message, itch_wire_t
     wire.locate = be16(message + 1)
     wire.tracking = be16(message + 3)
     wire.type = message[0]
-    wire.printable = message[l.printable] & l.printable_mask
+    wire.printable = message[31] if message[0] == c'C' else 0
     wire.pad = 0
     for i in range(1, events):
         wire[i] = wire[0]
 
 
+# itch_decode_batch; `mapped` is a constant: whether there is a table of ids.
+cdef inline ptrdiff_t decode_batch(
+    itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint mapped
+) noexcept nogil:
+    cdef const uint8_t* p = data
+    cdef const uint8_t* end = data + length
+    cdef const uint8_t* close = end - min(length, <size_t> (ITCH_WINDOW + 2))  # behind it a message may end outside
+    cdef event_t* e = out
+    cdef event_t* full = out + capacity
+    cdef const uint32_t* ids = d.ids
+    cdef const itch_layout_t* l
+    cdef size_t size
+    cdef uint64_t skipped = 0
+    cdef uint32_t symbol_id
+    cdef int result
+    d.tally.needed = 0
+    while e < full:
+        if likely(p < close):
+            prefetch(p + 1024)  # the processor's own stops at the end of a page
+            # From message to message the way is as short as can be: one byte, whose meaning is checked beside it.
+            size = p[1]
+            l = &d.layouts[p[2]]
+            if likely(size == l.order_length and p[0] == 0):
+                symbol_id = be16(p + 3)
+                if mapped:
+                    symbol_id = ids[symbol_id]
+                    if symbol_id == <uint32_t> ITCH_UNWANTED:
+                        skipped += 1
+                        p += size + 2
+                        continue
+                if likely((not mapped or symbol_id < <uint32_t> ITCH_UNNAMED) and itch_order(d, l, p + 2, symbol_id, e)):
+                    e += 1
+                    p += size + 2
+                    continue
+        elif end - p < 2:
+            break
+        size = be16(p)
+        if <size_t> (end - p) - 2 < size:
+            break
+        result = itch_decode_careful(d, p + 2, size, p - data, e, <size_t> (full - e))
+        if unlikely(result < 0):
+            if result == -RESULT_FULL:
+                d.tally.needed = d.layouts[p[2]].rare
+                break
+            if result == -RESULT_NO_MEMORY or d.tally.strict:
+                break
+            result = 0
+        e += result
+        p += size + 2
+    d.tally.skipped += skipped
+    consumed[0] = p - data
+    d.tally.position += consumed[0]
+    return e - out
+
+
 cdef ptrdiff_t itch_decode_batch(
     itch_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed
 ) noexcept nogil:
-    cdef size_t at = 0
-    cdef size_t events = 0
-    cdef size_t size
-    cdef int result
-    d.tally.needed = 0
-    while events < capacity and length - at >= 2:
-        prefetch(data + at + 1024)  # the processor's own stops at the end of a page
-        size = be16(data + at)
-        if length - at - 2 < size:
-            break
-        result = itch_decode_at(d, data + at + 2, size, at, &out[events], capacity - events)
-        if likely(result == 1):  # apart from the other cases: a constant in the common one
-            events += 1
-        elif result > 0:
-            events += result
-        elif result == 0:
-            d.tally.needed = d.layouts[data[at + 2]].rare
-            break
-        elif d.tally.strict:
-            break
-        at += 2 + size
-    d.tally.position += at
-    consumed[0] = at
-    return <ptrdiff_t> events
+    if d.ids == NULL:
+        return decode_batch(d, data, length, out, capacity, consumed, False)
+    return decode_batch(d, data, length, out, capacity, consumed, True)
 
 
 cdef ptrdiff_t itch_decode_wire(
@@ -805,7 +911,7 @@ cdef cnp.ndarray check_wire(object wire, Py_ssize_t least, Py_ssize_t most):
 
 
 def _table(rows):
-    """The instrument table; `rows`: locate, symbol id, and the payload of the listing."""
+    """The stock directory; `rows`: locate, symbol id, and the payload of the listing."""
     table = np.zeros(len(rows), LISTING_DTYPE)
     raw = rows.view(np.uint8)
     table["locate"] = rows[:, 0]
@@ -857,7 +963,7 @@ def whole_messages(data):
 
 @cython.final
 cdef class ItchDecoder(_Decoder):
-    """ItchDecoder(midnight_ns=0, strict=False)\n--\n\n
+    """ItchDecoder(midnight_ns=0, strict=False, *, instruments=None, wanted=None)\n--\n
     Decode TotalView-ITCH 5.0 messages into events.
 
     Parameters
@@ -866,27 +972,63 @@ cdef class ItchDecoder(_Decoder):
         Midnight of the day, ns since the UNIX epoch: added to each time of day to give `exch_ns`. Within +-2**62.
     strict : bool, default False
         Raise at the first malformed message, instead of counting it and going on with the next one.
+    instruments : Instruments, optional
+        Gives `symbol_id`, and receives the symbols that it does not know. Without it `symbol_id` is the stock locate.
+    wanted : iterable of str or bytes, optional
+        Symbols whose messages are decoded; those of others are skipped and counted (`skipped`). By default all.
+
+    Attributes
+    ----------
+    instruments : Instruments or None
+    wanted : frozenset of str, or None
 
     Raises
     ------
-    ValueError
-        If midnight_ns is out of range.
+    TypeError, ValueError
+        If midnight_ns is out of range, or a wanted symbol is no symbol of up to eight bytes.
 
     Notes
     -----
     What is malformed is said above; so is a stream that ends inside a message. Each case is counted (`errors`) and passed over
     (the length prefix says how far), and the first 64 are kept with their offset (`error_log`).
 
-    **Thread safety**: one thread at a time; `decode` releases the GIL.
+    A locate gets its id or is skipped from its listing on, or from the first message that has its symbol. Before that, messages
+    without a symbol (E, C, X, D, U, B) are of orders that nobody has seen: their `symbol_id` is NO_SYMBOL, and with `wanted` they
+    are skipped. With `instruments`, messages of locate 0 concern the whole market, and their `symbol_id` is NO_SYMBOL too.
+
+    **Thread safety**: one thread at a time, and with it whoever adds to the instruments; `decode` releases the GIL.
     """
 
-    def __cinit__(self, midnight_ns=0, strict=False):
+    def __cinit__(self, midnight_ns=0, strict=False, *, Instruments instruments=None, wanted=None):
+        cdef uint32_t locate
+        cdef uint32_t unnamed = <uint32_t> ITCH_UNNAMED
         self._d = <itch_decoder_t*> fc_alloc(1, sizeof(itch_decoder_t))
         if self._d == NULL or itch_decoder_init(self._d, checked_midnight(midnight_ns), strict) != RESULT_OK:
             raise MemoryError("no memory for the symbols of an ITCH decoder")
         self._tally = &self._d.tally
         self._rule = "ITCH stream must hold whole messages of version 5.0"
         self._items = "events"
+        if instruments is not None:
+            self.instruments = instruments
+            self._d.instruments = instruments._t
+        if wanted is not None:
+            if isinstance(wanted, (str, bytes)):
+                raise TypeError(f"wanted must be an iterable of symbols, not one: wanted={wanted!r}")
+            keys = {wire_key(symbol) for symbol in wanted}
+            self.wanted = frozenset(map(key_symbol, keys))
+            if keys_open(&self._d.wanted) != RESULT_OK:
+                raise MemoryError("no memory for the wanted symbols of an ITCH decoder")
+            for key in keys:
+                if keys_reserve(&self._d.wanted) != RESULT_OK:
+                    raise MemoryError("no memory for the wanted symbols of an ITCH decoder")
+                keys_add(&self._d.wanted, key, 0)
+        if instruments is not None or wanted is not None:
+            self._d.ids = <uint32_t*> fc_alloc(ITCH_LOCATES, sizeof(uint32_t))
+            if self._d.ids == NULL:
+                raise MemoryError("no memory for the symbol ids of an ITCH decoder")
+            for locate in range(<uint32_t> ITCH_LOCATES):
+                self._d.ids[locate] = unnamed
+            self._d.ids[0] = 0 if instruments is None else NO_SYMBOL
 
     def __dealloc__(self):
         if self._d != NULL:
@@ -946,59 +1088,24 @@ cdef class ItchDecoder(_Decoder):
             tally_cut(&d.tally, data, length, consumed)
         return n
 
-    def set_symbol_id(self, locate, symbol_id):
-        """Map a stock locate (0..65535) to a symbol id (0..2**32-1) of your own; without a mapping it is the locate."""
-        cdef uint32_t i
-        cdef int at = checked_locate(locate)
-        if not 0 <= symbol_id <= 0xFFFFFFFF:
-            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
-        if self._d.symbol_ids == NULL:
-            self._d.symbol_ids = <uint32_t*> fc_alloc(ITCH_LOCATES, sizeof(uint32_t))
-            if self._d.symbol_ids == NULL:
-                raise MemoryError("no memory for the symbol ids of an ITCH decoder")
-            for i in range(<uint32_t> ITCH_LOCATES):
-                self._d.symbol_ids[i] = i
-        self._d.symbol_ids[at] = symbol_id
-
-    def fill_mapper(self, mapper):
-        """Add the listed symbols to a symbol mapper, each with its locate.
-
-        Parameters
-        ----------
-        mapper : SymbolMapper
-            A symbol that it holds already keeps its id.
-
-        Returns
-        -------
-        int
-            Symbols listed so far.
-
-        Raises
-        ------
-        ValueError
-            If the bytes of a symbol are no symbol for the mapper; those of lower locates are in it then.
-        OverflowError
-            If the mapper is full.
-        """
-        cdef int locate
-        cdef int count = 0
-        for locate in range(ITCH_LOCATES):
-            if self._d.symbols[locate]:
-                raw = (<uint64_t> self._d.symbols[locate]).to_bytes(8, "little")
-                mapper.set_locate(locate, mapper.add(raw))
-                count += 1
-        return count
+    cdef int _settle(self) except -1:
+        if unlikely(self._d.full):
+            self._d.full = False
+            raise OverflowError(f"capacity must hold every instrument: capacity={self.instruments.capacity}")
+        return 0
 
     @property
-    def instruments(self):
+    def listings(self):
         """The stock directory so far: array of LISTING_DTYPE, one row for each listed locate in ascending order."""
         cdef int locate
+        cdef uint32_t symbol_id
         cdef const itch_decoder_t* d = self._d
         rows = []
         for locate in range(ITCH_LOCATES):
             if d.symbols[locate]:
+                symbol_id = locate if d.ids == NULL else d.ids[locate]
                 rows.append((
-                    locate, locate if d.symbol_ids == NULL else d.symbol_ids[locate], <int64_t> d.symbols[locate],
+                    locate, symbol_id if symbol_id < <uint32_t> ITCH_UNNAMED else NO_SYMBOL, <int64_t> d.symbols[locate],
                     d.listings[locate].payload[0], d.listings[locate].payload[1], d.listings[locate].payload[2],
                 ))
         return _table(np.array(rows, "<i8").reshape(-1, 6))

@@ -43,6 +43,7 @@ from fastcore.records cimport (
     RESULT_BAD_LENGTH,
     RESULT_CORRUPT,
     RESULT_FULL,
+    RESULT_NO_MEMORY,
     RESULT_OK,
     RESULT_SHORT_BUFFER,
     be16,
@@ -217,8 +218,10 @@ cdef int mold_decode_packet(
                 return RESULT_FULL
             itch.tally.position = m.tally.position + c.at
             e = &out[events[0]]
-            n = itch_decode(itch, packet + c.at + 2, size, e, MOLD_ROOM)
+            n = itch_decode(itch, packet + c.at + 2, size, length - c.at - 2, 0, e, MOLD_ROOM)
             if unlikely(n < 0):
+                if n == -RESULT_NO_MEMORY:
+                    return RESULT_NO_MEMORY
                 if m.tally.strict or itch.tally.strict:
                     c.active = False
                     return -tally_fail(&m.tally, c.at, -n, packet[c.at + 2] if size else 0)
@@ -493,6 +496,8 @@ cdef class MoldDecoder(_Decoder):
                 itch.tally.position = self._m.tally.position
         finally:
             PyBuffer_Release(&view)
+        if code == RESULT_NO_MEMORY:
+            self._itch._settle()
         if code != RESULT_OK and code != RESULT_FULL:
             self._refuse(written, i)
         return written, i

@@ -225,7 +225,7 @@ class ItchFeed(Feed):
     Attributes
     ----------
     decoder : ItchDecoder
-        With the stock directory (`instruments`, `fill_mapper`), and the symbols by stock locate.
+        With the stock directory (`listings`), and the symbols by stock locate.
 
     Raises
     ------
