@@ -132,8 +132,9 @@ def run_feed(path: Path, limit: int, symbol: str | None = None, config: Mapping[
     """Run the decoded events of any file, given in arrays of at most so many; the first is as the feed gives it."""
     from hft.config import load
     from hft.feeds import open_feed
+    from hft.feeds.binance import decimals_of
     from hft.feeds.feed import Feed, whole_messages
-    from hft.run import decimals_of, replay
+    from hft.run import replay
 
     options = {}
     with open_feed(path) as feed:

@@ -54,6 +54,10 @@ cdef class Spool:
         if self._s.records == NULL:
             raise MemoryError(f"no memory for a spool: capacity={capacity}")
 
+    def __del__(self):
+        if self._file is not None:
+            self._file.close()
+
     def __dealloc__(self):
         fc_free(self._s.records)
 

@@ -1,13 +1,12 @@
 from collections.abc import Iterable
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["EventSource", "Source"]
 
-class Source:
-    def __init__(self, *arguments: Any) -> None: ...
+class Source: ...
 
 @final
 class EventSource(Source):

@@ -25,7 +25,8 @@ cdef enum:
 
 
 cdef class Source:
-    """Base of the sources; the compiled ones stand beside what they read.
+    """Source()\n--\n
+    Base of the sources; the compiled ones stand beside what they read.
 
     Notes
     -----

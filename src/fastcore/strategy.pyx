@@ -6,7 +6,8 @@ __all__ = ["Strategy"]
 
 
 cdef class Strategy:
-    """Base of the compiled strategies.
+    """Strategy()\n--\n
+    Base of the compiled strategies.
 
     Notes
     -----

@@ -16,7 +16,6 @@ from fastcore.engine import Engine
 from fastcore.flow import EwmaVolatility
 from fastcore.instruments import Instrument
 from fastcore.market import Market
-from fastcore.records import KINDS
 from fastcore.risk import RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import Source
@@ -26,7 +25,7 @@ from fastcore.strategy import Strategy
 from fastcore.tickstore import TickStore
 
 from .config import Config, ConfigError
-from .feeds.feed import Events, Feed, UnknownSymbolInFile
+from .feeds.feed import Feed, UnknownSymbolInFile
 
 IDS = 1 << 20  # instruments that a run may meet: memory is taken for those that it does
 
@@ -118,7 +117,12 @@ class Summary:
 
 
 def build(
-    config: Config, source: Source, book: Literal["orders", "levels", "quotes", "none"], instrument: Instrument, symbol_id: int, store: TickStore | None = None
+    config: Config,
+    source: Source,
+    book: Literal["orders", "levels", "quotes", "none"],
+    instrument: Instrument,
+    symbol_id: int,
+    store: TickStore | None = None,
 ) -> Engine:
     """Return the engine that a configuration describes, ready to run.
 
@@ -273,17 +277,6 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     if not interrupted and not feed.lists(instrument.symbol):
         raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={instrument.symbol}")
     return summary
-
-
-def decimals_of(events: Events) -> tuple[int, int]:
-    """Return the decimals that prices and sizes need which a feed has scaled by 10**8: venues write more than they use.
-
-    Profit is counted in ticks * lots, so a tick and a lot should be no smaller than the venue's own.
-    """
-    own = events[np.isin(events["kind"], [KINDS["level"], KINDS["trade"]])]
-    steps = [int(np.gcd.reduce(own[name])) if len(own) else 1 for name in ("price", "size")]
-    price, size = (next(d for d in range(9) if step == 0 or step % 10 ** (8 - d) == 0) for step in steps)
-    return price, size
 
 
 def summarise(

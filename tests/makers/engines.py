@@ -166,12 +166,6 @@ def make(impl, symbol="AAA", limits=(1000, 1000, 100_000), volatility=True, para
     return whole(impl)(symbol, quoter=quoter, volatility=estimate, limits=risk, **kwargs)
 
 
-def sorted_reports(engine):
-    """Return the reports with those of one event sorted by side, as bytes: when the refusal of a sell is told among them is a matter of rounds."""
-    reports = engine.reports()
-    return reports[np.lexsort((np.arange(len(reports)), -reports["side"], reports["seq"]))].tobytes()
-
-
 def rows(engine):
     return [
         (kind_name(r["kind"]), int(r["side"]), int(r["price"]), int(r["size"]), int(r["order_id"]), int(r["seq"]))

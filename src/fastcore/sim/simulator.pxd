@@ -49,6 +49,7 @@ cdef struct sim_t:
     uint32_t at             # its first event that was not applied
     book_change_t* changes
     int64_t now_ns          # time at the venue
+    int64_t our_ns          # our clock: the same, or by message the time that the message says
     int64_t rounds          # of this time
     line_t up               # our messages to the venue
     line_t down             # its reports to us

@@ -95,7 +95,7 @@ cdef void sim_reports(sim_t* s, batch_t* out) noexcept nogil:
     out.changes = NULL
     out.first = 0
     out.own = True
-    out.now_ns = s.now_ns
+    out.now_ns = s.our_ns
     out.open = s.inside or line_due(&s.down) <= s.now_ns
     s.waiting = out.open
 
@@ -147,7 +147,7 @@ cdef int sim_arrivals(sim_t* s) noexcept nogil:
     if s.rounds > SIM_ROUNDS:
         return SOURCE_ERROR
     if now > s.now_ns:
-        s.now_ns = now
+        s.now_ns = s.our_ns = now
     e = line_arrived(&s.up, s.now_ns, &n)
     for i in range(n):
         if sim_message(s, &e[i], s.now_ns) != RESULT_OK:
@@ -197,9 +197,9 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
     out.n = i
     out.first = first
     out.own = False
-    out.now_ns = s.now_ns
-    if s.by_message and i and e[i - 1].exch_ns:
-        out.now_ns = e[i - 1].exch_ns
+    if i:
+        s.our_ns = e[i - 1].exch_ns if s.by_message and e[i - 1].exch_ns else s.now_ns
+    out.now_ns = s.our_ns
     out.open = s.inside or line_due(&s.down) <= s.now_ns
     s.waiting = out.open and (happened or s.waiting)
     return SOURCE_OK
@@ -232,7 +232,7 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
                 s.waiting = False
                 out.n = out.first = 0
                 out.own = out.open = False
-                out.now_ns = s.now_ns
+                out.now_ns = s.our_ns
                 return SOURCE_OK
         up = line_due(&s.up)
         if up < t and up <= until_ns and (t != NEVER or up <= s.now_ns):

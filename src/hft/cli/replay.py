@@ -10,21 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
-from fastcore.records import EVENT_DTYPE
 from hft import report
 from hft.config import SYNTHETIC, load
-from hft.feeds import Feed, open_feed, recognise, synthetic
+from hft.feeds import recognise, synthetic
 from hft.feeds.feed import UnknownSymbolInFile
-from hft.feeds.itch import ItchFeed, midnight_ns
-from hft.run import Summary, decimals_of
+from hft.feeds.itch import ItchFeed
+from hft.feeds.several import open_feeds
+from hft.run import Summary
 from hft.run import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
 from .progress import ProgressBar
 
-DATED = ("pcap", "lobster", "csv", "parquet", "arrow")  # formats whose times may be counted from midnight of a day
+SHARES = ("itch", "pcap")  # formats of exchanges of shares, which the defaults of the market maker suit
+DATED = ("itch", "pcap", "lobster", "csv", "parquet", "arrow")  # formats whose times may be counted from midnight of a day
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,23 +65,19 @@ def replay(
 ) -> None:
     """Replay FILE (any format that hft.feeds reads; - is the standard input) through book, market maker and venue.
 
-    Unless told otherwise the market maker, whose defaults suit a share, runs on ITCH (files and pcap); other data build their
-    books only.
+    Several files are one feed: days of one capture one behind the other, different symbols merged by time. Unless told otherwise the
+    market maker, whose defaults suit a share, runs on ITCH (files and pcap); other data build their books only.
     """
     check_plot(plot)
     with ExitStack() as stack:
-        if file == "-":
-            file = str(Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin")
-            with open(file, "wb") as copy:
-                while block := sys.stdin.buffer.read(1 << 20):
-                    copy.write(block)
+        paths = [standard_input(stack) if file == "-" else file for file in files]
         bar = stack.enter_context(ProgressBar())
-        progress = bar.task(Path(file).name)
+        progress = bar.task(" ".join(Path(path).name for path in paths))
         chosen = feed_options(extra)
-        format_name = format_name or recognise(file)
+        format_name = format_name or recognise(paths[0])
         settings = load(
             config,
-            defaults={} if format_name in ("itch", "pcap") else {"run": {"strategy": "none"}},
+            defaults={} if format_name in SHARES else {"run": {"strategy": "none"}},
             symbol=symbol,
             strategy=strategy,
             store=store,
@@ -90,19 +86,25 @@ def replay(
         chosen.setdefault("strict", not settings.run.skip_malformed)
         if settings.run.date is not None and format_name in DATED:
             chosen.setdefault("date", settings.run.date)
-        if settings.run.date is not None and format_name == "itch":
-            chosen.setdefault("midnight_ns", midnight_ns(settings.run.date))
-
-        def opened() -> Feed:
-            return stack.enter_context(open_feed(file, format_name, progress=progress, **chosen))
-
-        if format_name == "binance" and "decimals" not in chosen and settings.run.strategy != "none":
-            chosen["decimals"] = decimals_of(next(opened(), np.zeros(0, EVENT_DTYPE)))
 
         def act(partial: Callable[[Summary], None]) -> Summary:
-            return run_replay(opened(), settings, partial=partial)
+            feed = stack.enter_context(
+                open_feeds(paths, format_name if len(paths) == 1 else None, progress=progress, **chosen)
+            )
+            if settings.run.strategy != "none":
+                feed = stack.enter_context(feed.to_trade())
+            return run_replay(feed, settings, partial=partial)
 
         run(act, plot, as_json, bar)
+
+
+def standard_input(stack: ExitStack) -> str:
+    """Copy the standard input into a file, which formats can look at twice, and return its name."""
+    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin"
+    with open(path, "wb") as copy:
+        while block := sys.stdin.buffer.read(1 << 20):
+            copy.write(block)
+    return str(path)
 
 
 def feed_options(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -14,19 +14,19 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.instruments import Instruments
-from fastcore.records import FLAGS, KINDS, QUOTE_DTYPE
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, QUOTE_DTYPE
 from fastcore.wire.binance import BinanceDecoder
 
 from ._lines import LineFeed
 from .feed import Events, Feed, Progress
 
-__all__ = ["BinanceFeed", "diff_ids", "tops_after", "verify_tops"]
+__all__ = ["BinanceFeed", "decimals_of", "diff_ids", "tops_after", "verify_tops"]
 
 Decimals = int | tuple[int, int] | Mapping[str, int | tuple[int, int]]
 
@@ -112,6 +112,11 @@ class BinanceFeed(LineFeed):
             raise ValueError(f"clock must be raw or corrected: clock={clock!r}")
         if skew_window_ns < 0:
             raise ValueError(f"skew_window_ns must not be negative: skew_window_ns={skew_window_ns}")
+        self._again: dict[str, Any] = {
+            "instruments": instruments, "wanted": wanted, "progress": progress, "chunk_events": chunk_events, "clock": clock,
+            "skew_window_ns": skew_window_ns, "image_symbol": image_symbol, "max_held": max_held, "strict": strict,
+        }  # fmt: skip
+        self._default_decimals = decimals == 8
         own = {symbol: _pair(value) for symbol, value in decimals.items()} if isinstance(decimals, Mapping) else {}
         price, size = (8, 8) if isinstance(decimals, Mapping) else _pair(decimals)
         decoder = BinanceDecoder(price, size, strict, image_symbol, max_held)
@@ -121,6 +126,15 @@ class BinanceFeed(LineFeed):
         self._corrected = clock == "corrected"
         self._window_ns = skew_window_ns
         self._settled = False  # the correction is known from the part before
+
+    def to_trade(self) -> Self:
+        """Return the feed with the decimals that the venue uses, unless others were asked for."""
+        if not self._default_decimals:
+            return self
+        with type(self)(self.path, **self._again) as head:
+            first = next(head, np.zeros(0, EVENT_DTYPE))
+        self.close()
+        return type(self)(self.path, decimals=decimals_of(first), **self._again)
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
@@ -246,3 +260,14 @@ def verify_tops(tops: npt.NDArray[np.void], tickers: npt.NDArray[np.void]) -> tu
         equal &= mine[field] == theirs[field]
     wrong = np.flatnonzero(~equal)
     return len(mine), int(equal.sum()), int(mine["seq"][wrong[0]]) if len(wrong) else None
+
+
+def decimals_of(events: Events) -> tuple[int, int]:
+    """Return the decimals that prices and sizes need which a feed has scaled by 10**8: venues write more than they use.
+
+    Profit is counted in ticks * lots, so a tick and a lot should be no smaller than the venue's own.
+    """
+    own = events[np.isin(events["kind"], [KINDS["level"], KINDS["trade"]])]
+    steps = [int(np.gcd.reduce(own[name])) if len(own) else 1 for name in ("price", "size")]
+    price, size = (next(d for d in range(9) if step == 0 or step % 10 ** (8 - d) == 0) for step in steps)
+    return price, size

@@ -196,6 +196,10 @@ class Feed(Iterator[Events]):
             instrument = instrument._replace(increment_ticks=step, low_increment_ticks=step, low_below_ticks=0)
         return row, instrument, EventSource(chain([first], self))
 
+    def to_trade(self) -> Self:
+        """Return the feed for a run that counts money: one whose ticks and lots are no smaller than those of the venue, where it can."""
+        return self
+
     def _chosen(self, symbol: str | None) -> int | None:
         """Row of the chosen symbol, or of the only one; None while it has not appeared."""
         if symbol is not None:

@@ -6,6 +6,7 @@ Python runs once for each chunk (megabytes), never for each message.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import mmap
 import os
 import stat
@@ -27,6 +28,7 @@ from fastcore.wire.itch_source import ItchSource
 from ._files import pieces
 from ._locates import ITCH_UNITS, LocateRows, wire_rows
 from .days import day_of, midnight_ns
+from .days import midnight_ns as midnight_of_day
 from .feed import Events, Feed, Progress, UnknownSymbolInFile
 
 __all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_events"]
@@ -216,7 +218,9 @@ class ItchFeed(Feed):
     chunk_bytes : int, default 1 MiB
         Size of the pieces in which the file is read; at least 128 KiB.
     midnight_ns : int, optional
-        Midnight of the day, ns since the UNIX epoch. By default (New York) that of the day in the file name, or 0.
+        Midnight of the day, ns since the UNIX epoch. By default (New York) that of `date`, of the day in the file name, or 0.
+    date : date, optional
+        Day at the exchange.
     strict : bool, default False
         Raise CorruptDataError at the first malformed message, after the events before it.
     chunks : iterable of bytes-like, optional
@@ -254,12 +258,15 @@ class ItchFeed(Feed):
         chunk_events: int = 65_536,
         chunk_bytes: int = 1 << 20,
         midnight_ns: int | None = None,
+        date: datetime.date | None = None,
         strict: bool = False,
         chunks: Iterable[bytes | memoryview] | None = None,
     ) -> None:
         super().__init__(path, instruments, wanted)
         _check_chunk_events(chunk_events)
-        self.decoder = ItchDecoder(_midnight_of(path) if midnight_ns is None else midnight_ns, strict)
+        if midnight_ns is None:
+            midnight_ns = _midnight_of(path) if date is None else midnight_of_day(date)
+        self.decoder = ItchDecoder(midnight_ns, strict)
         self._chunks: Generator[bytes | memoryview, None, None] = (
             open_itch(path, chunk_bytes=chunk_bytes, progress=progress) if chunks is None else (chunk for chunk in chunks)
         )
