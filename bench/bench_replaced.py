@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from fastcore.records import TICK_DTYPE
-from fastcore.replaced import LatencyMonitor, LockFreeRingBuffer, fast_zscore_calculation
+from fastcore.replaced import LatencyMonitor, LockFreeRingBuffer, MemoryMappedDataStore, fast_zscore_calculation
 from fastcore.symbols import SymbolMapper
-from fastcore.tickstore import MemoryMappedDataStore, TickStore
+from fastcore.tickstore import TickStore
 from fastcore.zscore import RollingZScore, rolling_zscore
 from hft import AvellanedaMarketMaker, HFTEngine, Ticker
 
@@ -289,7 +289,7 @@ if sys.argv[1] == "replaced":
     engine = module.HFTEngine(symbols, place / "a")
 else:
     from hft import HFTEngine
-    from fastcore.tickstore import MemoryMappedDataStore
+    from fastcore.replaced import MemoryMappedDataStore
     engine = HFTEngine(symbols)
     store = MemoryMappedDataStore(str(place / "b"))
 asyncio.run(engine.process_market_data([(i, i % 100, 100.0 + i, 1.0) for i in range(10_000)]))

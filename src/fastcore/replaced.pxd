@@ -6,6 +6,7 @@ from fastcore._slots cimport ring_t
 from fastcore.correlation cimport RollingCorrelation
 from fastcore.histogram cimport Histogram, histogram_record, histogram_t
 from fastcore.records cimport unlikely
+from fastcore.tickstore cimport TickStore
 
 
 ctypedef struct latencies_t:
@@ -50,3 +51,8 @@ cdef class OptimizedSignalEngine:
     cdef object _returns
     cdef object _means
     cdef object _last
+
+
+cdef class MemoryMappedDataStore:
+    cdef TickStore _store
+    cdef uint64_t _most

@@ -8,7 +8,7 @@
 `fast_zscore_calculation`    z-score of a difference of prices, over `fastcore.zscore`
 `zscore_batch`               signals of many pairs, without a state; the same signals with one: `fastcore.zscore.PairSet`
 `OptimizedSignalEngine`      signals from mean correlations, over `fastcore.correlation`
-`MemoryMappedDataStore`      ticks in a file: the one of `fastcore.tickstore`
+`MemoryMappedDataStore`      ticks in a file, over `fastcore.tickstore`
 ===========================  =============================================================================================
 
 The calls of its asynchronous engine and its market maker are in ``hft.replaced``.
@@ -32,13 +32,14 @@ from fastcore._integers cimport as_int64, int64_in
 from fastcore._slots cimport RING_HEAD_BYTES, RING_SINGLE, check_capacity, ring_t
 from fastcore.correlation cimport MOST_SERIES, RollingCorrelation, correlation_means, correlation_t, correlation_update
 from fastcore.histogram cimport Histogram, fc_sub_overflow, histogram_record, int64_data
-from fastcore.records cimport fc_alloc, fc_free, load_acquire, load_relaxed, unlikely
+from fastcore.records cimport RESULT_OK, fc_alloc, fc_free, load_acquire, load_relaxed, tick_t, unlikely
 from fastcore.ring cimport ring_commit, ring_release, ring_try_claim, ring_try_peek
+from fastcore.tickstore cimport TickStore, make_tick, store_append
 from fastcore.zscore cimport check_pairs, check_thresholds, check_window, no_memory, pair_zscores, use_avx2
 
 from fastcore.errors import range_error
+from fastcore.records import TICK_DTYPE
 from fastcore.symbols import SymbolMapper
-from fastcore.tickstore import MemoryMappedDataStore
 
 cnp.import_array()
 
@@ -51,6 +52,9 @@ __all__ = [
     "fast_zscore_calculation",
     "zscore_batch",
 ]
+
+
+cdef int64_t MOST_RECORDS = (<int64_t> 1 << 40) - 1
 
 
 cdef extern from *:
@@ -597,3 +601,83 @@ cdef class OptimizedSignalEngine:
                     strength[i] = mean if mean > 0.0 else -mean
                     signal[i] = (mean < -0.5) - (mean > 0.8)
         return signals, strengths, perf_counter_ns() - start
+
+
+@cython.final
+cdef class MemoryMappedDataStore:
+    """MemoryMappedDataStore(filename, max_records=1000000)\n--\n\n
+    Keep ticks in a file; the record count survives reopening.
+
+    Parameters
+    ----------
+    filename : str or os.PathLike
+        Created where it does not exist.
+    max_records : int, default 1,000,000
+        Ticks that the store accepts in all; all of them are allocated at the start.
+
+    Raises
+    ------
+    ValueError
+        If `max_records` is below 1.
+    OSError, LayoutError, StoreLockedError, CorruptDataError
+        As for `fastcore.tickstore.TickStore`.
+
+    Notes
+    -----
+    **Thread safety**: one thread writes.
+    """
+
+    def __init__(self, filename, max_records=1_000_000):
+        self._most = int64_in(max_records, "max_records", 1, MOST_RECORDS)
+        self._store = TickStore(filename, "a", TICK_DTYPE, segment_records=max_records, grow_ahead=False)
+        try:
+            if self._store._count() < self._most:
+                self._store.reserve(self._most - self._store._count())
+        except BaseException:
+            self._store.close()
+            raise
+
+    def __repr__(self):
+        return f"<MemoryMappedDataStore path={self._store.path!r} records={self._store._count()} max_records={self._most}>"
+
+    def write_tick(self, timestamp, symbol_id, double price, double volume):
+        """Append a tick; False when ``max_records`` are stored. Raises as `fastcore.tickstore.TickStore.append`."""
+        cdef TickStore store = self._store
+        cdef tick_t tick
+        make_tick(&tick, timestamp, symbol_id, price, volume)
+        if unlikely(store._s.count >= self._most):
+            store._check_open()
+            return False
+        if unlikely(store_append(store._s, &tick) != RESULT_OK):
+            store._append_slowly(&tick)
+        return True
+
+    def read_tick(self, index):
+        """Return tick `index` as ``(timestamp, symbol_id, price, volume)``, or None where there is none."""
+        cdef int64_t i = as_int64(index)
+        if i < 0 or <uint64_t> i >= self._store._count():
+            return None
+        return self._store.read_tick(i)
+
+    @property
+    def record_count(self):
+        """Ticks stored (int)."""
+        return self._store._count()
+
+    @property
+    def store(self):
+        """The TickStore below, for views and queries."""
+        return self._store
+
+    def __len__(self):
+        return self._store._count()
+
+    def close(self):
+        """Flush and close; closing again does nothing."""
+        self._store.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()

@@ -4,9 +4,11 @@ A writer appends through ``store_t*`` (``TickStore._s``) while it keeps the Tick
 ``store_grow`` and ``store_sync`` may run in another thread at the same time.
 """
 
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastcore.records cimport RESULT_OK, tick_t
+from fastcore._integers cimport as_int64
+from fastcore.records cimport NO_SYMBOL, RESULT_OK, tick_t, unlikely
 
 
 cdef extern from "fc_store.h" nogil:
@@ -46,6 +48,25 @@ cdef inline int store_append_records(store_t* s, const void* records, size_t n) 
 cdef int store_grow(store_t* s) noexcept nogil
 # Cold. Write everything appended so far to the disk: RESULT_OK, or RESULT_STORE_FAILED and the store refuses from then on.
 cdef int store_sync(store_t* s) noexcept nogil
+
+
+# Name the rule that a tick breaks: ValueError.
+cdef int refuse_tick(int64_t timestamp_ns, int64_t symbol_id, double price, double volume) except -1
+
+
+cdef inline int make_tick(tick_t* tick, object timestamp_ns, object symbol_id, double price, double volume) except -1:
+    """Check the fields of a tick and put them together."""
+    cdef int64_t time_ns = as_int64(timestamp_ns), symbol = as_int64(symbol_id)
+    if unlikely(
+        time_ns < 0 or <uint64_t> symbol >= NO_SYMBOL or not -INFINITY < price < INFINITY or not 0.0 <= volume < INFINITY
+    ):
+        refuse_tick(time_ns, symbol, price, volume)
+    tick.timestamp_ns = <uint64_t> time_ns
+    tick.symbol_id = <uint32_t> symbol
+    tick.pad = 0
+    tick.price = price
+    tick.volume = volume
+    return 0
 
 
 cdef class TickStore:

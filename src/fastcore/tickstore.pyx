@@ -51,7 +51,6 @@ from fastcore.store_report import REASONS, StoreReport, StoreWarning
 
 __all__ = [
     "CRC32C_IMPLEMENTATION",
-    "MemoryMappedDataStore",
     "StoreReport",
     "StoreWarning",
     "TickStore",
@@ -134,10 +133,6 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(
         PyTypeObject* subtype, cnp.dtype descr, int nd, cnp.npy_intp* dims, cnp.npy_intp* strides, void* data, int flags, object base
     )
-
-
-cdef extern from "math.h" nogil:
-    double INFINITY
 
 
 _RESERVE_BYTES = 256 << 30  # addresses, not memory: how far a store can grow while it is open
@@ -271,21 +266,6 @@ cdef int refuse_tick(int64_t timestamp_ns, int64_t symbol_id, double price, doub
     if not -INFINITY < price < INFINITY:
         raise ValueError(f"price must be finite: price={price}")
     raise ValueError(f"volume must be finite and not negative: volume={volume}")
-
-
-cdef inline int make_tick(tick_t* tick, object timestamp_ns, object symbol_id, double price, double volume) except -1:
-    # Check the fields of a tick and put them together.
-    cdef int64_t time_ns = as_int64(timestamp_ns), symbol = as_int64(symbol_id)
-    if unlikely(
-        time_ns < 0 or <uint64_t> symbol >= t.NO_SYMBOL or not -INFINITY < price < INFINITY or not 0.0 <= volume < INFINITY
-    ):
-        refuse_tick(time_ns, symbol, price, volume)
-    tick.timestamp_ns = <uint64_t> time_ns
-    tick.symbol_id = <uint32_t> symbol
-    tick.pad = 0
-    tick.price = price
-    tick.volume = volume
-    return 0
 
 
 @cython.final
@@ -1253,85 +1233,3 @@ def salvage(source, destination):
         lost = damage.records + damage.dropped_records - copied
         size = old.dtype.itemsize
         return StoreReport(copied, copied * size, lost, lost * size, damage.reason)
-
-
-@cython.final
-cdef class MemoryMappedDataStore:
-    """MemoryMappedDataStore(filename, max_records=1000000)\n--\n\n
-    Keep ticks in a file with the calls of the replaced engine; the record count survives reopening.
-
-    Parameters
-    ----------
-    filename : str or os.PathLike
-        Created where it does not exist.
-    max_records : int, default 1,000,000
-        Ticks that the store accepts in all; all of them are allocated at the start.
-
-    Raises
-    ------
-    ValueError
-        If `max_records` is below 1.
-    OSError, LayoutError, StoreLockedError, CorruptDataError
-        As for `TickStore`.
-
-    Notes
-    -----
-    **Thread safety**: one thread writes.
-    """
-
-    cdef TickStore _store
-    cdef uint64_t _most
-
-    def __init__(self, filename, max_records=1_000_000):
-        if not 1 <= max_records < 1 << 40:
-            raise ValueError(f"max_records must be in 1..2**40-1: max_records={max_records}")
-        self._most = max_records
-        self._store = TickStore(filename, "a", TICK_DTYPE, segment_records=max_records, grow_ahead=False)
-        try:
-            if self._store._count() < self._most:
-                self._store.reserve(self._most - self._store._count())
-        except BaseException:
-            self._store.close()
-            raise
-
-    def write_tick(self, timestamp, symbol_id, double price, double volume):
-        """Append a tick; False when ``max_records`` are stored. Raises as `TickStore.append`."""
-        cdef TickStore store = self._store
-        cdef tick_t tick
-        make_tick(&tick, timestamp, symbol_id, price, volume)
-        if unlikely(store._s.count >= self._most):
-            store._check_open()
-            return False
-        if unlikely(store_append(store._s, &tick) != t.RESULT_OK):
-            store._append_slowly(&tick)
-        return True
-
-    def read_tick(self, index):
-        """Return tick `index` as ``(timestamp, symbol_id, price, volume)``, or None where there is none."""
-        cdef int64_t i = as_int64(index)
-        if i < 0 or <uint64_t> i >= self._store._count():
-            return None
-        return self._store.read_tick(i)
-
-    @property
-    def record_count(self):
-        """Ticks stored (int)."""
-        return self._store._count()
-
-    @property
-    def store(self):
-        """The TickStore below, for views and queries."""
-        return self._store
-
-    def __len__(self):
-        return self._store._count()
-
-    def close(self):
-        """Flush and close; closing again does nothing."""
-        self._store.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()

@@ -1,6 +1,9 @@
 """Plain-Python twin of ``fastcore.replaced``: the calls of the replaced engine."""
 
+from __future__ import annotations
+
 import math
+import os
 from collections import deque
 from time import perf_counter_ns
 from typing import Any, NoReturn
@@ -10,12 +13,13 @@ import numpy.typing as npt
 from numpy.typing import NDArray
 
 from fastcore.errors import range_error
+from fastcore.records import TICK_DTYPE
 
 from .correlation import RollingCorrelation, _check_series
 from .histogram import Histogram, _check_array
 from .ring import _check_capacity
 from .symbols import SymbolMapper as SymbolMapper
-from .tickstore import MemoryMappedDataStore as MemoryMappedDataStore
+from .tickstore import TickStore, _check_tick
 from .zscore import Doubles, _check_pairs, _check_thresholds, _check_window, _doubles, _moments, _pair_zscore, _signal
 
 
@@ -202,3 +206,53 @@ class OptimizedSignalEngine:
                     strengths[k] = abs(mean)
                     signals[k] = (mean < -0.5) - (mean > 0.8)
         return signals, strengths, perf_counter_ns() - start
+
+
+class MemoryMappedDataStore:
+    """Keep ticks in a file; the record count survives reopening."""
+
+    def __init__(self, filename: str | os.PathLike[str], max_records: int = 1_000_000) -> None:
+        if not 1 <= max_records < 1 << 40:
+            raise range_error("max_records", max_records, 1, 2**40 - 1)
+        self._most = max_records
+        self._store = TickStore(filename, "a", TICK_DTYPE, segment_records=max_records)
+        try:
+            self._store.reserve(max(0, max_records - self._store.count))
+        except BaseException:
+            self._store.close()
+            raise
+
+    def write_tick(self, timestamp: int, symbol_id: int, price: float, volume: float) -> bool:
+        """Append a tick; False when ``max_records`` are stored."""
+        _check_tick(timestamp, symbol_id, price, volume)
+        if self._store.count >= self._most:
+            return False
+        self._store.append(timestamp, symbol_id, price, volume)
+        return True
+
+    def read_tick(self, index: int) -> tuple[int, int, float, float] | None:
+        """Return tick `index`, or None where there is none."""
+        return self._store.read_tick(index) if 0 <= index < self._store.count else None
+
+    @property
+    def record_count(self) -> int:
+        """Ticks stored."""
+        return self._store.count
+
+    @property
+    def store(self) -> TickStore:
+        """The TickStore below."""
+        return self._store
+
+    def __len__(self) -> int:
+        return self._store.count
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._store.close()
+
+    def __enter__(self) -> MemoryMappedDataStore:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
