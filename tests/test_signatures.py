@@ -26,7 +26,8 @@ def compiled_classes():
             if Path(place[0], info.name.rpartition(".")[2] + ".pyi").is_file():
                 module = importlib.import_module(info.name)
                 for name, value in vars(module).items():
-                    if isinstance(value, type) and value.__module__ == info.name and not name.startswith("_"):
+                    ours = isinstance(value, type) and value.__module__ == info.name and not name.startswith("_")
+                    if ours and not issubclass(value, tuple | BaseException):  # those are plain Python
                         found[f"{info.name}.{name}"] = value
     return found
 
@@ -70,7 +71,7 @@ def test_signature_of_a_class_is_the_one_of_its_stub(name):
         found.append((parameter.name, kind, parameter.default))
     assert [row[:2] for row in found] == [row[:2] for row in wanted]
     for (_, _, ours), (argument, _, stub) in zip(found, wanted, strict=True):
-        assert stub is ... or ours == stub, argument
+        assert ... in (stub, ours) or ours == stub, argument
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -739,7 +739,7 @@ cdef list checked_pairs(object pairs, tuple names):
 @cython.final
 @cython.no_gc_clear
 cdef class SyntheticMarket:
-    """SyntheticMarket(messages, seed=1, symbols=("SYNTH",), midnight_ns=0, *, tail=1.3333333333333333, orders=160, \
+    """SyntheticMarket(messages, seed=1, symbols=..., midnight_ns=0, *, tail=1.3333333333333333, orders=160, \
 reactive=False, branching=None, burst_s=0.5, u_shape=0.4, volatility=None, correlation=0.0, pairs=(), step_s=1.0, \
 all_types=False)\n--\n\n
     Make the events of a synthetic trading day, in the order of time.
