@@ -247,7 +247,8 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
 
 @cython.final
 cdef class Desk:
-    """Desk(limits=None, *, max_loss=None, symbols=65536)\n--\n
+    """Desk(limits=None, *, max_loss=None, symbols=65536)\n--\n\n
+    Desk(limits=None, *, max_loss=None, symbols=65536)\n--\n
     Own orders, positions and limits of one account.
 
     Parameters

@@ -393,7 +393,9 @@ cdef int engine_books(engine_t* g) noexcept nogil:
 @cython.final
 @cython.no_gc_clear
 cdef class Engine:
-    """Engine(source, market, desk=None, strategies=None, *, curve_symbol_id=None, \
+    """Engine(source, market, desk=None, strategies=None, *, curve_symbol_id=None, curve_interval_ns=1000000000, \
+sample_every=256)\n--\n\n
+    Engine(source, market, desk=None, strategies=None, *, curve_symbol_id=None, \
 curve_interval_ns=1000000000, sample_every=256)\n--\n
     Run a source through market, strategies and desk.
 

@@ -20,7 +20,8 @@ __all__ = ["Spool"]
 
 @cython.final
 cdef class Spool:
-    """Spool(dtype, capacity=32768)\n--\n
+    """Spool(dtype, capacity=32768)\n--\n\n
+    Spool(dtype, capacity=32768)\n--\n
     Records of a run: the newest in a buffer, all before them in a temporary file.
 
     A run that records little never makes the file, and one of any length takes no more memory than the buffer.

@@ -45,7 +45,8 @@ cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept
 
 @cython.final
 cdef class Market:
-    """Market(book='orders', *, symbols=65536, orders=65536)\n--\n
+    """Market(book="orders", *, symbols=65536, orders=65536)\n--\n\n
+    Market(book='orders', *, symbols=65536, orders=65536)\n--\n
     Books and trading states of all instruments of a feed.
 
     Parameters

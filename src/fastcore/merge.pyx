@@ -120,7 +120,8 @@ cdef int merge_next(source_t* source, int64_t until_ns, batch_t* out) noexcept n
 
 @cython.final
 cdef class MergeSource(Source):
-    """MergeSource(sources, offsets_ns=None, ids=None)\n--\n
+    """MergeSource(sources, offsets_ns=None, ids=None)\n--\n\n
+    MergeSource(sources, offsets_ns=None, ids=None)\n--\n
     Several histories as one.
 
     Parameters

@@ -40,7 +40,8 @@ cdef int ring_next(source_t* source, int64_t until_ns, batch_t* out) noexcept no
 
 @cython.final
 cdef class RingSource(Source):
-    """RingSource(ring)\n--\n
+    """RingSource(ring)\n--\n\n
+    RingSource(ring)\n--\n
     Events that somebody else publishes in a ring, up to 128 at a time.
 
     What one poll finds is one instant. The run is idle while the ring is empty, and at its end when the ring is empty and closed.

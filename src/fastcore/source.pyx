@@ -25,7 +25,8 @@ cdef enum:
 
 
 cdef class Source:
-    """Source()\n--\n
+    """Source()\n--\n\n
+    Source()\n--\n
     Base of the sources; the compiled ones stand beside what they read.
 
     Notes
@@ -80,7 +81,8 @@ cdef int array_next(source_t* source, int64_t until_ns, batch_t* out) noexcept n
 
 @cython.final
 cdef class EventSource(Source):
-    """EventSource(arrays)\n--\n
+    """EventSource(arrays)\n--\n\n
+    EventSource(arrays)\n--\n
     Events in memory: arrays, one after the other.
 
     Parameters

@@ -26,7 +26,8 @@ cdef void stopwatch_stop(stopwatch_t* w) noexcept nogil:
 
 @cython.final
 cdef class Stopwatch:
-    """Stopwatch(sample_every=256)\n--\n
+    """Stopwatch(sample_every=256)\n--\n\n
+    Stopwatch(sample_every=256)\n--\n
     Histograms of latency by stage.
 
     Parameters

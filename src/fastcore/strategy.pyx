@@ -6,7 +6,8 @@ __all__ = ["Strategy"]
 
 
 cdef class Strategy:
-    """Strategy()\n--\n
+    """Strategy()\n--\n\n
+    Strategy()\n--\n
     Base of the compiled strategies.
 
     Notes

@@ -251,7 +251,8 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
 
 @cython.final
 cdef class Simulator(Source):
-    """Simulator(history, market, *, instant='message', venue_market=None)\n--\n
+    """Simulator(history, market, *, instant="message", venue_market=None)\n--\n\n
+    Simulator(history, market, *, instant='message', venue_market=None)\n--\n
     A history and a simulated venue: what a backtest reads its events from, and sends its orders to.
 
     Parameters

@@ -78,7 +78,8 @@ cdef int maker_on(strategy_t* strategy, context_t* c, int hook, const event_t* e
 
 @cython.final
 cdef class MarketMaker(Strategy):
-    """MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0)\n--\n
+    """MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0)\n--\n\n
+    MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0)\n--\n
     Quote both sides of one instrument with one order each.
 
     Parameters

@@ -39,7 +39,8 @@ cdef int tape_on(strategy_t* strategy, context_t* c, int hook, const event_t* e,
 
 @cython.final
 cdef class Tape(Strategy):
-    """Tape(symbol_id, store, *, ticks_per_price=10000.0)\n--\n
+    """Tape(symbol_id, store, *, ticks_per_price=10000.0)\n--\n\n
+    Tape(symbol_id, store, *, ticks_per_price=10000.0)\n--\n
     Write every printed execution of an instrument into a store.
 
     Parameters

@@ -963,7 +963,8 @@ def whole_messages(data):
 
 @cython.final
 cdef class ItchDecoder(_Decoder):
-    """ItchDecoder(midnight_ns=0, strict=False, *, instruments=None, wanted=None)\n--\n
+    """ItchDecoder(midnight_ns=0, strict=False, *, instruments=None, wanted=None)\n--\n\n
+    ItchDecoder(midnight_ns=0, strict=False, *, instruments=None, wanted=None)\n--\n
     Decode TotalView-ITCH 5.0 messages into events.
 
     Parameters

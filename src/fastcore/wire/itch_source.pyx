@@ -55,7 +55,8 @@ cdef int itch_next(source_t* source, int64_t until_ns, batch_t* out) noexcept no
 
 @cython.final
 cdef class ItchSource(Source):
-    """ItchSource(chunks, decoder)\n--\n
+    """ItchSource(chunks, decoder)\n--\n\n
+    ItchSource(chunks, decoder)\n--\n
     Length-prefixed ITCH messages, decoded as the run takes them.
 
     Parameters
