@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kit import examples
 
+from fastcore import _bench
 from fastcore.book import LevelBook, OrderBook, OrderTable
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE, SELL
 from fastcore.reference import book as twin
@@ -313,3 +314,92 @@ def test_quotes_of_messages_follow_the_top_between_them(rows, clock):
             tops.append(top)
         last = top
     assert [tuple(q)[-4:] for q in quotes[:n].tolist()] == tops
+
+
+# ---- ladders: prices that make them move, change their step, grow and leave levels to the blocks ----
+
+SCALES = st.sampled_from([1, 50, 100, 10**6, 2**40, 2**52])
+GRID = st.tuples(
+    st.sampled_from([1, 10**6, 2**62]),     # where the prices are
+    SCALES,                                 # their step
+    st.sampled_from([4, 60, 600, 20_000]),  # how many of them
+    st.sampled_from([0, 1, 7]),             # how fast they wander
+    st.integers(0, 2**32),
+)
+
+
+def grid_events(grid, n, by_level):
+    """Build a stream on a grid of prices that wanders; some prices lie between its steps, some at the ends of the range."""
+    base, step, width, speed, seed = grid
+    random = np.random.default_rng(seed)
+    at = random.integers(0, width, n) + np.cumsum(random.integers(-3, 4, n)) * speed
+    odd = np.where(random.random(n) < 0.03, random.integers(0, step + 1, n), 0)
+    ends = random.choice([1, 2, 2**63 - 2, 2**63 - 1], n)
+    prices = [base + int(a) * step + int(o) for a, o in zip(at, odd, strict=True)]
+    out = np.zeros(n, EVENT_DTYPE)
+    out["price"] = np.where(random.random(n) < 0.01, ends, [min(max(p, 1), 2**63 - 1) for p in prices])
+    out["side"] = random.choice([BUY, SELL], n)
+    if by_level:
+        out["kind"] = random.choice([KINDS["level"]] * 200 + [KINDS["clear"]], n)
+        out["size"] = random.integers(0, 3, n)
+        quotes = random.random(n) < 0.01
+        out["kind"][quotes] = KINDS["quote"]
+        out["size"][quotes] = out["price"][::-1][quotes]
+    else:
+        kinds = [KINDS[k] for k in "add add add add add delete delete execute cancel replace".split()]
+        out["kind"] = random.choice(kinds, n)
+        out["size"] = random.integers(1, 4, n)
+        out["order_id"], out["match_id"] = random.integers(1, n, (2, n))
+    return out
+
+
+@examples(150)
+@given(GRID, st.booleans(), st.sampled_from([1, 7, 500]))
+def test_ladders_match_reference(grid, by_level, step):
+    events = grid_events(grid, 500, by_level)
+    a, b = (LevelBook, twin.LevelBook) if by_level else (OrderBook, twin.OrderBook)
+    a, b = a(orders=OrderTable(1, 1)), b()
+    quotes_a, quotes_b = np.zeros((2, step), QUOTE_DTYPE)
+    for start in range(0, len(events), step):
+        chunk = events[start : start + step]
+        n = a.apply_into(chunk, quotes_a)
+        assert n == b.apply_into(chunk, quotes_b)
+        assert quotes_a[:n].tolist() == quotes_b[:n].tolist()
+        a.check()
+        assert a.state_hash() == b.state_hash()
+    assert (a.counts, a.levels, len(a)) == (b.counts, b.levels, len(b))
+    assert a.snapshot().tolist() == b.snapshot().tolist()
+    for x, y in zip(a.depth(), b.depth(), strict=True):
+        assert x.tolist() == y.tolist()
+
+
+@examples(100)
+@given(GRID, st.booleans(), st.integers(1, 2**63 - 1))
+def test_accessors_show_what_depth_shows(grid, by_level, other):
+    book = LevelBook() if by_level else OrderBook()
+    book.apply(grid_events(grid, 400, by_level))
+    for side, levels in zip((BUY, SELL), book.depth(), strict=True):
+        rows = levels[["price", "size"]].tolist()
+        for start in (other, *(price for price, _ in rows[:3])):
+            worst, got = _bench.book_walk(book, side, start)
+            assert worst == (rows[-1][0] if rows else NO_PRICE)
+            assert got == [(price, size, size) for price, size in rows if (start - price) * side > 0]
+
+
+@examples(20)
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_growing_table_finds_every_order(seed, step):
+    # From 16 orders to thousands, with deletes and searches while entries are left in the old slots.
+    random = np.random.default_rng(seed)
+    n = 4_000
+    events = np.zeros(n, EVENT_DTYPE)
+    events["kind"] = random.choice([KINDS["add"]] * 8 + [KINDS["delete"], KINDS["replace"]], n)
+    events["side"], events["price"], events["size"] = random.choice([BUY, SELL], n), random.integers(90, 110, n), 1
+    events["order_id"], events["match_id"] = random.integers(0, n, (2, n))
+    a, b = OrderBook(orders=OrderTable(1, 1)), twin.OrderBook()
+    for start in range(0, n, step):
+        a.apply(events[start : start + step])
+    b.apply(events)
+    a.check()
+    same_state(a, b)
+    assert [a.order(i) for i in range(n)] == [b.order(i) for i in range(n)]

@@ -5,9 +5,10 @@ Not part of the public interface.
 
 cimport cython
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastcore._arrays cimport check_events, events_data
 from fastcore.records cimport (
     be16,
     be32,
@@ -19,12 +20,17 @@ from fastcore.records cimport (
     KIND_ADD,
     KIND_CANCEL,
     KIND_EXECUTE,
+    NO_PRICE,
+    prefetch,
     RESULT_OK,
     store_release,
     tick_t,
 )
 from fastcore.avellaneda cimport quote_t, Quoter, quoter_quote
-from fastcore.book cimport book_apply, book_change_t, OrderBook
+from fastcore.book cimport (
+    AHEAD_RECORDS, book_apply, book_best_ask, book_best_bid, book_change_t, book_far, book_ahead,
+    book_find_level, book_level_size, book_next_price, book_t, book_worst_price, level_t, OrderBook, orders_bytes, _Book,
+)
 from fastcore.correlation cimport correlation_update, RollingCorrelation
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
 from fastcore.sim.venue cimport Venue, venue_apply, venue_cancel, venue_submit
@@ -59,6 +65,10 @@ from fastcore.tickstore cimport (
     TickStore,
 )
 from fastcore.zscore cimport rolling_update, RollingZScore
+
+import numpy as np
+
+from fastcore.records import EVENT_DTYPE
 
 cnp.import_array()
 
@@ -194,6 +204,86 @@ def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const ui
                 failed += book_apply(book._b, &e[i], &change) != RESULT_OK
             at += 2 + size
     return events, failed
+
+
+def book_tops(_Book book not None, events not None):
+    """Apply events to a book and look at each top that has changed: (changes, sum of 3 bid + ask modulo 2^64)."""
+    cdef cnp.ndarray a = check_events(events, "events", False, (EVENT_DTYPE,))
+    cdef const event_t* e = events_data(a)
+    cdef Py_ssize_t i
+    cdef Py_ssize_t n = a.shape[0]
+    cdef book_t* b = book._b
+    cdef book_change_t change
+    cdef int64_t bid, ask
+    cdef uint64_t touches = 0
+    cdef uint64_t check = 0
+    cdef bint far = book_far(orders_bytes(b.orders))
+    with nogil:
+        for i in range(n):
+            prefetch(e + i + AHEAD_RECORDS)
+            if far:
+                book_ahead(b, e, i, n)
+            book_apply(b, e + i, &change)
+            if change.top_changed:
+                bid = book_best_bid(b)
+                ask = book_best_ask(b)
+                if bid != NO_PRICE and ask != NO_PRICE:
+                    touches += 1
+                    check += 3 * <uint64_t> bid + <uint64_t> ask
+    return touches, check
+
+
+def book_walk(_Book book not None, int8_t side, int64_t price):
+    """What the accessors of the contract show of a side: (worst price, [(price, size, size at that price) behind `price`])."""
+    cdef book_t* b = book._b
+    cdef level_t* l
+    rows = []
+    price = book_next_price(b, side, price)
+    while price != NO_PRICE:
+        l = book_find_level(b, side, price)
+        rows.append((price, l.size if l != NULL else None, book_level_size(b, side, price)))
+        price = book_next_price(b, side, price)
+    return book_worst_price(b, side), rows
+
+
+# ---- the loop on level events in plain C, for the floor
+
+
+cdef extern from "fc_bench_l2.h" nogil:
+    ctypedef struct l2_result_t "fc_bench_l2_result_t":
+        int64_t touches
+        int64_t requotes
+        int64_t orders
+        int64_t fills
+        int64_t position
+        int64_t cash
+        uint64_t check
+    uint64_t l2_make "fc_bench_l2_make"(event_t* out, uint64_t n, uint64_t seed)
+    bint l2_run "fc_bench_l2_run"(int row, const event_t* events, uint64_t n, l2_result_t* out)
+
+
+def l2_events(n, seed=1):
+    """Return at most n level and trade events of one made market, ten levels a side, as EVENT_DTYPE."""
+    rows = np.zeros(n, EVENT_DTYPE)
+    return rows[: l2_make(<event_t*> cnp.PyArray_DATA(rows), n, seed)]
+
+
+def l2_floor(str row not None, events not None):
+    """Run row "a" (book and top of book), "b" (from a source in batches) or "c" (and a maker) of the floor over events of `l2_events`.
+
+    Returns a dict: touches and check as `book_tops` gives them, then requotes, orders, fills, position and cash of the maker.
+    """
+    cdef cnp.ndarray a = check_events(events, "events", False, (EVENT_DTYPE,))
+    cdef const event_t* e = events_data(a)
+    cdef uint64_t n = a.shape[0]
+    cdef int which = ord(row)
+    cdef l2_result_t result
+    cdef bint done
+    with nogil:
+        done = l2_run(which, e, n, &result)
+    if not done:
+        raise MemoryError("no memory for the levels of the floor")
+    return result
 
 
 # ---- ring: both ends of a ring as compiled loops without the GIL, and the same in plain C

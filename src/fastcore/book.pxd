@@ -5,18 +5,34 @@ One ``book_t`` per symbol; orders and levels of any number of books live in one 
     orders_t.slots     open addressing, key -> order number; linear probing, load <= 0.5, backward-shift deletion
     orders_t.orders    pool of 64-byte orders, linked front to back inside their level
     orders_t.levels    pool of 32-byte levels; an order knows its level, so taking quantity off needs no search
-    book_t.sides[0]    bids: keys ascending, best at the end; key = price
-    book_t.sides[1]    asks: keys ascending, best at the end; key = -price, so both sides run through the same code
+    book_t.sides[0]    bids: key = price
+    book_t.sides[1]    asks: key = -price, so both sides run through the same code and the greater key is the better price
 
 Number 0 of both pools is never used: 0 means none. One thread owns an ``orders_t`` and all its books.
 
+A side is a **ladder** near its best price and **blocks** behind it::
+
+    key     low          low + step                          best            low + (width - 1) step
+    slots   [ number ]   [    0   ]   [ number ]   ...   [ number ]   ...    [ 0 ]       number of the level with that key
+    words   a bit for each slot that holds a level; a bit of `summary` for each word that is not 0
+    far     levels whose keys are below `low`: sorted blocks of up to 64, with a sorted directory of their lowest keys
+
+Slot = (key - low) / step, by the inverse of the step modulo 2^64: keys between two steps, and keys outside of the ladder, give
+slots beyond its width, so that one comparison tells. The best level of a side is always in its ladder, and the next best is a
+matter of two bit scans. The step is the greatest common divisor of the distances between the levels of the ladder. What does not
+fit moves the ladder (side_move): a key above its end, a key between two steps, and every so many keys below it, when it
+also becomes wider, up to 4,096 slots and 64 for each level. A move costs some nanoseconds for each level that it passes on.
+
 A book is by order or by level from its making (`by_level`). One by level has the same sides and levels, but levels without
 orders (front 0, count 0), whose totals the events give; so everything that reads sides and levels serves both kinds.
+
+Growing never stops the loop for long: a new table of slots takes the entries of the old one over with the adds that follow, some
+with each, and pools of more than a huge page are remapped instead of copied where the system can do that (Linux). The longest
+pause is then the first touch of a page.
 """
 
 cimport cython
-from libc.stdint cimport INT64_MAX, int8_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memmove
+from libc.stdint cimport INT64_MAX, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcore.records cimport (
     BUY,
@@ -41,8 +57,12 @@ from fastcore.records cimport (
     fc_assert,
     likely,
     prefetch,
+    prefetch_write,
     unlikely,
 )
+
+cdef extern from "fc_checked.h" nogil:
+    int leading_zeros "fc_leading_zeros"(uint64_t)
 
 
 ctypedef struct order_t:
@@ -70,6 +90,19 @@ ctypedef struct slot_t:
     uint32_t tag        # upper half of the hashed key
     uint32_t order      # number of the order; 0 an empty slot
 
+cdef enum:
+    SIDE_FIRST = 64     # slots of a ladder at first
+    SIDE_MOST = 4096
+    SIDE_BYTES = 320    # of the first slots, what comes behind them, and the rest of its line
+    BLOCK_LEVELS = 64
+
+ctypedef struct block_t:
+    uint32_t count
+    uint32_t pad
+    int64_t[64] keys    # ascending
+    uint32_t[64] levels # their numbers
+    block_t* next       # in the list of spare blocks
+
 ctypedef struct orders_t:
     slot_t* slots       # mask + 1 of them, at least twice the orders
     order_t* orders     # order_capacity + 1
@@ -77,24 +110,45 @@ ctypedef struct orders_t:
     uint32_t mask
     uint32_t shift      # tag >> shift is the home slot
     uint32_t live_orders
+    uint32_t order_room     # live orders up to which an add needs no attention: order_capacity, or 0 while old slots are left
     uint32_t live_levels
-    uint32_t order_capacity
     uint32_t level_capacity
     uint32_t free_order     # head of the list of freed orders
     uint32_t free_level
     uint32_t used_orders    # orders ever taken from the pool: numbers 1..used_orders
     uint32_t used_levels
+    uint32_t order_capacity
     uint32_t books          # books ever opened on this table: the number of the next
     uint32_t growths        # times that a pool had to be enlarged since it was made
+    uint32_t old_mask
+    uint32_t old_shift
+    uint32_t old_next       # slots of the old table below this are empty
+    slot_t* old_slots       # the table before the latest growth, until it is empty; else NULL
+    block_t* spare          # blocks that are not in use
+    uint32_t spare_blocks
+    uint32_t blocks         # of all books, and the spare ones
 
-cdef enum:
-    SIDE_NEAR = 8
-
-ctypedef struct side_t:
-    int64_t* keys       # price * side, ascending; SIDE_NEAR times NO_PRICE, below any key, in front of the first
-    uint32_t* levels    # number of the level with that key; SIDE_NEAR times 0 in front of the first
+# Directory of the blocks of a side, worst first.
+ctypedef struct far_t:
+    int64_t* lowest     # lowest key of each block, ascending
+    block_t** blocks
     uint32_t count
     uint32_t capacity
+
+# One cache line: all that an event reads of a side but the slot and its word.
+ctypedef struct side_t:
+    int64_t best        # key of the best level; NO_PRICE when the side is empty
+    int64_t low         # key of slot 0
+    uint64_t step       # of the keys between two slots
+    uint64_t inverse    # of the odd part of the step, modulo 2^64
+    uint64_t summary
+    uint32_t* slots     # `width` numbers, then width / 64 words, then the far_t*
+    uint32_t best_level # number of the best level; 0 when the side is empty
+    uint32_t count      # levels
+    int32_t misses      # keys that were looked for below the ladder, since it was last moved
+    uint16_t width      # slots
+    uint8_t shift       # power of two in the step
+    uint8_t borrowed    # the slots belong to somebody else, who frees them
 
 ctypedef struct top_t:
     int64_t bid         # ticks; NO_PRICE for an empty side
@@ -102,22 +156,28 @@ ctypedef struct top_t:
     int64_t bid_size    # lots
     int64_t ask_size
 
-# The first two cache lines hold everything that an event touches.
+# The first three cache lines hold everything that an event touches.
 ctypedef struct book_t:
-    orders_t* orders
     side_t sides[2]     # bids, asks
+    orders_t* orders
     uint64_t next_stamp
     uint64_t live       # orders of this book; 0 in a book by level
+    int64_t lowest      # lowest price that is taken: 1, or -2^63 + 1 where prices may be negative
     uint32_t number     # of this book in the table
     uint32_t symbol_id
-    int64_t lowest      # lowest price that is taken: 1, or -2^63 + 1 where prices may be negative
     uint8_t by_level    # set between book_init and the first event, never after
     uint8_t stale       # messages were missed (gap): wrong until the next clear
     uint8_t open        # between the first event of a message that is continued and its last
-    uint8_t borrowed[2] # the arrays of this side belong to somebody else, who frees them
-    uint8_t pad[3]
+    uint8_t pad[5]
+    uint64_t pad_counts
     uint64_t counts[32] # events by result code
     top_t before        # while `open`: the top when the message began
+
+# A book and its first ladders: 18 cache lines.
+ctypedef struct book_place_t:
+    book_t book
+    uint64_t pad[5]
+    uint64_t ladders[80]    # 2 * SIDE_BYTES
 
 # An event resolved against the book. After any result but RESULT_OK only `kind` and `top_changed` mean something.
 ctypedef struct book_change_t:
@@ -128,6 +188,7 @@ ctypedef struct book_change_t:
     uint8_t kind        # of the event; KIND_CANCEL for a replace after which the order keeps its place (then size may be 0)
     bint top_changed    # the message that ends with this event changed the best price or its size, of either side
     bint grew           # level, and only there: lots were added
+    int result          # what book_apply returned
     int64_t new_price   # replace, and only there: the order that takes the place of the old one
     int64_t new_size    # replace: its size; level: the total of the level, 0 when it is gone
     uint64_t new_stamp
@@ -138,15 +199,30 @@ cdef int orders_init(orders_t* o, uint64_t orders, uint64_t levels) noexcept nog
 cdef void orders_free(orders_t* o) noexcept nogil
 # Room for so many live orders and levels in all, from now on without allocation.
 cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept nogil
-cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels) noexcept nogil
-# The same with memory of the caller for the arrays of both sides, until they grow: 2 * (levels + SIDE_NEAR) * 12 bytes, zeroed.
-cdef int book_init_at(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels, void* memory) noexcept nogil
+# Room for one more order: doubles what is used up, and moves some of what is left in the old slots.
+cdef int orders_grow(orders_t* o) noexcept nogil
+# orders_find where the key is not in the new slots and old ones are left: an order that is there moves to the new ones.
+cdef uint32_t orders_find_old(orders_t* o, uint64_t order_id, uint32_t* slot) noexcept nogil
+cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id) noexcept nogil
+# The same with memory of the caller for the first ladders: SIDE_BYTES for each side, zeroed, at a cache line.
+cdef int book_init_at(book_t* b, orders_t* o, uint32_t symbol_id, void* memory) noexcept nogil
 # Removes its orders from the table, then frees its own memory.
 cdef void book_free(book_t* b) noexcept nogil
-# Room for one more order, level and key; doubles what is used up. book_apply calls it when it must.
-cdef int book_grow(book_t* b) noexcept nogil
+# Bytes of the ladders and directories that the book itself has allocated.
+cdef uint64_t book_bytes(const book_t* b) noexcept nogil
 # Remove every order or level of this book; it is no longer stale. Arrival numbers go on.
 cdef void book_clear(book_t* b) noexcept nogil
+# Room for one more level on a side, wherever it goes. Needed before book_put_level where the pool of levels is used up, the
+# key lies outside of the ladder or, before a level is taken off first, some levels of the side do.
+cdef int side_ready(book_t* b, int side_index) noexcept nogil
+# Cold parts of the sides: what lies outside of the ladder. side_outside may move the ladder.
+cdef uint32_t side_outside(book_t* b, int side_index, int64_t key) noexcept nogil
+cdef uint32_t side_far_find(const side_t* s, int64_t key) noexcept nogil
+cdef void side_put_outside(book_t* b, int side_index, uint32_t level) noexcept nogil
+cdef void side_drop_outside(book_t* b, int side_index, int64_t key) noexcept nogil
+cdef void side_emptied(book_t* b, int side_index) noexcept nogil
+# The level of the best key below `key`; 0 when there is none.
+cdef uint32_t side_below(const book_t* b, int side_index, int64_t key) noexcept nogil
 # book_apply for an event of a continued message, and for the kinds that are neither order nor level.
 cdef int book_apply_part(book_t* b, const event_t* e, book_change_t* out) noexcept nogil
 cdef int book_apply_rare(book_t* b, const event_t* e, book_change_t* out) noexcept nogil
@@ -166,14 +242,17 @@ cdef inline void orders_prefetch(const orders_t* o, uint64_t order_id) noexcept 
     prefetch(&o.slots[orders_tag(order_id) >> o.shift])
 
 
-cdef inline uint32_t orders_find(const orders_t* o, uint64_t order_id, uint32_t* slot) noexcept nogil:
+cdef inline uint32_t orders_find(orders_t* o, uint64_t order_id, uint32_t* slot) noexcept nogil:
     """Number of the order and its slot, or 0 and the empty slot where it would go."""
     cdef uint32_t tag = orders_tag(order_id)
     cdef uint32_t i = tag >> o.shift
     cdef uint32_t number
     while True:
         number = o.slots[i].order
-        if number == 0 or (o.slots[i].tag == tag and o.orders[number].order_id == order_id):
+        if number == 0:
+            slot[0] = i
+            return 0 if likely(o.old_slots == NULL) else orders_find_old(o, order_id, slot)
+        if likely(o.slots[i].tag == tag and o.orders[number].order_id == order_id):
             slot[0] = i
             return number
         i = (i + 1) & o.mask
@@ -196,55 +275,72 @@ cdef inline void orders_erase(orders_t* o, uint32_t slot) noexcept nogil:
 
 # ---- sides ----
 
+cdef inline uint64_t side_slot(const side_t* s, int64_t key) noexcept nogil:
+    """Slot of a key; at least the width where the key has none."""
+    cdef uint64_t x = (<uint64_t> key - <uint64_t> s.low) * s.inverse
+    return (x >> s.shift) | (x << (-s.shift & 63))
+
+
+cdef inline uint64_t* side_word(const side_t* s, uint64_t slot) noexcept nogil:
+    """The word with the bit of a slot."""
+    return <uint64_t*> (s.slots + s.width) + (slot >> 6)
+
+
+cdef inline far_t* side_far(const side_t* s) noexcept nogil:
+    """The levels below the ladder; NULL until there is one."""
+    return (<far_t**> side_word(s, s.width))[0]
+
+
 cdef inline uint32_t side_find(const side_t* s, int64_t key) noexcept nogil:
-    """Number of keys below `key`: its place, counted from the worst.
-
-    The eight best are counted without a branch, because how far from the best an order lands cannot be predicted.
-    """
-    cdef const int64_t* near = s.keys + s.count - SIDE_NEAR
-    cdef const int64_t* first
-    cdef uint32_t left
-    cdef uint32_t half
-    cdef uint32_t count = (
-        <uint32_t> (near[0] < key) + <uint32_t> (near[1] < key) + <uint32_t> (near[2] < key) + <uint32_t> (near[3] < key)
-        + <uint32_t> (near[4] < key) + <uint32_t> (near[5] < key) + <uint32_t> (near[6] < key) + <uint32_t> (near[7] < key)
-    )
-    if likely(count != 0):
-        return s.count - SIDE_NEAR + count
-    # Binary search without a branch on the comparison, over the keys before those eight.
-    first = s.keys
-    left = s.count - SIDE_NEAR
-    while left > 1:
-        half = left >> 1
-        first += half if first[half - 1] < key else 0
-        left -= half
-    return <uint32_t> (first - s.keys) + (left == 1 and first[0] < key)
+    """Number of the level with this key; 0 where there is none."""
+    cdef uint64_t slot = side_slot(s, key)
+    if likely(slot < s.width):
+        return s.slots[slot]
+    return side_far_find(s, key)
 
 
-cdef inline int64_t side_size(const book_t* b, const side_t* s, uint32_t place, int64_t key) noexcept nogil:
-    """Lots of the level with this key, whose place would be `place`; 0 where there is none."""
-    if place < s.count and s.keys[place] == key:
-        return b.orders.levels[s.levels[place]].size
-    return 0
+cdef inline int64_t side_next_slot(const side_t* s, uint64_t slot) noexcept nogil:
+    """The next slot below one that holds a level; -1 where there is none."""
+    cdef uint64_t i = slot >> 6
+    cdef uint64_t word = side_word(s, slot)[0] & ((<uint64_t> 1 << (slot & 63)) - 1)
+    cdef uint64_t others
+    if word == 0:
+        others = s.summary & ((<uint64_t> 1 << i) - 1)
+        if others == 0:
+            return -1
+        i = 63 - leading_zeros(others)
+        word = side_word(s, i << 6)[0]
+    return <int64_t> (i << 6) + 63 - leading_zeros(word)
 
 
-cdef inline const level_t* side_best(const book_t* b, int side_index) noexcept nogil:
-    """Best level; the unused level 0 (size 0) when the side is empty, which is what stands in front of the first."""
+cdef inline uint32_t side_next(const book_t* b, int side_index, uint32_t level) noexcept nogil:
+    """Number of the next worse level behind one, of the best behind 0; 0 at the end."""
     cdef const side_t* s = &b.sides[side_index]
-    return &b.orders.levels[(s.levels + s.count - 1)[0]]
+    cdef uint64_t slot
+    cdef int64_t following
+    if level == 0:
+        return s.best_level
+    slot = side_slot(s, b.orders.levels[level].key)
+    if likely(slot < s.width):
+        following = side_next_slot(s, slot)
+        if likely(following >= 0):
+            return s.slots[following]
+    return side_below(b, side_index, b.orders.levels[level].key)
 
 
 # ---- changes ----
 
-cdef inline uint32_t book_put_level(book_t* b, side_t* s, uint32_t place, int64_t key) noexcept nogil:
-    """Insert a level without orders and size at its place; room is certain. Returns its number."""
+cdef inline uint32_t book_put_level(book_t* b, int side_index, int64_t key) noexcept nogil:
+    """Add a level without orders and size; room is certain. Returns its number."""
     cdef orders_t* o = b.orders
+    cdef side_t* s = &b.sides[side_index]
+    cdef uint64_t slot = side_slot(s, key)
     cdef uint32_t level = o.free_level
-    cdef uint32_t tail = s.count - place
     cdef level_t* l
-    if level:
+    if likely(level):
         l = &o.levels[level]
         o.free_level = l.front
+        prefetch_write(&o.levels[o.free_level])
     else:
         o.used_levels += 1
         level = o.used_levels
@@ -253,36 +349,60 @@ cdef inline uint32_t book_put_level(book_t* b, side_t* s, uint32_t place, int64_
     l.key = key
     l.size = 0
     l.front = l.back = l.count = l.own = 0
-    if tail:
-        memmove(s.keys + place + 1, s.keys + place, tail * sizeof(int64_t))
-        memmove(s.levels + place + 1, s.levels + place, tail * sizeof(uint32_t))
-    s.keys[place] = key
-    s.levels[place] = level
+    if likely(slot < s.width):
+        s.slots[slot] = level
+        side_word(s, slot)[0] |= <uint64_t> 1 << (slot & 63)
+        s.summary |= <uint64_t> 1 << (slot >> 6)
+    else:
+        side_put_outside(b, side_index, level)
     s.count += 1
+    if key > s.best:
+        s.best = key
+        s.best_level = level
     return level
 
 
-cdef inline uint64_t book_put(
-    book_t* b, uint32_t slot, uint32_t place, uint64_t order_id, int8_t side, int64_t price, int64_t size
-) noexcept nogil:
-    """Append an order whose slot and place on its side are known; room is certain. Returns its arrival number."""
+cdef inline void book_drop_level(book_t* b, int side_index, uint32_t level) noexcept nogil:
+    """Take a level off its side and return it to the pool."""
     cdef orders_t* o = b.orders
-    cdef side_t* s = &b.sides[side < 0]
-    cdef int64_t key = price * side
-    cdef uint32_t number
-    cdef uint32_t level
-    cdef level_t* l
-    cdef order_t* order
-    if place < s.count and s.keys[place] == key:
-        level = s.levels[place]
-        l = &o.levels[level]
+    cdef side_t* s = &b.sides[side_index]
+    cdef level_t* l = &o.levels[level]
+    cdef uint64_t slot = side_slot(s, l.key)
+    cdef uint64_t* word
+    cdef int64_t following
+    s.count -= 1
+    if likely(slot < s.width):
+        s.slots[slot] = 0
+        word = side_word(s, slot)
+        word[0] &= ~(<uint64_t> 1 << (slot & 63))
+        if word[0] == 0:
+            s.summary &= ~(<uint64_t> 1 << (slot >> 6))
+        if level == s.best_level:
+            following = side_next_slot(s, slot)
+            if likely(following >= 0):
+                s.best_level = s.slots[following]
+                s.best -= <int64_t> ((slot - <uint64_t> following) * s.step)
+            else:
+                side_emptied(b, side_index)
     else:
-        level = book_put_level(b, s, place, key)
-        l = &o.levels[level]
-    if o.free_order:
-        number = o.free_order
+        side_drop_outside(b, side_index, l.key)
+    l.front = o.free_level
+    o.free_level = level
+    o.live_levels -= 1
+
+
+cdef inline uint64_t book_put(
+    book_t* b, uint32_t slot, uint32_t level, uint64_t order_id, int8_t side, int64_t price, int64_t size
+) noexcept nogil:
+    """Append an order, whose slot is known, to a level; room is certain. Returns its arrival number."""
+    cdef orders_t* o = b.orders
+    cdef level_t* l = &o.levels[level]
+    cdef uint32_t number = o.free_order
+    cdef order_t* order
+    if likely(number):
         order = &o.orders[number]
         o.free_order = order.after
+        prefetch_write(&o.orders[o.free_order])
     else:
         o.used_orders += 1
         number = o.used_orders
@@ -312,23 +432,6 @@ cdef inline uint64_t book_put(
     return order.stamp
 
 
-cdef inline void book_drop_level(book_t* b, side_t* s, uint32_t level) noexcept nogil:
-    """Take an empty level off its side and return it to the pool."""
-    cdef orders_t* o = b.orders
-    cdef int64_t key = o.levels[level].key
-    cdef uint32_t place = s.count - 1
-    cdef uint32_t tail
-    if unlikely(s.keys[place] != key):
-        place = side_find(s, key)
-        tail = s.count - 1 - place
-        memmove(s.keys + place, s.keys + place + 1, tail * sizeof(int64_t))
-        memmove(s.levels + place, s.levels + place + 1, tail * sizeof(uint32_t))
-    s.count -= 1
-    o.levels[level].front = o.free_level
-    o.free_level = level
-    o.live_levels -= 1
-
-
 cdef inline void book_take(book_t* b, uint32_t slot, uint32_t number, int64_t size) noexcept nogil:
     """Take `size` (at most what is left) off an order; it leaves the book when nothing is left."""
     cdef orders_t* o = b.orders
@@ -348,7 +451,7 @@ cdef inline void book_take(book_t* b, uint32_t slot, uint32_t number, int64_t si
         l.back = order.before
     l.count -= 1
     if l.count == 0:
-        book_drop_level(b, &b.sides[order.side < 0], order.level)
+        book_drop_level(b, order.side < 0, order.level)
     orders_erase(o, slot)
     order.after = o.free_order
     o.free_order = number
@@ -356,41 +459,42 @@ cdef inline void book_take(book_t* b, uint32_t slot, uint32_t number, int64_t si
     b.live -= 1
 
 
-cdef inline bint book_has_room(const book_t* b) noexcept nogil:
-    """Whether one more order fits without allocation, wherever it goes."""
-    return (
-        b.orders.live_orders < b.orders.order_capacity
-        and b.orders.live_levels < b.orders.level_capacity
-        and b.sides[0].count < b.sides[0].capacity
-        and b.sides[1].count < b.sides[1].capacity
-    )
-
-
 cdef inline int book_add(book_t* b, uint64_t order_id, int8_t side, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
+    cdef orders_t* o = b.orders
     cdef uint32_t slot
-    cdef uint32_t place
+    cdef uint32_t level
     cdef int result
-    cdef const side_t* s
+    cdef side_t* s
+    cdef int64_t key
+    cdef uint64_t place
     if unlikely(side != BUY and side != SELL):
         return RESULT_CORRUPT
     if unlikely(price < b.lowest):
         return RESULT_BAD_PRICE
     s = &b.sides[side < 0]
-    place = side_find(s, price * side)
-    if unlikely(size <= 0 or size > INT64_MAX - side_size(b, s, place, price * side)):
+    key = price * side
+    place = side_slot(s, key)
+    level = s.slots[place] if likely(place < s.width) else side_outside(b, side < 0, key)
+    if unlikely(size <= 0 or size > INT64_MAX - o.levels[level].size):
         return RESULT_BAD_SIZE
-    if unlikely(orders_find(b.orders, order_id, &slot) != 0):
+    if unlikely(orders_find(o, order_id, &slot) != 0):
         return RESULT_DUPLICATE_ORDER
-    if unlikely(not book_has_room(b)):
-        result = book_grow(b)
+    if unlikely(o.live_orders >= o.order_room):
+        result = orders_grow(o)
         if result != RESULT_OK:
             return result
-        orders_find(b.orders, order_id, &slot)
-    out.stamp = book_put(b, slot, place, order_id, side, price, size)
+        orders_find(o, order_id, &slot)
+    if level == 0:
+        if unlikely(o.live_levels >= o.level_capacity or place >= s.width):
+            result = side_ready(b, side < 0)
+            if result != RESULT_OK:
+                return result
+        level = book_put_level(b, side < 0, key)
+    out.stamp = book_put(b, slot, level, order_id, side, price, size)
     out.price = price
     out.size = size
     out.side = side
-    out.top_changed = place == s.count - 1
+    out.top_changed = level == s.best_level
     return RESULT_OK
 
 
@@ -399,19 +503,17 @@ cdef inline int book_reduce(book_t* b, uint64_t order_id, int64_t size, bint who
     cdef uint32_t slot
     cdef uint32_t number = orders_find(b.orders, order_id, &slot)
     cdef order_t* order = &b.orders.orders[number]
-    cdef const side_t* s
     if unlikely(number == 0 or order.book != b.number):
         return RESULT_UNKNOWN_ORDER
     if whole:
         size = order.size
     elif unlikely(size <= 0 or size > order.size):
         return RESULT_BAD_SIZE
-    s = &b.sides[order.side < 0]
     out.price = order.price
     out.size = size
     out.stamp = order.stamp
     out.side = order.side
-    out.top_changed = s.keys[s.count - 1] == order.price * order.side
+    out.top_changed = order.level == b.sides[order.side < 0].best_level
     book_take(b, slot, number, size)
     return RESULT_OK
 
@@ -421,67 +523,71 @@ cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int6
 
     With the same reference and price and no more lots the order stays where it is: the change is a cancel of the difference.
     """
+    cdef orders_t* o = b.orders
     cdef uint32_t slot
     cdef uint32_t new_slot
-    cdef uint32_t number = orders_find(b.orders, order_id, &slot)
-    cdef order_t* order = &b.orders.orders[number]
+    cdef uint32_t number = orders_find(o, order_id, &slot)
+    cdef order_t* order = &o.orders[number]
     cdef int8_t side = order.side
-    cdef int64_t at_price
-    cdef const side_t* s
-    cdef const level_t* best
-    cdef int64_t best_key
+    cdef int64_t key
+    cdef uint32_t level
+    cdef side_t* s
+    cdef int64_t best
     cdef int64_t best_size
     cdef int result
     if unlikely(number == 0 or order.book != b.number):
         return RESULT_UNKNOWN_ORDER
     if unlikely(price < b.lowest):
         return RESULT_BAD_PRICE
+    s = &b.sides[side < 0]
     if new_id == order_id and price == order.price and 0 < size <= order.size:
-        s = &b.sides[side < 0]
         out.kind = KIND_CANCEL
         out.price = price
         out.size = order.size - size
         out.stamp = order.stamp
         out.side = side
-        out.top_changed = out.size != 0 and s.keys[s.count - 1] == price * side
+        out.top_changed = out.size != 0 and order.level == s.best_level
         book_take(b, slot, number, out.size)
         return RESULT_OK
-    at_price = book_level_size(b, side, price) - (order.size if price == order.price else 0)
-    if unlikely(size <= 0 or size > INT64_MAX - at_price):
+    key = price * side
+    level = side_find(s, key)
+    if unlikely(size <= 0 or size > INT64_MAX - o.levels[level].size + (order.size if price == order.price else 0)):
         return RESULT_BAD_SIZE
-    if unlikely(new_id != order_id and orders_find(b.orders, new_id, &new_slot) != 0):
+    if unlikely(new_id != order_id and orders_find(o, new_id, &new_slot) != 0):
         return RESULT_DUPLICATE_ORDER
     # The old order makes room for the new one; the level may need one more before the old one is gone.
-    if unlikely(not book_has_room(b)):
-        result = book_grow(b)
+    if unlikely(o.live_levels >= o.level_capacity or side_far(s) != NULL or side_slot(s, key) >= s.width):
+        result = side_ready(b, side < 0)
         if result != RESULT_OK:
             return result
-        number = orders_find(b.orders, order_id, &slot)
-        order = &b.orders.orders[number]
-    best = side_best(b, side < 0)
-    best_key = best.key
-    best_size = best.size
+    best = s.best
+    best_size = o.levels[s.best_level].size
+    orders_find(o, order_id, &slot)
     out.price = order.price
     out.size = order.size
     out.stamp = order.stamp
     out.side = side
     book_take(b, slot, number, order.size)
-    orders_find(b.orders, new_id, &new_slot)
-    out.new_stamp = book_put(b, new_slot, side_find(&b.sides[side < 0], price * side), new_id, side, price, size)
+    orders_find(o, new_id, &new_slot)
+    level = side_find(s, key)
+    if level == 0:
+        level = book_put_level(b, side < 0, key)
+    out.new_stamp = book_put(b, new_slot, level, new_id, side, price, size)
     out.new_price = price
     out.new_size = size
-    best = side_best(b, side < 0)
-    out.top_changed = best.key != best_key or best.size != best_size
+    out.top_changed = s.best != best or o.levels[s.best_level].size != best_size
     return RESULT_OK
 
 
 cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
     """Set the total of a price level of a book by level; 0 removes it, also where it is not there."""
+    cdef orders_t* o = b.orders
     cdef int64_t key
     cdef int64_t difference
     cdef side_t* s
     cdef level_t* l
-    cdef uint32_t place
+    cdef uint64_t place
+    cdef uint32_t level
     cdef int result
     if unlikely(side != BUY and side != SELL):
         return RESULT_CORRUPT
@@ -491,32 +597,34 @@ cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, 
         return RESULT_BAD_SIZE
     key = price * side
     s = &b.sides[side < 0]
-    place = side_find(s, key)
+    place = side_slot(s, key)
+    level = s.slots[place] if likely(place < s.width) else side_outside(b, side < 0, key)
     out.price = price
     out.new_size = size
     out.stamp = 0
     out.side = side
-    if place < s.count and s.keys[place] == key:
-        l = &b.orders.levels[s.levels[place]]
+    if likely(level):
+        l = &o.levels[level]
         # Without a branch: neither the direction nor the place of the next change can be predicted.
         difference = size - l.size
         out.grew = difference > 0
         out.size = (difference ^ (difference >> 63)) - (difference >> 63)
-        out.top_changed = (place == s.count - 1) & ((difference != 0) | (size == 0))
+        out.top_changed = (level == s.best_level) & ((difference != 0) | (size == 0))
         l.size = size
         if size == 0:
-            book_drop_level(b, s, s.levels[place])
+            book_drop_level(b, side < 0, level)
         return RESULT_OK
     out.grew = size != 0
     out.size = size
     if size == 0:
         return RESULT_OK
-    if unlikely(b.orders.live_levels == b.orders.level_capacity or s.count == s.capacity):
-        result = book_grow(b)
+    if unlikely(o.live_levels >= o.level_capacity or place >= s.width):
+        result = side_ready(b, side < 0)
         if result != RESULT_OK:
             return result
-    b.orders.levels[book_put_level(b, s, place, key)].size = size
-    out.top_changed = place == s.count - 1
+    level = book_put_level(b, side < 0, key)
+    o.levels[level].size = size
+    out.top_changed = level == s.best_level
     return RESULT_OK
 
 
@@ -542,6 +650,7 @@ cdef inline int book_apply_one(book_t* b, const event_t* e, book_change_t* out) 
     else:
         result = book_apply_rare(b, e, out)
     b.counts[result] += 1
+    out.result = result
     return result
 
 
@@ -568,28 +677,32 @@ cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noex
 # ---- reading ----
 
 cdef inline int64_t book_best_bid(const book_t* b) noexcept nogil:
-    """Ticks; NO_PRICE when there is no bid, which is what stands in front of the first key."""
-    return (b.sides[0].keys + b.sides[0].count - 1)[0]
+    """Ticks; NO_PRICE when there is no bid."""
+    return b.sides[0].best
 
 
 cdef inline int64_t book_best_ask(const book_t* b) noexcept nogil:
     # Unsigned, because NO_PRICE is its own negative.
-    return <int64_t> (0 - <uint64_t> (b.sides[1].keys + b.sides[1].count - 1)[0])
+    return <int64_t> (0 - <uint64_t> b.sides[1].best)
 
 
 cdef inline int64_t book_best_bid_size(const book_t* b) noexcept nogil:
     """Lots; 0 when there is no bid."""
-    return side_best(b, 0).size
+    return b.orders.levels[b.sides[0].best_level].size
 
 
 cdef inline int64_t book_best_ask_size(const book_t* b) noexcept nogil:
-    return side_best(b, 1).size
+    return b.orders.levels[b.sides[1].best_level].size
+
+
+cdef inline int64_t book_key(int8_t side, int64_t price) noexcept nogil:
+    """Key of a price, and price of a key; unsigned, because NO_PRICE is its own negative."""
+    return <int64_t> (0 - <uint64_t> price) if side < 0 else price
 
 
 cdef inline int64_t book_level_size(const book_t* b, int8_t side, int64_t price) noexcept nogil:
     """Lots at a price, 0 where nothing rests; side is +1 or -1."""
-    cdef const side_t* s = &b.sides[side < 0]
-    return side_size(b, s, side_find(s, price * side), price * side)
+    return b.orders.levels[side_find(&b.sides[side < 0], book_key(side, price))].size
 
 
 cdef inline void book_top(const book_t* b, top_t* out) noexcept nogil:
@@ -616,39 +729,35 @@ cdef inline void book_quote(const book_t* b, const event_t* e, event_t* q) noexc
 
 cdef inline bint book_crossed(const book_t* b) noexcept nogil:
     """Whether the best bid is above the best ask: an auction, or a feed that is late on one side. Kept as it comes."""
-    return (
-        b.sides[0].count != 0 and b.sides[1].count != 0
-        and b.sides[0].keys[b.sides[0].count - 1] > -b.sides[1].keys[b.sides[1].count - 1]
-    )
+    return b.sides[0].best_level != 0 and b.sides[1].best_level != 0 and b.sides[0].best > -b.sides[1].best
 
 
-cdef inline level_t* book_best_level(book_t* b, int side_index) noexcept nogil:
+cdef inline level_t* book_best_level(const book_t* b, int side_index) noexcept nogil:
     """Best level of the bids (0) or asks (1); one of size 0 that belongs to no book when the side is empty."""
-    return <level_t*> side_best(b, side_index)
+    return &b.orders.levels[b.sides[side_index].best_level]
 
 
-cdef inline level_t* book_find_level(book_t* b, int8_t side, int64_t price) noexcept nogil:
+cdef inline level_t* book_find_level(const book_t* b, int8_t side, int64_t price) noexcept nogil:
     """The level at a price of side +1 or -1, or NULL; valid until the next change of the book."""
-    cdef side_t* s = &b.sides[side < 0]
-    cdef uint32_t place = side_find(s, price * side)
-    if place < s.count and s.keys[place] == price * side:
-        return &b.orders.levels[s.levels[place]]
-    return NULL
+    cdef uint32_t level = side_find(&b.sides[side < 0], book_key(side, price))
+    return &b.orders.levels[level] if level else NULL
 
 
 cdef inline int64_t book_next_price(const book_t* b, int8_t side, int64_t price) noexcept nogil:
     """The best price of a side that is worse than `price`, which need not be a level; NO_PRICE when there is none."""
     cdef const side_t* s = &b.sides[side < 0]
-    cdef int64_t key = (s.keys + side_find(s, price * side) - 1)[0]
-    return <int64_t> (0 - <uint64_t> key) if side < 0 else key
+    cdef int64_t key = book_key(side, price)
+    cdef uint64_t slot = side_slot(s, key)
+    cdef int64_t following
+    if likely(slot < s.width):
+        following = side_next_slot(s, slot)
+        if likely(following >= 0):
+            return book_key(side, s.low + following * <int64_t> s.step)
+    return book_key(side, b.orders.levels[side_below(b, side < 0, key)].key)
 
 
-cdef inline int64_t book_worst_price(const book_t* b, int8_t side) noexcept nogil:
-    """The worst price of a side, NO_PRICE when it is empty."""
-    cdef const side_t* s = &b.sides[side < 0]
-    if s.count == 0:
-        return NO_PRICE
-    return -s.keys[0] if side < 0 else s.keys[0]
+# The worst price of a side, NO_PRICE when it is empty.
+cdef int64_t book_worst_price(const book_t* b, int8_t side) noexcept nogil
 
 
 cdef inline uint64_t book_stamp(const book_t* b) noexcept nogil:
@@ -659,10 +768,106 @@ cdef inline uint64_t book_stamp(const book_t* b) noexcept nogil:
 cdef inline const order_t* book_order(const book_t* b, uint64_t order_id) noexcept nogil:
     """The order, or NULL; valid until the next change."""
     cdef uint32_t slot
-    cdef uint32_t number = orders_find(b.orders, order_id, &slot)
+    cdef uint32_t number = orders_find(<orders_t*> b.orders, order_id, &slot)
     if number == 0 or b.orders.orders[number].book != b.number:
         return NULL
     return &b.orders.orders[number]
+
+
+# ---- looking ahead ----
+
+# With many books, or many orders, an event touches lines that no cache near the core holds: its book, the slot of its order, the
+# order or the slot of the level, the level, its last order. Four stages fetch them for later events, each reading what the one
+# before has fetched. Where all of it fits into the second cache that only costs: book_far tells.
+cdef enum:
+    AHEAD_FIRST = 24        # events
+    AHEAD_SECOND = 16
+    AHEAD_THIRD = 10
+    AHEAD_LAST = 5
+    AHEAD_RECORDS = 64      # the processor's own prefetching of the events stops at the end of a page
+
+# Whether so many bytes, read and written at random places, are more than the second cache holds.
+cdef bint book_far(uint64_t bytes) noexcept nogil
+
+
+cdef inline uint64_t orders_bytes(const orders_t* o) noexcept nogil:
+    """What the live orders and levels take, with their slots."""
+    return <uint64_t> o.live_orders * (sizeof(order_t) + 3 * sizeof(slot_t)) + <uint64_t> o.live_levels * sizeof(level_t)
+
+
+cdef inline bint ahead_places(const event_t* e) noexcept nogil:
+    """Whether the event names the level that it touches; else it names an order."""
+    return e.kind == KIND_ADD or e.kind == KIND_LEVEL
+
+
+cdef inline void book_ahead_first(const orders_t* o, const book_t* b, const event_t* e) noexcept nogil:
+    """The book, open or not, and the slot of the order."""
+    prefetch(&b.sides[e.side < 0])
+    prefetch(&b.orders)
+    orders_prefetch(o, <uint64_t> e.order_id)
+
+
+cdef inline const order_t* ahead_order(const orders_t* o, const event_t* e) noexcept nogil:
+    """Most likely the order of an event; any order at all if not."""
+    return &o.orders[o.slots[orders_tag(<uint64_t> e.order_id) >> o.shift].order]
+
+
+cdef inline void book_ahead_second(const book_t* b, const event_t* e) noexcept nogil:
+    """The slot of the level, or the order."""
+    cdef const side_t* s = &b.sides[e.side < 0]
+    cdef uint64_t slot
+    if ahead_places(e):
+        slot = side_slot(s, book_key(e.side, e.price))
+        if slot < s.width:
+            prefetch(s.slots + slot)
+    else:
+        prefetch(ahead_order(b.orders, e))
+
+
+cdef inline void book_ahead_third(const book_t* b, const event_t* e) noexcept nogil:
+    """The level; the neighbours of an order in its queue, and its side."""
+    cdef const side_t* s = &b.sides[e.side < 0]
+    cdef const order_t* order
+    cdef uint64_t slot
+    if ahead_places(e):
+        slot = side_slot(s, book_key(e.side, e.price))
+        if slot < s.width:
+            prefetch_write(&b.orders.levels[s.slots[slot]])
+            prefetch_write(side_word(s, slot))
+    else:
+        order = ahead_order(b.orders, e)
+        prefetch(&b.orders.levels[order.level])
+        prefetch(&b.orders.orders[order.before])
+        prefetch(&b.orders.orders[order.after])
+        prefetch(&b.sides[order.side < 0])
+
+
+cdef inline void book_ahead_last(const book_t* b, const event_t* e) noexcept nogil:
+    """The order behind which an add comes to rest; the slot of a level that may go."""
+    cdef const side_t* s
+    cdef const order_t* order
+    cdef uint64_t slot
+    if ahead_places(e):
+        s = &b.sides[e.side < 0]
+        slot = side_slot(s, book_key(e.side, e.price))
+        if slot < s.width:
+            prefetch(&b.orders.orders[b.orders.levels[s.slots[slot]].back])
+    else:
+        order = ahead_order(b.orders, e)
+        s = &b.sides[order.side < 0]
+        slot = side_slot(s, book_key(order.side, order.price))
+        if slot < s.width:
+            prefetch(s.slots + slot)
+            prefetch(side_word(s, slot))
+
+
+cdef inline void book_ahead(const book_t* b, const event_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """Fetch what later events of e[0..n) will touch in one book, where e[i] is the next to be applied."""
+    if i + AHEAD_FIRST < n:
+        orders_prefetch(b.orders, <uint64_t> e[i + AHEAD_FIRST].order_id)
+        book_ahead_second(b, e + i + AHEAD_SECOND)
+        book_ahead_third(b, e + i + AHEAD_THIRD)
+        book_ahead_last(b, e + i + AHEAD_LAST)
 
 
 @cython.final
@@ -671,8 +876,8 @@ cdef class OrderTable:
 
 
 cdef class _Book:
-    cdef book_t* _b             # &_book, or a book of a set
-    cdef book_t _book
+    cdef book_t* _b             # _own, or a book of a set
+    cdef book_t* _own
     cdef object _owner          # the set that holds the book; None
     cdef readonly OrderTable orders
     cdef readonly object symbol_id

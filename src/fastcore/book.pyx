@@ -32,8 +32,8 @@ Memory is bounded by the live orders and levels: what a delete or a complete exe
 """
 
 cimport cython
-from libc.stdint cimport UINT32_MAX, uint16_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport UINT32_MAX, int32_t, uint16_t
+from libc.string cimport memcpy, memmove, memset
 
 cimport numpy as cnp
 
@@ -51,7 +51,11 @@ from fastcore.records cimport (
 )
 
 cdef extern from "fc_huge.h" nogil:
-    void* fc_alloc_huge(size_t count, size_t size)
+    uint64_t cache_bytes "fc_cache_bytes"()
+    void* fc_map(size_t size)
+    void* fc_remap(void* p, size_t size, size_t wanted)
+    void fc_unmap(void* p, size_t size)
+    void fc_touch(void* p, size_t start, size_t end)
 
 import numpy as np
 
@@ -80,10 +84,12 @@ cdef struct queue_row_t:
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _RESULT_NAMES = {0: "ok"} | {code: name for code, (name, _) in RESULTS.items()}
 _MAX_ORDERS = 2**30
+cdef uint64_t MOST_ORDERS = 1 << 30
+cdef uint64_t _SECOND_CACHE = cache_bytes()
 _BROKEN = (
     "",
-    "keys of a side ascend strictly",
-    "the key of a level is its place on the side",
+    "keys of a side descend strictly from the best",
+    "a level is found by its key, and the levels of a side are counted",
     "a level holds at least one order",
     "order links agree in both directions",
     "an order lies on the level of its price and side, in its book",
@@ -95,6 +101,8 @@ _BROKEN = (
     "the orders of the levels are all orders of the book",
     "a level of a book by level holds no orders",
     "the size of a level is not negative",
+    "the words and the summary of a ladder say which slots hold a level",
+    "the keys of a block ascend, lie below the ladder, and begin with that of the directory",
 )
 
 
@@ -115,168 +123,650 @@ cdef int orders_init(orders_t* o, uint64_t orders, uint64_t levels) noexcept nog
 
 
 cdef void orders_free(orders_t* o) noexcept nogil:
-    fc_free(o.slots)
-    fc_free(o.orders)
-    fc_free(o.levels)
+    cdef block_t* block
+    while o.spare != NULL:
+        block = o.spare
+        o.spare = block.next
+        fc_free(block)
+    fc_unmap(o.slots, (<size_t> o.mask + 1) * sizeof(slot_t))
+    fc_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
+    fc_unmap(o.orders, (<size_t> o.order_capacity + 1) * sizeof(order_t))
+    fc_unmap(o.levels, (<size_t> o.level_capacity + 1) * sizeof(level_t))
     memset(o, 0, sizeof(orders_t))
 
 
-cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept nogil:
-    cdef slot_t* slots
+cdef inline void put_slot(orders_t* o, slot_t entry) noexcept nogil:
+    # Into the new slots, where its key is not yet.
+    cdef uint32_t i = entry.tag >> o.shift
+    while o.slots[i].order:
+        i = (i + 1) & o.mask
+    o.slots[i] = entry
+
+
+cdef void erase_old(orders_t* o, uint32_t hole) noexcept nogil:
+    # As orders_erase, in the old slots.
+    cdef uint32_t i = hole
+    while True:
+        i = (i + 1) & o.old_mask
+        if o.old_slots[i].order == 0:
+            break
+        if ((i - (o.old_slots[i].tag >> o.old_shift)) & o.old_mask) >= ((i - hole) & o.old_mask):
+            o.old_slots[hole] = o.old_slots[i]
+            hole = i
+    o.old_slots[hole].order = 0
+
+
+cdef void move_slots(orders_t* o, uint64_t n) noexcept nogil:
+    # Empty the next n of the old slots; free them behind the last.
+    cdef slot_t entry
+    while n and o.old_next <= o.old_mask:
+        # Erasing may bring another entry here.
+        while o.old_slots[o.old_next].order:
+            entry = o.old_slots[o.old_next]
+            erase_old(o, o.old_next)
+            put_slot(o, entry)
+        o.old_next += 1
+        n -= 1
+    if o.old_next > o.old_mask:
+        fc_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
+        o.old_slots = NULL
+        o.old_mask = 0
+        o.order_room = o.order_capacity
+
+
+cdef uint32_t orders_find_old(orders_t* o, uint64_t order_id, uint32_t* slot) noexcept nogil:
+    cdef uint32_t tag = orders_tag(order_id)
+    cdef uint32_t i = tag >> o.old_shift
+    cdef uint32_t number
+    while o.old_slots[i].order:
+        number = o.old_slots[i].order
+        if o.old_slots[i].tag == tag and o.orders[number].order_id == order_id:
+            o.slots[slot[0]] = o.old_slots[i]
+            erase_old(o, i)
+            return number
+        i = (i + 1) & o.old_mask
+    return 0
+
+
+cdef int more_orders(orders_t* o, uint64_t orders) noexcept nogil:
+    # Room for so many orders, more than before. The old slots stay beside the new ones until move_slots has emptied them.
+    cdef slot_t* slots = NULL
     cdef order_t* pool
-    cdef level_t* level_pool
-    cdef uint64_t n
-    cdef uint32_t i, j, bits
+    cdef uint64_t n = next_power(2 * orders)
+    if o.slots == NULL or n > <uint64_t> o.mask + 1:
+        slots = <slot_t*> fc_map(n * sizeof(slot_t))
+        if slots == NULL:
+            return RESULT_NO_MEMORY
+    pool = <order_t*> fc_remap(
+        o.orders, (<size_t> o.order_capacity + 1) * sizeof(order_t) if o.orders != NULL else 0, (orders + 1) * sizeof(order_t)
+    )
+    if pool == NULL:
+        fc_unmap(slots, n * sizeof(slot_t))
+        return RESULT_NO_MEMORY
+    o.orders = pool
+    o.order_capacity = <uint32_t> orders
+    o.order_room = o.order_capacity
+    o.growths += 1
+    if slots != NULL:
+        if o.slots != NULL:
+            o.old_slots = o.slots
+            o.old_mask = o.mask
+            o.old_shift = o.shift
+            o.old_next = 0
+            o.order_room = 0
+        o.slots = slots
+        o.mask = <uint32_t> (n - 1)
+        o.shift = 32
+        while n > 1:
+            n >>= 1
+            o.shift -= 1
+    return RESULT_OK
+
+
+cdef int more_levels(orders_t* o, uint64_t levels) noexcept nogil:
+    cdef level_t* pool = <level_t*> fc_remap(
+        o.levels, (<size_t> o.level_capacity + 1) * sizeof(level_t) if o.levels != NULL else 0, (levels + 1) * sizeof(level_t)
+    )
+    if pool == NULL:
+        return RESULT_NO_MEMORY
+    pool[0].key = NO_PRICE
+    o.levels = pool
+    o.level_capacity = <uint32_t> levels
+    o.growths += 1
+    return RESULT_OK
+
+
+cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept nogil:
+    cdef uint64_t before
     orders = orders if orders > 16 else 16
     levels = levels if levels > 16 else 16
-    if orders > <uint64_t> 1 << 30 or levels > <uint64_t> 1 << 30:
+    if orders > MOST_ORDERS or levels > MOST_ORDERS:
         return RESULT_NO_MEMORY
     if orders > o.order_capacity:
-        # One after the other, so that the old and the new of both never stand beside each other.
-        n = next_power(2 * orders)
-        if o.slots == NULL or n > <uint64_t> o.mask + 1:
-            slots = <slot_t*> fc_alloc_huge(n, sizeof(slot_t))
-            if slots == NULL:
-                return RESULT_NO_MEMORY
-            bits = 0
-            while (<uint64_t> 1 << bits) < n:
-                bits += 1
-            if o.slots != NULL:
-                for i in range(<uint64_t> o.mask + 1):
-                    if o.slots[i].order:
-                        j = o.slots[i].tag >> (32 - bits)
-                        while slots[j].order:
-                            j = (j + 1) & <uint32_t> (n - 1)
-                        slots[j] = o.slots[i]
-            fc_free(o.slots)
-            o.slots = slots
-            o.mask = <uint32_t> (n - 1)
-            o.shift = 32 - bits
-        pool = <order_t*> fc_alloc_huge(orders + 1, sizeof(order_t))
-        if pool == NULL:
+        if o.old_slots != NULL:
+            move_slots(o, MOST_ORDERS * 4)
+        before = o.order_capacity
+        if more_orders(o, orders) != RESULT_OK:
             return RESULT_NO_MEMORY
-        if o.orders != NULL:
-            memcpy(pool, o.orders, (<size_t> o.used_orders + 1) * sizeof(order_t))
-        fc_free(o.orders)
-        o.orders = pool
-        o.order_capacity = <uint32_t> orders
-        o.growths += 1
+        if o.old_slots != NULL:
+            move_slots(o, MOST_ORDERS * 4)
+        fc_touch(o.slots, 0, (<size_t> o.mask + 1) * sizeof(slot_t))
+        fc_touch(o.orders, before * sizeof(order_t), (orders + 1) * sizeof(order_t))
     if levels > o.level_capacity:
-        level_pool = <level_t*> fc_alloc_huge(levels + 1, sizeof(level_t))
-        if level_pool == NULL:
+        before = o.level_capacity
+        if more_levels(o, levels) != RESULT_OK:
             return RESULT_NO_MEMORY
-        if o.levels != NULL:
-            memcpy(level_pool, o.levels, (<size_t> o.used_levels + 1) * sizeof(level_t))
-        fc_free(o.levels)
-        o.levels = level_pool
-        o.level_capacity = <uint32_t> levels
-        o.growths += 1
+        fc_touch(o.levels, before * sizeof(level_t), (levels + 1) * sizeof(level_t))
     return RESULT_OK
 
 
-cdef void side_free(side_t* s, bint borrowed) noexcept nogil:
-    if s.keys != NULL and not borrowed:
-        fc_free(s.keys - SIDE_NEAR)
-        fc_free(s.levels - SIDE_NEAR)
-
-
-cdef void side_use(side_t* s, int64_t* keys, uint32_t* levels, uint64_t capacity) noexcept nogil:
-    # Arrays with SIDE_NEAR places in front, all of them 0.
-    cdef int i
-    for i in range(SIDE_NEAR):
-        keys[i] = NO_PRICE
-    s.keys = keys + SIDE_NEAR
-    s.levels = levels + SIDE_NEAR
-    s.capacity = <uint32_t> capacity
-
-
-cdef int side_reserve(book_t* b, int side_index, uint64_t capacity) noexcept nogil:
-    cdef side_t* s = &b.sides[side_index]
-    cdef side_t old = s[0]
-    cdef int64_t* keys
-    cdef uint32_t* levels
-    if capacity <= s.capacity:
+cdef int orders_grow(orders_t* o) noexcept nogil:
+    if o.old_slots != NULL:
+        # Before as many orders have come as the table held, four or fewer old slots for each of them are empty.
+        move_slots(o, 16)
+    if o.live_orders < o.order_capacity:
         return RESULT_OK
-    if capacity > <uint64_t> 1 << 30:
+    if o.old_slots != NULL:
+        move_slots(o, MOST_ORDERS * 4)
+    if o.order_capacity > MOST_ORDERS // 2:
         return RESULT_NO_MEMORY
-    keys = <int64_t*> fc_alloc(capacity + SIDE_NEAR, sizeof(int64_t))
-    levels = <uint32_t*> fc_alloc(capacity + SIDE_NEAR, sizeof(uint32_t))
-    if keys == NULL or levels == NULL:
-        fc_free(keys)
-        fc_free(levels)
-        return RESULT_NO_MEMORY
-    side_use(s, keys, levels, capacity)
-    if s.count:
-        memcpy(s.keys, old.keys, s.count * sizeof(int64_t))
-        memcpy(s.levels, old.levels, s.count * sizeof(uint32_t))
-    side_free(&old, b.borrowed[side_index])
-    b.borrowed[side_index] = False
+    return more_orders(o, <uint64_t> o.order_capacity * 2)
+
+
+# ---- blocks: the levels below a ladder ----
+
+cdef inline uint32_t far_block(const far_t* f, int64_t key) noexcept nogil:
+    # The last block whose lowest key is at most `key`, or 0; there is one at least.
+    cdef const int64_t* first = f.lowest
+    cdef uint32_t left = f.count
+    cdef uint32_t half
+    while left > 1:
+        half = left >> 1
+        first += half if first[half] <= key else 0
+        left -= half
+    return <uint32_t> (first - f.lowest)
+
+
+cdef inline uint32_t block_place(const block_t* block, int64_t key) noexcept nogil:
+    # Keys of the block below `key`, without a branch on a comparison. Its lines are fetched at once: the search would do so
+    # one after the other.
+    cdef const int64_t* first = &block.keys[0]
+    cdef uint32_t left = block.count
+    cdef uint32_t half
+    cdef int i
+    for i in range(BLOCK_LEVELS // 8):
+        prefetch(&block.keys[8 * i])
+    while left > 1:
+        half = left >> 1
+        first += half if first[half - 1] < key else 0
+        left -= half
+    return <uint32_t> (first - &block.keys[0]) + (left == 1 and first[0] < key)
+
+
+cdef inline void open_gap(far_t* f, uint32_t at, block_t* block) noexcept nogil:
+    # A block into the directory; room is certain.
+    memmove(f.lowest + at + 1, f.lowest + at, (f.count - at) * sizeof(int64_t))
+    memmove(f.blocks + at + 1, f.blocks + at, (f.count - at) * sizeof(void*))
+    f.lowest[at] = block.keys[0]
+    f.blocks[at] = block
+    f.count += 1
+
+
+cdef void close_gap(orders_t* o, far_t* f, uint32_t at) noexcept nogil:
+    # A block out of the directory and to the spare ones.
+    cdef block_t* block = f.blocks[at]
+    f.count -= 1
+    memmove(f.lowest + at, f.lowest + at + 1, (f.count - at) * sizeof(int64_t))
+    memmove(f.blocks + at, f.blocks + at + 1, (f.count - at) * sizeof(void*))
+    block.count = 0
+    block.next = o.spare
+    o.spare = block
+    o.spare_blocks += 1
+
+
+cdef inline block_t* take_spare(orders_t* o) noexcept nogil:
+    cdef block_t* block = o.spare
+    o.spare = block.next
+    o.spare_blocks -= 1
+    return block
+
+
+cdef void far_put(orders_t* o, far_t* f, int64_t key, uint32_t level) noexcept nogil:
+    # Room is certain: at most one block more is needed.
+    cdef uint32_t at = 0, place = 0, half
+    cdef block_t* block = NULL
+    cdef block_t* other
+    if f.count:
+        at = f.count - 1 if f.lowest[f.count - 1] <= key else far_block(f, key)
+        block = f.blocks[at]
+        place = block_place(block, key)
+    if block == NULL or block.count == BLOCK_LEVELS:
+        other = take_spare(o)
+        if block == NULL or place == 0 or (place == BLOCK_LEVELS and at == f.count - 1):
+            # At an end: full blocks stay full, so that levels which come in order fill them.
+            other.keys[0] = key
+            other.levels[0] = level
+            other.count = 1
+            open_gap(f, at + (place != 0), other)
+            return
+        half = BLOCK_LEVELS // 2
+        memcpy(other.keys, block.keys + half, half * sizeof(int64_t))
+        memcpy(other.levels, block.levels + half, half * sizeof(uint32_t))
+        block.count = other.count = half
+        open_gap(f, at + 1, other)
+        if place > half:
+            at += 1
+            block = other
+            place -= half
+    memmove(block.keys + place + 1, block.keys + place, (block.count - place) * sizeof(int64_t))
+    memmove(block.levels + place + 1, block.levels + place, (block.count - place) * sizeof(uint32_t))
+    block.keys[place] = key
+    block.levels[place] = level
+    block.count += 1
+    f.lowest[at] = block.keys[0]
+
+
+cdef void far_drop(orders_t* o, far_t* f, int64_t key) noexcept nogil:
+    cdef uint32_t at = far_block(f, key)
+    cdef block_t* block = f.blocks[at]
+    cdef block_t* other
+    cdef uint32_t place = block_place(block, key)
+    block.count -= 1
+    memmove(block.keys + place, block.keys + place + 1, (block.count - place) * sizeof(int64_t))
+    memmove(block.levels + place, block.levels + place + 1, (block.count - place) * sizeof(uint32_t))
+    if block.count == 0:
+        close_gap(o, f, at)
+        return
+    f.lowest[at] = block.keys[0]
+    if block.count < BLOCK_LEVELS // 4 and f.count > 1:
+        # With a neighbour that has room, so that the blocks are a quarter full at least, two and two.
+        at -= at + 1 == f.count
+        block = f.blocks[at]
+        other = f.blocks[at + 1]
+        if block.count + other.count <= BLOCK_LEVELS * 3 // 4:
+            memcpy(block.keys + block.count, other.keys, other.count * sizeof(int64_t))
+            memcpy(block.levels + block.count, other.levels, other.count * sizeof(uint32_t))
+            block.count += other.count
+            close_gap(o, f, at + 1)
+
+
+cdef uint32_t side_far_find(const side_t* s, int64_t key) noexcept nogil:
+    cdef const far_t* f = side_far(s)
+    cdef const block_t* block
+    cdef uint32_t place
+    if f == NULL or f.count == 0 or key >= s.low:
+        return 0
+    block = f.blocks[far_block(f, key)]
+    place = block_place(block, key)
+    return block.levels[place] if place < block.count and block.keys[place] == key else 0
+
+
+cdef int far_ready(orders_t* o, side_t* s, uint32_t blocks) noexcept nogil:
+    # Spare blocks, and room for them in the directory of a side.
+    cdef block_t* block
+    cdef far_t* f = side_far(s)
+    cdef int64_t* lowest
+    cdef block_t** places
+    cdef uint32_t capacity
+    if f == NULL:
+        f = <far_t*> fc_alloc(1, sizeof(far_t))
+        if f == NULL:
+            return RESULT_NO_MEMORY
+        (<far_t**> side_word(s, s.width))[0] = f
+    if f.capacity < f.count + blocks:
+        capacity = 2 * (f.count + blocks)
+        lowest = <int64_t*> fc_alloc(capacity, sizeof(int64_t) + sizeof(void*))
+        if lowest == NULL:
+            return RESULT_NO_MEMORY
+        places = <block_t**> (lowest + capacity)
+        if f.count:
+            memcpy(lowest, f.lowest, f.count * sizeof(int64_t))
+            memcpy(places, f.blocks, f.count * sizeof(void*))
+        fc_free(f.lowest)
+        f.lowest = lowest
+        f.blocks = places
+        f.capacity = capacity
+    while o.spare_blocks < blocks:
+        block = <block_t*> fc_alloc(1, sizeof(block_t))
+        if block == NULL:
+            return RESULT_NO_MEMORY
+        block.next = o.spare
+        o.spare = block
+        o.spare_blocks += 1
+        o.blocks += 1
     return RESULT_OK
 
 
-cdef int book_init_at(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels, void* memory) noexcept nogil:
-    cdef size_t places = <size_t> levels + SIDE_NEAR
-    cdef int64_t* keys = <int64_t*> memory
+# ---- ladders ----
+
+cdef struct frame_t:
+    uint64_t step
+    uint64_t inverse        # of its odd part
+    uint64_t below          # slots below the best level
+    int shift
+
+
+cdef void set_step(frame_t* f, uint64_t step) noexcept nogil:
+    cdef uint64_t odd
+    cdef int i
+    f.step = step
+    f.shift = 63 - leading_zeros(step & (0 - step))
+    odd = step >> f.shift
+    f.inverse = odd * 3 ^ 2  # right in 5 bits; each round doubles them
+    for i in range(4):
+        f.inverse *= 2 - odd * f.inverse
+
+
+cdef uint64_t common_divisor(uint64_t a, uint64_t b) noexcept nogil:
+    cdef uint64_t rest
+    while b:
+        rest = a % b
+        a = b
+        b = rest
+    return a
+
+
+cdef void fit(frame_t* f, int64_t best, uint64_t width) noexcept nogil:
+    # Seven eighths of the slots below the best level, unless the range of the keys ends there or above.
+    cdef uint64_t above = (<uint64_t> INT64_MAX - <uint64_t> best) // f.step
+    cdef uint64_t below = (<uint64_t> best + (<uint64_t> 1 << 63)) // f.step
+    f.below = width - width // 8
+    if above < width - 1 - f.below:
+        f.below = width - 1 - above
+    if f.below > below:
+        f.below = below
+
+
+cdef void find_frame(const book_t* b, int side_index, const uint32_t* held, uint32_t n, uint64_t width, frame_t* f) noexcept nogil:
+    # Step and place of a ladder for the levels `held`, best first, and those of the blocks: every key that it spans has a slot.
+    cdef const side_t* s = &b.sides[side_index]
+    cdef const far_t* far = side_far(s)
+    cdef uint32_t at = far.count if far != NULL else 0      # blocks that were not looked at
+    cdef uint32_t left = 0                                  # keys of the present one
+    cdef uint64_t most = (<uint64_t> 1 << 62) // width      # a greater step would wrap around
+    cdef uint64_t distance, slot, end = 0
+    cdef uint32_t taken = 0, i = 0
+    cdef int64_t key, best = 0
+    memset(f, 0, sizeof(frame_t))
+    while True:
+        if i < n:
+            key = b.orders.levels[held[i]].key
+            i += 1
+        else:
+            if left == 0:
+                if at == 0:
+                    break
+                at -= 1
+                left = far.blocks[at].count
+            left -= 1
+            key = far.blocks[at].keys[left]
+        taken += 1
+        if taken == 1:
+            best = key
+            continue
+        distance = <uint64_t> best - <uint64_t> key
+        if f.step == 0:
+            set_step(f, distance if distance <= most else 1)
+            fit(f, best, width)
+            if distance > most:
+                break
+            continue
+        slot = distance * f.inverse
+        slot = (slot >> f.shift) | (slot << (-f.shift & 63))
+        if slot <= f.below:
+            continue
+        if distance > f.below * f.step:
+            break
+        # Between two steps. The ladder ends above it if it is worth while so, else the step becomes smaller.
+        if taken > 8 and (<uint64_t> INT64_MAX - <uint64_t> best) // f.step >= width:
+            end = distance
+            break
+        set_step(f, common_divisor(f.step, distance))
+        fit(f, best, width)
+    if f.step == 0:
+        set_step(f, s.step if s.step <= most else 1)
+        fit(f, best, width)
+    if end and f.below > (end - 1) // f.step:
+        f.below = (end - 1) // f.step
+
+
+cdef inline void side_place(side_t* s, int64_t key, uint32_t level) noexcept nogil:
+    cdef uint64_t slot = side_slot(s, key)
+    s.slots[slot] = level
+    side_word(s, slot)[0] |= <uint64_t> 1 << (slot & 63)
+    s.summary |= <uint64_t> 1 << (slot >> 6)
+
+
+cdef void side_move(book_t* b, int side_index, uint32_t extra, uint32_t width) noexcept nogil:
+    """Place a ladder anew about the best level, `extra` (0: none) among those that it holds; side_ready has been called."""
+    cdef orders_t* o = b.orders
+    cdef side_t* s = &b.sides[side_index]
+    cdef uint32_t[SIDE_MOST + 1] held
+    cdef uint32_t n = 0, placed
+    cdef uint32_t level
+    cdef far_t* f = side_far(s)
+    cdef block_t* block
+    cdef uint32_t* slots
+    cdef frame_t frame
+    cdef int64_t key
+    cdef int64_t slot = <int64_t> side_slot(s, s.best) if s.summary else -1
+    while slot >= 0:
+        level = s.slots[slot]
+        if extra and o.levels[extra].key > o.levels[level].key:
+            held[n] = extra
+            n += 1
+            extra = 0
+        held[n] = level
+        n += 1
+        s.slots[slot] = 0
+        slot = side_next_slot(s, <uint64_t> slot)
+    if extra:
+        held[n] = extra
+        n += 1
+    memset(side_word(s, 0), 0, s.width // 8)
+    s.summary = 0
+    if width > s.width:
+        slots = <uint32_t*> fc_alloc(1, ladder_bytes(width))
+        if slots != NULL:
+            if not s.borrowed:
+                fc_free(s.slots)
+            s.slots = slots
+            s.borrowed = False
+            s.width = <uint16_t> width
+            (<far_t**> side_word(s, width))[0] = f
+    find_frame(b, side_index, held, n, s.width, &frame)
+    key = o.levels[held[0]].key if n else s.best
+    s.low = <int64_t> (<uint64_t> key - frame.below * frame.step)
+    s.inverse = frame.inverse
+    s.shift = <uint8_t> frame.shift
+    s.step = frame.step
+    placed = 0
+    while placed < n and o.levels[held[placed]].key >= s.low:
+        side_place(s, o.levels[held[placed]].key, held[placed])
+        placed += 1
+    while n > placed:
+        n -= 1
+        far_put(o, f, o.levels[held[n]].key, held[n])
+    while f != NULL and f.count:
+        block = f.blocks[f.count - 1]
+        while block.count and block.keys[block.count - 1] >= s.low:
+            block.count -= 1
+            side_place(s, block.keys[block.count], block.levels[block.count])
+        if block.count:
+            break
+        close_gap(o, f, f.count - 1)
+
+
+cdef int side_ready(book_t* b, int side_index) noexcept nogil:
+    cdef orders_t* o = b.orders
+    cdef side_t* s = &b.sides[side_index]
+    # What a move of the ladder can put into the blocks, and one to divide.
+    cdef uint32_t blocks = 3 + (s.width if s.width < s.count else s.count) // BLOCK_LEVELS
+    if o.live_levels >= o.level_capacity:
+        if o.level_capacity > MOST_ORDERS // 2 or more_levels(o, <uint64_t> o.level_capacity * 2) != RESULT_OK:
+            return RESULT_NO_MEMORY
+    if s.count == 0:
+        return RESULT_OK
+    return far_ready(o, s, blocks)
+
+
+cdef uint32_t side_outside(book_t* b, int side_index, int64_t key) noexcept nogil:
+    cdef side_t* s = &b.sides[side_index]
+    cdef uint32_t width = s.width
+    cdef int64_t low = s.low
+    cdef int32_t enough
+    cdef bint near
+    if key >= s.low or s.count == 0:
+        return 0  # above the end of the ladder, or between two steps
+    # The ladder follows a best level that has fallen, and becomes wider where many keys lie below it.
+    enough = <int32_t> (width if width < 8 + 2 * s.count else 8 + 2 * s.count)
+    near = <uint64_t> s.best - <uint64_t> key < (width - width // 4) * s.step
+    s.misses += enough // 4 if near else 1
+    if s.misses >= enough:
+        s.misses = 0
+        if not near and width < SIDE_MOST and s.count >= width // 8:
+            width *= 4
+        if side_ready(b, side_index) == RESULT_OK:
+            side_move(b, side_index, 0, width)
+        if s.width == width and s.low == low:
+            s.misses = -8 * <int32_t> width  # it stands well
+        return side_find(s, key)
+    return side_far_find(s, key)
+
+
+cdef void side_put_outside(book_t* b, int side_index, uint32_t level) noexcept nogil:
+    cdef side_t* s = &b.sides[side_index]
+    cdef int64_t key = b.orders.levels[level].key
+    if s.count and key < s.low:
+        far_put(b.orders, side_far(s), key, level)
+    else:
+        side_move(b, side_index, level, s.width)
+
+
+cdef void side_drop_outside(book_t* b, int side_index, int64_t key) noexcept nogil:
+    far_drop(b.orders, side_far(&b.sides[side_index]), key)
+
+
+cdef void side_emptied(book_t* b, int side_index) noexcept nogil:
+    # The ladder is empty: it goes to the best of the blocks, if there is one.
+    cdef side_t* s = &b.sides[side_index]
+    cdef const far_t* f = side_far(s)
+    cdef const block_t* block
+    if f == NULL or f.count == 0:
+        s.best = NO_PRICE
+        s.best_level = 0
+        return
+    block = f.blocks[f.count - 1]
+    s.best = block.keys[block.count - 1]
+    s.best_level = block.levels[block.count - 1]
+    side_move(b, side_index, 0, s.width)
+
+
+cdef uint32_t side_below(const book_t* b, int side_index, int64_t key) noexcept nogil:
+    cdef const side_t* s = &b.sides[side_index]
+    cdef const far_t* f = side_far(s)
+    cdef uint32_t at
+    cdef int64_t slot
+    if key > s.best:
+        return s.best_level
+    if key > s.low:
+        slot = side_next_slot(s, (<uint64_t> key - <uint64_t> s.low + s.step - 1) // s.step)
+        if slot >= 0:
+            return s.slots[slot]
+    if f == NULL or f.count == 0 or f.lowest[0] >= key:
+        return 0
+    at = far_block(f, key - 1)
+    return f.blocks[at].levels[block_place(f.blocks[at], key) - 1]
+
+
+cdef int64_t book_worst_price(const book_t* b, int8_t side) noexcept nogil:
+    cdef const side_t* s = &b.sides[side < 0]
+    cdef const far_t* f = side_far(s)
+    cdef uint64_t word
+    cdef uint32_t i
+    if f != NULL and f.count:
+        return book_key(side, f.lowest[0])
+    if s.summary == 0:
+        return NO_PRICE
+    i = 63 - leading_zeros(s.summary & (0 - s.summary))
+    word = side_word(s, <uint64_t> i << 6)[0]
+    i = (i << 6) + 63 - leading_zeros(word & (0 - word))
+    return book_key(side, b.orders.levels[s.slots[i]].key)
+
+
+# ---- books ----
+
+cdef size_t ladder_bytes(uint32_t width) noexcept nogil:
+    return width * sizeof(uint32_t) + width // 8 + sizeof(void*)
+
+
+cdef int book_init_at(book_t* b, orders_t* o, uint32_t symbol_id, void* memory) noexcept nogil:
+    cdef side_t* s
     cdef int i
     memset(b, 0, sizeof(book_t))
     b.orders = o
     b.symbol_id = symbol_id
     b.lowest = 1
     for i in range(2):
-        if memory == NULL:
-            if side_reserve(b, i, levels) != RESULT_OK:
-                book_free(b)
-                return RESULT_NO_MEMORY
-        else:
-            # Keys and levels of the bids, then those of the asks.
-            side_use(&b.sides[i], keys, <uint32_t*> (keys + places), levels)
-            keys += places + (places + 1) // 2
-            b.borrowed[i] = True
+        s = &b.sides[i]
+        s.best = NO_PRICE
+        s.inverse = 1
+        s.step = 1
+        s.width = SIDE_FIRST
+        s.borrowed = memory != NULL
+        s.slots = <uint32_t*> (<uint8_t*> memory + i * SIDE_BYTES if memory != NULL else fc_alloc(1, SIDE_BYTES))
+        if s.slots == NULL:
+            book_free(b)
+            return RESULT_NO_MEMORY
     b.number = o.books
     o.books += 1
     return RESULT_OK
 
 
-cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id, uint32_t levels) noexcept nogil:
-    return book_init_at(b, o, symbol_id, levels if levels > 8 else 8, NULL)
+cdef int book_init(book_t* b, orders_t* o, uint32_t symbol_id) noexcept nogil:
+    return book_init_at(b, o, symbol_id, NULL)
 
 
 cdef void book_free(book_t* b) noexcept nogil:
+    cdef far_t* f
     cdef int i
     if b.orders != NULL:
         book_clear(b)
     for i in range(2):
-        side_free(&b.sides[i], b.borrowed[i])
+        f = side_far(&b.sides[i]) if b.sides[i].slots != NULL else NULL
+        if f != NULL:
+            fc_free(f.lowest)
+            fc_free(f)
+        if not b.sides[i].borrowed:
+            fc_free(b.sides[i].slots)
     memset(b, 0, sizeof(book_t))
 
 
-cdef int book_grow(book_t* b) noexcept nogil:
-    cdef orders_t* o = b.orders
-    cdef uint64_t orders = o.order_capacity
-    cdef uint64_t levels = o.level_capacity
-    cdef int i, result
-    if not b.by_level and o.live_orders >= orders:
-        orders *= 2
-    if o.live_levels >= levels:
-        levels *= 2
-    result = orders_reserve(o, orders, levels)
+cdef uint64_t book_bytes(const book_t* b) noexcept nogil:
+    cdef uint64_t n = 0
+    cdef const side_t* s
+    cdef const far_t* f
+    cdef int i
     for i in range(2):
-        if result == RESULT_OK and b.sides[i].count >= b.sides[i].capacity:
-            result = side_reserve(b, i, <uint64_t> b.sides[i].capacity * 2)
-    return result
+        s = &b.sides[i]
+        if not s.borrowed:
+            n += ladder_bytes(s.width)
+        f = side_far(s)
+        if f != NULL:
+            n += sizeof(far_t) + <uint64_t> f.capacity * (sizeof(int64_t) + sizeof(void*))
+    return n
 
 
 cdef void book_clear(book_t* b) noexcept nogil:
     cdef orders_t* o = b.orders
-    cdef uint32_t level, number, slot
+    cdef uint32_t number, slot
     cdef int i
     for i in range(2):
-        while b.sides[i].count:
-            level = b.sides[i].levels[b.sides[i].count - 1]
+        while b.sides[i].best_level:
             if b.by_level:
-                book_drop_level(b, &b.sides[i], level)
+                book_drop_level(b, i, b.sides[i].best_level)
                 continue
-            number = o.levels[level].front
+            number = o.levels[b.sides[i].best_level].front
             orders_find(o, o.orders[number].order_id, &slot)
             book_take(b, slot, number, o.orders[number].size)
     b.stale = False
@@ -287,17 +777,16 @@ cdef void book_clear(book_t* b) noexcept nogil:
 cdef void set_best(book_t* b, int side_index, int64_t price, int64_t size) noexcept nogil:
     # One level, or none for NO_PRICE; room is certain.
     cdef side_t* s = &b.sides[side_index]
-    cdef level_t* l
-    cdef uint32_t keep = price != NO_PRICE
-    while s.count > keep:
-        book_drop_level(b, s, s.levels[s.count - 1])
-    if not keep:
+    cdef int64_t key = <int64_t> (0 - <uint64_t> price) if side_index else price
+    cdef uint32_t level = 0 if price == NO_PRICE else side_find(s, key)
+    while s.count > (level != 0):
+        # The others, from the best on.
+        book_drop_level(b, side_index, s.best_level if s.best_level != level else side_next(b, side_index, level))
+    if price == NO_PRICE:
         return
-    if s.count == 0:
-        book_put_level(b, s, 0, 0)
-    l = &b.orders.levels[s.levels[0]]
-    s.keys[0] = l.key = -price if side_index else price
-    l.size = size
+    if level == 0:
+        level = book_put_level(b, side_index, key)
+    b.orders.levels[level].size = size
 
 
 cdef bint same_top(const top_t* a, const top_t* b) noexcept nogil:
@@ -371,27 +860,61 @@ cdef inline uint64_t mix(uint64_t h, uint64_t value) noexcept nogil:
     return h ^ (h >> 31)
 
 
+cdef inline int64_t price_of(int side_index, int64_t key) noexcept nogil:
+    return <int64_t> (0 - <uint64_t> key) if side_index else key
+
+
 cdef uint64_t book_hash(const book_t* b) noexcept nogil:
     cdef const orders_t* o = b.orders
     cdef const level_t* l
     cdef const order_t* order
     cdef uint64_t h = 0
-    cdef uint32_t place, number
+    cdef uint32_t level, number
     cdef int i
     for i in range(2):
         h = mix(h, b.sides[i].count)
-        place = b.sides[i].count
-        while place:
-            place -= 1
-            l = &o.levels[b.sides[i].levels[place]]
+        level = side_next(b, i, 0)
+        while level:
+            l = &o.levels[level]
             if b.by_level:
-                h = mix(mix(h, <uint64_t> (-l.key if i else l.key)), <uint64_t> l.size)
+                h = mix(mix(h, <uint64_t> price_of(i, l.key)), <uint64_t> l.size)
             number = l.front
             while number:
                 order = &o.orders[number]
                 h = mix(mix(mix(h, order.order_id), <uint64_t> order.price), <uint64_t> order.size)
                 number = order.after
+            level = side_next(b, i, level)
     return h
+
+
+cdef int check_ladder(const side_t* s, const level_t* levels) noexcept nogil:
+    # The slots, words and blocks of a side among themselves.
+    cdef uint32_t i, k
+    cdef const block_t* block
+    cdef const far_t* f = side_far(s)
+    cdef uint32_t count = 0
+    for i in range(s.width):
+        if (s.slots[i] != 0) != ((side_word(s, i)[0] >> (i & 63)) & 1):
+            return 14
+        if (side_word(s, i)[0] != 0) != ((s.summary >> (i >> 6)) & 1):
+            return 14
+        if s.slots[i] and side_slot(s, levels[s.slots[i]].key) != i:
+            return 2
+        count += s.slots[i] != 0
+    if s.count and count == 0:
+        return 14
+    if f != NULL:
+        for i in range(f.count):
+            block = f.blocks[i]
+            if block.count == 0 or block.count > BLOCK_LEVELS or block.keys[0] != f.lowest[i]:
+                return 15
+            if i + 1 < f.count and block.keys[block.count - 1] >= f.lowest[i + 1]:
+                return 15
+            for k in range(block.count):
+                if (k and block.keys[k - 1] >= block.keys[k]) or block.keys[k] >= s.low or levels[block.levels[k]].key != block.keys[k]:
+                    return 15
+            count += block.count
+    return 0 if count == s.count else 2
 
 
 cdef int book_check(const book_t* b) noexcept nogil:
@@ -402,23 +925,35 @@ cdef int book_check(const book_t* b) noexcept nogil:
     cdef uint64_t total = 0
     cdef uint64_t count
     cdef uint64_t size
-    cdef uint32_t place, number, before, slot
-    cdef int i
+    cdef uint32_t level, found, number, before, slot
+    cdef int64_t key
+    cdef int i, broken
     cdef int8_t side
     for i in range(2):
         s = &b.sides[i]
         side = -1 if i else 1
-        for place in range(s.count):
-            if place and s.keys[place - 1] >= s.keys[place]:
+        broken = check_ladder(s, o.levels)
+        if broken:
+            return broken
+        if s.best != o.levels[s.best_level].key:
+            return 2
+        level = s.best_level
+        found = 0
+        key = 0
+        while level:
+            l = &o.levels[level]
+            if found and l.key >= key:
                 return 1
-            l = &o.levels[s.levels[place]]
-            if l.key != s.keys[place]:
+            if side_find(s, l.key) != level:
                 return 2
+            found += 1
+            key = l.key
             if b.by_level:
                 if l.front or l.back or l.count:
                     return 12
                 if l.size < 0:
                     return 13
+                level = side_next(b, i, level)
                 continue
             if l.front == 0 or l.count == 0:
                 return 3
@@ -430,7 +965,7 @@ cdef int book_check(const book_t* b) noexcept nogil:
                 order = &o.orders[number]
                 if order.before != before:
                     return 4
-                if order.level != s.levels[place] or order.price * side != l.key or order.side != side or order.book != b.number:
+                if order.level != level or order.price * side != l.key or order.side != side or order.book != b.number:
                     return 5
                 if order.stamp >= b.next_stamp or (before and o.orders[before].stamp >= order.stamp):
                     return 6
@@ -438,7 +973,7 @@ cdef int book_check(const book_t* b) noexcept nogil:
                     return 7
                 size += <uint64_t> order.size
                 count += 1
-                if orders_find(o, order.order_id, &slot) != number:
+                if orders_find(<orders_t*> o, order.order_id, &slot) != number:
                     return 10
                 before = number
                 number = order.after
@@ -449,28 +984,32 @@ cdef int book_check(const book_t* b) noexcept nogil:
             if l.count != count:
                 return 9
             total += count
+            level = side_next(b, i, level)
+        if found != s.count:
+            return 2
     return 0 if total == b.live else 11
 
 
 cdef void fill_depth(const book_t* b, int side_index, Py_ssize_t n, level_row_t* out) noexcept nogil:
-    """The best n levels of a side, best first; what does not exist has no price."""
-    cdef const side_t* s = &b.sides[side_index]
+    # The best n levels of a side, best first; what does not exist has no price.
     cdef const level_t* l
+    cdef uint32_t level = side_next(b, side_index, 0)
     cdef Py_ssize_t i
     for i in range(n):
-        if i < <Py_ssize_t> s.count:
-            l = &b.orders.levels[s.levels[s.count - 1 - i]]
-            out[i].price = -l.key if side_index else l.key
-            out[i].size = l.size
-            out[i].orders = l.count
-        else:
-            out[i].price = NO_PRICE
-            out[i].size = 0
-            out[i].orders = 0
+        l = &b.orders.levels[level]
+        out[i].price = price_of(side_index, l.key)
+        out[i].size = l.size
+        out[i].orders = l.count
+        if level:
+            level = side_next(b, side_index, level)
 
 
 cdef inline bint concerns(const event_t* e, uint32_t only, bint filtered) noexcept nogil:
     return not filtered or e.symbol_id == only or (e.symbol_id == NO_SYMBOL and (e.kind == KIND_CLEAR or e.kind == KIND_GAP))
+
+
+cdef bint book_far(uint64_t bytes) noexcept nogil:
+    return bytes > _SECOND_CACHE
 
 
 cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* quotes, bint filtered) noexcept nogil:
@@ -478,13 +1017,12 @@ cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* 
     cdef Py_ssize_t i
     cdef Py_ssize_t written = 0
     cdef book_change_t change
-    # Beyond a few thousand orders the slots are not in the nearest cache.
     cdef bint by_level = b.by_level
-    cdef bint far = b.orders.mask > 16_384 and not by_level
+    cdef bint far = book_far(orders_bytes(b.orders))
     for i in range(n):
-        prefetch(e + i + 32)  # the processor's own stops at the end of a page: every 64 events
-        if far and i + 8 < n:
-            orders_prefetch(b.orders, <uint64_t> e[i + 8].order_id)
+        prefetch(e + i + AHEAD_RECORDS)
+        if far:
+            book_ahead(b, e, i, n)
         if not concerns(&e[i], b.symbol_id, filtered):
             continue
         if by_level and e[i].kind == KIND_LEVEL and not e[i].flags & FLAG_CONTINUED and not b.open:
@@ -542,11 +1080,11 @@ cdef Py_ssize_t levels_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t*
 
 cdef int64_t sizeless(const book_t* b, int side_index) noexcept nogil:
     # Price of the one level of size 0 that a quote without size leaves on a side; NO_PRICE where there is none.
-    cdef const side_t* s = &b.sides[side_index]
-    cdef uint32_t place
-    for place in range(s.count):
-        if b.orders.levels[s.levels[place]].size == 0:
-            return -s.keys[place] if side_index else s.keys[place]
+    cdef uint32_t level = side_next(b, side_index, 0)
+    while level:
+        if b.orders.levels[level].size == 0:
+            return price_of(side_index, b.orders.levels[level].key)
+        level = side_next(b, side_index, level)
     return NO_PRICE
 
 
@@ -557,6 +1095,13 @@ cdef uint64_t book_snapshot_rows(const book_t* b) noexcept nogil:
         return rows + b.live
     n = (sizeless(b, 0) != NO_PRICE) + (sizeless(b, 1) != NO_PRICE)
     return rows + b.sides[0].count + b.sides[1].count - n + (n != 0)
+
+
+cdef inline uint32_t level_rows(const book_t* b, const level_t* l) noexcept nogil:
+    # Events of a level in a snapshot.
+    if b.by_level:
+        return 1 if l.size else 0
+    return l.count
 
 
 cdef event_t* snapshot_row(const book_t* b, uint8_t kind, event_t* out) noexcept nogil:
@@ -573,7 +1118,7 @@ cdef event_t* book_snapshot(const book_t* b, event_t* out) noexcept nogil:
     cdef const order_t* order
     cdef const level_t* l
     cdef event_t* row
-    cdef uint32_t place, number
+    cdef uint32_t level, number
     cdef int i
     row = snapshot_row(b, KIND_CLEAR, out)
     row.price = NO_PRICE
@@ -584,25 +1129,34 @@ cdef event_t* book_snapshot(const book_t* b, event_t* out) noexcept nogil:
         row.ask = sizeless(b, 1)
         out += 1
     for i in range(2):
-        # Worst level first: each new one is the best then, and goes to the end of its side without moving the others.
-        for place in range(b.sides[i].count):
-            l = &o.levels[b.sides[i].levels[place]]
+        # Worst level first, so that each new one is the best then; written from the end, as levels are read from the best.
+        level = side_next(b, i, 0)
+        row = out
+        while level:
+            row += level_rows(b, &o.levels[level])
+            level = side_next(b, i, level)
+        out = row
+        level = side_next(b, i, 0)
+        while level:
+            l = &o.levels[level]
+            row -= level_rows(b, l)
             if b.by_level and l.size:
-                row = snapshot_row(b, KIND_LEVEL, out)
+                snapshot_row(b, KIND_LEVEL, row)
                 row.side = SELL if i else BUY
-                row.price = -l.key if i else l.key
+                row.price = price_of(i, l.key)
                 row.size = l.size
-                out += 1
             number = l.front
             while number:
                 order = &o.orders[number]
-                row = snapshot_row(b, KIND_ADD, out)
+                snapshot_row(b, KIND_ADD, row)
                 row.side = order.side
                 row.price = order.price
                 row.size = order.size
                 row.order_id = <int64_t> order.order_id
-                out += 1
+                row += 1
                 number = order.after
+            row -= l.count
+            level = side_next(b, i, level)
     if b.stale:
         row = snapshot_row(b, KIND_GAP, out)
         row.payload[1] = -1
@@ -692,9 +1246,10 @@ cdef class OrderTable:
     def nbytes(self):
         """Bytes of memory that the table holds."""
         return (
-            (<uint64_t> self._o.mask + 1) * sizeof(slot_t)
+            (<uint64_t> self._o.mask + 1 + (<uint64_t> self._o.old_mask + 1 if self._o.old_slots != NULL else 0)) * sizeof(slot_t)
             + (<uint64_t> self._o.order_capacity + 1) * sizeof(order_t)
             + (<uint64_t> self._o.level_capacity + 1) * sizeof(level_t)
+            + <uint64_t> self._o.blocks * sizeof(block_t)
         )
 
 
@@ -711,12 +1266,13 @@ cdef uint32_t checked_symbol(object symbol_id) except? 0xFFFFFFFF:
 cdef int make_book(_Book book, object symbol_id, OrderTable orders, bint by_level, bint signed_prices) except -1:
     book.symbol_id = symbol_id
     book.orders = orders
-    if book_init(&book._book, &orders._o, checked_symbol(symbol_id), 256) != RESULT_OK:
+    book._b = book._own = <book_t*> fc_alloc(1, sizeof(book_place_t))
+    if book._own == NULL:
         raise MemoryError("no memory for an order book")
-    book._book.by_level = by_level
+    book_init_at(book._b, &orders._o, checked_symbol(symbol_id), (<book_place_t*> book._b).ladders)
+    book._b.by_level = by_level
     if signed_prices:
-        book._book.lowest = -INT64_MAX
-    book._b = &book._book
+        book._b.lowest = -INT64_MAX
     return 0
 
 
@@ -787,7 +1343,9 @@ cdef object apply_order(
 cdef _Book book_view(book_t* b, OrderTable orders, object owner):
     cdef type kind = LevelBook if b.by_level else OrderBook
     cdef _Book view = kind.__new__(kind, b.symbol_id, orders)
-    book_free(&view._book)
+    book_free(view._own)
+    fc_free(view._own)
+    view._own = NULL
     view._b = b
     view._owner = owner
     return view
@@ -815,8 +1373,9 @@ cdef class _Book:
             raise TypeError("make an OrderBook or a LevelBook: _Book is what they share")
 
     def __dealloc__(self):
-        if self._b == &self._book:
-            book_free(self._b)
+        if self._own != NULL:
+            book_free(self._own)
+            fc_free(self._own)
 
     def __len__(self):
         return <Py_ssize_t> self._b.sides[0].count + self._b.sides[1].count if self._b.by_level else <Py_ssize_t> self._b.live
@@ -1156,20 +1715,12 @@ cdef class OrderBook(_Book):
         ndarray of QUEUE_DTYPE
             `order_id`, `size` (lots), `stamp` (arrival number); empty where there is no level.
         """
-        cdef uint32_t place
-        cdef uint32_t number = 0
-        cdef const side_t* s
-        cdef const level_t* l
         cdef queue_row_t* out
         cdef Py_ssize_t i = 0
-        cdef int64_t key = checked_level(self._b, side, price) * <int64_t> side
-        s = &self._b.sides[0 if side == 1 else 1]
-        place = side_find(s, key)
-        count = 0
-        if place < s.count and s.keys[place] == key:
-            l = &self._b.orders.levels[s.levels[place]]
-            number = l.front
-            count = l.count
+        cdef int64_t ticks = checked_level(self._b, side, price)
+        cdef const level_t* l = book_find_level(self._b, side, ticks)
+        cdef uint32_t number = l.front if l != NULL else 0
+        count = l.count if l != NULL else 0
         rows = np.empty(count, QUEUE_DTYPE)
         out = <queue_row_t*> cnp.PyArray_DATA(rows)
         while number:

@@ -19,11 +19,13 @@ cimport numpy as cnp
 from fastcore._arrays cimport check_events, events_data
 from fastcore.records cimport (
     FLAG_SNAPSHOT,
+    KIND_ADD,
     KIND_CANCEL,
     KIND_CLEAR,
     KIND_DELETE,
     KIND_EXECUTE,
     KIND_GAP,
+    KIND_LEVEL,
     KIND_QUOTE,
     KIND_REPLACE,
     NO_PRICE,
@@ -36,8 +38,10 @@ from fastcore.records cimport (
     fc_free,
 )
 from fastcore.book cimport (
+    book_bytes,
     book_check,
     book_clear,
+    book_far,
     book_free,
     book_hash,
     book_init_at,
@@ -45,6 +49,7 @@ from fastcore.book cimport (
     book_snapshot_rows,
     book_quote,
     book_view,
+    orders_bytes,
     result_counts,
 )
 
@@ -58,10 +63,6 @@ __all__ = ["BookSet"]
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _MAX_SYMBOLS = 2**24
-# A set smaller than this in books and orders stays in the caches; looking ahead would only cost.
-cdef enum:
-    NEAR_BOOKS = 32
-    NEAR_SLOTS = 16_384
 # Blocks of 64 books in a chunk: one at first, then as many as a huge page holds.
 cdef enum:
     SMALL_CHUNKS = 4
@@ -82,9 +83,9 @@ cdef int bookset_init(bookset_t* s, orders_t* orders, uint32_t symbols, bint by_
     s.orders = orders
     s.by_level = by_level
     s.lowest = lowest
-    s.blocks = <bookset_place_t**> fc_alloc(blocks, sizeof(void*))
-    s.chunks = <bookset_place_t**> fc_alloc(blocks, sizeof(void*))
-    s.closed = <bookset_place_t*> fc_alloc(BOOKSET_BLOCK, sizeof(bookset_place_t))
+    s.blocks = <book_place_t**> fc_alloc(blocks, sizeof(void*))
+    s.chunks = <book_place_t**> fc_alloc(blocks, sizeof(void*))
+    s.closed = <book_place_t*> fc_alloc(BOOKSET_BLOCK, sizeof(book_place_t))
     if s.blocks == NULL or s.chunks == NULL or s.closed == NULL:
         bookset_free(s)
         return RESULT_NO_MEMORY
@@ -107,19 +108,19 @@ cdef void bookset_free(bookset_t* s) noexcept nogil:
     memset(s, 0, sizeof(bookset_t))
 
 
-cdef bookset_place_t* new_block(bookset_t* s) noexcept nogil:
+cdef book_place_t* new_block(bookset_t* s) noexcept nogil:
     # The next block of the latest chunk, or of a new one; NULL without memory.
-    cdef bookset_place_t* chunk
+    cdef book_place_t* chunk
     cdef uint32_t blocks
     if s.chunk_left == 0:
         blocks = 1 if s.chunk_count < SMALL_CHUNKS else LARGE_CHUNK
-        chunk = <bookset_place_t*> fc_alloc_huge(<size_t> blocks * BOOKSET_BLOCK, sizeof(bookset_place_t))
+        chunk = <book_place_t*> fc_alloc_huge(<size_t> blocks * BOOKSET_BLOCK, sizeof(book_place_t))
         if chunk == NULL:
             return NULL
         s.chunks[s.chunk_count] = chunk
         s.chunk_count += 1
         s.chunk_left = blocks
-        s.bytes += <uint64_t> blocks * BOOKSET_BLOCK * sizeof(bookset_place_t)
+        s.bytes += <uint64_t> blocks * BOOKSET_BLOCK * sizeof(book_place_t)
     blocks = 1 if s.chunk_count <= SMALL_CHUNKS else LARGE_CHUNK
     chunk = s.chunks[s.chunk_count - 1] + <size_t> (blocks - s.chunk_left) * BOOKSET_BLOCK
     s.chunk_left -= 1
@@ -128,8 +129,8 @@ cdef bookset_place_t* new_block(bookset_t* s) noexcept nogil:
 
 cdef book_t* bookset_open(bookset_t* s, uint32_t symbol_id) noexcept nogil:
     cdef book_t* b
-    cdef bookset_place_t* block
-    cdef bookset_place_t* place
+    cdef book_place_t* block
+    cdef book_place_t* place
     if symbol_id >= s.capacity:
         return NULL
     if s.blocks[symbol_id // BOOKSET_BLOCK] == s.closed:
@@ -140,7 +141,7 @@ cdef book_t* bookset_open(bookset_t* s, uint32_t symbol_id) noexcept nogil:
     b = bookset_place(s, symbol_id)
     if b.orders == NULL:
         place = s.blocks[symbol_id // BOOKSET_BLOCK] + symbol_id % BOOKSET_BLOCK
-        book_init_at(b, s.orders, symbol_id, BOOKSET_LEVELS, place.sides)
+        book_init_at(b, s.orders, symbol_id, place.ladders)
         b.by_level = s.by_level
         b.lowest = s.lowest
         b.stale = s.stale
@@ -199,22 +200,38 @@ cdef int bookset_apply_rare(bookset_t* s, const event_t* e, book_change_t* out) 
     elif e.symbol_id >= s.capacity and opens(e.kind):
         result = RESULT_UNKNOWN_SYMBOL
     s.counts[result] += 1
+    out.result = result
     return result
+
+
+cdef bint bookset_far(const bookset_t* s) noexcept nogil:
+    return book_far(s.count * sizeof(book_place_t) + orders_bytes(s.orders))
 
 
 cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n, event_t* quotes) noexcept nogil:
     cdef Py_ssize_t i
     cdef Py_ssize_t written = 0
     cdef book_change_t change
-    cdef bint far = s.count > NEAR_BOOKS or s.orders.mask > NEAR_SLOTS
+    cdef bint far = bookset_far(s)
     for i in range(n):
+        prefetch(e + i + AHEAD_RECORDS)
         if far:
-            bookset_ahead(s, e + i, n - i)
+            bookset_ahead(s, e, i, n)
         bookset_apply(s, e + i, &change)
         if quotes != NULL and change.top_changed:
             book_quote(bookset_find(s, e[i].symbol_id), e + i, &quotes[written])
             written += 1
     return written
+
+
+cdef void bookset_apply_changes(bookset_t* s, const event_t* e, Py_ssize_t n, book_change_t* changes) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef bint far = bookset_far(s)
+    for i in range(n):
+        prefetch(e + i + AHEAD_RECORDS)
+        if far:
+            bookset_ahead(s, e, i, n)
+        bookset_apply(s, e + i, changes + i)
 
 
 # Without tp_clear: the table must outlive the books, and neither can be part of a cycle.
@@ -242,7 +259,7 @@ cdef class BookSet:
 
     Notes
     -----
-    A book takes 1,152 bytes with room for 24 levels a side, in blocks of 64, and 12 for each level of a side that has more.
+    A book takes 1,152 bytes, in blocks of 64, and up to 256 bytes a level of a side that is busy in more than 64 steps of price.
 
     **Thread safety**: one thread owns a set, its table and the books that `book` returns.
     """
@@ -290,17 +307,14 @@ cdef class BookSet:
     def nbytes(self):
         """Bytes of memory that the set holds, with its order table."""
         cdef uint32_t at = 0
-        cdef int i
         cdef uint64_t sides = 0
         cdef const book_t* b = next_book(&self._s, &at)
         while b != NULL:
-            for i in range(2):
-                if not b.borrowed[i]:
-                    sides += (<uint64_t> b.sides[i].capacity + SIDE_NEAR) * (sizeof(int64_t) + sizeof(uint32_t))
+            sides += book_bytes(b)
             b = next_book(&self._s, &at)
         return (
             self.orders.nbytes + self._s.bytes + sides
-            + BOOKSET_BLOCK * sizeof(bookset_place_t) + <uint64_t> block_count(self._s.capacity) * 2 * sizeof(void*)
+            + BOOKSET_BLOCK * sizeof(book_place_t) + <uint64_t> block_count(self._s.capacity) * 2 * sizeof(void*)
         )
 
     @property

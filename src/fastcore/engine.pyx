@@ -15,8 +15,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
 
 from fastcore._integers cimport as_int64
-from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_t, book_top, orders_prefetch, top_t
-from fastcore.bookset cimport bookset_ahead, bookset_open
+from fastcore.book cimport AHEAD_RECORDS, book_best_ask, book_best_bid, book_change_t, book_t, book_top, top_t
+from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.clock cimport clock_monotonic_ns
 from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send
 from fastcore.journal cimport Spool, spool_claim, spool_room
@@ -47,7 +47,6 @@ CURVE_DTYPE = np.dtype(
 cdef enum:
     RUN_ON = -1             # the loop goes on
     OUTBOX = 1024           # commands of one instant
-    NEAR_BOOKS = 32         # so many stay in the caches: looking ahead would only cost
 
 
 # ---- what strategies are called for ----
@@ -342,7 +341,7 @@ cdef int engine_books(engine_t* g) noexcept nogil:
     cdef const event_t* e
     cdef const book_t* book
     cdef market_t* m = g.market
-    cdef bint far, orders = not m.books.by_level
+    cdef bint far
     cdef int64_t bid, ask
     cdef uint32_t i
     cdef int status
@@ -353,19 +352,16 @@ cdef int engine_books(engine_t* g) noexcept nogil:
             if status != RUN_ON:
                 return status
             lap(g.watch, STAGE_DECODE)
-        far = m.books.count > NEAR_BOOKS
+        far = bookset_far(m.books)
         while g.at < b.n:
             i = g.at
             e = &b.events[i]
             if unlikely(e.exch_ns >= g.curve.next_ns and spool_room(g.curve.spool) == 0):
                 return RUN_ROOM
             g.at += 1
+            prefetch(e + AHEAD_RECORDS)
             if far:
-                bookset_ahead(m.books, e, b.n - i)
-            elif not orders:
-                prefetch(e + 64)
-            elif i + 8 < b.n:
-                orders_prefetch(m.books.orders, <uint64_t> e[8].order_id)
+                bookset_ahead(m.books, b.events, i, b.n)
             status = market_apply(m, e, &c)
             if unlikely(status != RESULT_OK):
                 if status == RESULT_NO_MEMORY:

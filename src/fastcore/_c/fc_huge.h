@@ -5,10 +5,13 @@
 #ifndef FC_HUGE_H
 #define FC_HUGE_H
 
+#include <string.h>
+
 #include "fc_platform.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 #define FC_HUGE_PAGE ((size_t)1 << 21)
@@ -27,6 +30,70 @@ static inline void *fc_alloc_huge(size_t count, size_t size) {
     }
 #endif
     return fc_alloc(count, size);
+}
+
+/* Zeroed memory that can grow, at a cache line; from one huge page on its pages come with their first touch, so that neither
+   getting it nor making it larger takes time in proportion to its size where the system can move pages (Linux). The caller
+   remembers the size. NULL without memory; after a failed fc_remap the old memory is as it was. */
+static inline void *fc_map(size_t bytes) {
+#if defined(__linux__) && defined(MREMAP_FIXED)
+    if (bytes >= FC_HUGE_PAGE) {
+        if (bytes > SIZE_MAX - 2 * FC_HUGE_PAGE) return NULL;
+        bytes = (bytes + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1);
+        unsigned char *p = (unsigned char *)mmap(NULL, bytes + FC_HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == (unsigned char *)MAP_FAILED) return NULL;
+        size_t head = (size_t)(-(uintptr_t)p & (FC_HUGE_PAGE - 1));
+        if (head) munmap(p, head);
+        munmap(p + head + bytes, FC_HUGE_PAGE - head);
+        p += head;
+#if defined(MADV_HUGEPAGE)
+        (void)madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+        return p;
+    }
+#endif
+    return fc_alloc(1, bytes);
+}
+
+static inline void fc_unmap(void *p, size_t bytes) {
+#if defined(__linux__) && defined(MREMAP_FIXED)
+    if (p && bytes >= FC_HUGE_PAGE) {
+        munmap(p, (bytes + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1));
+        return;
+    }
+#endif
+    (void)bytes;
+    fc_free(p);
+}
+
+static inline void *fc_remap(void *p, size_t bytes, size_t wanted) {
+    void *q = fc_map(wanted);
+    if (!q || !p) return q;
+#if defined(__linux__) && defined(MREMAP_FIXED)
+    if (bytes >= FC_HUGE_PAGE) {
+        size_t old = (bytes + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1), whole = (wanted + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1);
+        if (mremap(p, old, whole, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q) return q;
+        fc_unmap(q, wanted);
+        return NULL;
+    }
+#endif
+    memcpy(q, p, bytes);
+    fc_unmap(p, bytes);
+    return q;
+}
+
+/* Touch what lies between two offsets, so that nothing has to be paid for later. */
+static inline void fc_touch(void *p, size_t from, size_t to) {
+    for (size_t i = from; i < to; i += 4096) *((volatile unsigned char *)p + i) = *((volatile unsigned char *)p + i);
+}
+
+/* Bytes of the second cache of a core; 2 MiB where the system does not say. */
+static inline uint64_t fc_cache_bytes(void) {
+#if defined(__linux__) && defined(_SC_LEVEL2_CACHE_SIZE)
+    long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    if (bytes > 0) return (uint64_t)bytes;
+#endif
+    return (uint64_t)2 << 20;
 }
 
 #endif

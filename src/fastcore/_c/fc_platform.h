@@ -21,7 +21,9 @@
 #define FC_LIKELY(x) __builtin_expect(!!(x), 1)
 #define FC_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define FC_ALWAYS_INLINE static inline __attribute__((always_inline))
-#define FC_PREFETCH(p) __builtin_prefetch((p), 0, 3)
+/* The empty statement is something that the compiler must not leave out: it takes a function that only prefetches for one that
+   does nothing, and drops calls of it that it does not inline. */
+#define FC_PREFETCH(p) (__extension__({ __builtin_prefetch((p), 0, 3); __asm__ __volatile__(""); }))
 #endif
 
 /* Fetch the line at `p`, to be written. The instruction by name: for plain x86-64 compilers turn a prefetch for writing

@@ -10,8 +10,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastcore._integers cimport as_int64
-from fastcore.book cimport book_change_t, book_t, orders_prefetch
-from fastcore.bookset cimport bookset_ahead, bookset_open
+from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t
+from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport Market, market_apply, market_book
 from fastcore.records cimport (
@@ -30,7 +30,6 @@ __all__ = ["Simulator"]
 cdef enum:
     OWN_ORDERS = 16                                 # that can rest on a side of an instrument
     REPORTS = 2 * OWN_ORDERS + 64 + 4               # that one event or message can cause at most
-    NEAR_BOOKS = 32                                 # so many stay in the caches: looking ahead would only cost
 
 
 # Until a run says what it wants.
@@ -163,7 +162,7 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
     cdef uint32_t n = s.batch.n - s.at, i = 0, first = 0
     cdef int64_t t, mark = s.wanted.mark_ns
     cdef bint happened = False
-    cdef bint far = s.market.books.count > NEAR_BOOKS
+    cdef bint far = bookset_far(s.market.books)
     cdef bint orders = not s.market.books.by_level
     cdef int result = RESULT_OK
     if n > SIM_CHANGES:
@@ -177,13 +176,9 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
             first = i
             s.rounds = 0
         s.now_ns = t
+        prefetch(e + i + AHEAD_RECORDS)
         if far:
-            bookset_ahead(s.market.books, e + i, n - i)
-        elif orders:
-            if i + 8 < n:
-                orders_prefetch(s.market.books.orders, <uint64_t> e[i + 8].order_id)
-        else:
-            prefetch(e + i + 64)
+            bookset_ahead(s.market.books, e, i, n)
         happened |= sim_apply(s, &e[i], &changes[i], &result)
         s.inside = not s.by_message or e[i].flags & FLAG_CONTINUED
         i += 1

@@ -51,6 +51,7 @@ from fastcore.book cimport (
     book_apply,
     book_best_ask,
     book_best_bid,
+    book_best_level,
     book_change_t,
     book_free,
     book_init,
@@ -58,7 +59,6 @@ from fastcore.book cimport (
     order_t,
     orders_free,
     orders_init,
-    side_best,
 )
 
 import numpy as np
@@ -319,7 +319,7 @@ cdef int make_execution(synthetic_t* s, market_t* m, event_t* e) noexcept nogil:
     if m.sides[other] <= FEWEST:
         s.pending_lots = 0
         return make_add(s, m, -s.pending_side, e)
-    order = &s.orders.orders[side_best(&m.book, other).front]
+    order = &s.orders.orders[book_best_level(&m.book, other).front]
     e.kind = KIND_EXECUTE
     e.order_id = <int64_t> order.order_id
     e.size = order.size if order.size < s.pending_lots else s.pending_lots
@@ -371,7 +371,7 @@ cdef int make_change(synthetic_t* s, market_t* m, double u, event_t* e) noexcept
 
 cdef int make_pull(synthetic_t* s, market_t* m, int8_t side, event_t* e) noexcept nogil:
     """The first order in the best queue of a side is deleted."""
-    cdef const order_t* order = &s.orders.orders[side_best(&m.book, side < 0).front]
+    cdef const order_t* order = &s.orders.orders[book_best_level(&m.book, side < 0).front]
     if m.sides[side < 0] <= FEWEST:
         return make_add(s, m, side, e)
     e.kind = KIND_DELETE
@@ -508,8 +508,8 @@ cdef void advance(synthetic_t* s) noexcept nogil:
 
 cdef int8_t draw_aggressor(synthetic_t* s, const market_t* m) noexcept nogil:
     """Market orders on a queue are the rarer the longer it is: P(buy) = bid queue / both queues."""
-    cdef double bids = <double> side_best(&m.book, 0).size
-    cdef double asks = <double> side_best(&m.book, 1).size
+    cdef double bids = <double> book_best_level(&m.book, 0).size
+    cdef double asks = <double> book_best_level(&m.book, 1).size
     return 1 if uniform(s) * (bids + asks) < bids else -1
 
 
@@ -883,7 +883,7 @@ all_types=False)\n--\n\n
             raise MemoryError(f"no memory for {len(names)} synthetic markets")
         for i in range(<uint32_t> len(names)):
             m = &s.markets[i]
-            if book_init(&m.book, &s.orders, i + 1, 256) != RESULT_OK:
+            if book_init(&m.book, &s.orders, i + 1) != RESULT_OK:
                 raise MemoryError(f"no memory for {len(names)} synthetic markets")
             s.symbols = i + 1
             m.symbol = int.from_bytes(names[i].encode().ljust(8), "little")
