@@ -163,7 +163,6 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
     cdef int64_t t, mark = s.wanted.mark_ns
     cdef bint happened = False
     cdef bint far = bookset_far(s.market.books)
-    cdef bint orders = not s.market.books.by_level
     cdef int result = RESULT_OK
     if n > SIM_CHANGES:
         n = SIM_CHANGES
