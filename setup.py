@@ -32,9 +32,7 @@ SANITIZE = os.environ.get("FASTCORE_SANITIZE", "")
 # Checks differ between builds; semantics never do.
 DIRECTIVES = {
     "language_level": 3,
-    "boundscheck": DEBUG,
-    "initializedcheck": DEBUG,
-    "nonecheck": DEBUG,
+    **dict.fromkeys(("boundscheck", "initializedcheck", "nonecheck"), DEBUG),
     "wraparound": False,
     "cdivision": True,
     "auto_pickle": False,

@@ -1,4 +1,4 @@
-"""The whole loop, wire bytes to profit: what a replay costs per message, measured inside the loop.
+"""The whole loop, wire bytes to profit: what a run costs per message, measured inside the loop.
 
 The day is synthetic; with FASTCORE_TEST_DATA the recorded AMZN day is a row too. Orders and fills are verified against
 the plain-Python twin on the first part.
@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import hft.replay
-from fastcore.instruments import Instrument
-from fastcore.risk import RiskLimits
+from fastcore.engine import Engine
 from hft.config import SYNTHETIC, Config, load
+from hft.feeds.itch import ItchFeed
 from hft.feeds.synthetic import generate
+from hft.run import build
 
 from .harness import Bench, main
 
@@ -31,40 +31,53 @@ def first_messages(data: bytes, count: int) -> bytes:
     return data[:at]
 
 
+def ours_of(config: Config, symbol: str, data: bytes) -> Engine:
+    """The engine of a configuration, at the beginning of a day."""
+    feed = ItchFeed("day", chunks=[data], strict=True)
+    symbol_id, instrument, source = feed.begin(symbol)
+    return build(config, source, feed.book, instrument, symbol_id)
+
+
 def twin_of(config: Config, symbol: str) -> Any:
-    """The engine of a configuration, in plain Python."""
+    """The same in plain Python."""
     from fastcore.reference import avellaneda, engine, flow
 
-    ours = hft.replay.build_engine(config, Instrument(symbol, 1e-4, 1.0))
-    maker = config.market_maker
+    ours, maker = ours_of(config, symbol, b""), config.market_maker
     quoter = volatility = None
-    if ours.quoter is not None:
-        quoter = avellaneda.Quoter(ours.quoter.model, **ours.quoter.parameters)
+    if ours.strategies:
+        compiled: Any = ours.strategies["avellaneda"]
+        quoter = avellaneda.Quoter(compiled.quoter.model, **compiled.quoter.parameters)
         volatility = flow.EwmaVolatility(
             half_life=maker.volatility_half_life_s / maker.volatility_interval_s,
             interval_ns=round(maker.volatility_interval_s * 1e9),
             variance=maker.volatility_usd_per_sqrt_s**2 * maker.volatility_interval_s,
         )
-    limits = RiskLimits(ours.limits.max_order_lots, ours.limits.max_position_lots, ours.limits.collar_ticks)
     return engine.Engine(
-        symbol, quoter=quoter, volatility=volatility, limits=limits, order_lots=maker.order_shares, time_left=maker.horizon_s
+        symbol, quoter=quoter, volatility=volatility, limits=ours.desk.limits, order_lots=maker.order_shares, time_left=maker.horizon_s
     )
+
+
+def orders(engine: Any) -> bytes:
+    """What was reported, less the time of the receiver, which the twin has not, and the symbol, which has a locate there."""
+    reports = engine.reports()
+    reports["local_ns"] = reports["symbol_id"] = 0
+    return bytes(reports.tobytes())
 
 
 def measure(bench: Bench, name: str, data: bytes, symbol: str, config: Config) -> None:
     head = first_messages(data, 2_000 if bench.quick else 10_000)
-    twin, ours = twin_of(config, symbol), hft.replay.build_engine(config, Instrument(symbol, 1e-4, 1.0))
+    twin, ours = twin_of(config, symbol), ours_of(config, symbol, head)
     start = time.perf_counter_ns()
     twin.feed(head)
     elapsed = time.perf_counter_ns() - start
-    ours.feed(head)
-    assert ours.reports().tobytes() == twin.reports().tobytes(), "the twin gives other orders"
+    ours.run()
+    assert orders(ours) == orders(twin), "the twin gives other orders"
     times = []
     for _ in range(3 if bench.quick else 15):
-        engine = hft.replay.build_engine(config, Instrument(symbol, 1e-4, 1.0))
-        engine.feed(data)
-        times.append(engine.loop_ns / engine.messages)
-    bench.add("engine", name, "fastcore", min(times), statistics.median(times), engine.messages)
+        engine = ours_of(config, symbol, data)
+        engine.run()
+        times.append(engine.loop_ns / engine.events)
+    bench.add("engine", name, "fastcore", min(times), statistics.median(times), engine.events)
     bench.add("engine", name, "python", elapsed / twin.messages, elapsed / twin.messages, twin.messages)
 
 

@@ -249,13 +249,13 @@ def test_ctrl_c_from_outside_exit_130(tmp_path):
     # Replays the same file over and over through the engine's own loop: only a signal ends it.
     code = """
 import sys, itertools
-import hft.cli.replay as cli
-real = cli.open_itch
-def endless(path, progress):
+import hft.feeds.itch as itch
+real = itch.open_itch
+def endless(path, **options):
     head = list(real(path))
     print("running", file=sys.stderr, flush=True)
     yield from itertools.chain(head, itertools.cycle([bytes(head[0][:14])]))
-cli.open_itch = endless
+itch.open_itch = endless
 from hft.cli import main
 main(["replay", sys.argv[1], "--symbol", "SYNTH", "--json"])
 """

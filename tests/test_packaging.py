@@ -23,7 +23,7 @@ import hft
 pytestmark = [pytest.mark.artefact, pytest.mark.thin]
 
 CORE = Path(fastcore.__file__).parent
-PACKAGES = ("", "sim.", "wire.")
+PACKAGES = ("", "sim.", "strategies.", "wire.")
 MODULES = sorted(
     f"{package}{m.name}" for package in PACKAGES for m in pkgutil.iter_modules([str(CORE / package[:-1])]) if not m.ispkg
 )

@@ -78,7 +78,7 @@ def test_books_by_level_and_prints(tmp_path):
     (tmp_path / "kraken.txt").write_bytes(HEAD + b"".join(Session(random.Random(1), 2).lines(300)))
     assert replay(tmp_path / "kraken.txt", "--symbol", "ETH/USD")["book_errors"] == 0
     found = replay(archive(tmp_path / "XYZ_2012-06-21_34200000_57600000_2.zip"))
-    assert (found["symbol"], found["events"], found["book_errors"]) == ("XYZ", 8, 0)
+    assert (found["symbol"], found["messages"], found["book_errors"]) == ("XYZ", 8, 0)
     with TickStore(tmp_path / "x.ticks", "x") as store:
         store.append(1, 7, 10.0, 3.0)
     found = replay(tmp_path / "x.ticks")
@@ -112,7 +112,7 @@ def test_databento_records(tmp_path):
 
 
 def test_recorded_files_of_every_format(data_dir):
-    for name, events, strategy in (
+    for name, messages, strategy in (
         ("lobster/LOBSTER_SampleFile_AMZN_2012-06-21_5.zip", 155_935, "avellaneda"),
         ("binance/spot_btcusdt_20240808.gz", 41_249, "none"),
         ("dbn/glbx_mbo_2024-05-08.dbn.zst", 13_796, "none"),
@@ -123,7 +123,7 @@ def test_recorded_files_of_every_format(data_dir):
         ("pcap/totalview-itch5/AddOrderNoMpidAttributionMessage.pcap", 1, "none"),
     ):
         found = replay(data_dir / name, "--strategy", strategy)
-        assert (found["events"], found["book_errors"], found["malformed"]) == (events, 0, 0), name
+        assert (found["messages"], found["book_errors"], found["malformed"]) == (messages, 0, 0), name
 
 
 def test_symbol_of_several_is_chosen_by_name(data_dir):

@@ -45,9 +45,10 @@ cdef void desk_done(desk_t* d, own_order_t* o) noexcept nogil:
 cdef void desk_answered(desk_t* d, own_order_t* o) noexcept nogil:
     # The message about an order has its answer.
     cdef account_t* a = &d.accounts[o.symbol_id]
+    cdef rung_t* rung = &a.rungs[o.side < 0]
     d.in_flight -= 1
-    a.rungs[o.side < 0].in_flight = False
-    if not a.dirty:
+    rung.in_flight = False
+    if unlikely(rung.wish_ticks != rung.acted_ticks or rung.retry) and not a.dirty:
         a.dirty = True
         d.answered[d.answered_count] = o.symbol_id
         d.answered_count += 1

@@ -33,8 +33,10 @@ cdef enum:
     RUN_ACCOUNT     # a fill does not fit into the accounts
     RUN_OUTBOX      # an outbox held what it may not hold
     RUN_MEMORY
+    RUN_PAUSE       # for a look at signals
 
 cdef enum:
+    PAUSE = 1 << 20     # events of the market between two looks at signals
     TIMERS = 256        # that wait at the same time
     REPORTS_ROOM = 1 << 14
 
@@ -84,6 +86,7 @@ ctypedef struct engine_t:
     notes_t notes[4]        # by hook: ON_REPORT, ON_EVENT, ON_BOOK, ON_TIMER
     uint32_t* touched       # by dense id: place among the notes of ON_BOOK
     uint8_t* called         # by strategy: in this instant
+    bint noted              # something of the instant was noted
     bint deciding           # the callbacks of an instant were interrupted for room
     uint32_t hook           # where they go on
     uint32_t note
@@ -94,6 +97,7 @@ ctypedef struct engine_t:
     spool_t* spool          # of reports; NULL: none
     stopwatch_t* watch
     int64_t last_ns         # exchange time of the last event
+    uint64_t pause          # number of the event behind which the loop pauses
     int64_t loop_ns         # spent inside the loop
 
 

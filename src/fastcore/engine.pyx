@@ -10,6 +10,7 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
@@ -66,6 +67,7 @@ cdef int engine_note(engine_t* g, int hook, const event_t* e, const book_change_
     if c != NULL:
         n.notes[n.count].change = c[0]
     n.count += 1
+    g.noted = True
     return RUN_ON
 
 
@@ -166,6 +168,7 @@ cdef int engine_decide(engine_t* g) noexcept nogil:
         if status != RUN_ON:
             return status
         g.deciding = True
+        g.noted = False
         g.hook = g.note = g.strategy = 0
     while g.hook < ON_INSTANT:
         n = &g.notes[g.hook]
@@ -313,6 +316,8 @@ cdef int engine_run(engine_t* g) noexcept nogil:
     cdef batch_t* b = &g.batch
     cdef int status = engine_decide(g) if g.deciding else RUN_ON
     while status == RUN_ON:
+        if unlikely(g.market.number >= g.pause):
+            return RUN_PAUSE
         if unlikely(spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) == 0)):
             return RUN_ROOM
         status = engine_next(g, b)
@@ -321,7 +326,9 @@ cdef int engine_run(engine_t* g) noexcept nogil:
         if unlikely(status != RUN_ON):
             return status
         status = engine_reports(g, b) if b.own else engine_market(g, b)
-        if status == RUN_ON and not b.open:
+        if status == RUN_ON and not b.open and (
+            g.noted or g.desk.answered_count or (g.timer_count and g.timers[0].due_ns <= b.now_ns)
+        ):
             status = engine_decide(g)
         if unlikely(g.watch.on):
             stopwatch_stop(g.watch)
@@ -348,6 +355,8 @@ cdef int engine_books(engine_t* g) noexcept nogil:
     while True:
         if g.at == b.n:
             g.at = b.n = 0
+            if unlikely(m.number >= g.pause):
+                return RUN_PAUSE
             status = engine_next(g, b)
             if status != RUN_ON:
                 return status
@@ -604,6 +613,8 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
         while True:
             if self.stopped:
                 return "stopped"
+            PyErr_CheckSignals()
+            g.pause = g.market.number + PAUSE
             with nogil:
                 start = clock_monotonic_ns()
                 status = engine_books(g) if books else engine_run(g)
@@ -617,7 +628,7 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
                 return "end"
             elif status == RUN_IDLE:
                 return "idle"
-            elif status != RUN_STOPPED:
+            elif status not in (RUN_STOPPED, RUN_PAUSE):
                 self._raise(status)
 
     def reports(self):

@@ -53,39 +53,18 @@ cdef void sim_apply_to_all(sim_t* s, const event_t* e, const book_change_t* c) n
         sim_collect(s, s.opened[i])
 
 
-cdef inline bint sim_apply(sim_t* s, const event_t* e, book_change_t* c, int* result) noexcept nogil:
-    """Apply an event of the history; whether it, or what it caused, was asked for."""
-    cdef uint32_t id = e.symbol_id
-    cdef venue_t* v
-    cdef bint happened = False
-    result[0] = market_apply(s.market, e, c)
-    lap(s.base.watch, STAGE_BOOK)
-    if unlikely(id >= s.wanted.capacity):
-        if result[0] != RESULT_OK or id != NO_SYMBOL:
-            return False
-        if c.kind == KIND_CLEAR or c.kind == KIND_GAP:
-            sim_apply_to_all(s, e, c)
-        return s.wanted.kinds >> (c.kind & 63) & 1
-    if not s.wanted.symbols[id]:
-        return c.kind == KIND_SYSTEM and s.wanted.kinds >> KIND_SYSTEM & 1
-    if unlikely(result[0] != RESULT_OK):
-        c.kind = KIND_NONE
-        return c.top_changed
-    v = s.venues[id]
-    if v != NULL and likely(not s.market.rare >> (e.kind & 63) & 1):
-        venue_apply(v, e, c, s.market.number)
-        if unlikely(v.report_count):
-            sim_collect(s, v)
-            happened = True
-        lap(s.base.watch, STAGE_VENUE)
-    return happened | c.top_changed | (s.wanted.kinds >> (c.kind & 63) & 1)
+cdef bint sim_rare(sim_t* s, const event_t* e, const book_change_t* c) noexcept nogil:
+    # An event of no wanted instrument: whether it was asked for all the same.
+    if e.symbol_id == NO_SYMBOL and (c.kind == KIND_CLEAR or c.kind == KIND_GAP):
+        sim_apply_to_all(s, e, c)
+    return (e.symbol_id == NO_SYMBOL or c.kind == KIND_SYSTEM) and s.wanted.kinds >> (c.kind & 63) & 1
 
 
-cdef inline int64_t sim_time(const sim_t* s, const event_t* e) noexcept nogil:
-    """Venue time of an event; images do not move the clock, and it never goes back."""
+cdef inline int64_t sim_time(int64_t now, const event_t* e) noexcept nogil:
+    """Venue time of an event that comes after `now`; images do not move the clock, and it never goes back."""
     cdef int64_t t = e.exch_ns if e.exch_ns else e.local_ns
-    if t <= s.now_ns or (e.flags & FLAG_SNAPSHOT and s.now_ns != -NEVER):
-        return s.now_ns
+    if t <= now or (e.flags & FLAG_SNAPSHOT and now != -NEVER):
+        return now
     return t
 
 
@@ -157,45 +136,82 @@ cdef int sim_arrivals(sim_t* s) noexcept nogil:
 
 cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
     # Apply events of the history up to the end of the first instant in which something happened.
-    cdef const event_t* e = s.batch.events + s.at
-    cdef book_change_t* changes = s.changes
-    cdef uint32_t n = s.batch.n - s.at, i = 0, first = 0
-    cdef int64_t t, mark = s.wanted.mark_ns
-    cdef bint happened = False
-    cdef bint far = bookset_far(s.market.books)
+    cdef market_t* m = s.market
+    cdef const event_t* events = s.batch.events + s.at
+    cdef const event_t* e
+    cdef book_change_t* c
+    cdef venue_t* v
+    # What the loop needs of the structs, which stores through pointers would make it load again.
+    cdef venue_t** venues = s.venues
+    cdef stopwatch_t* watch = s.base.watch
+    cdef const uint8_t* wanted = s.wanted.symbols
+    cdef uint64_t kinds = s.wanted.kinds
+    cdef uint32_t capacity = s.wanted.capacity, n = s.batch.n - s.at, i = 0, first = 0
+    cdef int64_t t, now = s.now_ns, mark = s.wanted.mark_ns
+    cdef bint by_message = s.by_message, inside = s.inside
+    cdef bint happened = s.waiting  # in a part of the instant that was handed out before
+    cdef bint far = bookset_far(m.books)
     cdef int result = RESULT_OK
     if n > SIM_CHANGES:
         n = SIM_CHANGES
     while i < n:
-        t = sim_time(s, &e[i])
-        if (not s.inside) if s.by_message else t > s.now_ns:    # an instant begins
+        e = events + i
+        c = &s.changes[i]
+        t = sim_time(now, e)
+        if (not inside) if by_message else t > now:     # an instant begins
             if happened or t > due_ns:
-                s.inside = False
+                inside = False
                 break
             first = i
-            s.rounds = 0
-        s.now_ns = t
-        prefetch(e + i + AHEAD_RECORDS)
+        now = t
+        prefetch(e + AHEAD_RECORDS)
         if far:
-            bookset_ahead(s.market.books, e, i, n)
-        happened |= sim_apply(s, &e[i], &changes[i], &result)
-        s.inside = not s.by_message or e[i].flags & FLAG_CONTINUED
+            bookset_ahead(m.books, events, i, n)
+        result = market_apply(m, e, c)
+        lap(watch, STAGE_BOOK)
+        inside = not by_message or e.flags & FLAG_CONTINUED
         i += 1
-        if unlikely(result == RESULT_NO_MEMORY):
-            return SOURCE_ERROR
-        if unlikely(e[i - 1].exch_ns >= mark or line_room(&s.down) < REPORTS):
+        if likely(e.symbol_id < capacity and wanted[e.symbol_id]):
+            if likely(result == RESULT_OK):
+                v = venues[e.symbol_id]
+                if v != NULL and likely(not m.rare >> (e.kind & 63) & 1):
+                    venue_apply(v, e, c, m.number)
+                    if unlikely(v.report_count):
+                        s.now_ns = now
+                        sim_collect(s, v)
+                        happened = True
+                        if line_room(&s.down) < REPORTS:
+                            break
+                    lap(watch, STAGE_VENUE)
+                happened |= kinds >> (c.kind & 63) & 1
+            else:
+                c.kind = KIND_NONE
+                if result == RESULT_NO_MEMORY:
+                    return SOURCE_ERROR
+            happened |= c.top_changed
+        elif unlikely(result != RESULT_OK):
+            if result == RESULT_NO_MEMORY:
+                return SOURCE_ERROR
+        elif unlikely(e.symbol_id >= capacity or c.kind == KIND_SYSTEM):
+            s.now_ns = now
+            happened |= sim_rare(s, e, c)
+        if unlikely(e.exch_ns >= mark):
             break
+    s.now_ns = now
+    s.inside = inside
     s.at += i
-    out.events = e
-    out.changes = changes if s.shared else NULL
+    if i:
+        if first or not s.waiting:
+            s.rounds = 0
+        s.our_ns = events[i - 1].exch_ns if by_message and events[i - 1].exch_ns else now
+    out.events = events
+    out.changes = s.changes if s.shared else NULL
     out.n = i
     out.first = first
     out.own = False
-    if i:
-        s.our_ns = e[i - 1].exch_ns if s.by_message and e[i - 1].exch_ns else s.now_ns
     out.now_ns = s.our_ns
-    out.open = s.inside or line_due(&s.down) <= s.now_ns
-    s.waiting = out.open and (happened or s.waiting)
+    out.open = inside or line_due(&s.down) <= now
+    s.waiting = out.open and happened
     return SOURCE_OK
 
 
@@ -216,7 +232,7 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
             if status != SOURCE_OK and not (status == SOURCE_REFILL and s.ended):
                 return status
         if s.batch.n:
-            t = sim_time(s, s.batch.events + s.at)
+            t = sim_time(s.now_ns, s.batch.events + s.at)
         if not s.by_message and t > s.now_ns and s.inside:
             # The time before is over.
             s.inside = False

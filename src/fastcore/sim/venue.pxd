@@ -71,6 +71,7 @@ ctypedef struct venue_t:
     event_t* reports          # FLAG_OWN events in the order in which they happened; the owner empties it
     int64_t report_count
     int64_t report_capacity
+    int64_t report_limit      # with more reports in the buffer the outcome of one call might not fit
     int64_t filled_lots       # ever
     int64_t open_lots[2]      # resting quantity of each side
 
@@ -82,7 +83,7 @@ cdef inline int venue_index(int8_t side) noexcept nogil:
 
 cdef inline bint venue_has_room(const venue_t* v) noexcept nogil:
     """True while the report buffer holds what one call can produce at most; no call starts without."""
-    return v.report_capacity - v.report_count >= 2 * v.capacity + VENUE_SWEEP + 4
+    return v.report_count <= v.report_limit
 
 
 cdef inline void venue_report(

@@ -351,6 +351,7 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
     v.symbol_id = symbol_id
     v.queue.model = QUEUE_RISK_AVERSE
     v.report_capacity = reports
+    v.report_limit = reports - (2 * <int64_t> capacity + VENUE_SWEEP + 4)
     v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
     for s in range(2):
         v.shown_ticks[s] = NO_PRICE
@@ -380,6 +381,7 @@ cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil:
     memcpy(larger, v.reports, v.report_count * sizeof(event_t))
     fc_free(v.reports)
     v.reports = larger
+    v.report_limit += reports - v.report_capacity
     v.report_capacity = reports
     return RESULT_OK
 

@@ -1,0 +1,92 @@
+"""Trading states, market hours and volume, as a table of cases; books have their own tests."""
+
+import numpy as np
+import pytest
+
+from fastcore.engine import Engine
+from fastcore.market import Market
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
+from fastcore.source import EventSource
+
+TRADING, HALTED = ord("T"), ord("H")
+MARKET_HOURS, AFTER_HOURS = ord("Q"), ord("M")
+
+
+def events(*rows):
+    """Rows (kind, payload, symbol_id, flags, side) as events one millisecond apart."""
+    out = np.zeros(len(rows), EVENT_DTYPE)
+    for i, (kind, payload, *rest) in enumerate(rows):
+        symbol_id, flags, side = (*rest, *(0, 0, 0)[len(rest) :])
+        padded = (*payload, *(0, 0, 0, 0)[len(payload) :])
+        out[i] = (0, (i + 1) * 1_000_000, 0, symbol_id, KINDS[kind], side, flags, *padded)
+    return out
+
+
+def after(*rows, book="orders"):
+    market = Market(book, symbols=16)
+    Engine(EventSource(events(*rows)), market).run()
+    return market
+
+
+@pytest.mark.parametrize(
+    ("rows", "trades"),
+    [
+        ([], True),
+        ([("listing", (1,))], False),
+        ([("listing", (1,)), ("status", (TRADING,))], True),
+        ([("listing", (1,)), ("status", (TRADING,)), ("status", (HALTED,))], False),
+        ([("status", (HALTED,))], False),
+        ([("status", (HALTED,), 1)], True),
+        ([("status", (TRADING,)), ("listing", (1,))], True),
+        ([("system", (AFTER_HOURS,), NO_SYMBOL)], False),
+        ([("system", (MARKET_HOURS,), NO_SYMBOL)], True),
+        ([("system", (MARKET_HOURS,), NO_SYMBOL), ("listing", (1,))], False),
+        ([("notice", (1,), 0, FLAGS["continued"]), ("status", (HALTED,))], True),
+        ([("status", (HALTED,), 999)], True),
+    ],
+    ids=[
+        "nobody has said anything", "listed without a status", "listed and trading", "halted", "halted without a listing",
+        "another instrument is halted", "a listing does not undo a status", "after hours", "market hours",
+        "market hours, and listed without a status", "the later part of a message is no status", "an id beyond the table",
+    ],
+)  # fmt: skip
+def test_instrument_trades(rows, trades):
+    assert after(*rows).trades(0) is trades
+
+
+def test_volume_is_that_of_printed_executions():
+    market = after(
+        ("add", (100, 50, 1), 0, 0, BUY),
+        ("execute", (NO_PRICE, 20, 1)),
+        ("execute", (NO_PRICE, 10, 1), 0, FLAGS["not_printable"]),
+        ("trade", (100, 7), 0, 0, SELL),
+        ("execute", (NO_PRICE, 1_000, 1)),  # refused: more than is left
+        ("trade", (100, 5), 1),
+    )
+    assert [market.volume_lots(i) for i in range(3)] == [27, 5, 0]
+    assert (market.events, market.book_errors, market.first_error_seq) == (6, 1, 5)
+
+
+def test_quotes_beside_orders_change_no_book():
+    market = after(("add", (100, 50, 1), 0, 0, BUY), ("quote", (101, 102, 5, 5)))
+    assert market.books.book(0).best_bid == 100
+    assert market.book_errors == 0
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "rule"),
+    [
+        ({"book": "none"}, "book must be orders, levels or quotes: book=none"),
+        ({"symbols": 0}, r"symbols must be in 1\.\.16777216: symbols=0"),
+        ({"symbols": (1 << 24) + 1}, "symbols must be in 1"),
+    ],
+)
+def test_constructor_states_the_rule(kwargs, rule):
+    with pytest.raises(ValueError, match=rule):
+        Market(**kwargs)
+
+
+def test_symbol_id_out_of_range_states_the_rule():
+    for ask in (Market(symbols=4).trades, Market(symbols=4).volume_lots):
+        with pytest.raises(ValueError, match=r"symbol_id must be in 0\.\.3: symbol_id=4"):
+            ask(4)
