@@ -47,15 +47,18 @@ cdef inline int64_t line_due(const line_t* l) noexcept nogil:
 
 cdef inline void line_send(line_t* l, const event_t* e, int64_t sent_ns) noexcept nogil:
     """Put a message on its way; room is certain."""
-    cdef event_t* slot = &l.slots[l.tail & l.mask]
+    cdef event_t* slot
     cdef int64_t due = sent_ns + l.next_delay_ns
+    if l.head == l.tail:
+        l.head = l.tail = 0     # the slots in use stay in the nearest cache
+    slot = &l.slots[l.tail & l.mask]
     slot[0] = e[0]
     slot.local_ns = l.last_ns = due if due > l.last_ns else l.last_ns
     l.tail += 1
 
 
 cdef inline const event_t* line_arrived(line_t* l, int64_t until_ns, uint32_t* count) noexcept nogil:
-    """Take what has arrived by then and lies side by side; valid until the line has gone round."""
+    """Take what has arrived by then and lies side by side; valid until the next message is sent."""
     cdef uint64_t at = l.head & l.mask
     cdef uint64_t most = l.mask + 1 - at
     cdef uint64_t n = 0

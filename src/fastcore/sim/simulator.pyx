@@ -62,10 +62,12 @@ cdef bint sim_rare(sim_t* s, const event_t* e, const book_change_t* c) noexcept 
 
 cdef inline int64_t sim_time(int64_t now, const event_t* e) noexcept nogil:
     """Venue time of an event that comes after `now`; images do not move the clock, and it never goes back."""
-    cdef int64_t t = e.exch_ns if e.exch_ns else e.local_ns
-    if t <= now or (e.flags & FLAG_SNAPSHOT and now != -NEVER):
+    cdef int64_t t = e.exch_ns
+    if unlikely(t == 0):
+        t = e.local_ns
+    if unlikely(e.flags & FLAG_SNAPSHOT) and now != -NEVER:
         return now
-    return t
+    return t if t > now else now    # whether it is the same time cannot be predicted: no branch
 
 
 cdef void sim_reports(sim_t* s, batch_t* out) noexcept nogil:

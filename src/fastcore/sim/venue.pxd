@@ -31,7 +31,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.records cimport (
     BUY, FLAG_HIDDEN, FLAG_OWN, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_LEVEL, KIND_QUOTE, KIND_REPLACE,
-    KIND_TRADE, RESULT_FULL, RESULT_OK, SELL, event_t, unlikely,
+    KIND_TRADE, RESULT_FULL, RESULT_OK, SELL, event_t, likely, unlikely,
 )
 from fastcore.book cimport book_change_t, book_t
 from fastcore.sim.queues cimport queue_t
@@ -40,13 +40,17 @@ from fastcore.sim.queues cimport queue_t
 cdef enum:
     # Levels that one marketable order may walk; what is left after that is pulled.
     VENUE_SWEEP = 64
+    # Kinds that may concern own orders wherever they rest, one bit each.
+    VENUE_ALWAYS = 1 << KIND_TRADE | 1 << KIND_QUOTE | 1 << KIND_CLEAR
 
-# Quantity ahead of an order where the book shows nothing: 2^60, more than will ever trade.
+# Quantity ahead of an order where the book shows nothing: 2^60, more than will ever trade. A key beyond all prices of own orders.
 cdef extern from *:
     """
     #define FC_VENUE_UNKNOWN ((int64_t)1 << 60)
+    #define FC_VENUE_FAR ((int64_t)1 << 62)
     """
     const int64_t VENUE_UNKNOWN "FC_VENUE_UNKNOWN"
+    const int64_t VENUE_FAR "FC_VENUE_FAR"
 
 
 ctypedef struct venue_order_t:
@@ -60,6 +64,8 @@ ctypedef struct venue_order_t:
 ctypedef struct venue_t:
     venue_order_t* orders[2]  # [0] buys, [1] sells: best price first, then earliest entry
     int32_t count[2]          # resting orders of each side
+    int64_t best_key[2]       # side * price of the best and the worst of them; -VENUE_FAR and VENUE_FAR without any
+    int64_t worst_key[2]
     int32_t capacity          # per side; fixed at construction
     uint32_t symbol_id        # written into reports
     bint by_level             # the book is one by level or of best prices
@@ -104,57 +110,29 @@ cdef inline void venue_report(
     v.report_count += 1
 
 
-cdef inline bint venue_may_wait(const venue_t* v, int8_t side, int64_t price) noexcept nogil:
-    """Whether an own order can rest at this price: none does outside of the best and the worst."""
-    cdef int s = venue_index(side)
-    cdef int32_t n = v.count[s]
-    return (
-        n != 0 and side * (v.orders[s][0].price_ticks - price) >= 0 and side * (v.orders[s][n - 1].price_ticks - price) <= 0
-    )
-
-
 cdef void venue_fill(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp, int64_t match_id) noexcept nogil
-cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp) noexcept nogil
-cdef void venue_clear_queues(venue_t* v) noexcept nogil
-# The rules of a book by level.
-cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil
+# venue_apply for an event that reaches an own order, or may.
+cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil
 
 
 cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c, uint64_t number) noexcept nogil:
     """Apply market event `number`, which the book has resolved; RESULT_FULL (and nothing done) without room for reports."""
-    cdef int8_t other
+    cdef int s = c.side < 0
+    cdef int64_t key = c.side * c.price
+    cdef int64_t arrived = c.side * c.new_price if c.kind == KIND_REPLACE else key
     v.now_ns = e.exch_ns
     v.now_seq = number
-    if v.count[0] + v.count[1] == 0 and e.kind != KIND_QUOTE:
+    # One branch for all kinds: an execution at our best price or a worse one, anything between our worst and best price, an arrival
+    # that reaches our price from the other side. Most events are none of these.
+    if likely(not (
+        (VENUE_ALWAYS >> (c.kind & 63) & 1)
+        | (key <= v.best_key[s]) & ((key >= v.worst_key[s]) | (c.kind == KIND_EXECUTE))
+        | (arrived >= -v.best_key[1 - s])
+    )):
         return RESULT_OK
     if unlikely(not venue_has_room(v)):
         return RESULT_FULL
-    if v.by_level:
-        venue_apply_level(v, e, c)
-        return RESULT_OK
-    other = -c.side
-    if c.kind == KIND_ADD:
-        if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.price) >= 0:
-            venue_fill(v, other, c.price, c.size, <uint64_t> -1, 0)
-    elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
-        if venue_may_wait(v, c.side, c.price):
-            venue_shorten(v, c.side, c.price, c.size, c.stamp)
-    elif c.kind == KIND_EXECUTE:
-        if v.count[venue_index(c.side)] and c.side * (v.orders[venue_index(c.side)][0].price_ticks - c.price) >= 0:
-            venue_fill(v, c.side, c.price, c.size, c.stamp, e.match_id)
-    elif c.kind == KIND_REPLACE:
-        if venue_may_wait(v, c.side, c.price):
-            venue_shorten(v, c.side, c.price, c.size, c.stamp)
-        if v.count[venue_index(other)] and other * (v.orders[venue_index(other)][0].price_ticks - c.new_price) >= 0:
-            venue_fill(v, other, c.new_price, c.new_size, <uint64_t> -1, 0)
-    elif c.kind == KIND_TRADE:
-        # Strictly through our price: the hidden order that traded had a worse claim than our displayed one.
-        if v.count[0] and v.orders[0][0].price_ticks > e.price:
-            venue_fill(v, BUY, e.price + 1, e.size, <uint64_t> -1, e.match_id)
-        if v.count[1] and v.orders[1][0].price_ticks < e.price:
-            venue_fill(v, SELL, e.price - 1, e.size, <uint64_t> -1, e.match_id)
-    elif c.kind == KIND_CLEAR:
-        venue_clear_queues(v)
+    venue_meet(v, e, c)
     return RESULT_OK
 
 

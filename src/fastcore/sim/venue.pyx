@@ -52,9 +52,17 @@ UNKNOWN = VENUE_UNKNOWN
 cdef int64_t MAX_VALUE = <int64_t> 1 << 60
 
 
+cdef void venue_reach(venue_t* v, int s) noexcept nogil:
+    # Orders of a side have come or gone.
+    cdef int64_t sign = 1 - 2 * s
+    v.best_key[s] = sign * v.orders[s][0].price_ticks if v.count[s] else -VENUE_FAR
+    v.worst_key[s] = sign * v.orders[s][v.count[s] - 1].price_ticks if v.count[s] else VENUE_FAR
+
+
 cdef void venue_remove(venue_t* v, int s, int32_t i) noexcept nogil:
     v.count[s] -= 1
     memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
+    venue_reach(v, s)
 
 
 cdef void venue_fill(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp, int64_t match_id) noexcept nogil:
@@ -192,6 +200,29 @@ cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c
             venue_print(v, SELL, e.price, e.size, e.match_id)
 
 
+cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    cdef int8_t side = c.side, other = -c.side
+    if v.by_level:
+        venue_apply_level(v, e, c)
+    elif c.kind == KIND_ADD:
+        venue_fill(v, other, c.price, c.size, <uint64_t> -1, 0)
+    elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
+        venue_shorten(v, side, c.price, c.size, c.stamp)
+    elif c.kind == KIND_EXECUTE:
+        venue_fill(v, side, c.price, c.size, c.stamp, e.match_id)
+    elif c.kind == KIND_REPLACE:
+        venue_shorten(v, side, c.price, c.size, c.stamp)
+        venue_fill(v, other, c.new_price, c.new_size, <uint64_t> -1, 0)
+    elif c.kind == KIND_TRADE:
+        # Strictly through our price: the hidden order that traded had a worse claim than our displayed one.
+        if v.count[0] and v.orders[0][0].price_ticks > e.price:
+            venue_fill(v, BUY, e.price + 1, e.size, <uint64_t> -1, e.match_id)
+        if v.count[1] and v.orders[1][0].price_ticks < e.price:
+            venue_fill(v, SELL, e.price - 1, e.size, <uint64_t> -1, e.match_id)
+    elif c.kind == KIND_CLEAR:
+        venue_clear_queues(v)
+
+
 cdef int64_t venue_ahead(const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks) noexcept nogil:
     # Displayed quantity that an order would wait behind; a level without size is a best price whose size the feed does not say.
     cdef int64_t ahead = book_level_size(b, side, price_ticks)
@@ -267,6 +298,7 @@ cdef void venue_rest(
     o.left_lots = left
     o.ahead_lots = ahead
     o.stamp = stamp
+    venue_reach(v, s)
 
 
 cdef int venue_submit(
@@ -355,6 +387,8 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
     v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
     for s in range(2):
         v.shown_ticks[s] = NO_PRICE
+        v.best_key[s] = -VENUE_FAR
+        v.worst_key[s] = VENUE_FAR
         v.orders[s] = <venue_order_t*> fc_alloc(capacity + 1, sizeof(venue_order_t))
     if v.reports == NULL or v.orders[0] == NULL or v.orders[1] == NULL:
         venue_free(v)
