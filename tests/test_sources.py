@@ -133,7 +133,8 @@ def test_classes_are_final(path):
     wrong = [
         f"{path.name}:{i + 1}: {line.strip()}"
         for i, line in enumerate(code)
-        if re.match(r"cdef class (?!_|Source\b|Strategy\b)", line) and not any("cython.final" in previous for previous in code[max(0, i - 3) : i])
+        if re.match(r"cdef class (?!_|Source\b|Strategy\b)", line)  # the bases that others write classes on
+        and not any("cython.final" in previous for previous in code[max(0, i - 3) : i])
     ]
     assert wrong == []
 
