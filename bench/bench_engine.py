@@ -10,10 +10,19 @@ import gzip
 import os
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fastcore import _bench
+from fastcore.avellaneda import Quoter
+from fastcore.desk import Desk
 from fastcore.engine import Engine
+from fastcore.market import Market
+from fastcore.risk import RiskLimits
+from fastcore.sim.simulator import Simulator
+from fastcore.source import EventSource, Source
+from fastcore.strategies.maker import MarketMaker
 from hft.config import SYNTHETIC, Config, load
 from hft.feeds.itch import ItchFeed
 from hft.feeds.synthetic import generate
@@ -81,7 +90,39 @@ def measure(bench: Bench, name: str, data: bytes, symbol: str, config: Config) -
     bench.add("engine", name, "python", elapsed / twin.messages, elapsed / twin.messages, twin.messages)
 
 
+def by_level(events: Any, trades: bool) -> Engine:
+    """A run of level events, without a strategy or with the market maker."""
+    market, desk, strategies = Market("levels", symbols=8), Desk(RiskLimits(10, 200, 10_000), symbols=8), {}
+    source: Source = EventSource(events)
+    if trades:
+        simulator = Simulator(source, market)
+        simulator.open(0)
+        desk.open(0)
+        quoter = Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0, inventory_limit=100)
+        strategies["maker"] = MarketMaker(0, quoter, order_lots=1, time_left=100.0, ticks_per_price=1.0)
+        source = simulator
+    return Engine(source, market, desk, strategies)
+
+
+def beside_floor(bench: Bench, name: str, row: str, trades: bool, events: Any) -> None:
+    """The engine beside a C program with the same book, and the same maker, that checks nothing (`fc_bench_l2.h`)."""
+    floor = _bench.l2_floor(row, events)
+
+    def ours() -> int:
+        engine = by_level(events, trades)
+        engine.run()
+        return len(engine.market.books) and engine.market.book_errors
+
+    def check(impl: str, result: Any) -> None:
+        assert result == 0 if impl == "fastcore" else result == floor
+
+    bench.compare("engine", name, len(events), {"fastcore": ours, "floor in C": partial(_bench.l2_floor, row, events)}, check)
+
+
 def run(bench: Bench) -> None:
+    levels = _bench.l2_events(20_000 if bench.quick else 1_000_000)
+    beside_floor(bench, "level events, books only", "b", False, levels)
+    beside_floor(bench, "level events, market maker", "c", True, levels)
     data = generate(20_000 if bench.quick else 400_000, 1)
     maker = load(environment={}, defaults=SYNTHETIC)
     books = load(environment={}, defaults=SYNTHETIC, strategy="none")

@@ -21,7 +21,7 @@ from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.clock cimport clock_monotonic_ns
 from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send
 from fastcore.journal cimport Spool, spool_claim, spool_room
-from fastcore.market cimport Market, market_apply, market_book
+from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
     KIND_CLEAR, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free,
     floor_div, likely, prefetch, unlikely,
@@ -265,7 +265,7 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
         e = &b.events[i]
         if b.changes != NULL:
             c = &b.changes[i]
-        elif market_apply(g.market, e, &own) != RESULT_OK:
+        elif market_take(g.market, e, &own) != RESULT_OK:
             own.kind = KIND_NONE
         if e.symbol_id < g.wanted.capacity and g.wanted.symbols[e.symbol_id]:
             if c.top_changed:
@@ -341,16 +341,23 @@ cdef int engine_run(engine_t* g) noexcept nogil:
     return status
 
 
+cdef void engine_middle(engine_t* g, uint32_t symbol_id) noexcept nogil:
+    # The best prices of the instrument of the curve have changed.
+    cdef const book_t* book = market_book(g.market, symbol_id)
+    cdef int64_t bid = book_best_bid(book), ask = book_best_ask(book)
+    if bid != NO_PRICE and ask != NO_PRICE and bid < ask:
+        g.desk.accounts[symbol_id].mark_ticks = (bid + ask) >> 1
+
+
 cdef int engine_books(engine_t* g) noexcept nogil:
     # The loop of a run without strategies, over a history as it comes.
     cdef batch_t* b = &g.batch
+    cdef market_t* m = g.market
     cdef book_change_t c
     cdef const event_t* e
-    cdef const book_t* book
-    cdef market_t* m = g.market
-    cdef bint far
-    cdef int64_t bid, ask
-    cdef uint32_t i
+    cdef uint32_t i, n, symbol_id = g.curve.symbol_id
+    cdef int64_t next_ns
+    cdef bint far, late
     cdef int status
     while True:
         if g.at == b.n:
@@ -362,33 +369,33 @@ cdef int engine_books(engine_t* g) noexcept nogil:
                 return status
             lap(g.watch, STAGE_DECODE)
         far = bookset_far(m.books)
-        while g.at < b.n:
-            i = g.at
+        n = b.n
+        next_ns = g.curve.next_ns
+        for i in range(g.at, n):
             e = &b.events[i]
-            if unlikely(e.exch_ns >= g.curve.next_ns and spool_room(g.curve.spool) == 0):
+            late = e.exch_ns >= next_ns
+            if unlikely(late) and spool_room(g.curve.spool) == 0:
+                g.at = i
                 return RUN_ROOM
-            g.at += 1
             prefetch(e + AHEAD_RECORDS)
             if far:
-                bookset_ahead(m.books, b.events, i, b.n)
+                bookset_ahead(m.books, b.events, i, n)
             status = market_apply(m, e, &c)
             if unlikely(status != RESULT_OK):
                 if status == RESULT_NO_MEMORY:
                     return RUN_MEMORY
                 continue
-            if c.top_changed and e.symbol_id == g.curve.symbol_id:
-                book = market_book(m, e.symbol_id)
-                bid = book_best_bid(book)
-                ask = book_best_ask(book)
-                if bid != NO_PRICE and ask != NO_PRICE and bid < ask:
-                    g.desk.accounts[e.symbol_id].mark_ticks = (bid + ask) >> 1
-            if unlikely(e.exch_ns >= g.curve.next_ns):
+            if e.symbol_id == symbol_id and c.top_changed:
+                engine_middle(g, symbol_id)
+            if unlikely(late):
                 engine_curve(g, e, c.kind)
                 if g.curve.pending:
                     engine_point(g)
+                next_ns = g.curve.next_ns
+        g.at = n
         lap(g.watch, STAGE_BOOK)
-        if b.n:
-            g.last_ns = b.events[b.n - 1].exch_ns
+        if n:
+            g.last_ns = b.events[n - 1].exch_ns
         if unlikely(g.watch.on):
             stopwatch_stop(g.watch)
 

@@ -39,6 +39,8 @@ ctypedef struct market_t:
     bint inside             # the event before said that this one carries more of its message
 
 
+# market_apply as a call, for whoever has it in a hotter place too.
+cdef int market_take(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
 # market_apply for kinds that touch no book.
 cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
 

@@ -22,6 +22,10 @@ cdef uint64_t RARE = (
 )
 
 
+cdef int market_take(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
+    return market_apply(m, e, out)
+
+
 cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
     cdef bint later_part = m.inside
     out.kind = KIND_NONE if later_part else e.kind
