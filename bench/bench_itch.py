@@ -3,7 +3,8 @@
 ``mixed`` is a whole synthetic day, all message types interleaved as they come; ``add orders`` holds only messages of one
 type and length, which is what NumPy can view and where the floor is: a C loop without a single check. ``AMZN day`` (where
 FASTCORE_TEST_DATA names the recordings) is a real order flow, repeated in memory to ten million messages that no cache
-holds. ``with wire rows`` also keeps what the bytes say and the events do not. ``read`` is the price of the file around it:
+holds: every message decoded, with dense ids from a table of instruments, and with another symbol wanted, where every message is
+skipped. ``with wire rows`` also keeps what the bytes say and the events do not. ``read`` is the price of the file around it:
 decoding straight from a mapped file.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastcore import _bench
+from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.reference import itch as twin
 from fastcore.wire.itch import WIRE_DTYPE, ItchDecoder, ItchEncoder
@@ -181,19 +183,36 @@ def measure_day(bench: Bench, day: bytes) -> None:
     raw = memoryview(day * repeat)
     chunk = np.zeros(CHUNK, EVENT_DTYPE)
 
-    def decode() -> dict[str, int]:
-        decoder, at = ItchDecoder(strict=True), 0
+    def decode(**options: Any) -> ItchDecoder:
+        decoder, at = ItchDecoder(strict=True, **options), 0
         while at < len(raw):
             _, consumed = decoder.decode(raw[at:], chunk)
             at += consumed
-        return decoder.counts
+        return decoder
+
+    market_wide = reference.counts["S"] * repeat
 
     def check(impl: str, result: Any) -> None:
-        assert result == {type: count * repeat for type, count in reference.counts.items()}
+        if impl == "fastcore, all skipped":
+            assert (result.counts, result.skipped) == ({"S": market_wide}, n * repeat - market_wide)
+            return
+        assert result.counts == {type: count * repeat for type, count in reference.counts.items()}
+        if impl != "fastcore":
+            return
         last = n * repeat % CHUNK or CHUNK  # what the last chunk holds are the last events of the day
         assert chunk[:last].tobytes() == whole[n - last : n].tobytes()
 
-    bench.compare("itch", f"decode, AMZN day to {n * repeat / 1e6:.1f} M messages", n * repeat, {"fastcore": decode}, check)
+    bench.compare(
+        "itch",
+        f"decode, AMZN day to {n * repeat / 1e6:.1f} M messages",
+        n * repeat,
+        {
+            "fastcore, all skipped": lambda: decode(wanted=["MSFT"]),
+            "fastcore, dense ids": lambda: decode(instruments=Instruments()),
+            "fastcore": decode,
+        },
+        check,
+    )
 
 
 def _same(a: object, b: object) -> None:

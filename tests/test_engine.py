@@ -16,7 +16,7 @@ from makers.engines import Run, make, rows, whole
 from makers.itch import Day, quoted_book, random_day
 
 from fastcore.errors import CorruptDataError
-from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL, TICK_DTYPE
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL, TICK_DTYPE, TRADING
 from fastcore.wire.itch import ItchDecoder
 
 MODULE = "engine"
@@ -394,7 +394,7 @@ def test_second_part_of_a_message_is_not_taken_for_a_listing_or_a_status(impl):
     events = decoded(bytes(quoted_book().data))
     part = np.zeros(2, EVENT_DTYPE)
     part["kind"], part["symbol_id"], part["flags"][0] = KINDS["status"], 7, FLAGS["continued"]
-    part["price"] = ord("T"), ord("H")
+    part["price"] = TRADING["trading"], TRADING["halted"]
     engine = make(impl, volatility=False)
     engine.feed_events(np.concatenate([events, part]))
     assert [row[0] for row in rows(engine)] == ["ack", "ack"]

@@ -13,7 +13,7 @@ from makers.lobster import MESSAGE, MESSAGES, ORDERBOOK, ROWS, E, F, archive, te
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instrument
-from fastcore.records import FLAGS, KINDS, NO_PRICE
+from fastcore.records import FLAGS, KINDS, NO_PRICE, TRADING
 from hft.feeds import open_feed, recognise
 from hft.feeds._levels import level_changes
 from hft.feeds.itch import midnight_ns
@@ -73,7 +73,7 @@ def test_events_turn_each_row_into_the_next(tmp_path):
         (1, level, -1, 120, 0, 1), (1, level, -1, 115, 1, 0),
         (2, KINDS["trade"], -1, 110, 3, 1), (2, level, -1, 110, 2, 0),
         (3, level, -1, 110, 0, 1), (3, level, -1, 120, 6, 0),
-        (4, KINDS["trade"], 1, 105, 9, FLAGS["hidden"]), (5, KINDS["cross"], -1, 105, 100, 0), (6, KINDS["status"], 0, ord("H"), 0, 0),
+        (4, KINDS["trade"], 1, 105, 9, FLAGS["hidden"]), (5, KINDS["cross"], -1, 105, 100, 0), (6, KINDS["status"], 0, TRADING["halted"], 0, 0),
         (7, level, -1, 120, 0, 1), (7, level, 1, 100, 0, 1), (7, level, 1, 90, 0, 0),
     ]  # fmt: skip
     assert (events["exch_ns"] - MIDNIGHT)[np.unique(events["seq"], return_index=True)[1]].tolist() == TIMES
@@ -108,7 +108,7 @@ def test_order_events_are_those_of_the_message_file(tmp_path):
     assert events["kind"].tolist() == [KINDS[n] for n in names]
     assert events["order_id"].tolist() == [1, 2, 1, 1, 0, 0, 0, 7]
     assert events["size"].tolist() == [5, 1, 3, 0, 9, 100, 0, 0]
-    assert events["price"].tolist() == [110, 115, 110, NO_PRICE, 105, 105, ord("H"), NO_PRICE]
+    assert events["price"].tolist() == [110, 115, 110, NO_PRICE, 105, 105, TRADING["halted"], NO_PRICE]
     assert (events["exch_ns"] - MIDNIGHT).tolist() == TIMES
 
 

@@ -96,9 +96,9 @@ def expected(m):
         case b"Q":
             return [("cross", 0, u(27, 4), u(11, 8), m[39], u(31, 8))]
         case b"S":
-            return [("system", 0, m[11], 0, 0, 0)]
+            return [("system", 0, b"\0OSQMEC".index(m[11]), 0, 0, 0)]
         case b"H":
-            return [("status", 0, m[19], u(21, 4), m[20], 0)]
+            return [("status", 0, b"\0HPQT".index(m[19]), u(21, 4), m[20], 0)]
         case b"I":
             more = {b"B": 1, b"S": -1}.get(m[27:28], 0)
             return [

@@ -45,6 +45,10 @@ def test_numbers_that_files_hold_stay_what_they_are():
     )
     assert {name: number for number, name in enumerate(kinds.split())} == records.KINDS
     assert records.FLAGS == {"continued": 1, "hidden": 2, "not_printable": 4, "snapshot": 8, "own": 16}
+    trading = "unknown halted paused quotation trading"
+    session = "unknown messages_begin system_opens market_opens market_closes system_closes messages_end"
+    assert {name: number for number, name in enumerate(trading.split())} == records.TRADING
+    assert {name: number for number, name in enumerate(session.split())} == records.SESSION
 
 
 def test_event_is_the_struct_that_files_hold():

@@ -182,8 +182,6 @@ cdef uint32_t instruments_add(instruments_t* s, uint64_t key) noexcept nogil:
 cdef class Instruments:
     """Instruments(instruments=(), *, capacity=1000000, tick_size=0.0001, lot_size=1.0, increment_ticks=1, \
 low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0)\n--\n\n
-    Instruments(instruments=(), *, capacity=1_000_000, tick_size=0.0001, lot_size=1.0, increment_ticks=1, \
-low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0)\n--\n
     Keep what the integers of each instrument mean; the dense id of an instrument is its row.
 
     Parameters

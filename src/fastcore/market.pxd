@@ -11,17 +11,18 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_t
 from fastcore.bookset cimport BookSet, bookset_apply, bookset_find, bookset_t
 from fastcore.records cimport (
-    FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, event_t, likely, unlikely,
+    FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, SESSION_MARKET_OPENS, TRADING_TRADING,
+    TRADING_UNKNOWN, event_t, likely, unlikely,
 )
 
 
 cdef enum:
     # Nobody has said so, but nobody announces states either: it trades.
     STATE_IMPLIED = 0
-    # Announced, and no state known yet: it does not trade.
-    STATE_UNKNOWN = 1
-    STATE_TRADING = 84
-    SESSION_MARKET = 81
+    # Announced, and no state known yet: it does not trade. States and session are the words of events plus one.
+    STATE_UNKNOWN = 1 + TRADING_UNKNOWN
+    STATE_TRADING = 1 + TRADING_TRADING
+    SESSION_MARKET = 1 + SESSION_MARKET_OPENS
 
     # Kinds that are executions, one bit each.
     MARKET_PRINTS = 1 << KIND_EXECUTE | 1 << KIND_TRADE
@@ -35,7 +36,7 @@ ctypedef struct market_t:
     uint8_t* states         # trading state by dense id
     int64_t* volumes        # lots in printed executions, by dense id
     uint32_t capacity       # ids
-    uint8_t session         # session code of the whole venue; 0: none announced, always open
+    uint8_t session         # of the whole venue; 0: none announced, always open
     bint inside             # the event before said that this one carries more of its message
 
 

@@ -37,11 +37,11 @@ cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept
     if later_part:
         return RESULT_OK
     if e.kind == KIND_SYSTEM:
-        m.session = <uint8_t> e.payload[0]
+        m.session = <uint8_t> (1 + e.payload[0])
     elif e.symbol_id >= m.capacity:
         return RESULT_OK
     elif e.kind == KIND_STATUS:
-        m.states[e.symbol_id] = <uint8_t> e.payload[0]
+        m.states[e.symbol_id] = <uint8_t> (1 + e.payload[0])
     elif e.kind == KIND_LISTING and m.states[e.symbol_id] == STATE_IMPLIED:
         m.states[e.symbol_id] = STATE_UNKNOWN
     return RESULT_OK

@@ -13,7 +13,9 @@ __all__ = [
     "QUOTE_DTYPE",
     "REPLACE_DTYPE",
     "SELL",
+    "SESSION",
     "TICK_DTYPE",
+    "TRADING",
     "kind_name",
     "layout",
 ]
@@ -29,6 +31,8 @@ NO_PRICE: Final[int]
 NO_SYMBOL: Final[int]
 KINDS: Final[dict[str, int]]
 FLAGS: Final[dict[str, int]]
+TRADING: Final[dict[str, int]]
+SESSION: Final[dict[str, int]]
 
 def kind_name(kind: Any) -> str: ...
 def layout() -> dict[str, dict[str, tuple[int, int]]]: ...

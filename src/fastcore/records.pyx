@@ -23,6 +23,8 @@ __all__ = [
     "NO_SYMBOL",
     "KINDS",
     "FLAGS",
+    "SESSION",
+    "TRADING",
     "kind_name",
     "layout",
 ]
@@ -85,6 +87,22 @@ KINDS = {
     "notice": KIND_NOTICE,
     "gap": KIND_GAP,
     "bar": KIND_BAR,
+}
+TRADING = {
+    "unknown": TRADING_UNKNOWN,
+    "halted": TRADING_HALTED,
+    "paused": TRADING_PAUSED,
+    "quotation": TRADING_QUOTATION,
+    "trading": TRADING_TRADING,
+}
+SESSION = {
+    "unknown": SESSION_UNKNOWN,
+    "messages_begin": SESSION_MESSAGES_BEGIN,
+    "system_opens": SESSION_SYSTEM_OPENS,
+    "market_opens": SESSION_MARKET_OPENS,
+    "market_closes": SESSION_MARKET_CLOSES,
+    "system_closes": SESSION_SYSTEM_CLOSES,
+    "messages_end": SESSION_MESSAGES_END,
 }
 FLAGS = {
     "continued": FLAG_CONTINUED,

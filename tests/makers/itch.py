@@ -4,8 +4,14 @@ import random
 
 import numpy as np
 
-from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, SELL
+from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, SELL, SESSION, TRADING
 from fastcore.wire.itch import ItchEncoder
+
+_STATES = {"H": "halted", "P": "paused", "Q": "quotation", "T": "trading"}
+_HOURS = {
+    **{"O": "messages_begin", "S": "system_opens", "Q": "market_opens"},
+    **{"M": "market_closes", "E": "system_closes", "C": "messages_end"},
+}
 
 
 class Day:
@@ -31,10 +37,10 @@ class Day:
         return self
 
     def system(self, code):
-        return self._write("system", (ord(code), 0, 0, 0), locate=0)
+        return self._write("system", (SESSION[_HOURS[code]], 0, 0, 0), locate=0)
 
     def status(self, state, locate=7):
-        return self._write("status", (ord(state), 0, 0, 0), locate=locate)
+        return self._write("status", (TRADING[_STATES[state]], 0, 0, 0), locate=locate)
 
     def add(self, order_id, side, price, size, locate=7):
         return self._write("add", (price, size, order_id, 0), side, locate)

@@ -87,7 +87,7 @@ enum fc_kind {
     FC_KIND_REPLACE = 7,  /* price, size, order_id, new_order_id; loses its place in the queue */
     FC_KIND_LEVEL = 8,    /* price, size: the total of a price level */
     FC_KIND_CLEAR = 9,    /* the book is empty */
-    FC_KIND_STATUS = 10,  /* payload[0]: trading state, payload[1]: reason */
+    FC_KIND_STATUS = 10,  /* payload[0]: enum fc_trading, payload[1]: reason, payload[3]: what the venue says, where that is more */
     FC_KIND_TIMER = 11,
     FC_KIND_ORDER = 12,   /* own order sent: price, size, order_id */
     FC_KIND_ACK = 13,     /* own order accepted */
@@ -95,7 +95,7 @@ enum fc_kind {
     FC_KIND_REJECT = 15,  /* own order refused: payload[3] is the result code */
     FC_KIND_PULL = 16,    /* own cancel sent: order_id */
     FC_KIND_PULLED = 17,  /* own order cancelled: size that was left, order_id */
-    FC_KIND_SYSTEM = 18,  /* payload[0]: session event code */
+    FC_KIND_SYSTEM = 18,  /* payload[0]: enum fc_session, payload[3]: what the venue says, where that is unknown */
     FC_KIND_LISTING = 19, /* payload[0]: eight bytes of symbol, payload[1]: round lot */
     FC_KIND_CROSS = 20,   /* price, size, payload[2]: cross type, match_id */
     FC_KIND_BREAK = 21,   /* match_id: a trade that is undone */
@@ -104,6 +104,26 @@ enum fc_kind {
     FC_KIND_GAP = 24,     /* payload[0]: first missing sequence number, payload[1]: how many, or -1 where the feed cannot say */
     FC_KIND_BAR = 25,     /* open, high, low, close; continued by a second one: volume, count of trades or -1, interval_ns, 0 */
     FC_KIND_COUNT = 26
+};
+
+/* Whether a symbol trades, in the words of no particular venue. */
+enum fc_trading {
+    FC_TRADING_UNKNOWN = 0,
+    FC_TRADING_HALTED = 1,    /* by the regulator or the venue */
+    FC_TRADING_PAUSED = 2,    /* for a moment, by a rule about the price */
+    FC_TRADING_QUOTATION = 3, /* orders are taken, nothing trades */
+    FC_TRADING_TRADING = 4
+};
+
+/* What begins or ends for the whole market. */
+enum fc_session {
+    FC_SESSION_UNKNOWN = 0,
+    FC_SESSION_MESSAGES_BEGIN = 1,
+    FC_SESSION_SYSTEM_OPENS = 2,
+    FC_SESSION_MARKET_OPENS = 3,
+    FC_SESSION_MARKET_CLOSES = 4,
+    FC_SESSION_SYSTEM_CLOSES = 5,
+    FC_SESSION_MESSAGES_END = 6
 };
 
 enum fc_flag {

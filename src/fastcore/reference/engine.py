@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
-from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL, SESSION, TRADING
 from fastcore.risk import RiskLimits
 
 from .avellaneda import Quoter
@@ -308,10 +308,10 @@ class Engine:
                 self._book = self._open(locate)
         elif kind == KINDS["status"]:
             if self._book is not None and locate == self._symbol_id:
-                self._trading = payload[0] == ord("T")
+                self._trading = payload[0] == TRADING["trading"]
                 self._dirty = True
         elif kind == KINDS["system"]:
-            self._session = payload[0] == ord("Q")
+            self._session = payload[0] == SESSION["market_opens"]
             self._dirty = True
         if self._dirty and self.quoter is not None and self._book is not None:
             self.venue._now_ns, self.venue._now_seq = exch_ns, self.events

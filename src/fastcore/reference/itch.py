@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import raise_result
-from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, SELL
+from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SIDE, NO_SYMBOL, SELL, SESSION, TRADING
 
 from .symbols import key_symbol, wire_key
-from .tally import CODES, Decoder, Malformed
+from .tally import CODES, Decoder, Malformed, check_midnight
 
 # Behind type, locate, tracking number and time. 8s is the symbol, but for the first and last field of R.
 _HEAD = struct.Struct(">cHH6s")
@@ -62,6 +62,11 @@ LISTING_DTYPE = np.dtype(
     + [(name, "S1") for name in ("authenticity", "threshold", "ipo", "luld_tier", "etp", "inverse")]
 )
 
+_TRADING = {b"H": TRADING["halted"], b"P": TRADING["paused"], b"Q": TRADING["quotation"], b"T": TRADING["trading"]}
+_SESSION = {
+    **{b"O": SESSION["messages_begin"], b"S": SESSION["system_opens"], b"Q": SESSION["market_opens"]},
+    **{b"M": SESSION["market_closes"], b"E": SESSION["system_closes"], b"C": SESSION["messages_end"]},
+}
 _SIDES = {b"B": BUY, b"S": SELL}
 _LETTERS = {BUY: b"B", SELL: b"S"}
 _TYPES = {
@@ -70,7 +75,6 @@ _TYPES = {
 }
 _PAYLOAD = ("price", "size", "order_id", "match_id")
 _LOCATES = 65536
-_MAX_MIDNIGHT_NS = 2**62
 
 
 class _Full(Exception):
@@ -116,6 +120,19 @@ def _size(value: int, most: int = 2**63 - 1) -> int:
     return value
 
 
+def _word(words: dict[bytes, int], letter: bytes) -> tuple[int, int]:
+    """The word of a letter, and the letter where the word is unknown."""
+    return (words[letter], 0) if letter in words else (0, letter[0])
+
+
+def _word_letter(words: dict[bytes, int], word: int, other: int) -> bytes:
+    """The letter of a word; of the unknown one it stands beside."""
+    letter = {number: known for known, number in words.items()}.get(word)
+    if letter is None and (word != 0 or _letter(other) in words):
+        raise Malformed("corrupt")
+    return _letter(other) if letter is None else letter
+
+
 def _check_wire(wire: npt.NDArray[np.void], least: int, most: int) -> None:
     if wire.dtype != WIRE_DTYPE:
         raise TypeError(f"wire must have dtype WIRE_DTYPE: dtype={wire.dtype}")
@@ -123,15 +140,9 @@ def _check_wire(wire: npt.NDArray[np.void], least: int, most: int) -> None:
         raise ValueError(f"wire must have a row for each event: rows={len(wire)} events={least}")
 
 
-def _check_midnight(midnight_ns: int) -> int:
-    if not -_MAX_MIDNIGHT_NS <= midnight_ns <= _MAX_MIDNIGHT_NS:
-        raise ValueError(f"midnight_ns must lie within +-2**62: midnight_ns={midnight_ns}")
-    return midnight_ns
-
-
 def _check_locate(locate: int) -> int:
     if not 0 <= locate < _LOCATES:
-        raise ValueError(f"locate must lie in 0..65535: locate={locate}")
+        raise ValueError(f"locate must be in 0..65535: locate={locate}")
     return locate
 
 
@@ -159,7 +170,7 @@ class ItchDecoder(Decoder):
         wanted: Iterable[str | bytes] | None = None,
     ) -> None:
         super().__init__(strict)
-        self.midnight_ns = _check_midnight(midnight_ns)
+        self.midnight_ns = check_midnight(midnight_ns)
         self.instruments = instruments
         if isinstance(wanted, str | bytes):
             raise TypeError(f"wanted must be an iterable of symbols, not one: wanted={wanted!r}")
@@ -244,9 +255,11 @@ class ItchDecoder(Decoder):
                 kind, payloads = "listing", [(first, lot, second, third)]
             case "H":
                 _, state, reserved, reason = fields
-                kind, payloads = "status", [(state[0], reason, reserved[0])]
+                word, other = _word(_TRADING, state)
+                kind, payloads = "status", [(word, reason, reserved[0], other)]
             case "S":
-                kind, payloads = "system", [(fields[0][0],)]
+                word, other = _word(_SESSION, fields[0])
+                kind, payloads = "system", [(word, 0, 0, other)]
             case "I":
                 paired, imbalance, way, _, far, near, reference, cross, variation = fields
                 side = _SIDES.get(way, NO_SIDE)
@@ -360,7 +373,7 @@ class ItchEncoder:
     """Encode events as TotalView-ITCH 5.0 messages."""
 
     def __init__(self, midnight_ns: int = 0) -> None:
-        self.midnight_ns = _check_midnight(midnight_ns)
+        self.midnight_ns = check_midnight(midnight_ns)
         self._symbols: dict[int, bytes] = {}
 
     def set_symbol(self, locate: int, symbol: str | bytes) -> None:
@@ -450,13 +463,15 @@ class ItchEncoder:
                 return order_id, match_id, size, price
             case "B":
                 return (match_id,)
-            case "S" | "W":
-                return (_letter(price if type == "S" else size),)
+            case "S":
+                return (_word_letter(_SESSION, price, fourth),)
+            case "W":
+                return (_letter(size),)
             case "R":
                 name, classes, rest = (_unsigned(v).to_bytes(8, "little") for v in (price, third, fourth))
                 return name, classes[:2], _size(size, most), classes[2:], rest
             case "H":
-                return symbol, _letter(price), _letter(third), _u32(size)
+                return symbol, _word_letter(_TRADING, price, fourth), _letter(third), _u32(size)
             case "Q":
                 _size(size)
                 if not 0 <= price <= most:

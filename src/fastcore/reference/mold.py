@@ -41,7 +41,7 @@ def _session(session: str | bytes) -> bytes:
 
 def _sequence(sequence: int) -> int:
     if not 0 <= sequence < 2**63:
-        raise ValueError(f"a sequence number must lie in 0..2**63-1: sequence={sequence}")
+        raise ValueError(f"a sequence number must be in 0..2**63-1: sequence={sequence}")
     return sequence
 
 
@@ -57,7 +57,7 @@ def parse_header(packet: Any) -> tuple[bytes, int, int]:
 def request(session: str | bytes, sequence: int, count: int) -> bytes:
     """Encode a request for messages again."""
     if not 1 <= count < 65_535:
-        raise ValueError(f"count must lie in 1..65534: count={count}")
+        raise ValueError(f"count must be in 1..65534: count={count}")
     return _HEADER.pack(_session(session), _sequence(sequence), count)
 
 
@@ -273,7 +273,7 @@ class MoldEncoder:
 
     def __init__(self, session: str | bytes, sequence: int = 1, max_size: int = 1400) -> None:
         if not 22 <= max_size <= 65_507:
-            raise ValueError(f"max_size must lie in 22..65507: max_size={max_size}")
+            raise ValueError(f"max_size must be in 22..65507: max_size={max_size}")
         self.session = _session(session)
         self.sequence = _sequence(sequence)
         self.max_size = max_size

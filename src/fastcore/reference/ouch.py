@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError, raise_result
-from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
+from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL, SESSION
 
 from .soup import SOUP_DTYPE
 from .symbols import SymbolMapper, wire_key
-from .tally import CODES, Decoder, Malformed
+from .tally import CODES, Decoder, Malformed, check_midnight
 
 OUCH_DTYPE = np.dtype(
     {
@@ -104,7 +104,6 @@ _VENUE = {
 _NAMES = {number: name for name, number in KINDS.items()}
 _SIDES = {b"B": BUY, b"S": SELL, b"T": SELL, b"E": SELL}
 _VENUE_REASON = 65_536
-_MAX_MIDNIGHT_NS = 2**62
 _DETAILS = {name for name in OUCH_DTYPE.names or () if not name.startswith("appendage")}
 
 
@@ -128,12 +127,6 @@ def _signed(value: int) -> int:
 
 def _unsigned(value: Any) -> int:
     return int(value) & (2**64 - 1)
-
-
-def _check_midnight(midnight_ns: int) -> int:
-    if not -_MAX_MIDNIGHT_NS <= midnight_ns <= _MAX_MIDNIGHT_NS:
-        raise ValueError(f"midnight_ns must lie within +-2**62: midnight_ns={midnight_ns}")
-    return midnight_ns
 
 
 def _raw(row: Any, name: str) -> bytes:
@@ -222,6 +215,9 @@ def pack_options(options: dict[str | int, int | str | bytes]) -> bytes:
     return b"".join(out)
 
 
+_SESSION = {ord("S"): SESSION["system_opens"], ord("E"): SESSION["system_closes"]}
+
+
 class OuchDecoder(Decoder):
     """Decode the OUCH 5.0 messages of one direction of a connection."""
 
@@ -230,7 +226,7 @@ class OuchDecoder(Decoder):
     def __init__(self, outbound: bool, symbols: SymbolMapper | None = None, midnight_ns: int = 0, strict: bool = False) -> None:
         super().__init__(strict)
         self.outbound = bool(outbound)
-        self.midnight_ns = _check_midnight(midnight_ns)
+        self.midnight_ns = check_midnight(midnight_ns)
         self._symbols = symbols
         self._messages = _messages(self.outbound)
 
@@ -273,7 +269,8 @@ class OuchDecoder(Decoder):
             case "replace":
                 payload = price, shares, f.get("original", reference), reference
             case "system":
-                payload = reason, 0, 0, 0
+                word = _SESSION.get(reason, 0)
+                payload = word, 0, 0, 0 if word else reason
             case "notice":
                 payload = raw[0], f.get("price", reason), reference, f.get("order_reference", 0)
             case "pulled":
@@ -328,7 +325,7 @@ class OuchEncoder:
 
     def __init__(self, outbound: bool, midnight_ns: int = 0) -> None:
         self.outbound = bool(outbound)
-        self.midnight_ns = _check_midnight(midnight_ns)
+        self.midnight_ns = check_midnight(midnight_ns)
         self._messages = _messages(self.outbound)
 
     def _letter(self, kind: str, price: int) -> str:
@@ -388,7 +385,9 @@ class OuchEncoder:
             f["order_reference"] = _unsigned(fourth)
         f["match"] = _unsigned(fourth)
         if "reason" in m.names and kind in ("pulled", "system", "notice"):
-            value = {"pulled": fourth, "system": price, "notice": size}[kind]
+            letters = {word: letter for letter, word in _SESSION.items()}
+            code = letters.get(price, fourth if price == 0 and fourth not in _SESSION else -1)
+            value = {"pulled": fourth, "system": code, "notice": size}[kind]
             if not 0 <= value <= 0xFF:
                 raise Malformed("corrupt")
             f["reason"] = bytes([value])

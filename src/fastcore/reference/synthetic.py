@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL, SESSION, TRADING
 
 from .book import OrderBook, OrderTable
 
@@ -620,21 +620,23 @@ class SyntheticMarket:
 
     # ---- session ----
 
-    def _fixed(self, now_ns: int, kind: str, number: int, letter: str) -> _Fields:
+    def _fixed(self, now_ns: int, kind: str, number: int, word: str) -> _Fields:
         if kind == "cross":
             self._move_to(now_ns, 0.0)
         self._now_ns = now_ns
-        fields: dict[str, Any] = {"kind": KINDS[kind], "symbol_id": number, "price": ord(letter)}
-        if kind == "listing":
+        fields: dict[str, Any] = {"kind": KINDS[kind], "symbol_id": number}
+        if kind == "system":
+            fields["price"] = SESSION[word]
+        elif kind == "listing":
             rest = int.from_bytes(b"QNNCZ TN", "little"), int.from_bytes(b"N N\0\0\0\0N", "little")
             fields |= {"price": self._markets[number - 1].symbol, "size": 100, "order_id": rest[0], "match_id": rest[1]}
         elif kind == "status":
-            fields |= {"size": int.from_bytes(b"    ", "big"), "order_id": ord(" ")}
+            fields |= {"price": TRADING[word], "size": int.from_bytes(b"    ", "big"), "order_id": ord(" ")}
         elif kind == "cross":
             size = 100 * (1 + self._random.below(500))
             self._next_match += 1
             fields |= {"price": int(self._markets[number - 1].fair) * _INCREMENT, "size": size}
-            fields |= {"order_id": ord(letter), "match_id": self._next_match}
+            fields |= {"order_id": ord(word), "match_id": self._next_match}
         return fields
 
     def _from_script(self, scripted: _Scripted) -> _Fields:
@@ -654,19 +656,19 @@ class SyntheticMarket:
         n, i, left = len(self._markets), self._done, self._total - self._done
         before, close, after = self._script
         if i == 0:
-            return self._fixed(10_800 * _SECOND, "system", 0, "O")
+            return self._fixed(10_800 * _SECOND, "system", 0, "messages_begin")
         if i < 1 + n:
-            return self._fixed(10_900 * _SECOND + i, "listing", i, "\0")
+            return self._fixed(10_900 * _SECOND + i, "listing", i, "")
         if i == 1 + n:
-            return self._fixed(14_400 * _SECOND, "system", 0, "S")
+            return self._fixed(14_400 * _SECOND, "system", 0, "system_opens")
         if i < 2 + 2 * n:
-            return self._fixed(14_500 * _SECOND + i - 1 - n, "status", i - 1 - n, "T")
+            return self._fixed(14_500 * _SECOND + i - 1 - n, "status", i - 1 - n, "trading")
         i -= 2 + 2 * n
         if i < len(before):
             return self._from_script(before[i])
         i -= len(before)
         if i == 0:
-            return self._fixed(_OPEN_NS, "system", 0, "Q")
+            return self._fixed(_OPEN_NS, "system", 0, "market_opens")
         if i < 1 + n:
             return self._fixed(_OPEN_NS, "cross", i, "O")
         left -= 3 + len(after) + n
@@ -680,5 +682,5 @@ class SyntheticMarket:
         left += n + len(after)
         if left > 0:
             return self._from_script(after[-left])
-        now, letter = {0: (_CLOSE_NS, "M"), -1: (72_000 * _SECOND, "E"), -2: (72_300 * _SECOND, "C")}[left]
-        return self._fixed(now, "system", 0, letter)
+        ends = (_CLOSE_NS, "market_closes"), (72_000 * _SECOND, "system_closes"), (72_300 * _SECOND, "messages_end")
+        return self._fixed(ends[-left][0], "system", 0, ends[-left][1])

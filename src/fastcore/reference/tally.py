@@ -10,6 +10,13 @@ CODES = {name: code for code, (name, _) in RESULTS.items()}
 _LOG = 64
 
 
+def check_midnight(midnight_ns: int) -> int:
+    """Return midnight of a day in ns, as an argument."""
+    if not -(2**62) <= midnight_ns <= 2**62:
+        raise ValueError(f"midnight_ns must be in -2**62..2**62: midnight_ns={midnight_ns}")
+    return midnight_ns
+
+
 class Malformed(Exception):
     """Carries the name of a result."""
 

@@ -43,6 +43,13 @@ from fastcore.records cimport (
     NO_PRICE,
     RESULT_NO_MEMORY,
     RESULT_OK,
+    SESSION_MARKET_CLOSES,
+    SESSION_MARKET_OPENS,
+    SESSION_MESSAGES_BEGIN,
+    SESSION_MESSAGES_END,
+    SESSION_SYSTEM_CLOSES,
+    SESSION_SYSTEM_OPENS,
+    TRADING_TRADING,
     fc_alloc,
     fc_assert,
     fc_free,
@@ -569,7 +576,7 @@ cdef int make_flow(synthetic_t* s, event_t* e) noexcept nogil:
     return make_change(s, m, uniform(s), e)
 
 
-cdef void make_fixed(synthetic_t* s, int64_t now_ns, int kind, uint64_t i, char letter, event_t* e) noexcept nogil:
+cdef void make_fixed(synthetic_t* s, int64_t now_ns, int kind, uint64_t i, int code, event_t* e) noexcept nogil:
     """A message of the session (i = 0) or of symbol i - 1."""
     cdef market_t* m = &s.markets[i - 1 if i else 0]
     if kind == KIND_CROSS:
@@ -578,7 +585,7 @@ cdef void make_fixed(synthetic_t* s, int64_t now_ns, int kind, uint64_t i, char 
     e.exch_ns = s.midnight_ns + now_ns
     e.kind = <uint8_t> kind
     e.symbol_id = <uint32_t> i
-    e.payload[0] = letter
+    e.payload[0] = code
     if kind == KIND_LISTING:
         e.payload[0] = <int64_t> m.symbol
         e.payload[1] = 100
@@ -590,7 +597,7 @@ cdef void make_fixed(synthetic_t* s, int64_t now_ns, int kind, uint64_t i, char 
     elif kind == KIND_CROSS:
         e.price = <int64_t> m.fair * INCREMENT
         e.size = 100 * (1 + below(s, 500))
-        e.payload[2] = letter
+        e.payload[2] = code
         s.next_match += 1
         e.match_id = <int64_t> s.next_match
 
@@ -631,17 +638,17 @@ cdef int synthetic_next(synthetic_t* s, event_t* e) noexcept nogil:
     memset(e.payload, 0, sizeof(e.payload))
     # The session: O, listings, S, statuses, script, Q, opening crosses, the flow, script, closing crosses, script, M, E, C.
     if i == 0:
-        make_fixed(s, 10_800 * SECOND, KIND_SYSTEM, 0, c'O', e)
+        make_fixed(s, 10_800 * SECOND, KIND_SYSTEM, 0, SESSION_MESSAGES_BEGIN, e)
     elif i < 1 + n:
         make_fixed(s, 10_900 * SECOND + <int64_t> i, KIND_LISTING, i, 0, e)
     elif i == 1 + n:
-        make_fixed(s, 14_400 * SECOND, KIND_SYSTEM, 0, c'S', e)
+        make_fixed(s, 14_400 * SECOND, KIND_SYSTEM, 0, SESSION_SYSTEM_OPENS, e)
     elif i < 2 + 2 * n:
-        make_fixed(s, 14_500 * SECOND + <int64_t> (i - 1 - n), KIND_STATUS, i - 1 - n, c'T', e)
+        make_fixed(s, 14_500 * SECOND + <int64_t> (i - 1 - n), KIND_STATUS, i - 1 - n, TRADING_TRADING, e)
     elif i < 2 + 2 * n + opening:
         make_scripted(s, i - 2 - 2 * n, e)
     elif i == 2 + 2 * n + opening:
-        make_fixed(s, OPEN_NS, KIND_SYSTEM, 0, c'Q', e)
+        make_fixed(s, OPEN_NS, KIND_SYSTEM, 0, SESSION_MARKET_OPENS, e)
     elif i < 3 + 3 * n + opening:
         make_fixed(s, OPEN_NS, KIND_CROSS, i - 2 - 2 * n - opening, c'O', e)
     elif left > 3 + after + n + closing:
@@ -654,11 +661,11 @@ cdef int synthetic_next(synthetic_t* s, event_t* e) noexcept nogil:
     elif left > 3:
         make_scripted(s, opening + closing + after - (left - 3), e)
     elif left == 3:
-        make_fixed(s, CLOSE_NS, KIND_SYSTEM, 0, c'M', e)
+        make_fixed(s, CLOSE_NS, KIND_SYSTEM, 0, SESSION_MARKET_CLOSES, e)
     elif left == 2:
-        make_fixed(s, 72_000 * SECOND, KIND_SYSTEM, 0, c'E', e)
+        make_fixed(s, 72_000 * SECOND, KIND_SYSTEM, 0, SESSION_SYSTEM_CLOSES, e)
     else:
-        make_fixed(s, 72_300 * SECOND, KIND_SYSTEM, 0, c'C', e)
+        make_fixed(s, 72_300 * SECOND, KIND_SYSTEM, 0, SESSION_MESSAGES_END, e)
     if result > 0:
         s.done += 1
     return result

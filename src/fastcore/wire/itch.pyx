@@ -22,11 +22,15 @@ B    19     break     match_id 11:8; price is NO_PRICE, size and order_id 0
 R    39     listing   symbol 11:8 (payload[0]), round lot 21:4 (payload[1]); market 19:1, status 20:1, lots only 25:1,
                       class 26:1, subtype 27:2, authenticity 29:1, threshold 30:1 (payload[2], first byte lowest);
                       IPO 31:1, LULD tier 32:1, ETP 33:1, leverage 34:4, inverse 38:1 (payload[3], first byte lowest)
-H    25     status    symbol 11:8, state 19:1 (letter, payload[0]), reserved 20:1 (payload[2]), reason 21:4 (payload[1])
-S    12     system    event 11:1 (letter, payload[0])
+H    25     status    symbol 11:8, state 19:1 (a word of TRADING in payload[0]), reserved 20:1 (payload[2]), reason 21:4
+                      (payload[1])
+S    12     system    event 11:1 (a word of SESSION in payload[0])
 I    50     imbalance paired 11:8, imbalance 19:8, direction 27:1, symbol 28:8, far 36:4, near 40:4, reference 44:4,
                       cross type 48:1, variation 49:1: two events, see below
 ==== ====== ========= ===================================================================================================
+
+States: H halted, P paused, Q quotation, T trading. Events: O messages begin, S system opens, Q market opens, M market closes,
+E system closes, C messages end. Another letter is the word ``unknown``, and itself in payload[3].
 
 The two events of an imbalance; `side` of both is +1 where the direction is B (more to buy), -1 where it is S, else 0:
 
@@ -78,7 +82,7 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
-from fastcore._arrays cimport check_events, events_data
+from fastcore._arrays cimport check_events, check_rows, events_data
 from fastcore.instruments cimport Instruments, instruments_add
 from fastcore.records cimport (
     FLAG_CONTINUED,
@@ -108,6 +112,8 @@ from fastcore.records cimport (
     RESULT_OK,
     RESULT_UNKNOWN_SYMBOL,
     RESULT_UNKNOWN_TYPE,
+    SESSION_UNKNOWN,
+    TRADING_UNKNOWN,
     fc_alloc,
     fc_free,
     key8,
@@ -118,7 +124,7 @@ from fastcore.records cimport (
     put_be64,
 )
 from fastcore.symbols cimport keys_add, keys_find, keys_free, keys_open, keys_reserve
-from fastcore.wire.tally cimport tally_cut, tally_fail
+from fastcore.wire.tally cimport checked_midnight, tally_cut, tally_fail
 
 import numpy as np
 
@@ -172,11 +178,15 @@ LISTING_DTYPE = np.dtype(
 )
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_MAX_MIDNIGHT_NS = 2**62
+cdef tuple _WIRE_DTYPES = (WIRE_DTYPE,)
 
 
 cdef enum:
     NO_SIDE_LETTER = 0x40000000  # among what `sides` has
+
+# The letters of the words of TRADING and SESSION, by number; the first is `unknown`.
+cdef const char* TRADING_LETTERS = b"\0HPQT"
+cdef const char* SESSION_LETTERS = b"\0OSQMEC"
 
 
 # ---- decoding ----
@@ -294,6 +304,30 @@ cdef inline int64_t price_or_none(const uint8_t* p) noexcept nogil:
     return price if price else NO_PRICE
 
 
+# The word of a letter, `unknown` where it is none.
+cdef int word_of(const char* words, int count, uint8_t letter) noexcept nogil:
+    cdef int word
+    for word in range(1, count):
+        if <uint8_t> words[word] == letter:
+            return word
+    return 0
+
+
+cdef inline int trading_word(uint8_t letter) noexcept nogil:
+    return word_of(TRADING_LETTERS, 5, letter)
+
+
+cdef inline int session_word(uint8_t letter) noexcept nogil:
+    return word_of(SESSION_LETTERS, 7, letter)
+
+
+# The letter of a word, of an unknown one what `letter` says; -1 where there is none.
+cdef int letter_of(const char* words, int count, int64_t word, int64_t letter) noexcept nogil:
+    if 0 < word < count:
+        return <uint8_t> words[word]
+    return <int> letter if word == 0 and 0 <= letter <= 0xFF and word_of(words, count, <uint8_t> letter) == 0 else -1
+
+
 cdef inline int64_t letters(const uint8_t* p, int count) noexcept nogil:
     """The bytes as a number, the first one lowest."""
     cdef uint64_t packed = 0
@@ -366,11 +400,13 @@ cdef int decode_rare(
         d.symbols[locate] = key8(message + 11)
         memcpy(&d.listings[locate], &out.payload[1], sizeof(itch_listing_t))
     elif type == c'H':
-        out.payload[0] = message[19]
+        out.payload[0] = trading_word(message[19])
         out.payload[1] = be32(message + 21)
         out.payload[2] = message[20]
+        out.payload[3] = message[19] if out.payload[0] == TRADING_UNKNOWN else 0
     elif type == c'S':
-        out.payload[0] = message[11]
+        out.payload[0] = session_word(message[11])
+        out.payload[3] = message[11] if out.payload[0] == SESSION_UNKNOWN else 0
     elif type == c'Q':
         out.size = <int64_t> be64(message + 11)
         out.price = be32(message + 27)
@@ -655,13 +691,15 @@ cdef inline int encode_order(const event_t* e, char type, uint64_t symbol, uint8
 
 cdef int encode_session(const event_t* e, char type, uint64_t symbol, uint8_t* m) noexcept nogil:
     """S, R, H, Q, B, I: the length of the message, or -result code."""
+    cdef int letter
     if type == c'B':
         put_be64(m + 11, <uint64_t> e.match_id)
         return 19
     if type == c'S':
-        if unlikely(not is_letter(e.payload[0])):
+        letter = letter_of(SESSION_LETTERS, 7, e.payload[0], e.payload[3])
+        if unlikely(letter < 0):
             return -RESULT_CORRUPT
-        m[11] = <uint8_t> e.payload[0]
+        m[11] = <uint8_t> letter
         return 12
     if type == c'R':
         if unlikely(<uint64_t> e.payload[1] > UINT32_MAX):
@@ -673,10 +711,11 @@ cdef int encode_session(const event_t* e, char type, uint64_t symbol, uint8_t* m
         put_letters(m + 31, <uint64_t> e.payload[3], 8)
         return 39
     if type == c'H':
-        if unlikely(not is_letter(e.payload[0]) or <uint64_t> e.payload[1] > UINT32_MAX or not is_letter(e.payload[2])):
+        letter = letter_of(TRADING_LETTERS, 5, e.payload[0], e.payload[3])
+        if unlikely(letter < 0 or <uint64_t> e.payload[1] > UINT32_MAX or not is_letter(e.payload[2])):
             return -RESULT_CORRUPT
         put_letters(m + 11, symbol, 8)
-        m[19] = <uint8_t> e.payload[0]
+        m[19] = <uint8_t> letter
         m[20] = <uint8_t> e.payload[2]
         put_be32(m + 21, <uint32_t> e.payload[1])
         return 25
@@ -879,15 +918,9 @@ cdef int itch_encode_rare(
 
 # ---- Python ----
 
-cdef int64_t checked_midnight(object value) except? -1:
-    if not -_MAX_MIDNIGHT_NS <= value <= _MAX_MIDNIGHT_NS:
-        raise ValueError(f"midnight_ns must lie within +-2**62: midnight_ns={value}")
-    return value
-
-
 cdef int checked_locate(object value) except -1:
     if not 0 <= value < ITCH_LOCATES:
-        raise ValueError(f"locate must lie in 0..65535: locate={value}")
+        raise ValueError(f"locate must be in 0..65535: locate={value}")
     return value
 
 
@@ -895,16 +928,9 @@ cdef str symbol_name(uint64_t key):
     return (<uint64_t> key).to_bytes(8, "little").decode("latin-1").rstrip(" ")
 
 
-cdef cnp.ndarray check_wire(object wire, Py_ssize_t least, Py_ssize_t most):
+cdef cnp.ndarray check_wire(object wire, Py_ssize_t least, Py_ssize_t most, bint writable):
     """Return `wire` as an array that C may walk through, or raise."""
-    cdef cnp.ndarray a
-    if not cnp.PyArray_Check(wire):
-        raise TypeError(f"wire must be a NumPy array of WIRE_DTYPE: type={type(wire).__name__}")
-    a = wire
-    if a.dtype is not WIRE_DTYPE and a.dtype != WIRE_DTYPE:
-        raise TypeError(f"wire must have dtype WIRE_DTYPE: dtype={a.dtype}")
-    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or <size_t> cnp.PyArray_DATA(a) & 7:
-        raise ValueError(f"wire must be one-dimensional, contiguous and aligned: ndim={a.ndim} strides={wire.strides}")
+    cdef cnp.ndarray a = check_rows(wire, "wire", _WIRE_DTYPES, "WIRE_DTYPE", writable)
     if not least <= a.shape[0] <= most:
         raise ValueError(f"wire must have a row for each event: rows={a.shape[0]} events={least}")
     return a
@@ -970,7 +996,7 @@ cdef class ItchDecoder(_Decoder):
     Parameters
     ----------
     midnight_ns : int, default 0
-        Midnight of the day, ns since the UNIX epoch: added to each time of day to give `exch_ns`. Within +-2**62.
+        Midnight of the day, ns since the UNIX epoch: added to each time of day to give `exch_ns`. In -2**62..2**62.
     strict : bool, default False
         Raise at the first malformed message, instead of counting it and going on with the next one.
     instruments : Instruments, optional
@@ -1069,9 +1095,7 @@ cdef class ItchDecoder(_Decoder):
         cdef cnp.ndarray w
         cdef itch_wire_t* rows = NULL
         if wire is not None:
-            w = check_wire(wire, a.shape[0], <Py_ssize_t> INT64_MAX)
-            if not cnp.PyArray_ISWRITEABLE(w):
-                raise ValueError("wire must be writable")
+            w = check_wire(wire, a.shape[0], <Py_ssize_t> INT64_MAX, True)
             rows = <itch_wire_t*> cnp.PyArray_DATA(w)
         return self._decode(data, events_data(a), rows, a.shape[0], final)
 
@@ -1138,7 +1162,7 @@ cdef class ItchEncoder:
     Parameters
     ----------
     midnight_ns : int, default 0
-        Midnight of the day, subtracted from `exch_ns`. Within +-2**62.
+        Midnight of the day, subtracted from `exch_ns`. In -2**62..2**62.
 
     Notes
     -----
@@ -1201,7 +1225,7 @@ cdef class ItchEncoder:
         buffer = np.empty(n * ITCH_MAX_FRAME, np.uint8)
         cdef uint8_t* out = <uint8_t*> cnp.PyArray_DATA(buffer)
         if wire is not None:
-            w = check_wire(wire, a.shape[0], a.shape[0])
+            w = check_wire(wire, a.shape[0], a.shape[0], False)
             rows = <const itch_wire_t*> cnp.PyArray_DATA(w)
         with nogil:
             while i < n:

@@ -281,7 +281,7 @@ cdef bytes session_bytes(object session):
 cdef uint64_t checked_sequence(object value) except? 0xFFFFFFFFFFFFFFFF:
     cdef uint64_t sequence = as_uint64(value)
     if sequence > <uint64_t> INT64_MAX:
-        raise ValueError(f"a sequence number must lie in 0..2**63-1: sequence={sequence}")
+        raise ValueError(f"a sequence number must be in 0..2**63-1: sequence={sequence}")
     return sequence
 
 
@@ -350,7 +350,7 @@ def request(session, sequence, count):
     cdef uint8_t numbers[10]
     cdef int64_t n = as_int64(count)
     if not 1 <= n < 65_535:
-        raise ValueError(f"count must lie in 1..65534: count={count}")
+        raise ValueError(f"count must be in 1..65534: count={count}")
     put_be64(numbers, checked_sequence(sequence))
     put_be16(numbers + 8, <uint16_t> n)
     return session_bytes(session) + (<const char*> numbers)[:10]
@@ -669,7 +669,7 @@ cdef class MoldEncoder:
         cdef bytes raw = session_bytes(session)
         cdef int64_t size = as_int64(max_size)
         if not 22 <= size <= 65_507:
-            raise ValueError(f"max_size must lie in 22..65507: max_size={max_size}")
+            raise ValueError(f"max_size must be in 22..65507: max_size={max_size}")
         memcpy(self._session, <const char*> raw, 10)
         self._sequence = checked_sequence(sequence)
         self._max_size = size

@@ -49,8 +49,8 @@ appendage is checked for whole elements; unknown tags are kept.
 What an event holds: flag ``own``; `seq` the SoupBinTCP number; `symbol_id` by the `SymbolMapper`, else NO_SYMBOL; `side` -1 for
 all sorts of sells (S, T, E); payload = price, size, order_id, and as the fourth value the new id (replace), the venue's order
 reference (ack), the match number (fill, break), the letter of the reason (pulled), 65,536 + the venue's reason (reject: other
-rejects carry result codes below that). A price that a message has not is NO_PRICE, a size 0. ``system``: payload[0] is the
-letter. ``notice``: payload[0] is the letter of the message, order_id the reference; of T also payload[1] = price and payload[3] =
+rejects carry result codes below that). A price that a message has not is NO_PRICE, a size 0. ``system``: payload[0] is a
+word of SESSION (S system_opens, E system_closes, else unknown, with the letter in payload[3]). ``notice``: payload[0] is the letter of the message, order_id the reference; of T also payload[1] = price and payload[3] =
 order reference, of R payload[1] = letter of the reason. Inbound messages carry no time: `exch_ns` is 0.
 
 What no event holds is in a row of OUCH_DTYPE beside it, so that `OuchEncoder.encode` gives back the same bytes.
@@ -65,7 +65,7 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
-from fastcore._arrays cimport check_events, events_data
+from fastcore._arrays cimport check_events, check_rows, events_data
 from fastcore._integers cimport as_int64
 from fastcore.records cimport (
     FLAG_OWN,
@@ -89,6 +89,9 @@ from fastcore.records cimport (
     RESULT_UNKNOWN_ORDER,
     RESULT_UNKNOWN_SYMBOL,
     RESULT_UNKNOWN_TYPE,
+    SESSION_SYSTEM_CLOSES,
+    SESSION_SYSTEM_OPENS,
+    SESSION_UNKNOWN,
     be16,
     be32,
     be64,
@@ -100,7 +103,7 @@ from fastcore.records cimport (
 )
 from fastcore.symbols cimport symbols_find_key
 from fastcore.wire.soup cimport soup_packet_t
-from fastcore.wire.tally cimport _Decoder, tally_fail
+from fastcore.wire.tally cimport _Decoder, checked_midnight, tally_fail
 
 import numpy as np
 
@@ -138,7 +141,8 @@ OPTIONS = {
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _OPTION_NAMES = {tag: name for name, (tag, _, _) in OPTIONS.items()}
-_MAX_MIDNIGHT_NS = 2**62
+cdef tuple _OUCH_DTYPES = (OUCH_DTYPE,)
+cdef tuple _SOUP_DTYPES = (SOUP_DTYPE,)
 
 # A reject of the venue: its reason behind this, above all result codes.
 cdef enum:
@@ -377,7 +381,8 @@ cdef int ouch_decode(
         if l.original:
             e.order_id = be32(message + l.original)
     elif l.kind == KIND_SYSTEM:
-        e.price = t.reason
+        e.price = SESSION_SYSTEM_OPENS if t.reason == c'S' else SESSION_SYSTEM_CLOSES if t.reason == c'E' else SESSION_UNKNOWN
+        fourth = t.reason if e.price == SESSION_UNKNOWN else 0
     elif l.kind == KIND_NOTICE:
         e.size = e.price if l.price else t.reason
         e.price = type
@@ -410,6 +415,15 @@ cdef uint8_t type_of(const event_t* e, bint outbound) noexcept nogil:
         if e.kind == KIND_PULL:
             return c'X'
     return <uint8_t> e.price if e.kind == KIND_NOTICE and 0 < e.price < 256 else 0
+
+
+# The letter of a system event, beyond all letters where it has none.
+cdef int64_t session_letter(const event_t* e) noexcept nogil:
+    if e.price == SESSION_SYSTEM_OPENS:
+        return c'S'
+    if e.price == SESSION_SYSTEM_CLOSES:
+        return c'E'
+    return e.payload[3] if e.price == SESSION_UNKNOWN and e.payload[3] != c'S' and e.payload[3] != c'E' else -1
 
 
 cdef inline bint put_reference(uint8_t* p, int64_t value) noexcept nogil:
@@ -500,7 +514,7 @@ cdef int ouch_encode(
     if l.reason:
         letter = t.reason
         if l.kind == KIND_PULLED or l.kind == KIND_SYSTEM or l.kind == KIND_NOTICE:
-            fourth = fourth if l.kind == KIND_PULLED else e.price if l.kind == KIND_SYSTEM else e.size
+            fourth = fourth if l.kind == KIND_PULLED else session_letter(e) if l.kind == KIND_SYSTEM else e.size
             if unlikely(<uint64_t> fourth > 0xFF):
                 return -RESULT_CORRUPT
             letter = <uint8_t> fourth
@@ -533,27 +547,6 @@ cdef int ouch_encode(
 
 
 # ---- Python ----
-
-cdef int64_t checked_midnight(object value) except? -1:
-    cdef int64_t midnight = as_int64(value)
-    if not -_MAX_MIDNIGHT_NS <= value <= _MAX_MIDNIGHT_NS:
-        raise ValueError(f"midnight_ns must lie within +-2**62: midnight_ns={value}")
-    return midnight
-
-
-cdef cnp.ndarray check_rows(object array, str name, object dtype, bint writable):
-    cdef cnp.ndarray a
-    # Comparing structured dtypes takes microseconds; it is nearly always the same one.
-    if not cnp.PyArray_Check(array) or (array.dtype is not dtype and array.dtype != dtype):
-        raise TypeError(f"{name} must be a NumPy array of {'OUCH' if dtype is OUCH_DTYPE else 'SOUP'}_DTYPE: "
-                        f"type={type(array).__name__}")
-    a = array
-    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or <size_t> cnp.PyArray_DATA(a) & 7:
-        raise ValueError(f"{name} must be one-dimensional, contiguous and aligned: ndim={a.ndim} strides={array.strides}")
-    if writable and not cnp.PyArray_ISWRITEABLE(a):
-        raise ValueError(f"{name} must be writable")
-    return a
-
 
 def details(n, **fields):
     """Make rows beside events for `OuchEncoder.encode`: those of an ordinary order, with fields of your own.
@@ -668,7 +661,7 @@ cdef class OuchDecoder(_Decoder):
     symbols : SymbolMapper, optional
         Gives `symbol_id`; without one, and for messages without a symbol, it is NO_SYMBOL.
     midnight_ns : int, default 0
-        Midnight of the day, ns since the UNIX epoch, added to the times. Within +-2**62.
+        Midnight of the day, ns since the UNIX epoch, added to the times. In -2**62..2**62.
     strict : bool, default False
         Raise at the first malformed message, instead of counting it and going on with the next one.
 
@@ -731,9 +724,9 @@ cdef class OuchDecoder(_Decoder):
         CorruptDataError
             In strict mode, at the first malformed message. Attributes `offset` (of the message) and `events`.
         """
-        cdef cnp.ndarray r = check_rows(rows, "rows", SOUP_DTYPE, False)
+        cdef cnp.ndarray r = check_rows(rows, "rows", _SOUP_DTYPES, "SOUP_DTYPE", False)
         cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
-        cdef cnp.ndarray t = check_rows(details, "details", OUCH_DTYPE, True)
+        cdef cnp.ndarray t = check_rows(details, "details", _OUCH_DTYPES, "OUCH_DTYPE", True)
         cdef const soup_packet_t* row = <const soup_packet_t*> cnp.PyArray_DATA(r)
         cdef event_t* events = events_data(a)
         cdef ouch_detail_t* rest = <ouch_detail_t*> cnp.PyArray_DATA(t)
@@ -799,7 +792,7 @@ cdef class OuchEncoder:
     outbound : bool
         True for what the venue sends, False for what the client sends.
     midnight_ns : int, default 0
-        Midnight of the day, subtracted from `exch_ns`. Within +-2**62.
+        Midnight of the day, subtracted from `exch_ns`. In -2**62..2**62.
 
     Attributes
     ----------
@@ -844,7 +837,7 @@ cdef class OuchEncoder:
             An order id outside 0..2**32-1.
         """
         cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
-        cdef cnp.ndarray t = check_rows(details, "details", OUCH_DTYPE, False)
+        cdef cnp.ndarray t = check_rows(details, "details", _OUCH_DTYPES, "OUCH_DTYPE", False)
         cdef const event_t* e = events_data(a)
         cdef const ouch_detail_t* rest = <const ouch_detail_t*> cnp.PyArray_DATA(t)
         cdef Py_ssize_t n = a.shape[0]

@@ -34,6 +34,7 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
+from fastcore._arrays cimport check_rows
 from fastcore._integers cimport as_uint64
 from fastcore.records cimport (
     RESULT_BAD_LENGTH,
@@ -67,6 +68,7 @@ SOUP_DTYPE = np.dtype(
         "itemsize": 24,
     }
 )
+cdef tuple _SOUP_DTYPES = (SOUP_DTYPE,)
 
 
 # ---- decoding ----
@@ -160,19 +162,6 @@ cdef size_t soup_count(const uint8_t* data, size_t length) noexcept nogil:
 
 # ---- Python ----
 
-cdef cnp.ndarray check_rows(object array, str name, bint writable):
-    cdef cnp.ndarray a
-    # Comparing structured dtypes takes microseconds; it is nearly always the same one.
-    if not cnp.PyArray_Check(array) or (array.dtype is not SOUP_DTYPE and array.dtype != SOUP_DTYPE):
-        raise TypeError(f"{name} must be a NumPy array of SOUP_DTYPE: type={type(array).__name__}")
-    a = array
-    if a.ndim != 1 or not cnp.PyArray_IS_C_CONTIGUOUS(a) or <size_t> cnp.PyArray_DATA(a) & 7:
-        raise ValueError(f"{name} must be one-dimensional, contiguous and aligned: ndim={a.ndim} strides={array.strides}")
-    if writable and not cnp.PyArray_ISWRITEABLE(a):
-        raise ValueError(f"{name} must be writable")
-    return a
-
-
 @cython.final
 cdef class SoupDecoder(_Decoder):
     """SoupDecoder(next_sequence=1, strict=False)\n--\n\n
@@ -231,7 +220,7 @@ cdef class SoupDecoder(_Decoder):
             In strict mode, at the first malformed packet. Attributes `offset` (in the whole stream) and `packets` (rows
             written before it).
         """
-        cdef cnp.ndarray a = check_rows(out, "out", True)
+        cdef cnp.ndarray a = check_rows(out, "out", _SOUP_DTYPES, "SOUP_DTYPE", True)
         return self._decode(data, cnp.PyArray_DATA(a), NULL, a.shape[0], final)
 
     cdef ptrdiff_t _batch(
@@ -321,7 +310,7 @@ def encode(data, rows):
     ValueError
         A payload that lies outside `data` or is longer than 65,534 bytes.
     """
-    cdef cnp.ndarray a = check_rows(rows, "rows", False)
+    cdef cnp.ndarray a = check_rows(rows, "rows", _SOUP_DTYPES, "SOUP_DTYPE", False)
     cdef const soup_packet_t* r = <const soup_packet_t*> cnp.PyArray_DATA(a)
     cdef Py_ssize_t n = a.shape[0]
     cdef Py_ssize_t i = 0

@@ -1,6 +1,6 @@
 """Contract of what every decoder counts: bytes, messages by type, errors by rule, and where the first ones were."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastcore.records cimport RESULT_SHORT_BUFFER, RESULT_UNKNOWN_TYPE, be16
 
@@ -48,6 +48,10 @@ cdef inline void tally_cut(tally_t* t, const uint8_t* data, size_t length, size_
         if not t.strict:
             t.position += rest
             consumed[0] = length
+
+
+# Midnight of a day in ns, as an argument.
+cdef int64_t checked_midnight(object value) except? -1
 
 
 # The Python face of all decoders. A subclass sets the first four in __cinit__, and has `_batch` if it decodes a stream.

@@ -1,7 +1,10 @@
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 __all__: list[str] = []
 
+@disjoint_base
 class _Decoder:
     def reset(self) -> None: ...
     @property

@@ -4,6 +4,7 @@
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memset
 
+from fastcore._integers cimport as_int64
 from fastcore.records cimport unlikely
 
 from fastcore.errors import RESULTS, CorruptDataError
@@ -11,6 +12,13 @@ from fastcore.errors import RESULTS, CorruptDataError
 __all__ = []
 
 _RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
+
+
+cdef int64_t checked_midnight(object value) except? -1:
+    cdef int64_t midnight = as_int64(value)
+    if not -(<int64_t> 1 << 62) <= midnight <= <int64_t> 1 << 62:
+        raise ValueError(f"midnight_ns must be in -2**62..2**62: midnight_ns={value}")
+    return midnight
 
 
 cdef class _Decoder:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
+from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, TRADING
 
 from ._dbn_records import F_LAST, F_SNAPSHOT, INTERVAL_NS, Records
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes, place
@@ -23,7 +23,7 @@ __all__ = ["CONVERT", "Block", "Depth", "Made", "actions", "assemble"]
 _UNDEF_PRICE = np.iinfo(np.int64).max
 _UNDEF_TIME = np.iinfo(np.uint64).max
 _STATES = np.zeros(16, np.int64)
-_STATES[[3, 7, 8, 9, 10]] = [ord(letter) for letter in "QTHPP"]
+_STATES[[3, 7, 8, 9, 10]] = [TRADING[word] for word in ("quotation", "trading", "halted", "paused", "paused")]
 
 Positions = npt.NDArray[np.int64]
 Made = tuple[Events, Positions | None]

@@ -25,7 +25,7 @@ bbo, cbbo           quote, at the time ts_recv of the sample; the last trade tha
 mbp-10              clear and all levels at the first record of an instrument, then the levels that change; the trade first
 ohlcv               bar; exch_ns is the end of the interval, when the bar is known (ts_event is its start)
 definition          listing: the first eight bytes of the symbol, round lot (0 where there is none)
-status              status: letter of the state as in ITCH (T, H, P, Q, or 0), reason, trading event, action
+status              status: word of TRADING, reason, trading event, action
 statistics,         counted
 imbalance, error,
 system, mapping

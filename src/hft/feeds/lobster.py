@@ -14,7 +14,7 @@ type event                 then, whatever the type
 4    trade                 without a message of its own appears or vanishes the same way
 5    trade, flag hidden
 6    cross (type 0)
-7    status H, Q or T
+7    status: halted, quotation or trading
 ==== ===================== ========================================================================================
 
 Row 0 is an image: clear, then its levels, all with the flag ``snapshot``. Level events carry the number of the row in
@@ -39,7 +39,7 @@ import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
-from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
+from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, TRADING
 
 from ._columns import decimal, numbers
 from ._csv_blocks import csv_blocks
@@ -52,7 +52,7 @@ __all__ = ["LobsterFeed", "MessageRows"]
 
 _MESSAGE = ("time", "type", "order_id", "size", "price", "side")
 _NAME = re.compile(r"([A-Za-z0-9.\-]+)_(\d{4}-\d\d-\d\d)_\d+_\d+_(message|orderbook)_(\d+)\.csv")
-_STATES = {-1: ord("H"), 0: ord("Q"), 1: ord("T")}
+_STATES = {-1: TRADING["halted"], 0: TRADING["quotation"], 1: TRADING["trading"]}
 
 
 class MessageRows(NamedTuple):
