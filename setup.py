@@ -21,8 +21,9 @@ MODULES = (
     *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "instruments"),
     *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
-    *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "_lines", "binance", "kraken", "lobster")),
-    *("wire.itch_source", "sim.synthetic", "sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "_bench"),
+    *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster")),
+    *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source", "sim.synthetic"),
+    *("sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 

@@ -316,3 +316,59 @@ def test_never_reads_past_end():
             piece = np.frombuffer(line[:end], np.uint8).copy()
             n, consumed = d.decode(piece, out)
             assert (n, consumed) == (0, 0)
+
+
+SHAPES = st.tuples(st.integers(0, 10**9), st.integers(0, 12), st.integers(0, 10**12)).map(
+    lambda t: f"{t[0] >> (t[2] % 30)}" + (f".{t[2] % 10 ** t[1]:0{t[1]}d}" if t[1] else "")
+)
+
+
+def key_by_key(data):
+    """The same messages with a number that no form has room for."""
+    return data.replace(b'"s":"BTCUSDT"', b'"s":"BTCUSDT","more":-1')
+
+
+@given(st.lists(st.lists(st.tuples(SHAPES, SHAPES), max_size=6), min_size=1, max_size=8), st.integers(0, 13), st.sampled_from([8, 0, 18]))
+@examples(150)
+def test_lines_by_their_form_give_what_key_by_key_gives(diffs, decimals, size_decimals):
+    """Numbers of any width, one line after the other, and the room that the quick reading needs behind them."""
+    lines = [b'{"lastUpdateId":0,"symbol":"BTCUSDT","bids":[],"asks":[]}\n']
+    for update, levels in enumerate([[], *diffs], 1):
+        sides = [[list(level) for level in levels[i::2]] for i in range(2)]
+        message = {"e": "depthUpdate", "E": 10**12 + update, "s": "BTCUSDT", "U": update, "u": update, "b": sides[0], "a": sides[1]}
+        lines.append(json.dumps({"stream": "btcusdt@depth", "data": message}, separators=(",", ":")).encode() + b"\n")
+        for price, size in levels[:2]:
+            quote = {"u": update, "s": "BTCUSDT", "b": price, "B": size, "a": price, "A": size}
+            lines.append(json.dumps({"stream": "btcusdt@bookTicker", "data": quote}, separators=(",", ":")).encode() + b"\n")
+            trade = {"e": "trade", "E": 10**12, "s": "BTCUSDT", "t": 10 ** (update % 18), "p": price, "q": size, "m": update % 2 == 0}
+            lines.append(json.dumps(trade, separators=(",", ":")).encode() + b"\n")
+    data = b"".join(lines)
+    a, b, c = BinanceDecoder(decimals, size_decimals), BinanceDecoder(decimals, size_decimals), twin.BinanceDecoder(decimals, size_decimals)
+    result, events = decode(a, data)
+    assert events == decode(b, key_by_key(data))[1]
+    assert (result, events) == decode(c, data)
+    assert (a.counts, a.errors, a.stale, a.gaps) == (b.counts, b.errors, b.stale, b.gaps)
+    assert state(a) == state(c)
+
+
+@pytest.mark.parametrize("room", range(1, 12))
+def test_line_by_its_form_that_does_not_fit_asks_for_its_room(room):
+    lines = b"".join(Session(random.Random(7), True, symbols=1).lines(40))
+    a, b = BinanceDecoder(2, 3), twin.BinanceDecoder(2, 3)
+    at = 0
+    while at < len(lines):
+        left, right = decode(a, lines[at:], room), decode(b, lines[at:], room)
+        assert left == right and a.needed == b.needed
+        if left[0][0] == "refused":
+            break
+        at += left[0][1]
+
+
+def test_decimals_of_a_symbol_may_change_between_lines():
+    line = Session(random.Random(1), True, symbols=1).quote("SYM0USDT")
+    d = BinanceDecoder(2, 3)
+    assert [e[7:] for e in decode(d, line * 3)[1]] == [(9910, 9920, 1500, 100)] * 3
+    d.set_symbol("SYM0USDT", price_decimals=1, size_decimals=18)
+    assert [e[7:] for e in decode(d, line * 3)[1]] == [(991, 992, 15 * 10**17, 10**17)] * 3
+    d.set_symbol("SYM0USDT", price_decimals=0, size_decimals=1)
+    assert decode(d, line * 3)[1] == [] and d.errors == {"price outside range": 3}

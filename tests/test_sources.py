@@ -20,7 +20,7 @@ pytestmark = [
 
 MODULES = sorted(".".join(p.relative_to(SOURCE).with_suffix("").parts) for p in SOURCE.rglob("*.pyx"))
 # Loops for benchmarks, and the bases of modules that have all this: no twin, no test, no benchmark of its own.
-PRIVATE = {"_bench", "_slots", "wire.tally", "wire._lines"}
+PRIVATE = {"_bench", "_slots", "wire.tally", "wire._lines", "wire._forms", "wire._chain"}
 # Where a twin would repeat the same ifs, or spell out a layout twice, tables of cases and laws are the oracle (for instruments:
 # dictionaries). Twins may import these.
 WITHOUT_TWIN = {"clock", "instruments", "records", "risk"}

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import RESULTS, CorruptDataError
+from fastcore.errors import CorruptDataError, range_error
 from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, SELL
 
-_CODES = {name: code for code, (name, _) in RESULTS.items()}
+from .tally import LOG, Decoder
+from .tally import Malformed as _Malformed
+
 _MAX = 2**63 - 1
-_LOG = 64
 _DEPTH = 64
 _MAX_SYMBOLS = 65_536
 _KNOWN = set("e E T s U u b a B A p q t m X f pu bids asks data stream symbol lastUpdateId".split())
@@ -25,10 +26,6 @@ _HEAD = re.compile(r"(0|[1-9][0-9]*) ")
 _FIRST_MICROSECOND = 10**13
 
 _Event = tuple[Any, ...]
-
-
-class _Malformed(Exception):
-    """Carries the name of a result."""
 
 
 class _Full(Exception):
@@ -112,21 +109,22 @@ class _Symbol:
         return sum(1 + len(h[-1]) for h in self.held)
 
 
-class _LineDecoder:
+class _LineDecoder(Decoder):
     """What the twins of line decoders have in common."""
 
     _venue: str
     _new_symbol: Any
 
     def __init__(self, price_decimals: int, size_decimals: int, strict: bool) -> None:
+        super().__init__(strict)
         self._price_decimals, self._size_decimals = price_decimals, size_decimals
-        self.strict = bool(strict)
-        self.position = self.needed = self.stale = self.gaps = 0
-        self.counts: dict[str, int] = {}
-        self._errors: dict[str, int] = {}
         self._room = 0
-        self.error_log: list[tuple[int, str]] = []
         self._symbols: dict[bytes, Any] = {}
+
+    def reset(self) -> None:
+        """Start to count anew; symbols and books stay."""
+        super().reset()
+        self.stale = self.gaps = 0
 
     def _checked_symbol(self, symbol: str) -> Any:
         if not isinstance(symbol, str):
@@ -152,28 +150,21 @@ class _LineDecoder:
         """Say what a symbol has that differs from the default; before its first message."""
         s = self._checked_symbol(symbol)
         if symbol_id is not None and not 0 <= symbol_id < 2**32:
-            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
+            raise range_error("symbol_id", symbol_id, 0, 2**32 - 1)
         price = s.price_decimals if price_decimals is None else _check_decimals(price_decimals, "price_decimals")
         size = s.size_decimals if size_decimals is None else _check_decimals(size_decimals, "size_decimals")
         s.symbol_id = s.symbol_id if symbol_id is None else symbol_id
         s.price_decimals, s.size_decimals = price, size
 
-    def _count(self, type: str) -> None:
-        self.counts[type] = self.counts.get(type, 0) + 1
-
-    def _fail(self, at: int, reason: str, events: int) -> None:
+    def _break(self, at: int, reason: str, type: str, items: int) -> None:
         self._errors[reason] = self._errors.get(reason, 0) + 1
-        if len(self.error_log) < _LOG:
+        if len(self.error_log) < LOG:
             self.error_log.append((self.position + at, reason))
         if self.strict:
             self.position += at
-            failure = CorruptDataError(f"{reason}: a line must be a {self._venue} message: offset={self.position}")
-            failure.offset, failure.events = self.position, events  # type: ignore[attr-defined]
-            raise failure from None
-
-    @property
-    def errors(self) -> dict[str, int]:
-        return dict(sorted(self._errors.items(), key=lambda item: _CODES[item[0]]))
+            error = CorruptDataError(f"{reason}: a line must be a {self._venue} message: offset={self.position}")
+            error.offset, error.events = self.position, items  # type: ignore[attr-defined]
+            raise error from None
 
     @property
     def symbols(self) -> dict[int, tuple[str, int, int]]:
@@ -196,11 +187,11 @@ class BinanceDecoder(_LineDecoder):
         max_held: int = 65_536,
     ) -> None:
         if not 1 <= max_held <= 2**30:
-            raise ValueError(f"max_held must lie in 1..2**30: max_held={max_held}")
+            raise range_error("max_held", max_held, 1, 2**30)
         super().__init__(
             _check_decimals(price_decimals, "price_decimals"), _check_decimals(size_decimals, "size_decimals"), strict
         )
-        self.skipped = self.stale_images = self.dropped = 0
+        self.stale_images = self.dropped = 0
         self._max_held = max_held
         self._draining: _Symbol | None = None
         self._image_symbol = None if image_symbol is None else self._checked_symbol(image_symbol)
@@ -453,7 +444,7 @@ class BinanceDecoder(_LineDecoder):
                 self.needed = max(raw.count(b"[", at, end), self._room + 1)
                 break
             except _Malformed as error:
-                self._fail(at, str(error), n)
+                self._break(at, str(error), "", n)
             at = min(end + 1, len(raw))
             if self._draining is not None:
                 events += self._drain(self._room - len(events))
@@ -474,5 +465,5 @@ class BinanceDecoder(_LineDecoder):
 
 def _check_decimals(value: int, name: str) -> int:
     if not 0 <= value <= 18:
-        raise ValueError(f"{name} must lie in 0..18: {name}={value}")
+        raise range_error(name, value, 0, 18)
     return value

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.errors import range_error
 from fastcore.records import BUY, FLAGS, KINDS, SELL
 
 from .binance import _check_decimals, _constant, _decimal, _depth, _Full, _LineDecoder, _Malformed, _Number, _whole
@@ -91,7 +92,7 @@ class KrakenDecoder(_LineDecoder):
         strict: bool = False,
     ) -> None:
         if depth is not None and not 1 <= depth <= 1_000_000:
-            raise ValueError(f"depth must lie in 1..1,000,000: depth={depth}")
+            raise range_error("depth", depth, 1, 1_000_000)
         super().__init__(
             -1 if price_decimals is None else _check_decimals(price_decimals, "price_decimals"),
             -1 if size_decimals is None else _check_decimals(size_decimals, "size_decimals"),
@@ -311,7 +312,7 @@ class KrakenDecoder(_LineDecoder):
             except _Full:
                 break
             except _Malformed as error:
-                self._fail(at, str(error), n)
+                self._break(at, str(error), "", n)
             for event in events:
                 out[n] = event
                 n += 1

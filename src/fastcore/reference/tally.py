@@ -7,7 +7,7 @@ from typing import Any
 from fastcore.errors import RESULTS, CorruptDataError
 
 CODES = {name: code for code, (name, _) in RESULTS.items()}
-_LOG = 64
+LOG = 64
 
 
 def check_midnight(midnight_ns: int) -> int:
@@ -47,7 +47,7 @@ class Decoder:
         self._errors[reason] = self._errors.get(reason, 0) + 1
         if reason == "unknown message type":
             self._unknown[type] = self._unknown.get(type, 0) + 1
-        if len(self.error_log) < _LOG:
+        if len(self.error_log) < LOG:
             self.error_log.append((offset, type, reason))
         if self.strict or fatal:
             error = CorruptDataError(f"{self.rule}: {reason} type={type!r} offset={offset}")

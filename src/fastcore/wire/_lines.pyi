@@ -4,10 +4,12 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import disjoint_base
 
+from fastcore.wire.tally import _Decoder
+
 __all__: list[str] = []
 
 @disjoint_base
-class _LineDecoder:
+class _LineDecoder(_Decoder):
     def set_symbol(
         self,
         symbol: str,
@@ -17,19 +19,7 @@ class _LineDecoder:
     ) -> None: ...
     def decode(self, data: Any, out: npt.NDArray[np.void], final: bool = False) -> tuple[int, int]: ...
     @property
-    def needed(self) -> int: ...
-    @property
-    def strict(self) -> bool: ...
-    @property
-    def position(self) -> int: ...
-    @property
     def symbols(self) -> dict[int, tuple[str, int, int]]: ...
-    @property
-    def counts(self) -> dict[str, int]: ...
-    @property
-    def errors(self) -> dict[str, int]: ...
-    @property
-    def error_log(self) -> list[tuple[int, str]]: ...
     @property
     def stale(self) -> int: ...
     @property

@@ -1,17 +1,16 @@
 # cython: freethreading_compatible=True
-"""The table of symbols, the errors and the Python face of the decoders of JSON lines."""
+"""The table of symbols and the Python face of the decoders of JSON lines."""
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport UINT32_MAX
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
-from fastcore._integers cimport as_int64
-from fastcore.records cimport NO_SYMBOL, fc_alloc, fc_free, unlikely
+from fastcore._integers cimport int64_in
+from fastcore.records cimport NO_SYMBOL, fc_alloc, fc_free
+from fastcore.wire._json cimport le64
 
-from fastcore.errors import RESULTS, CorruptDataError
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
@@ -19,7 +18,6 @@ cnp.import_array()
 __all__ = []
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 
 
 cdef uint32_t free_place(const uint32_t* table, uint32_t size, const uint8_t* name) noexcept nogil:
@@ -81,26 +79,11 @@ cdef uint32_t symbol_index(lines_t* d, const uint8_t* text, size_t length) noexc
     return i
 
 
-cdef void lines_fail(lines_t* d, uint64_t offset, int code) noexcept nogil:
-    d.errors[code] += 1
-    d.last.offset = d.position + offset
-    d.last.code = code
-    if d.total_errors < LINES_ERROR_LOG:
-        d.log[d.total_errors] = d.last
-    d.total_errors += 1
-
-
 cdef int checked_decimals(object value, str name, int otherwise) except -2:
-    cdef int64_t decimals
-    if value is None:
-        return otherwise
-    decimals = as_int64(value)
-    if not 0 <= decimals <= 18:
-        raise ValueError(f"{name} must lie in 0..18: {name}={value}")
-    return <int> decimals
+    return otherwise if value is None else <int> int64_in(value, name, 0, 18)
 
 
-cdef class _LineDecoder:
+cdef class _LineDecoder(_Decoder):
     """What decoders of lines have in common."""
 
     def __cinit__(self, *args, **kwargs):
@@ -116,15 +99,17 @@ cdef class _LineDecoder:
     cdef int _open(
         self, lines_t* lines, size_t symbol_size, object price_decimals, object size_decimals, object strict, str venue, tuple types
     ) except -1:
-        """Take over the memory of the decoder."""
         self._venue = venue
+        self._rule = f"a line must be a {venue} message"
+        self._items = "events"
         self._types = types
         if lines == NULL:
             raise MemoryError(f"no memory for a {venue} decoder")
         self._lines = lines
+        self._tally = &lines.tally
+        lines.tally.strict = strict
         lines.price_decimals = checked_decimals(price_decimals, "price_decimals", -1)
         lines.size_decimals = checked_decimals(size_decimals, "size_decimals", -1)
-        lines.strict = strict
         lines.symbol_size = symbol_size
         lines.symbol_capacity = 16
         lines.table_size = 64
@@ -134,9 +119,10 @@ cdef class _LineDecoder:
             raise MemoryError(f"no memory for a {venue} decoder")
         return 0
 
-    cdef ptrdiff_t _batch(
-        self, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint final
-    ) noexcept nogil:
+    cdef int _settle(self) except -1:
+        if self._lines.no_memory:
+            self._lines.no_memory = False
+            raise MemoryError(f"no memory for the symbols and books of a {self._venue} decoder")
         return 0
 
     cdef uint32_t _index(self, object symbol) except? 0xFFFFFFFF:
@@ -166,9 +152,7 @@ cdef class _LineDecoder:
         cdef line_symbol_t* s = symbol_at(self._lines, self._index(symbol))
         cdef int price = checked_decimals(price_decimals, "price_decimals", s.price_decimals)
         cdef int size = checked_decimals(size_decimals, "size_decimals", s.size_decimals)
-        cdef int64_t id_ = s.symbol_id if symbol_id is None else as_int64(symbol_id)
-        if not 0 <= id_ <= UINT32_MAX:
-            raise ValueError(f"symbol_id must lie in 0..2**32-1: symbol_id={symbol_id}")
+        cdef int64_t id_ = s.symbol_id if symbol_id is None else int64_in(symbol_id, "symbol_id", 0, UINT32_MAX)
         s.symbol_id = <uint32_t> id_
         s.price_decimals = price
         s.size_decimals = size
@@ -201,48 +185,12 @@ cdef class _LineDecoder:
             (written to `out` before it).
         """
         cdef cnp.ndarray a = check_events(out, "out", True, _EVENT_DTYPES)
-        cdef event_t* events = events_data(a)
-        cdef size_t capacity = a.shape[0]
-        cdef size_t consumed = 0
-        cdef ptrdiff_t n
-        cdef lines_t* d = self._lines
-        cdef uint64_t failed = d.total_errors
-        cdef bint at_end = final
-        cdef Py_buffer view
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            with nogil:
-                n = self._batch(<const uint8_t*> view.buf, view.len, events, capacity, &consumed, at_end)
-        finally:
-            PyBuffer_Release(&view)
-        if unlikely(d.no_memory):
-            d.no_memory = False
-            raise MemoryError(f"no memory for the symbols and books of a {self._venue} decoder")
-        if unlikely(d.strict and d.total_errors != failed):
-            error = CorruptDataError(
-                f"{_RESULT_NAMES[d.last.code]}: a line must be a {self._venue} message: offset={d.last.offset}"
-            )
-            error.offset = d.last.offset
-            error.events = n
-            raise error
-        if unlikely(n == 0 and consumed == 0 and d.needed):
-            raise ValueError(f"out must hold the events of one message: capacity={capacity} needed={d.needed}")
-        return n, consumed
+        return self._decode(data, events_data(a), NULL, a.shape[0], final)
 
-    @property
-    def needed(self):
-        """Size that an array must have for the message that did not fit, about; 0 when all did."""
-        return self._lines.needed
-
-    @property
-    def strict(self):
-        """Whether a malformed line raises."""
-        return bool(self._lines.strict)
-
-    @property
-    def position(self):
-        """Bytes of the stream consumed so far."""
-        return self._lines.position
+    def reset(self):
+        """Start to count anew, as before the first byte of a stream; symbols and books stay."""
+        _Decoder.reset(self)
+        self._lines.stale = self._lines.gaps = 0
 
     @property
     def symbols(self):
@@ -256,24 +204,6 @@ cdef class _LineDecoder:
         return names
 
     @property
-    def counts(self):
-        """Well-formed messages by type, ``other`` those that make no event: dict of str to int without zeros."""
-        return {name: self._lines.counts[i] for i, name in enumerate(self._types) if self._lines.counts[i]}
-
-    @property
-    def errors(self):
-        """Malformed lines by reason: dict of str to int without zeros."""
-        return {name: self._lines.errors[code] for code, name in _RESULT_NAMES.items() if self._lines.errors[code]}
-
-    @property
-    def error_log(self):
-        """The first 64 malformed lines: list of (offset of the line, reason)."""
-        return [
-            (self._lines.log[i].offset, _RESULT_NAMES[self._lines.log[i].code])
-            for i in range(<int> min(self._lines.total_errors, <uint64_t> LINES_ERROR_LOG))
-        ]
-
-    @property
     def stale(self):
         """Changes of the book that were not delivered, because it had them already or could not follow them."""
         return self._lines.stale
@@ -282,3 +212,9 @@ cdef class _LineDecoder:
     def gaps(self):
         """Breaks so far: events of kind gap."""
         return self._lines.gaps
+
+    def __repr__(self):
+        return (
+            f"{type(self).__name__}(symbols={self._lines.symbol_count}, position={self.position}, counts={self.counts}, "
+            f"errors={self.errors}, gaps={self.gaps})"
+        )

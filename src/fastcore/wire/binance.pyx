@@ -41,42 +41,13 @@ book correctly".
 """
 
 cimport cython
-from libc.stdint cimport INT64_MAX, int8_t
-from libc.string cimport memchr, memcmp, memcpy, memmove, memset
+from libc.stdint cimport INT64_MAX, uint8_t, uint16_t
+from libc.string cimport memchr, memcmp, memset
 
-from fastcore._integers cimport as_int64
-from fastcore.wire._lines cimport (
-    DECIMAL_OK,
-    JSON_ARRAY,
-    JSON_FALSE,
-    JSON_NUMBER,
-    JSON_OBJECT,
-    JSON_STRING,
-    JSON_TRUE,
-    LINES_FULL,
-    LINES_NAME,
-    decimal_of,
-    elements,
-    hash_words,
-    json_decimal,
-    json_uint,
-    le64,
-    lines_fail,
-    next_member,
-    next_value,
-    same,
-    set_head,
-    symbol_index,
-    whole_json,
-)
+from fastcore._integers cimport as_int64, int64_in
 from fastcore.records cimport (
     BUY,
-    FLAG_CONTINUED,
     FLAG_NOT_PRINTABLE,
-    FLAG_SNAPSHOT,
-    KIND_CLEAR,
-    KIND_GAP,
-    KIND_LEVEL,
     KIND_QUOTE,
     KIND_TRADE,
     NO_PRICE,
@@ -88,9 +59,44 @@ from fastcore.records cimport (
     SELL,
     fc_alloc,
     fc_free,
-    likely,
     unlikely,
 )
+from fastcore.wire._chain cimport chain_change, chain_drain, chain_image, update_t
+from fastcore.wire._forms cimport (
+    FORM_SLOTS,
+    SLOT_FLAG,
+    SLOT_INTEGER,
+    SLOT_LEVELS,
+    SLOT_PRICE,
+    SLOT_SIZE,
+    SLOT_SKIP,
+    form_learn,
+    form_read,
+    form_t,
+    form_value_t,
+    forms_close,
+    forms_open,
+)
+from fastcore.wire._json cimport (
+    JSON_ARRAY,
+    JSON_FALSE,
+    JSON_NUMBER,
+    JSON_OBJECT,
+    JSON_STRING,
+    JSON_TRUE,
+    decimal_of,
+    elements,
+    json_uint,
+    json_uint_like,
+    le64,
+    next_member,
+    next_value,
+    same,
+    span_t,
+    whole_json,
+)
+from fastcore.wire._lines cimport LINES_FULL, LINES_NAME, hash_words, set_head, symbol_index
+from fastcore.wire.tally cimport tally_fail
 
 __all__ = ["BinanceDecoder"]
 
@@ -106,8 +112,8 @@ cdef inline binance_symbol_t* symbol_of(const binance_decoder_t* d, uint32_t ind
 
 # ---- keys and values ----
 
+# The number of a key, K_COUNT for one that means nothing.
 cdef int key_of(const span_t* key) noexcept nogil:
-    """The number of a key, K_COUNT for one that means nothing."""
     cdef uint8_t c
     if key.length == 1:
         c = key.at[0]
@@ -138,8 +144,8 @@ cdef int key_of(const span_t* key) noexcept nogil:
     return K_COUNT
 
 
+# The values of an object of valid JSON by key; numbers under other keys apart. False: a key that counts comes twice.
 cdef bint scan_object(const uint8_t* p, const uint8_t* end, span_t* spans, span_t* numbers, int* number_count) noexcept nogil:
-    """The values of an object of valid JSON by key; numbers under other keys apart. False: a key that counts comes twice."""
     cdef span_t key, value
     cdef int k
     for k in range(<int> K_COUNT):
@@ -153,16 +159,21 @@ cdef bint scan_object(const uint8_t* p, const uint8_t* end, span_t* spans, span_
                 return False
             spans[k] = value
         elif value.type == JSON_NUMBER:
-            if number_count[0] < BINANCE_SLOTS:
+            if number_count[0] < FORM_SLOTS:
                 numbers[number_count[0]] = value
             number_count[0] += 1
     return True
 
 
+# Read the value of a key as a whole number.
 cdef inline bint whole_number(binance_decoder_t* d, int k) noexcept nogil:
-    """Read the value of a key as a whole number."""
     cdef const uint8_t* end = d.spans[k].at + d.spans[k].length
     return d.spans[k].type == JSON_NUMBER and json_uint(d.spans[k].at, end, &d.v[k]) == end
+
+
+# Read the value of a key as a decimal in a string: 0, or the negative result code.
+cdef inline int decimal_value(binance_decoder_t* d, int k, int decimals, int code) noexcept nogil:
+    return decimal_of(&d.spans[k], JSON_STRING, decimals, &d.v[k], code)
 
 
 cdef inline bint time_ns(int64_t value, int64_t* ns) noexcept nogil:
@@ -177,183 +188,56 @@ cdef inline bint time_ns(int64_t value, int64_t* ns) noexcept nogil:
     return True
 
 
-cdef ptrdiff_t read_levels(
-    const span_t* s, int8_t side, int price_decimals, int size_decimals, event_t* out, size_t capacity
-) noexcept nogil:
-    """Levels of an array of valid JSON: how many; LINES_FULL, or a negative result code."""
-    cdef const uint8_t* p = s.at + 1
+# Levels of an array of valid JSON: how many; LINES_FULL, or a negative result code.
+cdef ptrdiff_t read_levels(const span_t* array, const line_symbol_t* s, event_t* out, size_t capacity) noexcept nogil:
+    cdef const uint8_t* p = array.at + 1
     cdef size_t n = 0
     cdef span_t level
     cdef span_t parts[2]
     cdef int result
     cdef bint full = False
-    cdef int64_t price_ticks = 0, size_lots = 0
-    if s.type != JSON_ARRAY:
+    cdef int64_t price_ticks = 0
+    cdef int64_t size_lots = 0
+    if array.type != JSON_ARRAY:
         return -RESULT_CORRUPT
-    while next_value(&p, s.at + s.length, &level):
+    while next_value(&p, array.at + array.length, &level):
         if level.type != JSON_ARRAY:
             return -RESULT_CORRUPT
         memset(parts, 0, sizeof(parts))
         elements(&level, parts, 2)
-        result = decimal_of(&parts[0], JSON_STRING, price_decimals, &price_ticks, RESULT_BAD_PRICE)
+        result = decimal_of(&parts[0], JSON_STRING, s.price_decimals, &price_ticks, RESULT_BAD_PRICE)
         if result == 0 and price_ticks == 0:
             result = -RESULT_BAD_PRICE
         if result == 0:
-            result = decimal_of(&parts[1], JSON_STRING, size_decimals, &size_lots, RESULT_BAD_SIZE)
+            result = decimal_of(&parts[1], JSON_STRING, s.size_decimals, &size_lots, RESULT_BAD_SIZE)
         if result < 0:
             return result
         if n < capacity:
             out[n].price = price_ticks
             out[n].size = size_lots
-            out[n].side = side
             n += 1
         else:
             full = True  # the rest is still looked at: a malformed message never asks for room
     return LINES_FULL if full else <ptrdiff_t> n
 
 
-# ---- the book's chain of updates ----
-
-cdef void finish_levels(
-    event_t* e, size_t n, binance_symbol_t* s, uint16_t flags, int64_t seq, int64_t first, int64_t previous, int64_t exch_ns,
-    int64_t local_ns
+# Levels of both sides, their numbers as the values of the two keys: 0, LINES_FULL, or a negative result code.
+cdef ptrdiff_t read_sides(
+    binance_decoder_t* d, int bids, int asks, const line_symbol_t* s, event_t* out, size_t capacity
 ) noexcept nogil:
-    """Fill in what all levels of a message share."""
-    cdef size_t i
-    for i in range(n):
-        set_head(&e[i], &s.base, KIND_LEVEL, flags | FLAG_CONTINUED, <uint64_t> seq, exch_ns, local_ns)
-        e[i].payload[2] = first
-        e[i].payload[3] = previous
-    if n:
-        e[n - 1].flags = flags
-
-
-cdef bint hold(
-    binance_decoder_t* d, binance_symbol_t* s, const event_t* levels, size_t n, int64_t u, int64_t first, int64_t previous,
-    bint has_previous, int64_t exch_ns, int64_t local_ns
-) noexcept nogil:
-    """Keep a diff until an image comes; False: no memory."""
-    cdef size_t room, cut
-    cdef event_t* grown
-    cdef event_t* head
-    if n + 1 > d.max_held:
-        d.dropped += 1
-        return True
-    if s.held_events + n + 1 > d.max_held:
-        # The oldest go, half of them at least, so that this costs little for each diff.
-        cut = 0
-        while cut < s.held_events and (s.held_events - cut + n + 1 > d.max_held or s.held_events - cut > d.max_held // 2):
-            cut += 1 + <size_t> s.held[cut].payload[0]
-            d.dropped += 1
-        memmove(s.held, s.held + cut, (s.held_events - cut) * sizeof(event_t))
-        s.held_events -= cut
-    if s.held_events + n + 1 > s.held_capacity:
-        room = max(<size_t> 64, 2 * (s.held_events + n + 1))
-        grown = <event_t*> fc_alloc(room, sizeof(event_t))
-        if grown == NULL:
-            d.lines.no_memory = True
-            return False
-        if s.held_events:  # from no memory even nothing must not be copied
-            memcpy(grown, s.held, s.held_events * sizeof(event_t))
-        fc_free(s.held)
-        s.held = grown
-        s.held_capacity = room
-    head = s.held + s.held_events
-    memset(head, 0, sizeof(event_t))
-    head.seq = <uint64_t> u
-    head.exch_ns = exch_ns
-    head.local_ns = local_ns
-    head.payload[0] = <int64_t> n
-    head.payload[1] = previous
-    head.payload[2] = first
-    head.payload[3] = has_previous
-    if n:
-        memcpy(head + 1, levels, n * sizeof(event_t))
-    finish_levels(head + 1, n, s, 0, u, first, previous, exch_ns, local_ns)
-    s.held_events += n + 1
-    return True
-
-
-cdef void write_gap(
-    binance_decoder_t* d, binance_symbol_t* s, event_t* out, int64_t u, int64_t previous, bint has_previous, int64_t exch_ns,
-    int64_t local_ns
-) noexcept nogil:
-    memset(out, 0, sizeof(event_t))
-    set_head(out, &s.base, KIND_GAP, 0, <uint64_t> u, exch_ns, local_ns)
-    out.payload[0] = s.last + 1
-    out.payload[1] = -1 if has_previous else previous - s.last
-    s.live = False
-    d.lines.gaps += 1
-
-
-cdef ptrdiff_t commit_diff(
-    binance_decoder_t* d, binance_symbol_t* s, event_t* out, size_t n, bint has_previous, int64_t exch_ns, int64_t local_ns
-) noexcept nogil:
-    """Take a diff, whose n levels stand in `out`, into the chain: events to deliver, or a negative result code."""
-    cdef int64_t u = d.v[K_u]
-    cdef int64_t first = d.v[K_U]
-    cdef int64_t previous = d.v[K_pu] if has_previous else first - 1
-    if unlikely(u < first or u < previous):
-        return -RESULT_CORRUPT
-    s.chained = True
-    s.base.exch_ns = exch_ns
-    if unlikely(not s.live):
-        hold(d, s, out, n, u, first, previous, has_previous, exch_ns, local_ns)
-        return 0
-    if unlikely(u <= s.last):
-        d.lines.stale += 1
-        return 0
-    if unlikely(previous > s.last):
-        hold(d, s, out, n, u, first, previous, has_previous, exch_ns, local_ns)
-        write_gap(d, s, out, u, previous, has_previous, exch_ns, local_ns)
-        return 1
-    s.last = u
-    finish_levels(out, n, s, 0, u, first, previous, exch_ns, local_ns)
-    return <ptrdiff_t> n
-
-
-cdef void free_held(binance_symbol_t* s) noexcept nogil:
-    fc_free(s.held)
-    s.held = NULL
-    s.held_events = 0
-    s.held_capacity = 0
-    s.next = 0
-
-
-cdef size_t drain(binance_decoder_t* d, event_t* out, size_t capacity) noexcept nogil:
-    """Deliver the diffs that waited for an image, as far as they fit."""
-    cdef binance_symbol_t* s = symbol_of(d, d.drained)
-    cdef event_t* head
-    cdef size_t n = 0
-    cdef size_t levels
-    while s.next < s.held_events:
-        head = s.held + s.next
-        levels = <size_t> head.payload[0]
-        if <int64_t> head.seq <= s.last:
-            d.lines.stale += 1
-        elif head.payload[1] > s.last:
-            if n == capacity:
-                d.lines.needed = 1
-                return n
-            write_gap(d, s, out + n, <int64_t> head.seq, head.payload[1], head.payload[3] != 0, head.exch_ns, head.local_ns)
-            n += 1
-            break
-        else:
-            if capacity - n < levels:
-                d.lines.needed = levels
-                return n
-            memcpy(out + n, head + 1, levels * sizeof(event_t))
-            n += levels
-            s.last = <int64_t> head.seq
-        s.next += levels + 1
-    d.draining = False
-    s.held_events -= s.next
-    if s.held_events:
-        memmove(s.held, s.held + s.next, s.held_events * sizeof(event_t))
-        s.next = 0
-    else:
-        free_held(s)
-    return n
+    cdef ptrdiff_t n = read_levels(&d.spans[bids], s, out, capacity)
+    cdef ptrdiff_t more
+    if n < 0 and n != LINES_FULL:
+        return n
+    if n == LINES_FULL:
+        more = read_levels(&d.spans[asks], s, out, 0)
+        return more if more < 0 else LINES_FULL
+    more = read_levels(&d.spans[asks], s, out + n, capacity - n)
+    if more < 0:
+        return more
+    d.v[bids] = n
+    d.v[asks] = more
+    return 0
 
 
 # ---- a line, key by key ----
@@ -379,8 +263,8 @@ cdef int type_of(binance_decoder_t* d, bint partial) noexcept nogil:
     return TYPE_OTHER
 
 
+# The symbol of an image: s, symbol, the stream's name, what the caller has said, or the only one there is.
 cdef uint32_t image_symbol(binance_decoder_t* d, const span_t* stream) noexcept nogil:
-    """The symbol of an image: s, symbol, the stream's name, what the caller has said, or the only one there is."""
     cdef uint8_t name[LINES_NAME]
     cdef size_t i
     cdef const span_t* s = &d.spans[K_s]
@@ -401,8 +285,8 @@ cdef uint32_t image_symbol(binance_decoder_t* d, const span_t* stream) noexcept 
     return 0 if d.lines.symbol_count == 1 else NO_SYMBOL
 
 
+# Whether a stream carries the best levels as images: ``@depth`` and a digit.
 cdef bint is_partial(const span_t* stream) noexcept nogil:
-    """Whether a stream carries the best levels as images: ``@depth`` and a digit."""
     cdef size_t i
     if stream.type == JSON_STRING:
         for i in range(stream.length):
@@ -412,8 +296,8 @@ cdef bint is_partial(const span_t* stream) noexcept nogil:
     return False
 
 
-cdef inline void commit_quote(
-    binance_decoder_t* d, binance_symbol_t* s, event_t* out, int64_t exch_ns, int64_t local_ns
+cdef inline ptrdiff_t commit_quote(
+    const binance_decoder_t* d, binance_symbol_t* s, event_t* out, int64_t exch_ns, int64_t local_ns
 ) noexcept nogil:
     set_head(out, &s.base, KIND_QUOTE, 0, <uint64_t> d.v[K_u], exch_ns, local_ns)
     out.side = 0
@@ -428,6 +312,7 @@ cdef inline void commit_quote(
         out.ask = NO_PRICE
         out.ask_size = 0
     s.base.exch_ns = exch_ns
+    return 1
 
 
 cdef inline ptrdiff_t commit_trade(
@@ -435,7 +320,7 @@ cdef inline ptrdiff_t commit_trade(
 ) noexcept nogil:
     s.base.exch_ns = exch_ns
     if unlikely(d.v[K_p] == 0 or d.v[K_q] == 0):
-        d.skipped += 1
+        d.lines.tally.skipped += 1
         return 0
     set_head(out, &s.base, KIND_TRADE, flags, 0, exch_ns, local_ns)
     out.side = BUY if d.v[K_m] else SELL
@@ -446,6 +331,38 @@ cdef inline ptrdiff_t commit_trade(
     return 1
 
 
+cdef inline ptrdiff_t commit_diff(
+    binance_decoder_t* d, binance_symbol_t* s, event_t* out, bint has_previous, int64_t exch_ns, int64_t local_ns
+) noexcept nogil:
+    cdef update_t u
+    u.id = d.v[K_u]
+    u.first = d.v[K_U]
+    u.previous = d.v[K_pu] if has_previous else u.first - 1
+    u.consecutive = not has_previous
+    u.exch_ns = exch_ns
+    u.local_ns = local_ns
+    u.bids = <size_t> d.v[K_b]
+    u.levels = <size_t> (d.v[K_b] + d.v[K_a])
+    return chain_change(&d.chains, &d.lines, s, &u, out)
+
+
+# Take a message whose values are read: events, or a negative result code.
+cdef inline ptrdiff_t commit(
+    binance_decoder_t* d, binance_symbol_t* s, int type, uint16_t flags, bint has_previous, event_t* out, int64_t exch_ns,
+    int64_t local_ns
+) noexcept nogil:
+    cdef ptrdiff_t n
+    if type == TYPE_QUOTE:
+        n = commit_quote(d, s, out, exch_ns, local_ns)
+    elif type == TYPE_DIFF:
+        n = commit_diff(d, s, out, has_previous, exch_ns, local_ns)
+    else:
+        n = commit_trade(d, s, out, type, flags, exch_ns, local_ns)
+    d.lines.tally.counts[type] += n >= 0
+    return n
+
+
+# An image: events, LINES_FULL, or a negative result code.
 cdef ptrdiff_t read_image(
     binance_decoder_t* d, const span_t* stream, bint partial, event_t* out, size_t capacity, int64_t local_ns
 ) noexcept nogil:
@@ -454,72 +371,53 @@ cdef ptrdiff_t read_image(
     cdef int id_key = K_lastUpdateId
     cdef uint32_t index
     cdef binance_symbol_t* s
-    cdef int64_t exch_ns
-    cdef ptrdiff_t n, more
-    cdef int64_t id_
+    cdef update_t u
+    cdef ptrdiff_t result
     if d.spans[K_e].type:  # a partial depth message of a futures market
         bids = K_b
         asks = K_a
         id_key = K_u
     if not whole_number(d, id_key):
         return -RESULT_CORRUPT
-    id_ = d.v[id_key]
+    u.id = u.first = u.previous = d.v[id_key]
+    u.consecutive = False
+    u.local_ns = local_ns
     index = image_symbol(d, stream)
     if index == NO_SYMBOL:
         return -RESULT_UNKNOWN_SYMBOL
     s = symbol_of(d, index)
-    exch_ns = s.base.exch_ns
-    if not message_time(d, &exch_ns):
+    u.exch_ns = s.base.exch_ns
+    if not message_time(d, &u.exch_ns):
         return -RESULT_CORRUPT
-    n = read_levels(&d.spans[bids], BUY, s.base.price_decimals, s.base.size_decimals, out + 1, capacity - 1)
-    if n < 0 and n != LINES_FULL:
-        return n
-    if n == LINES_FULL:
-        more = read_levels(&d.spans[asks], SELL, s.base.price_decimals, s.base.size_decimals, out, 0)
-        return more if more < 0 else LINES_FULL
-    more = read_levels(&d.spans[asks], SELL, s.base.price_decimals, s.base.size_decimals, out + 1 + n, capacity - 1 - n)
-    if more < 0:
-        return more
-    n += more
-    s.base.exch_ns = exch_ns
+    result = read_sides(d, bids, asks, &s.base, out + 1, capacity - 1)
+    if result < 0:
+        return result
+    u.bids = <size_t> d.v[bids]
+    u.levels = <size_t> (d.v[bids] + d.v[asks])
+    s.base.exch_ns = u.exch_ns
     if partial and s.chained:
-        d.lines.counts[TYPE_OTHER] += 1
+        d.lines.tally.counts[TYPE_OTHER] += 1
         return 0
-    d.lines.counts[TYPE_IMAGE] += 1
-    if s.live and id_ < s.last:
-        d.stale_images += 1
-        return 0
-    set_head(out, &s.base, KIND_CLEAR, FLAG_SNAPSHOT | (FLAG_CONTINUED if n else 0), <uint64_t> id_, exch_ns, local_ns)
-    out.side = 0
-    out.payload[0] = 0
-    out.payload[1] = 0
-    out.payload[2] = id_
-    out.payload[3] = id_
-    finish_levels(out + 1, n, s, FLAG_SNAPSHOT, id_, id_, id_, exch_ns, local_ns)
-    s.live = True
-    s.last = id_
-    if s.held_events:
-        d.draining = True
-        d.drained = index
-        s.next = 0
-    return n + 1
+    d.lines.tally.counts[TYPE_IMAGE] += 1
+    d.chains.drained = index
+    return chain_image(&d.chains, &d.lines, s, &u, out)
 
 
+# T, else E, else what is there; False: no time.
 cdef inline bint message_time(binance_decoder_t* d, int64_t* exch_ns) noexcept nogil:
-    """T, else E, else what is there; False: no time."""
     cdef int k = K_T if d.spans[K_T].type else K_E
     if not d.spans[k].type:
         return True
     return whole_number(d, k) and time_ns(d.v[k], exch_ns)
 
 
+# A line without its '\\n': events, LINES_FULL, or a negative result code.
 cdef ptrdiff_t read_line(
     binance_decoder_t* d, const uint8_t* line, const uint8_t* end, event_t* out, size_t capacity
 ) noexcept nogil:
-    """A line without its '\\n': events, LINES_FULL, or a negative result code."""
     cdef const uint8_t* p = line
     cdef const uint8_t* json
-    cdef span_t numbers[BINANCE_SLOTS]
+    cdef span_t numbers[FORM_SLOTS]
     cdef span_t message, stream
     cdef int number_count
     cdef int64_t local_ns = 0
@@ -527,10 +425,9 @@ cdef ptrdiff_t read_line(
     cdef bint partial
     cdef bint has_previous
     cdef int type
-    cdef int result
     cdef uint32_t index
     cdef binance_symbol_t* s
-    cdef ptrdiff_t n, more
+    cdef ptrdiff_t n
     cdef uint16_t flags = 0
     if end > p and (end - 1)[0] == c'\r':
         end -= 1
@@ -550,7 +447,7 @@ cdef ptrdiff_t read_line(
     if d.spans[K_stream].type == JSON_STRING and d.spans[K_data].type:
         stream = d.spans[K_stream]
         if d.spans[K_data].type != JSON_OBJECT:
-            d.lines.counts[TYPE_OTHER] += 1
+            d.lines.tally.counts[TYPE_OTHER] += 1
             return 0
         p = d.spans[K_data].at
         if not scan_object(p, p + d.spans[K_data].length, d.spans, numbers, &number_count):
@@ -558,7 +455,7 @@ cdef ptrdiff_t read_line(
     partial = is_partial(&stream)
     type = type_of(d, partial)
     if type == TYPE_OTHER:
-        d.lines.counts[TYPE_OTHER] += 1
+        d.lines.tally.counts[TYPE_OTHER] += 1
         return 0
     if type == TYPE_IMAGE:
         return read_image(d, &stream, partial, out, capacity, local_ns)
@@ -573,314 +470,137 @@ cdef ptrdiff_t read_line(
     if not message_time(d, &exch_ns):
         return -RESULT_CORRUPT
     has_previous = False
-    n = 0
     if type == TYPE_QUOTE:
         if not whole_number(d, K_u):
             return -RESULT_CORRUPT
-        result = decimal_of(&d.spans[K_b], JSON_STRING, s.base.price_decimals, &d.v[K_b], RESULT_BAD_PRICE)
-        if result == 0:
-            result = decimal_of(&d.spans[K_B], JSON_STRING, s.base.size_decimals, &d.v[K_B], RESULT_BAD_SIZE)
-        if result == 0:
-            result = decimal_of(&d.spans[K_a], JSON_STRING, s.base.price_decimals, &d.v[K_a], RESULT_BAD_PRICE)
-        if result == 0:
-            result = decimal_of(&d.spans[K_A], JSON_STRING, s.base.size_decimals, &d.v[K_A], RESULT_BAD_SIZE)
-        if result < 0:
-            return result
-        commit_quote(d, s, out, exch_ns, local_ns)
-        n = 1
+        n = decimal_value(d, K_b, s.base.price_decimals, RESULT_BAD_PRICE)
+        if n == 0:
+            n = decimal_value(d, K_B, s.base.size_decimals, RESULT_BAD_SIZE)
+        if n == 0:
+            n = decimal_value(d, K_a, s.base.price_decimals, RESULT_BAD_PRICE)
+        if n == 0:
+            n = decimal_value(d, K_A, s.base.size_decimals, RESULT_BAD_SIZE)
     elif type == TYPE_DIFF:
         has_previous = d.spans[K_pu].type != 0
         if not whole_number(d, K_U) or not whole_number(d, K_u) or (has_previous and not whole_number(d, K_pu)):
             return -RESULT_CORRUPT
-        n = read_levels(&d.spans[K_b], BUY, s.base.price_decimals, s.base.size_decimals, out, capacity)
-        if n < 0 and n != LINES_FULL:
-            return n
-        if n == LINES_FULL:
-            more = read_levels(&d.spans[K_a], SELL, s.base.price_decimals, s.base.size_decimals, out, 0)
-            return more if more < 0 else LINES_FULL
-        more = read_levels(&d.spans[K_a], SELL, s.base.price_decimals, s.base.size_decimals, out + n, capacity - n)
-        if more < 0:
-            return more
-        n = commit_diff(d, s, out, n + more, has_previous, exch_ns, local_ns)
-        if n < 0:
-            return n
+        n = read_sides(d, K_b, K_a, &s.base, out, capacity)
     else:
         if type == TYPE_TRADE:
             if not whole_number(d, K_t):
                 return -RESULT_CORRUPT
         elif not whole_number(d, K_a) or not whole_number(d, K_f):
             return -RESULT_CORRUPT
-        result = decimal_of(&d.spans[K_p], JSON_STRING, s.base.price_decimals, &d.v[K_p], RESULT_BAD_PRICE)
-        if result == 0:
-            result = decimal_of(&d.spans[K_q], JSON_STRING, s.base.size_decimals, &d.v[K_q], RESULT_BAD_SIZE)
-        if result < 0:
-            return result
-        if d.spans[K_m].type != JSON_TRUE and d.spans[K_m].type != JSON_FALSE:
+        n = decimal_value(d, K_p, s.base.price_decimals, RESULT_BAD_PRICE)
+        if n == 0:
+            n = decimal_value(d, K_q, s.base.size_decimals, RESULT_BAD_SIZE)
+        if n == 0 and d.spans[K_m].type != JSON_TRUE and d.spans[K_m].type != JSON_FALSE:
             return -RESULT_CORRUPT
         d.v[K_m] = d.spans[K_m].type == JSON_TRUE
         if d.spans[K_X].type and not same(&d.spans[K_X], b"MARKET", 6):
             flags = FLAG_NOT_PRINTABLE
-        n = commit_trade(d, s, out, type, flags, exch_ns, local_ns)
-    d.lines.counts[type] += 1
-    if number_count <= BINANCE_SLOTS:
-        learn(d, json, end, type, index, flags, has_previous, numbers, number_count)
+    if n < 0:
+        return n
+    n = commit(d, s, type, flags, has_previous, out, exch_ns, local_ns)
+    if n >= 0 and number_count <= FORM_SLOTS:
+        learn(d, json, end, type, index, flags, numbers, number_count)
     return n
 
 
 # ---- a line by its form ----
 
-cdef void learn(
-    binance_decoder_t* d, const uint8_t* json, const uint8_t* end, int type, uint32_t index, uint16_t flags,
-    bint has_previous, const span_t* numbers, int number_count
-) noexcept nogil:
-    """Keep the form of a line that was read key by key, for the lines like it that follow."""
-    cdef span_t values[64]
-    cdef int kinds[64]
-    cdef int fields[64]
-    cdef int n = 0
-    cdef int i, k, kind
-    cdef span_t value
-    cdef binance_form_t* f
-    cdef binance_form_t** place
-    cdef binance_slot_t* slot
-    cdef const uint8_t* p = json
-    cdef size_t text = 0
-    cdef size_t length
-    for i in range(<int> K_COUNT + number_count):
-        value = d.spans[i] if i < K_COUNT else numbers[i - K_COUNT]
-        k = i if i < K_COUNT else 0
-        if i >= K_COUNT:
-            kind = SLOT_SKIP
-        elif value.type == JSON_NUMBER:
-            kind = SLOT_SKIP
-            if k == K_T or (k == K_E and not d.spans[K_T].type):
-                kind = SLOT_INTEGER
-            elif type == TYPE_TRADE:
-                if k == K_t: kind = SLOT_INTEGER
-            elif type == TYPE_AGGREGATE:
-                if k == K_a or k == K_f: kind = SLOT_INTEGER
-            elif k == K_u or k == K_U or k == K_pu:
-                kind = SLOT_INTEGER
-        elif value.type == JSON_STRING and type == TYPE_QUOTE and (k == K_b or k == K_a):
-            kind = SLOT_PRICE
-        elif value.type == JSON_STRING and type == TYPE_QUOTE and (k == K_B or k == K_A):
-            kind = SLOT_SIZE
-        elif value.type == JSON_STRING and type != TYPE_QUOTE and type != TYPE_DIFF and k == K_p:
-            kind = SLOT_PRICE
-        elif value.type == JSON_STRING and type != TYPE_QUOTE and type != TYPE_DIFF and k == K_q:
-            kind = SLOT_SIZE
-        elif value.type == JSON_ARRAY and type == TYPE_DIFF and (k == K_b or k == K_a):
-            kind = SLOT_LEVELS
-        elif k == K_m and type != TYPE_QUOTE and type != TYPE_DIFF:
-            kind = SLOT_FLAG
-        else:
-            continue
-        if n == BINANCE_SLOTS - 1:
-            return
-        # In the order of the line.
-        k = n
-        while k > 0 and values[k - 1].at > value.at:
-            values[k] = values[k - 1]
-            kinds[k] = kinds[k - 1]
-            fields[k] = fields[k - 1]
-            k -= 1
-        values[k] = value
-        kinds[k] = kind
-        fields[k] = i if i < K_COUNT else 0
-        n += 1
-    # The fixed text must fit, padded to words and with a word to spare.
-    for i in range(n + 1):
-        length = (values[i].at if i < n else end) - p
-        text += (length & ~<size_t> 7) + 8
-        if i < n:
-            p = values[i].at + values[i].length
-    if text > BINANCE_TEXT:
-        return
-    place = form_place(d, json, end)
-    if place == NULL:
-        place = &d.recent[d.recent_next & (BINANCE_RECENT - 1)]
-        d.recent_next += 1
-    if place[0] == NULL:
-        place[0] = <binance_form_t*> fc_alloc(1, sizeof(binance_form_t))
-        if place[0] == NULL:
-            return  # lines are read key by key then
-    f = place[0]
-    memset(f, 0, sizeof(binance_form_t))
-    f.symbol = index
-    f.flags = flags
-    f.type = <uint8_t> type
-    f.time_field = K_T if d.spans[K_T].type else K_E if d.spans[K_E].type else K_COUNT
-    f.has_previous = has_previous
-    p = json
-    text = 0
-    for i in range(n + 1):
-        slot = &f.slot[i]
-        length = (values[i].at if i < n else end) - p
-        slot.text = <uint16_t> text
-        slot.length = <uint16_t> length
-        slot.words = <uint16_t> (length >> 3)
-        slot.mask = (<uint64_t> 1 << (8 * (length & 7))) - 1
-        slot.kind = <uint8_t> kinds[i] if i < n else SLOT_END
-        slot.field = <uint8_t> fields[i] if i < n else 0
-        memcpy(f.text + text, p, length)
-        text += (length & ~<size_t> 7) + 8
-        if i < n:
-            p = values[i].at + values[i].length
-    f.slots = <uint8_t> (n + 1)
-
-
-cdef inline binance_form_t** form_place(binance_decoder_t* d, const uint8_t* json, const uint8_t* end) noexcept nogil:
-    """Where the form of a line of a combined stream belongs, NULL for another line."""
-    cdef uint64_t h
+# Where the form of a line belongs: lines of combined streams by the name of their stream, 0 for others.
+cdef inline uint64_t form_key(const uint8_t* json, const uint8_t* end) noexcept nogil:
     if end - json < 40 or le64(json) != le64(<const uint8_t*> b'{"stream'):
-        return NULL
-    h = hash_words(le64(json + 11), le64(json + 19), le64(json + 27))
-    return &d.forms[h & (BINANCE_FORMS - 1)]
+        return 0
+    return hash_words(le64(json + 11), le64(json + 19), le64(json + 27)) | <uint64_t> 1 << 63
 
 
-cdef const uint8_t* form_levels(
-    const uint8_t* p, const uint8_t* end, int8_t side, int price_decimals, int size_decimals, event_t* out, size_t capacity,
-    size_t* count
+# How the value of a key is read in the lines of a form, -1: not at all, it is the same in all of them.
+cdef int slot_of(const binance_decoder_t* d, int type, int k) noexcept nogil:
+    cdef int value = d.spans[k].type
+    if value == JSON_NUMBER:
+        if k == K_T or (k == K_E and not d.spans[K_T].type):
+            return SLOT_INTEGER
+        if type == TYPE_TRADE:
+            return SLOT_INTEGER if k == K_t else SLOT_SKIP
+        if type == TYPE_AGGREGATE:
+            return SLOT_INTEGER if k == K_a or k == K_f else SLOT_SKIP
+        return SLOT_INTEGER if k == K_u or k == K_U or k == K_pu else SLOT_SKIP
+    if type == TYPE_DIFF:
+        return SLOT_LEVELS if value == JSON_ARRAY and (k == K_b or k == K_a) else -1
+    if type == TYPE_QUOTE:
+        if value != JSON_STRING:
+            return -1
+        return SLOT_PRICE if k == K_b or k == K_a else SLOT_SIZE if k == K_B or k == K_A else -1
+    if k == K_m:
+        return SLOT_FLAG
+    if value != JSON_STRING:
+        return -1
+    return SLOT_PRICE if k == K_p else SLOT_SIZE if k == K_q else -1
+
+
+# Keep the form of a line that was read key by key.
+cdef void learn(
+    binance_decoder_t* d, const uint8_t* json, const uint8_t* end, int type, uint32_t index, uint16_t flags, const span_t* numbers,
+    int number_count
 ) noexcept nogil:
-    """Levels written the way Binance writes them, added to `count`: the place behind, NULL otherwise or where they do not fit."""
-    cdef size_t n = count[0]
-    cdef int64_t price, size
-    if end - p < 2 or p[0] != c'[':
-        return NULL
-    if p[1] == c']':
-        return p + 2
-    while True:
-        p += 1
-        if unlikely(end - p < 2 or p[0] != c'[' or p[1] != c'"' or n == capacity):
-            return NULL
-        p += 2
-        if unlikely(json_decimal(&p, end, price_decimals, &price) != DECIMAL_OK):
-            return NULL
-        if unlikely(end - p < 3 or p[0] != c'"' or p[1] != c',' or p[2] != c'"' or price == 0):
-            return NULL
-        p += 3
-        if unlikely(json_decimal(&p, end, size_decimals, &size) != DECIMAL_OK):
-            return NULL
-        if unlikely(end - p < 3 or p[0] != c'"' or p[1] != c']'):  # one byte more, which is looked at below
-            return NULL
-        out[n].price = price
-        out[n].size = size
-        out[n].side = side
+    cdef form_value_t values[K_COUNT + FORM_SLOTS]
+    cdef form_t* f
+    cdef int n = 0
+    cdef int k, kind
+    if type == TYPE_DIFF and d.spans[K_b].at > d.spans[K_a].at:
+        return  # levels are read in the order of the line, and bids come first
+    for k in range(<int> K_COUNT):
+        kind = slot_of(d, type, k) if d.spans[k].type else -1
+        if kind >= 0:
+            values[n].span, values[n].kind, values[n].field = d.spans[k], kind, k
+            n += 1
+    for k in range(number_count):
+        values[n].span, values[n].kind, values[n].field = numbers[k], SLOT_SKIP, 0
         n += 1
-        p += 2
-        if p[0] != c',':
-            break
-    if unlikely(p[0] != c']'):
-        return NULL
-    count[0] = n
-    return p + 1
+    f = form_learn(&d.forms, form_key(json, end), json, end, values, n)
+    if f != NULL:
+        f.symbol = index
+        f.flags = flags
+        f.type = <uint8_t> type
+        f.time_field = K_T if d.spans[K_T].type else K_E if d.spans[K_E].type else K_COUNT
+        f.has_previous = d.spans[K_pu].type != 0
 
 
-cdef ptrdiff_t read_form(
-    binance_decoder_t* d, const binance_form_t* f, const uint8_t* p, const uint8_t* end, event_t* out, size_t capacity,
-    int64_t local_ns, const uint8_t** next
-) noexcept nogil:
-    """A line by its form: events, BINANCE_MISS where it differs in anything, or a negative result code."""
-    cdef binance_symbol_t* s = symbol_of(d, f.symbol)
-    cdef const binance_slot_t* slot = &f.slot[0]
-    cdef const uint8_t* text
-    cdef int64_t exch_ns = s.base.exch_ns
-    cdef int64_t ignored
-    cdef size_t levels = 0
-    cdef int words
-    cdef ptrdiff_t n
-    while True:
-        text = f.text + slot.text
-        # One word more than the text has, for the masked load.
-        if unlikely(end - p < slot.length + 8):
-            return BINANCE_MISS
-        words = slot.words
-        while words > 0:
-            if unlikely(le64(p) != le64(text)):
-                return BINANCE_MISS
-            p += 8
-            text += 8
-            words -= 1
-        if unlikely((le64(p) ^ le64(text)) & slot.mask):
-            return BINANCE_MISS
-        p += slot.length & 7
-        if slot.kind == SLOT_PRICE:
-            if unlikely(json_decimal(&p, end, s.base.price_decimals, &d.v[slot.field]) != DECIMAL_OK):
-                return BINANCE_MISS
-        elif slot.kind == SLOT_SIZE:
-            if unlikely(json_decimal(&p, end, s.base.size_decimals, &d.v[slot.field]) != DECIMAL_OK):
-                return BINANCE_MISS
-        elif slot.kind == SLOT_INTEGER:
-            p = json_uint(p, end, &d.v[slot.field])
-            if unlikely(p == NULL):
-                return BINANCE_MISS
-        elif slot.kind == SLOT_SKIP:
-            p = json_uint(p, end, &ignored)
-            if unlikely(p == NULL):
-                return BINANCE_MISS
-        elif slot.kind == SLOT_FLAG:
-            if end - p >= 5 and memcmp(p, b"true", 4) == 0:
-                d.v[slot.field] = 1
-                p += 4
-            elif end - p >= 5 and memcmp(p, b"false", 5) == 0:
-                d.v[slot.field] = 0
-                p += 5
-            else:
-                return BINANCE_MISS
-        elif slot.kind == SLOT_LEVELS:
-            p = form_levels(p, end, BUY if slot.field == K_b else SELL, s.base.price_decimals, s.base.size_decimals, out, capacity, &levels)
-            if unlikely(p == NULL):
-                return BINANCE_MISS
-        else:
-            break
-        slot += 1
-    if unlikely(p >= end or p[0] != c'\n'):
-        return BINANCE_MISS
-    next[0] = p + 1
-    if f.time_field != K_COUNT and unlikely(not time_ns(d.v[f.time_field], &exch_ns)):
-        return BINANCE_MISS
-    if f.type == TYPE_QUOTE:
-        commit_quote(d, s, out, exch_ns, local_ns)
-        n = 1
-    elif f.type == TYPE_DIFF:
-        n = commit_diff(d, s, out, levels, f.has_previous, exch_ns, local_ns)
-        if unlikely(n < 0):
-            return n
-    else:
-        n = commit_trade(d, s, out, f.type, f.flags, exch_ns, local_ns)
-    d.lines.counts[f.type] += 1
-    return n
-
-
+# A line by its form: events, BINANCE_MISS where it differs in anything, or a negative result code.
 cdef inline ptrdiff_t read_quickly(
     binance_decoder_t* d, const uint8_t* p, const uint8_t* end, event_t* out, size_t capacity, const uint8_t** next
 ) noexcept nogil:
     cdef int64_t local_ns = 0
-    cdef binance_form_t** place
-    cdef ptrdiff_t n
-    cdef int i
-    if p[0] != c'{':
-        p = json_uint(p, end, &local_ns)
-        if unlikely(p == NULL or p == end or p[0] != c' '):
+    cdef int64_t exch_ns
+    cdef const form_t* f
+    cdef binance_symbol_t* s
+    if p[0] != c"{":
+        p = json_uint_like(p, end, &d.head_digits, &local_ns)
+        if unlikely(p == NULL or p == end or p[0] != c" "):
             return BINANCE_MISS
         p += 1
-    place = form_place(d, p, end)
-    if likely(place != NULL):
-        if unlikely(place[0] == NULL):
-            return BINANCE_MISS
-        return read_form(d, place[0], p, end, out, capacity, local_ns, next)
-    for i in range(BINANCE_RECENT):
-        if d.recent[i] != NULL:
-            n = read_form(d, d.recent[i], p, end, out, capacity, local_ns, next)
-            if n != BINANCE_MISS:
-                return n
-    return BINANCE_MISS
+    f = form_read(&d.forms, form_key(p, end), &d.lines, p, end, d.v, out, capacity, next)
+    if unlikely(f == NULL):
+        return BINANCE_MISS
+    if f.type == TYPE_DIFF and unlikely(<size_t> (d.v[K_b] + d.v[K_a]) > capacity):
+        return LINES_FULL
+    s = symbol_of(d, f.symbol)
+    exch_ns = s.base.exch_ns
+    if f.time_field != K_COUNT and unlikely(not time_ns(d.v[f.time_field], &exch_ns)):
+        return BINANCE_MISS
+    return commit(d, s, f.type, f.flags, f.has_previous, out, exch_ns, local_ns)
 
 
 # ---- batches ----
 
+cdef inline size_t drain(binance_decoder_t* d, event_t* out, size_t capacity) noexcept nogil:
+    return chain_drain(&d.chains, &d.lines, symbol_of(d, d.chains.drained), out, capacity)
+
+
+# No fewer than the events of a line.
 cdef size_t count_brackets(const uint8_t* p, const uint8_t* end) noexcept nogil:
-    """No fewer than the events of a line."""
     cdef size_t n = 0
     while p < end:
         n += p[0] == c'['
@@ -894,41 +614,41 @@ cdef ptrdiff_t binance_decode_batch(
     cdef const uint8_t* p = data
     cdef const uint8_t* end = data + length
     cdef const uint8_t* line_end
-    cdef const uint8_t* next = NULL
+    cdef const uint8_t* next = end
     cdef size_t n = 0
     cdef ptrdiff_t result
-    d.lines.needed = 0
-    if d.draining:
+    d.lines.tally.needed = 0
+    if d.chains.draining:
         n = drain(d, out, capacity)
-    while not d.draining and p < end:
+    while not d.chains.draining and p < end:
         if unlikely(n == capacity):
-            d.lines.needed = 1
+            d.lines.tally.needed = 1
             break
         result = read_quickly(d, p, end, out + n, capacity - n, &next)
         if unlikely(result == BINANCE_MISS):
-            line_end = <const uint8_t*> memchr(p, c'\n', end - p)
+            line_end = <const uint8_t*> memchr(p, c"\n", end - p)
             if line_end == NULL:
                 if not final:
                     break
                 line_end = end
-            result = read_line(d, p, line_end, out + n, capacity - n)
-            if result == LINES_FULL:
-                d.lines.needed = max(count_brackets(p, line_end), capacity - n + 1)
-                break
             next = line_end + 1 if line_end < end else end
+            result = read_line(d, p, line_end, out + n, capacity - n)
+        if unlikely(result == LINES_FULL):
+            d.lines.tally.needed = max(count_brackets(p, next), capacity - n + 1)
+            break
         if unlikely(d.lines.no_memory):
             break
         if unlikely(result < 0):
-            lines_fail(&d.lines, p - data, <int> -result)
-            if d.lines.strict:
+            tally_fail(&d.lines.tally, p - data, <int> -result, 0)
+            if d.lines.tally.strict:
                 break
             result = 0
         n += <size_t> result
         p = next
-        if unlikely(d.draining):
+        if unlikely(d.chains.draining):
             n += drain(d, out + n, capacity - n)
     consumed[0] = p - data
-    d.lines.position += p - data
+    d.lines.tally.position += p - data
     return <ptrdiff_t> n
 
 
@@ -970,56 +690,46 @@ cdef class BinanceDecoder(_LineDecoder):
 
     def __cinit__(self, price_decimals=8, size_decimals=8, strict=False, image_symbol=None, max_held=65_536):
         cdef binance_decoder_t* d
-        cdef int64_t held = as_int64(max_held)
-        if not 1 <= held <= 1 << 30:
-            raise ValueError(f"max_held must lie in 1..2**30: max_held={max_held}")
+        cdef int64_t held = int64_in(max_held, "max_held", 1, 1 << 30)
         self._d = d = <binance_decoder_t*> fc_alloc(1, sizeof(binance_decoder_t))
         self._open(<lines_t*> d, sizeof(binance_symbol_t), as_int64(price_decimals), as_int64(size_decimals), strict, "Binance", _TYPES)
-        d.max_held = <size_t> held
+        d.chains.max_held = <size_t> held
         d.image_symbol = NO_SYMBOL
-        d.forms = <binance_form_t**> fc_alloc(BINANCE_FORMS, sizeof(binance_form_t*))
-        if d.forms == NULL:
+        if not forms_open(&d.forms):
             raise MemoryError("no memory for a Binance decoder")
         if image_symbol is not None:
             d.image_symbol = self._index(image_symbol)
 
     def __dealloc__(self):
         cdef uint32_t i
-        cdef binance_decoder_t* d = self._d
-        if d == NULL:
-            return
-        for i in range(d.lines.symbol_count):
-            fc_free(symbol_of(d, i).held)
-        if d.forms != NULL:
-            for i in range(<uint32_t> BINANCE_FORMS):
-                fc_free(d.forms[i])
-        for i in range(<uint32_t> BINANCE_RECENT):
-            fc_free(d.recent[i])
-        fc_free(d.forms)
+        if self._d != NULL:
+            for i in range(self._d.lines.symbol_count):
+                fc_free(symbol_of(self._d, i).held)
+            forms_close(&self._d.forms)
 
     cdef ptrdiff_t _batch(
-        self, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint final
+        self, const uint8_t* data, size_t length, void* out, void* beside, size_t capacity, size_t* consumed, bint final
     ) noexcept nogil:
-        return binance_decode_batch(self._d, data, length, out, capacity, consumed, final)
+        return binance_decode_batch(self._d, data, length, <event_t*> out, capacity, consumed, final)
 
     @property
     def pending(self):
         """Events of diffs that waited for their image and did not fit into the last array."""
         cdef binance_symbol_t* s
-        if not self._d.draining:
+        if not self._d.chains.draining:
             return 0
-        s = symbol_of(self._d, self._d.drained)
+        s = symbol_of(self._d, self._d.chains.drained)
         return s.held_events - s.next
 
     @property
     def skipped(self):
         """Trades without a price or a size."""
-        return self._d.skipped
+        return self._d.lines.tally.skipped
 
     @property
     def stale_images(self):
         """Snapshots that were dropped because the book was newer."""
-        return self._d.stale_images
+        return self._d.chains.stale_images
 
     @property
     def held(self):
@@ -1030,4 +740,4 @@ cdef class BinanceDecoder(_LineDecoder):
     @property
     def dropped(self):
         """Diffs that waited for an image and gave way to newer ones."""
-        return self._d.dropped
+        return self._d.chains.dropped

@@ -373,3 +373,6 @@ cdef class DbnDecoder:
             f"{_TYPE_NAMES[i]} {chr(j)}": self._d.counts[i][j]
             for i in range(DBN_TYPES) for j in range(256) if self._d.counts[i][j]
         }
+
+    def __repr__(self):
+        return f"DbnDecoder(counts={self.counts}, blocked={self.blocked})"

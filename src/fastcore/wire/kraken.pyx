@@ -29,27 +29,25 @@ cimport cython
 from libc.stdint cimport UINT32_MAX, int8_t, uint16_t
 from libc.string cimport memchr, memcmp, memcpy, memmove, memset
 
-from fastcore._integers cimport as_int64
-from fastcore.wire._lines cimport (
+from fastcore._integers cimport int64_in
+from fastcore.wire._json cimport (
     DECIMAL_OK,
     JSON_ARRAY,
     JSON_NUMBER,
     JSON_OBJECT,
     JSON_STRING,
-    LINES_FULL,
+    any_decimal,
     decimal_of,
     elements,
-    json_decimal,
     json_uint,
-    lines_fail,
     next_member,
     next_value,
     same,
-    set_head,
     span_t,
-    symbol_index,
     whole_json,
 )
+from fastcore.wire._lines cimport LINES_FULL, set_head, symbol_index
+from fastcore.wire.tally cimport tally_fail
 from fastcore.records cimport (
     BUY,
     FLAG_CONTINUED,
@@ -103,8 +101,8 @@ cdef inline kraken_symbol_t* symbol_of(const kraken_decoder_t* d, uint32_t index
 
 # ---- values ----
 
+# The value of a key of an object of valid JSON, of equal keys the last; `value` stays where there is none.
 cdef void member(const span_t* object_, const char* key, size_t size, span_t* value) noexcept nogil:
-    """The value of a key of an object of valid JSON, of equal keys the last; `value` stays where there is none."""
     cdef const uint8_t* p = object_.at + 1
     cdef span_t name, found
     while next_member(&p, object_.at + object_.length, &name, &found):
@@ -112,8 +110,8 @@ cdef void member(const span_t* object_, const char* key, size_t size, span_t* va
             value[0] = found
 
 
+# The number that `count` digits spell, -1 where one is none.
 cdef int digits_at(const uint8_t* p, int count) noexcept nogil:
-    """The number that `count` digits spell, -1 where one is none."""
     cdef int i
     cdef int value = 0
     for i in range(count):
@@ -123,8 +121,8 @@ cdef int digits_at(const uint8_t* p, int count) noexcept nogil:
     return value
 
 
+# ``2023-10-06T17:35:55.440295Z``: ns since the epoch.
 cdef bint iso_time(const span_t* s, int64_t* ns) noexcept nogil:
-    """``2023-10-06T17:35:55.440295Z``: ns since the epoch."""
     cdef const uint8_t* p = s.at
     cdef const uint8_t* q
     cdef int year, month, day, hour, minute, leap, month_days
@@ -148,7 +146,7 @@ cdef bint iso_time(const span_t* s, int64_t* ns) noexcept nogil:
     if digits_at(p + 17, 2) < 0 or digits_at(p + 17, 2) > 59 or (p[19] != c'.' and s.length != 20):
         return False
     q = p + 17
-    if json_decimal(&q, s.at + s.length - 1, 9, &seconds) != DECIMAL_OK or q != s.at + s.length - 1:
+    if any_decimal(&q, s.at + s.length - 1, 9, &seconds) != DECIMAL_OK or q != s.at + s.length - 1:
         return False
     # Years from March on, so that the leap day is the last; their months repeat with 153 days in five.
     if month <= 2:
@@ -160,8 +158,8 @@ cdef bint iso_time(const span_t* s, int64_t* ns) noexcept nogil:
     return True
 
 
+# Digits behind the point of a string or number.
 cdef int places_of(const span_t* s) noexcept nogil:
-    """Digits behind the point of a string or number."""
     cdef size_t i
     if s.type != JSON_STRING and s.type != JSON_NUMBER:
         return 0
@@ -171,8 +169,8 @@ cdef int places_of(const span_t* s) noexcept nogil:
     return 0
 
 
+# Take a level apart; False: it is none.
 cdef bint level_fields(const message_t* m, const span_t* level, span_t* price, span_t* size, span_t* time, bint* again) noexcept nogil:
-    """Take a level apart; False: it is none."""
     cdef span_t parts[4]
     cdef int n
     memset(price, 0, sizeof(span_t))
@@ -197,8 +195,8 @@ cdef bint level_fields(const message_t* m, const span_t* level, span_t* price, s
     return True
 
 
+# As many decimals as the image has.
 cdef void learn_decimals(kraken_symbol_t* s, const message_t* m) noexcept nogil:
-    """As many decimals as the image has."""
     cdef const span_t* array
     cdef span_t level, price, size, time
     cdef bint again
@@ -221,10 +219,10 @@ cdef void learn_decimals(kraken_symbol_t* s, const message_t* m) noexcept nogil:
         s.base.size_decimals = min(most_size, 18)
 
 
+# Levels of an array: how many, or a negative result code. `out` has room.
 cdef ptrdiff_t read_levels(
     const message_t* m, const span_t* array, int8_t side, int price_decimals, int size_decimals, event_t* out, int64_t* latest
 ) noexcept nogil:
-    """Levels of an array: how many, or a negative result code. `out` has room."""
     cdef const uint8_t* p = array.at + 1
     cdef size_t n = 0
     cdef span_t level, price, size, time
@@ -258,8 +256,8 @@ cdef ptrdiff_t read_levels(
 
 # ---- books ----
 
+# Set or remove (size 0) a level; `sign` is +1 for bids. False: no memory.
 cdef bint set_level(kraken_side_t* side, int sign, int64_t price, int64_t size) noexcept nogil:
-    """Set or remove (size 0) a level; `sign` is +1 for bids. False: no memory."""
     cdef int low = 0
     cdef int high = side.count
     cdef int middle
@@ -296,8 +294,8 @@ cdef bint set_level(kraken_side_t* side, int sign, int64_t price, int64_t size) 
     return True
 
 
+# Remove the levels beyond the depth, worst first, with an event for each.
 cdef size_t cut_side(kraken_side_t* side, int8_t sign, int depth, event_t* out) noexcept nogil:
-    """Remove the levels beyond the depth, worst first, with an event for each."""
     cdef int over = side.count - depth
     cdef int i
     if over <= 0:
@@ -312,8 +310,8 @@ cdef size_t cut_side(kraken_side_t* side, int8_t sign, int depth, event_t* out) 
     return over
 
 
+# CRC-32 of the digits of the ten best asks and bids.
 cdef uint32_t book_checksum(const crc32_table_t* table, const kraken_side_t* asks, const kraken_side_t* bids) noexcept nogil:
-    """CRC-32 of the digits of the ten best asks and bids."""
     cdef uint8_t text[2 * KRAKEN_CHECKED * 40]
     cdef int at = 0
     cdef int i
@@ -328,8 +326,8 @@ cdef uint32_t book_checksum(const crc32_table_t* table, const kraken_side_t* ask
 
 # ---- messages ----
 
+# A message of v1: 1 a book, 0 another one, or a negative result code.
 cdef int take_first(const span_t* message, message_t* m) noexcept nogil:
-    """A message of v1: 1 a book, 0 another one, or a negative result code."""
     cdef span_t parts[8]
     cdef span_t empty
     cdef int n = elements(message, parts, 8)
@@ -368,8 +366,8 @@ cdef int take_first(const span_t* message, message_t* m) noexcept nogil:
     return 1
 
 
+# A message of v2, as above.
 cdef int take_second(const span_t* message, message_t* m) noexcept nogil:
-    """A message of v2, as above."""
     cdef span_t channel, type, data
     cdef span_t book[1]
     memset(&channel, 0, sizeof(span_t))
@@ -397,8 +395,8 @@ cdef int take_second(const span_t* message, message_t* m) noexcept nogil:
     return 1
 
 
+# The depth that can be subscribed to (v2) and holds so many levels of a side.
 cdef inline int depth_of(ptrdiff_t levels) noexcept nogil:
-    """The depth that can be subscribed to (v2) and holds so many levels of a side."""
     if levels <= 10:
         return 10
     if levels <= 25:
@@ -408,10 +406,10 @@ cdef inline int depth_of(ptrdiff_t levels) noexcept nogil:
     return 500 if levels <= 500 else 1000 if levels <= 1000 else <int> levels
 
 
+# Take a message of the book channel: events, LINES_FULL, or a negative result code.
 cdef ptrdiff_t read_book(
     kraken_decoder_t* d, const message_t* m, event_t* out, size_t capacity, size_t needed, int64_t local_ns, uint64_t offset
 ) noexcept nogil:
-    """Take a message of the book channel: events, LINES_FULL, or a negative result code."""
     cdef uint32_t index
     cdef kraken_symbol_t* s
     cdef const uint8_t* end
@@ -426,7 +424,7 @@ cdef ptrdiff_t read_book(
     cdef uint16_t flags = FLAG_SNAPSHOT if m.image else 0
     # Before anything changes: every level, as many that they push out, clear and gap.
     if capacity < needed:
-        d.lines.needed = needed
+        d.lines.tally.needed = needed
         return LINES_FULL
     index = symbol_index(&d.lines, m.name.at, m.name.length)
     if index == NO_SYMBOL:
@@ -444,7 +442,7 @@ cdef ptrdiff_t read_book(
         learn_decimals(s, m)
     elif s.depth == 0 or (m.depth and d.depth == 0 and m.depth != s.depth):
         # No image yet; or the same pair at another depth, which is another book.
-        d.lines.counts[COUNT_UPDATE] += 1
+        d.lines.tally.counts[COUNT_UPDATE] += 1
         d.lines.stale += 1
         return 0
     asks = read_levels(m, &m.asks, SELL, s.base.price_decimals, s.base.size_decimals, levels, &latest)
@@ -461,9 +459,9 @@ cdef ptrdiff_t read_book(
         s.bids.count = 0
         s.depth = d.depth if d.depth else m.depth if m.depth else depth_of(max(asks, bids))
         s.live = True
-        d.lines.counts[COUNT_IMAGE] += 1
+        d.lines.tally.counts[COUNT_IMAGE] += 1
     else:
-        d.lines.counts[COUNT_UPDATE] += 1
+        d.lines.tally.counts[COUNT_UPDATE] += 1
     deliver = s.live
     for i in range(n):
         if not set_level(&s.bids if levels[i].side > 0 else &s.asks, levels[i].side, levels[i].price, levels[i].size):
@@ -507,10 +505,10 @@ cdef ptrdiff_t read_book(
     return <ptrdiff_t> n
 
 
+# A line without its '\\n': events, LINES_FULL, or a negative result code.
 cdef ptrdiff_t read_line(
     kraken_decoder_t* d, const uint8_t* line, const uint8_t* end, event_t* out, size_t capacity, uint64_t offset
 ) noexcept nogil:
-    """A line without its '\\n': events, LINES_FULL, or a negative result code."""
     cdef const uint8_t* p = line
     cdef span_t message
     cdef message_t m
@@ -524,11 +522,11 @@ cdef ptrdiff_t read_line(
     if (end - p >= 3 and memcmp(p, b"wss", 3) == 0) or (end - p >= 4 and memcmp(p, b"http", 4) == 0) or (
         end - p >= 14 and memcmp(p, b"configuration:", 14) == 0
     ):
-        d.lines.counts[COUNT_OTHER] += 1
+        d.lines.tally.counts[COUNT_OTHER] += 1
         return 0
     if p[0] != c'{' and p[0] != c'[':
         # A receive time beyond ns or int64 is no time.
-        if json_decimal(&p, end, 9, &local_ns) != DECIMAL_OK or end - p < 2 or p[0] != c':' or p[1] != c' ':
+        if any_decimal(&p, end, 9, &local_ns) != DECIMAL_OK or end - p < 2 or p[0] != c':' or p[1] != c' ':
             return -RESULT_CORRUPT
         p += 2
     if not whole_json(p, end, &message):
@@ -543,7 +541,7 @@ cdef ptrdiff_t read_line(
     if result < 0:
         return result
     if result == 0:
-        d.lines.counts[COUNT_OTHER] += 1
+        d.lines.tally.counts[COUNT_OTHER] += 1
         return 0
     while p < end:
         needed += 2 * (p[0] == c'[' or p[0] == c'{')
@@ -561,25 +559,25 @@ cdef ptrdiff_t kraken_decode_batch(
     cdef const uint8_t* line_end
     cdef size_t n = 0
     cdef ptrdiff_t result
-    d.lines.needed = 0
+    d.lines.tally.needed = 0
     while p < end:
         line_end = <const uint8_t*> memchr(p, c'\n', end - p)
         if line_end == NULL:
             if not final:
                 break
             line_end = end
-        result = read_line(d, p, line_end, out + n, capacity - n, d.lines.position + (p - data))
+        result = read_line(d, p, line_end, out + n, capacity - n, d.lines.tally.position + (p - data))
         if result == LINES_FULL or unlikely(d.lines.no_memory):
             break
         if unlikely(result < 0):
-            lines_fail(&d.lines, p - data, <int> -result)
-            if d.lines.strict:
+            tally_fail(&d.lines.tally, p - data, <int> -result, 0)
+            if d.lines.tally.strict:
                 break
             result = 0
         n += <size_t> result
         p = line_end + 1 if line_end < end else end
     consumed[0] = p - data
-    d.lines.position += p - data
+    d.lines.tally.position += p - data
     return <ptrdiff_t> n
 
 
@@ -615,9 +613,7 @@ cdef class KrakenDecoder(_LineDecoder):
 
     def __cinit__(self, price_decimals=None, size_decimals=None, depth=None, strict=False):
         cdef kraken_decoder_t* d
-        cdef int64_t levels = 0 if depth is None else as_int64(depth)
-        if depth is not None and not 1 <= levels <= 1_000_000:
-            raise ValueError(f"depth must lie in 1..1,000,000: depth={depth}")
+        cdef int64_t levels = 0 if depth is None else int64_in(depth, "depth", 1, 1_000_000)
         self._d = d = <kraken_decoder_t*> fc_alloc(1, sizeof(kraken_decoder_t))
         self._open(<lines_t*> d, sizeof(kraken_symbol_t), price_decimals, size_decimals, strict, "Kraken", _TYPES)
         d.depth = <int> levels
@@ -633,9 +629,9 @@ cdef class KrakenDecoder(_LineDecoder):
             fc_free(symbol_of(d, i).asks.levels)
 
     cdef ptrdiff_t _batch(
-        self, const uint8_t* data, size_t length, event_t* out, size_t capacity, size_t* consumed, bint final
+        self, const uint8_t* data, size_t length, void* out, void* beside, size_t capacity, size_t* consumed, bint final
     ) noexcept nogil:
-        return kraken_decode_batch(self._d, data, length, out, capacity, consumed, final)
+        return kraken_decode_batch(self._d, data, length, <event_t*> out, capacity, consumed, final)
 
     def book(self, symbol):
         """Return the book as it is now: (bids, asks), each a list of (price, size) in ticks and lots, best first."""
