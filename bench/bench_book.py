@@ -4,7 +4,8 @@
 ``itch bytes to book`` is the whole way from the wire in one compiled loop, as the engine runs it. The synthetic day is the
 one that anybody can make; the AMZN day (233,939 messages, repeated to 10^7) needs FASTCORE_TEST_DATA. The books by level get what
 the orders of the same day do to the levels (``apply_levels``), and must show the same depth. ``snapshot`` and ``depth_into`` are a
-call each.
+call each. ``level events and tops`` stands beside the least that a book can do: a C loop without a check, whose prices are known to
+stay in one array (`_bench.l2_floor`).
 """
 
 import gzip
@@ -110,6 +111,67 @@ def measure_levels(bench: Bench, day: str, events: Any) -> None:
     bench.compare("book", f"snapshot of {len(orders):,} orders", len(orders), {"fastcore": orders.snapshot})
 
 
+def measure_wide(bench: Bench) -> None:
+    """100,000 levels a side, each as likely to change as any other."""
+    levels = 10_000 if bench.quick else 100_000
+    random = np.random.default_rng(2)
+    rows = np.zeros(2 * levels, EVENT_DTYPE)
+    rows["side"] = np.repeat([1, -1], levels)
+    rows["price"] = 100_000_000 - rows["side"] * 100 * np.tile(np.arange(1, levels + 1), 2)
+    rows["kind"], rows["size"], rows["order_id"] = KINDS["add"], 100, np.arange(1, 2 * levels + 1)
+    rows = random.permutation(rows)
+    deletes = rows.copy()
+    deletes["kind"] = KINDS["delete"]
+    turns = random.permutation(2 * levels)
+    changes = np.stack([deletes[turns], rows[turns]], axis=1).reshape(-1)
+    orders = OrderBook()
+    orders.apply(rows)
+
+    def by_order() -> tuple[int, int]:
+        orders.apply(changes)
+        return orders.levels
+
+    rows["kind"], deletes["kind"], deletes["size"] = KINDS["level"], KINDS["level"], 0
+    sets = np.stack([deletes[turns], rows[turns]], axis=1).reshape(-1)
+    totals = LevelBook()
+    totals.apply(rows)
+
+    def by_level() -> tuple[int, int]:
+        totals.apply(sets)
+        return totals.levels
+
+    def check(impl: str, result: tuple[int, int]) -> None:
+        assert result == (levels, levels)
+        assert set(orders.counts) == set(totals.counts) == {"ok"}
+
+    bench.compare("book", f"orders, {levels:,} levels a side", len(changes), {"fastcore": by_order}, check)
+    bench.compare("book", f"level events, {levels:,} levels a side", len(sets), {"fastcore": by_level}, check)
+
+
+def measure_floor(bench: Bench) -> None:
+    """Apply level and trade events near the top and look at each top that has changed; the floor is a book in C without a check."""
+    events = _bench.l2_events(100_000 if bench.quick else 1_000_000)
+    n = len(events)
+    book = LevelBook()
+
+    def apply() -> tuple[int, int]:
+        book.clear()
+        touches, check = _bench.book_tops(book, events)
+        return touches, check
+
+    def floor(row: str) -> tuple[int, int]:
+        result = _bench.l2_floor(row, events)
+        return result["touches"], result["check"]
+
+    expected = floor("a")
+
+    def check(impl: str, result: tuple[int, int]) -> None:
+        assert result == expected, impl
+
+    impls = {"fastcore": apply, "C, no checks": lambda: floor("a"), "C, from a source": lambda: floor("b")}
+    bench.compare("book", "level events and tops, ten levels a side", n, impls, check)
+
+
 def run(bench: Bench) -> None:
     messages = 100_000 if bench.quick else 1_000_000
     measure(bench, "synthetic day", generate(messages), generate_events(messages), 1)
@@ -143,6 +205,9 @@ def run(bench: Bench) -> None:
     bench.compare(
         "book", f"add and delete among {live:,} live orders", 4 * live, {"fastcore": churn}, lambda impl, r: _same(r, live)
     )
+
+    measure_wide(bench)
+    measure_floor(bench)
 
     folder = os.environ.get("FASTCORE_TEST_DATA")
     if folder:

@@ -20,7 +20,6 @@ from fastcore import _bench
 from fastcore.book import LevelBook, OrderBook
 from fastcore.bookset import BookSet
 from fastcore.records import EVENT_DTYPE, KINDS, QUOTE_DTYPE
-from fastcore.reference import bookset as twin
 from fastcore.wire.itch import ItchDecoder
 from hft.feeds.synthetic import generate
 
@@ -97,22 +96,10 @@ def run(bench: Bench) -> None:
             through(books, raw)
         return books.book(int(books.symbol_ids[-1])).state_hash()
 
-    def one_symbol_twin() -> int:
-        slow = twin.BookSet()
-        slow.apply(decode(raw)[:2_000])
-        return len(slow)
-
     def check(impl: str, result: int) -> None:
-        if impl == "fastcore":
-            assert result == expected.state_hash(), impl
+        assert result == expected.state_hash(), impl
 
-    bench.compare(
-        "bookset",
-        f"itch bytes to books, {name}",
-        messages * repeat,
-        {"fastcore": one_symbol, "python": (one_symbol_twin, 2_000)},
-        check,
-    )
+    bench.compare("bookset", f"itch bytes to books, {name}", messages * repeat, {"fastcore": one_symbol}, check)
 
     # Many symbols.
     symbols, each = (800, 250) if bench.quick else (8_000, 1_250)

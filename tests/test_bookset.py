@@ -5,12 +5,11 @@ import gc
 import numpy as np
 import pytest
 
-from fastcore import bookset as compiled
 from fastcore.book import OrderBook, OrderTable
+from fastcore.bookset import BookSet
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 from fastcore.wire.itch import ItchDecoder
 
-MODULE = "bookset"
 BUY, SELL = 1, -1
 
 
@@ -32,8 +31,8 @@ BASE = [
 
 
 @pytest.fixture
-def books(impl):
-    s = impl.BookSet(symbols=200)
+def books():
+    s = BookSet(symbols=200)
     s.apply(events(*BASE))
     return s
 
@@ -73,8 +72,8 @@ def test_ids_beyond_the_set_are_counted(books):
     assert books.state_hash() == before
 
 
-def test_quotes_carry_symbol_number_and_times(impl):
-    s = impl.BookSet(symbols=200)
+def test_quotes_carry_symbol_number_and_times():
+    s = BookSet(symbols=200)
     quotes = np.zeros(5, QUOTE_DTYPE)
     n = s.apply_into(events(*BASE, ("trade", 3, 0, 0, 100, 1)), quotes)
     got = quotes[:n][["seq", "exch_ns", "symbol_id", "bid", "ask", "bid_size", "ask_size"]].tolist()
@@ -90,8 +89,8 @@ def test_quotes_carry_symbol_number_and_times(impl):
     ]
 
 
-def test_messages_of_symbols_may_be_interleaved(impl):
-    s = impl.BookSet(by_level=True)
+def test_messages_of_symbols_may_be_interleaved():
+    s = BookSet(by_level=True)
     flow = events(
         ("level", 1, 0, BUY, 10, 1), ("level", 2, 0, BUY, 20, 2), ("level", 1, 0, SELL, 11, 3), ("level", 2, 0, BUY, 20, 4)
     )
@@ -114,7 +113,7 @@ def test_book_is_a_face_of_the_book_in_the_set(books):
 
 
 def test_face_keeps_the_set_alive():
-    b = compiled.BookSet().book(5)
+    b = BookSet().book(5)
     gc.collect()
     b.add(1, BUY, 10, 1)
     assert b.best_bid == 10
@@ -122,8 +121,8 @@ def test_face_keeps_the_set_alive():
     gc.collect()
 
 
-def test_book_by_level(impl):
-    s = impl.BookSet(by_level=True, symbols=8)
+def test_book_by_level():
+    s = BookSet(by_level=True, symbols=8)
     s.apply(events(("level", 1, 0, BUY, 10, 5), ("quote", 2, 7, 0, 20, 21, 8), ("add", 1, 1, BUY, 10, 5)))
     assert s.counts == {"ok": 2, "unknown message type": 1}
     assert (top(s, 1), top(s, 2)) == ((10, 5, None, 0), (20, 7, 21, 8))
@@ -131,8 +130,8 @@ def test_book_by_level(impl):
     s.check()
 
 
-def test_signed_prices(impl):
-    s = impl.BookSet(by_level=True, signed_prices=True)
+def test_signed_prices():
+    s = BookSet(by_level=True, signed_prices=True)
     s.apply(events(("level", 1, 0, BUY, -10, 5)))
     assert s.book(1).best_bid == -10
 
@@ -156,10 +155,10 @@ def test_gap_of_a_symbol_makes_its_book_stale(books):
     assert not books.book(3).stale
 
 
-def test_snapshot_rebuilds_the_set(books, impl):
+def test_snapshot_rebuilds_the_set(books):
     books.apply(events(("gap", 70), ("gap", NO_SYMBOL), ("clear", 3), ("add", 3, 8, BUY, 99, 1), ("add", 150, 9, SELL, 7, 7)))
     rows = books.snapshot(seq=5)
-    other = impl.BookSet(symbols=200)
+    other = BookSet(symbols=200)
     other.apply(events(("add", 7, 1, BUY, 5, 5)))
     other.apply(rows)
     assert other.state_hash() == books.state_hash()
@@ -168,9 +167,9 @@ def test_snapshot_rebuilds_the_set(books, impl):
     assert set(other) == {3, 7, 70, 150}
 
 
-def test_arguments_are_checked(impl, books):
+def test_arguments_are_checked(books):
     with pytest.raises(ValueError, match=r"symbols must lie in 1\.\.2\*\*24: symbols=0"):
-        impl.BookSet(symbols=0)
+        BookSet(symbols=0)
     with pytest.raises(ValueError, match=r"symbol_id must lie in 0\.\.199: symbol_id=200"):
         books.book(200)
     with pytest.raises(ValueError, match="symbol_id must lie in"):
@@ -183,7 +182,7 @@ def test_arguments_are_checked(impl, books):
 
 
 def test_every_itch_locate_has_its_place():
-    s = compiled.BookSet()
+    s = BookSet()
     flow = events(*(("add", i, i + 1, BUY, i + 1, 1) for i in (0, 63, 64, 65_535)))
     s.apply(flow)
     assert s.symbol_ids == [0, 63, 64, 65_535]
@@ -192,7 +191,7 @@ def test_every_itch_locate_has_its_place():
 
 
 def test_memory_of_eight_thousand_symbols():
-    s = compiled.BookSet(orders=OrderTable(8_000, 8_000))
+    s = BookSet(orders=OrderTable(8_000, 8_000))
     rows = np.zeros(8_000, EVENT_DTYPE)
     rows["kind"], rows["side"], rows["size"], rows["price"] = KINDS["add"], 1, 1, 100
     rows["symbol_id"] = rows["order_id"] = np.arange(1, 8_001)
@@ -206,7 +205,7 @@ def test_aapl_through_the_set_equals_one_book(data_dir):
     raw = (data_dir / "itch/AAPL_2020-01-30_first10k.itch").read_bytes()
     out = np.zeros(10_000, EVENT_DTYPE)
     n, _ = ItchDecoder(strict=True).decode(raw, out, final=True)
-    s, b = compiled.BookSet(), OrderBook(13)
+    s, b = BookSet(), OrderBook(13)
     quotes, other = np.zeros((2, n), QUOTE_DTYPE)
     assert s.apply_into(out[:n], quotes) == (m := b.apply_into(out[:n], other))
     assert quotes[:m].tobytes() == other[:m].tobytes()

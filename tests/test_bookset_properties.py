@@ -1,4 +1,4 @@
-"""The set of books against its twin on random streams, then its laws."""
+"""The set of books against single books, and its laws."""
 
 import numpy as np
 from hypothesis import given
@@ -8,7 +8,6 @@ from kit import examples
 from fastcore.book import LevelBook, OrderBook, OrderTable
 from fastcore.bookset import BookSet
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE, SELL
-from fastcore.reference import bookset as twin
 
 IDS = st.integers(1, 30) | st.sampled_from([-1, -(2**63)])
 KIND = st.sampled_from(
@@ -35,36 +34,11 @@ def to_events(rows):
     return out
 
 
-def pair(by_level, signed=False):
-    return (
-        BookSet(by_level=by_level, symbols=100, orders=OrderTable(1, 1), signed_prices=signed),
-        twin.BookSet(by_level=by_level, symbols=100, signed_prices=signed),
-    )
-
-
-@examples(200)
-@given(STREAM, st.booleans(), st.booleans())
-def test_bookset_matches_reference(rows, by_level, signed):
-    events = to_events(rows)
-    a, b = pair(by_level, signed)
-    quotes_a, quotes_b = np.zeros((2, 1), QUOTE_DTYPE)
-    for i in range(len(events)):
-        written = a.apply_into(events[i : i + 1], quotes_a)
-        assert written == b.apply_into(events[i : i + 1], quotes_b)
-        if written:
-            assert quotes_a.tolist() == quotes_b.tolist()
-        assert (a.state_hash(), a.stale, len(a)) == (b.state_hash(), b.stale, len(b))
-    a.check()
-    assert (a.counts, a.symbol_ids) == (b.counts, b.symbol_ids)
-    assert a.quotes().tolist() == b.quotes().tolist()
-    assert a.snapshot(exch_ns=4).tolist() == b.snapshot(exch_ns=4).tolist()
-
-
 @examples(100)
 @given(STREAM, st.booleans(), st.integers(1, 60))
 def test_batches_give_what_single_events_give(rows, by_level, step):
     events = to_events(rows)
-    (a, _), (b, _) = pair(by_level), pair(by_level)
+    a, b = (BookSet(by_level=by_level, symbols=100, orders=OrderTable(1, 1)) for _ in range(2))
     a.apply(events)
     for start in range(0, len(events), step):
         b.apply(events[start : start + step])
@@ -88,22 +62,42 @@ def test_restored_set_goes_on_as_the_first(rows, by_level, cut):
     assert [a.book(i).stale for i in a] == [b.book(i).stale for i in a]
 
 
-@examples(100)
-@given(STREAM, st.booleans())
-def test_set_gives_what_books_of_one_table_give(rows, by_level):
+OPENING = [KINDS[k] for k in "add execute cancel delete replace level quote clear gap".split()]
+
+
+@examples(200)
+@given(STREAM, st.booleans(), st.booleans())
+def test_set_gives_what_books_of_one_table_give(rows, by_level, signed):
     events = to_events(rows)
-    s = BookSet(by_level=by_level, symbols=100)
-    s.apply(events)
-    table = OrderTable()
+    s = BookSet(by_level=by_level, symbols=100, orders=OrderTable(1, 1), signed_prices=signed)
+    table = OrderTable(1, 1)
     kind = LevelBook if by_level else OrderBook
-    books = {i: kind(i, table) for i in (0, 1, 2, 3, 4, 70, 99)}
+    books = {i: kind(i, table, signed_prices=signed) for i in (0, 1, 2, 3, 4, 70, 99)}
+    quotes, others = np.zeros((2, 1), QUOTE_DTYPE)
+    opened, unknown = set(), 0
     for i in range(len(events)):
-        for b in books.values():
-            b.apply(events[i : i + 1])
-    for i, b in books.items():
-        if i in s:
-            assert s.book(i).state_hash() == b.state_hash()
-            assert s.book(i).levels == b.levels
+        event, symbol, opens = events[i : i + 1], int(events[i]["symbol_id"]), events[i]["kind"] in OPENING
+        n = s.apply_into(event, quotes)
+        written = {k: b.apply_into(event, others) for k, b in books.items()}
+        assert n == written.get(symbol, 0)
+        if n:
+            assert quotes.tolist() == others[:1].tolist() or sum(written.values()) > 1
+        if opens and symbol in books:
+            opened.add(symbol)
+        whole = symbol == NO_SYMBOL and events[i]["kind"] in (KINDS["clear"], KINDS["gap"])
+        unknown += opens and symbol >= 100 and not whole
+        if whole:
+            assert s.stale == (events[i]["kind"] == KINDS["gap"])
+    s.check()
+    assert s.symbol_ids == sorted(opened)
+    assert s.counts.get("unknown symbol", 0) == unknown and sum(s.counts.values()) == len(events)
+    tops = s.quotes()
+    for row, i in zip(tops, s, strict=True):
+        a, b = s.book(i), books[i]
+        assert (a.state_hash(), a.levels, a.stale) == (b.state_hash(), b.levels, b.stale)
+        assert row["symbol_id"] == i and row["bid"] == (NO_PRICE if b.best_bid is None else b.best_bid)
+        assert row["ask"] == (NO_PRICE if b.best_ask is None else b.best_ask)
+        assert (row["bid_size"], row["ask_size"]) == (b.best_bid_size, b.best_ask_size)
 
 
 @examples(30)

@@ -5,9 +5,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastcore.wire import lobster as compiled
+from fastcore.wire.lobster import LobsterWindow
 
-MODULE = "wire.lobster"
 BUY, SELL = 1, -1
 NONE = 9_999_999_999
 
@@ -32,8 +31,8 @@ SEED = ((1, 10, 100, BUY), row(BIDS, ASKS))
 
 
 @pytest.fixture
-def window(impl):
-    w = impl.LobsterWindow(2)
+def window():
+    w = LobsterWindow(2)
     assert check(w, SEED) == 1
     return w
 
@@ -120,8 +119,8 @@ def test_row_that_is_not_well_formed_does_not_become_the_window(window):
     assert window.mismatches == [(1, ROW)]
 
 
-def test_seed_must_be_well_formed(impl):
-    w = impl.LobsterWindow(2)
+def test_seed_must_be_well_formed():
+    w = LobsterWindow(2)
     assert check(w, ((1, 1, 1, 1), row([(99, 20), (100, 10)], ASKS))) == 0
     assert w.first_mismatch == 0
 
@@ -133,11 +132,11 @@ def test_log_keeps_the_first_mismatches(window):
     assert (window.checked, window.matched, window.first_mismatch) == (101, 1, 1)
 
 
-def test_arguments_are_checked(impl, window):
+def test_arguments_are_checked(window):
     with pytest.raises(ValueError, match=r"levels must lie in 1\.\.200: levels=0"):
-        impl.LobsterWindow(0)
+        LobsterWindow(0)
     with pytest.raises(ValueError, match="levels must lie in"):
-        impl.LobsterWindow(201)
+        LobsterWindow(201)
     with pytest.raises(ValueError, match=r"rows must be contiguous, of shape \(n, 8\): shape=\(1, 4\)"):
         window.apply([1], [1], [1], [1], np.zeros((1, 4), np.int64))
     with pytest.raises(ValueError, match=r"sizes must have one value for each row: shape=\(2,\) rows=1"):
@@ -147,7 +146,7 @@ def test_arguments_are_checked(impl, window):
 
 
 def test_rows_are_checked():
-    w = compiled.LobsterWindow(1)
+    w = LobsterWindow(1)
     with pytest.raises(TypeError, match="rows must be a NumPy array of int64: type=list"):
         w.apply([1], [1], [1], [1], [[1, 2, 3, 4]])
     with pytest.raises(TypeError, match="rows must have dtype int64: dtype=float64"):
@@ -179,7 +178,7 @@ def sample(data_dir, symbol, levels):
 @pytest.mark.parametrize(("symbol", "levels", "rows"), SAMPLES)
 def test_every_row_of_a_sample_matches(data_dir, symbol, levels, rows):
     arrays = sample(data_dir, symbol, levels)
-    w = compiled.LobsterWindow(levels)
+    w = LobsterWindow(levels)
     for start in range(0, rows, 10_000):
         w.apply(*(a[start : start + 10_000] for a in arrays))
     assert (w.checked, w.matched, w.first_mismatch) == (rows, rows, None)
@@ -195,12 +194,12 @@ def test_mutants_of_a_sample_are_found(data_dir, symbol, levels, rows):
     types, sizes, prices, sides, books = original
 
     def missed(mutant):
-        w = compiled.LobsterWindow(levels)
+        w = LobsterWindow(levels)
         w.apply(*mutant)
         return w.first_mismatch
 
     assert missed(original) is None
-    w = compiled.LobsterWindow(levels)
+    w = LobsterWindow(levels)
     revealed = [(w.apply(*(a[i : i + 1] for a in original)), w.revealed)[1] for i in range(1000)]
     for _ in range(200):
         i, k = int(random.integers(1, 1000)), int(random.integers(0, 2 * levels))

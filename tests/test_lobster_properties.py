@@ -1,11 +1,10 @@
-"""The LOBSTER window against its twin, and against a full book of which only the window is shown."""
+"""The LOBSTER window against a full book of which only the window is shown, and what damaged files make of it."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import examples
 
-from fastcore.reference import lobster as twin
 from fastcore.wire.lobster import LobsterWindow
 
 NONE = 9_999_999_999
@@ -63,7 +62,7 @@ def test_lobster_window_of_a_full_book_matches_every_row(steps, levels):
 
 @examples(200)
 @given(STEPS, st.integers(1, 4), st.data())
-def test_lobster_matches_reference(steps, levels, data):
+def test_lobster_rows_may_come_in_any_parts(steps, levels, data):
     messages, rows = record(steps, levels)
     for _ in range(data.draw(st.integers(0, 3))):
         i = data.draw(st.integers(0, len(rows) - 1))
@@ -71,12 +70,14 @@ def test_lobster_matches_reference(steps, levels, data):
             rows[i, data.draw(st.integers(0, 4 * levels - 1))] = data.draw(st.sampled_from([0, -1, 5, 90, 100, NONE, -NONE]))
         else:
             messages[i, data.draw(st.integers(0, 3))] = data.draw(st.sampled_from([0, -1, 1, 3, 4, 7, 9, 100, NONE, 2**63 - 1]))
-    a, b = LobsterWindow(levels), twin.LobsterWindow(levels)
+    a, b = LobsterWindow(levels), LobsterWindow(levels)
+    matched = a.apply(*messages.T, rows)
     cut = data.draw(st.integers(0, len(rows)))
     for part in (slice(0, cut), slice(cut, None)):
-        assert a.apply(*messages[part].T, rows[part]) == b.apply(*messages[part].T, rows[part])
+        matched -= b.apply(*messages[part].T, rows[part])
+    assert matched == 0 and a.matched + len(a.mismatches) == a.checked == len(rows) or len(a.mismatches) == 64
     assert (a.mismatches, a.checked, a.matched, a.revealed) == (b.mismatches, b.checked, b.matched, b.revealed)
-    assert a.depth() == tuple(b.depth())
+    assert a.depth() == b.depth()
 
 
 @given(STEPS, st.integers(1, 4), st.data())

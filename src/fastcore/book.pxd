@@ -505,9 +505,8 @@ cdef inline int book_reduce(book_t* b, uint64_t order_id, int64_t size, bint who
     cdef order_t* order = &b.orders.orders[number]
     if unlikely(number == 0 or order.book != b.number):
         return RESULT_UNKNOWN_ORDER
-    if whole:
-        size = order.size
-    elif unlikely(size <= 0 or size > order.size):
+    size = order.size if whole else size
+    if unlikely(size <= 0 or size > order.size):
         return RESULT_BAD_SIZE
     out.price = order.price
     out.size = size
@@ -641,10 +640,9 @@ cdef inline int book_apply_one(book_t* b, const event_t* e, book_change_t* out) 
             result = book_apply_rare(b, e, out)
     elif kind == KIND_ADD:
         result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
-    elif kind == KIND_DELETE:
-        result = book_reduce(b, <uint64_t> e.order_id, 0, True, out)
-    elif kind == KIND_EXECUTE or kind == KIND_CANCEL:
-        result = book_reduce(b, <uint64_t> e.order_id, e.size, False, out)
+    elif kind == KIND_DELETE or kind == KIND_EXECUTE or kind == KIND_CANCEL:
+        # One piece of code: which of them comes next cannot be predicted.
+        result = book_reduce(b, <uint64_t> e.order_id, e.size, kind == KIND_DELETE, out)
     elif kind == KIND_REPLACE:
         result = book_replace(b, <uint64_t> e.order_id, <uint64_t> e.new_order_id, e.price, e.size, out)
     else:
