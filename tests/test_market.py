@@ -5,11 +5,12 @@ import pytest
 
 from fastcore.engine import Engine
 from fastcore.market import Market
-from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL, SESSION
+from fastcore.records import TRADING as STATES
 from fastcore.source import EventSource
 
-TRADING, HALTED = ord("T"), ord("H")
-MARKET_HOURS, AFTER_HOURS = ord("Q"), ord("M")
+TRADING, HALTED = STATES["trading"], STATES["halted"]
+MARKET_HOURS, AFTER_HOURS = SESSION["market_opens"], SESSION["market_closes"]
 
 
 def events(*rows):
