@@ -15,7 +15,8 @@ import numpy.typing as npt
 from fastcore.errors import range_error
 from fastcore.records import BUY, FLAGS, KINDS, SELL
 
-from .binance import _check_decimals, _constant, _decimal, _depth, _Full, _LineDecoder, _Malformed, _Number, _whole
+from .binance import _check_decimals, _constant, _decimal, _depth, _Full, _LineDecoder, _Number, _whole
+from .tally import Malformed as _Malformed
 
 _NESTING = 64
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?Z")

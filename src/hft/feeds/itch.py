@@ -312,7 +312,7 @@ class ItchFeed(Feed):
                         raise failure
                     at += consumed
 
-    def _note(self, data: memoryview, events: Events) -> None:
+    def _note(self, data: bytes | memoryview, events: Events) -> None:
         """Take over the counts, and see that every symbol of the events has an instrument."""
         self.messages = self.decoder.counts
         self.errors = self.decoder.errors
