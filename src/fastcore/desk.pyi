@@ -1,4 +1,4 @@
-from typing import final
+from typing import Self, final
 
 from fastcore.portfolio import Position
 from fastcore.risk import RiskLimits
@@ -7,9 +7,9 @@ __all__ = ["Desk"]
 
 @final
 class Desk:
-    def __init__(
-        self, limits: RiskLimits | None = None, *, max_loss: int | None = None, symbols: int = 65536
-    ) -> None: ...
+    def __new__(
+        cls, limits: RiskLimits | None = None, *, max_loss: int | None = None, symbols: int = 65536
+    ) -> Self: ...
     def open(self, symbol_id: int, *, maker_fee_ticks: int = 0, taker_fee_ticks: int = 0) -> None: ...
     def position(self, symbol_id: int) -> Position: ...
     def mid_ticks(self, symbol_id: int) -> int | None: ...

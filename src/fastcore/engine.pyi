@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Literal, final
+from typing import Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,8 @@ CURVE_DTYPE: np.dtype[np.void]
 
 @final
 class Engine:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         source: Source,
         market: Market,
         desk: Desk | None = None,
@@ -26,7 +26,7 @@ class Engine:
         curve_symbol_id: int | None = None,
         curve_interval_ns: int = 1_000_000_000,
         sample_every: int = 256,
-    ) -> None: ...
+    ) -> Self: ...
     def run(self) -> Literal["end", "idle", "stopped"]: ...
     def stop(self) -> None: ...
     def reports(self) -> npt.NDArray[np.void]: ...

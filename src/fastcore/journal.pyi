@@ -1,4 +1,4 @@
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ __all__ = ["Spool"]
 
 @final
 class Spool:
-    def __init__(self, dtype: npt.DTypeLike, capacity: int = 32768) -> None: ...
+    def __new__(cls, dtype: npt.DTypeLike, capacity: int = 32768) -> Self: ...
     def array(self) -> npt.NDArray[np.void]: ...
     def __len__(self) -> int: ...
     @property

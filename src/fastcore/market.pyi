@@ -1,4 +1,4 @@
-from typing import Literal, final
+from typing import Literal, Self, final
 
 from fastcore.bookset import BookSet
 
@@ -8,9 +8,9 @@ BOOKS: tuple[str, ...]
 
 @final
 class Market:
-    def __init__(
-        self, book: Literal["orders", "levels", "quotes"] = "orders", *, symbols: int = 65536, orders: int = 65536
-    ) -> None: ...
+    def __new__(
+        cls, book: Literal["orders", "levels", "quotes"] = "orders", *, symbols: int = 65536, orders: int = 65536
+    ) -> Self: ...
     def trades(self, symbol_id: int) -> bool: ...
     def volume_lots(self, symbol_id: int) -> int: ...
     @property

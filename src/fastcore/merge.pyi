@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import final
+from typing import Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,11 @@ __all__ = ["MergeSource"]
 
 @final
 class MergeSource(Source):
-    def __init__(
-        self,
+    def __new__(
+        cls,
         sources: Sequence[Source],
         offsets_ns: Sequence[int] | None = None,
         ids: Sequence[npt.NDArray[np.uint32] | None] | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def sources(self) -> tuple[Source, ...]: ...

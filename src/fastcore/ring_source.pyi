@@ -1,4 +1,4 @@
-from typing import final
+from typing import Self, final
 
 from fastcore.ring import RingBuffer
 from fastcore.source import Source
@@ -7,6 +7,6 @@ __all__ = ["RingSource"]
 
 @final
 class RingSource(Source):
-    def __init__(self, ring: RingBuffer) -> None: ...
+    def __new__(cls, ring: RingBuffer) -> Self: ...
     @property
     def ring(self) -> RingBuffer: ...

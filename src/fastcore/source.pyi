@@ -3,9 +3,11 @@ from typing import final
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
 __all__ = ["EventSource", "Source"]
 
+@disjoint_base
 class Source: ...
 
 @final

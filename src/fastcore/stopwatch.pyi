@@ -1,4 +1,4 @@
-from typing import final
+from typing import Self, final
 
 from fastcore.histogram import Histogram
 
@@ -8,6 +8,6 @@ STAGE_NAMES: tuple[str, ...]
 
 @final
 class Stopwatch:
-    def __init__(self, sample_every: int = 256) -> None: ...
+    def __new__(cls, sample_every: int = 256) -> Self: ...
     @property
     def stages(self) -> dict[str, Histogram]: ...

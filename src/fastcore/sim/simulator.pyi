@@ -1,4 +1,4 @@
-from typing import Literal, final
+from typing import Literal, Self, final
 
 from fastcore.market import Market
 from fastcore.sim.venue import Venue
@@ -8,14 +8,14 @@ __all__ = ["Simulator"]
 
 @final
 class Simulator(Source):
-    def __init__(
-        self,
+    def __new__(
+        cls,
         history: Source,
         market: Market,
         *,
         instant: Literal["message", "time"] = "message",
         venue_market: Market | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def open(self, symbol_id: int) -> Venue: ...
     @property
     def market(self) -> Market: ...

@@ -28,7 +28,7 @@ class SyntheticMarket:
         cls,
         messages: int,
         seed: int = 1,
-        symbols: Sequence[str] | str = ("SYNTH",),
+        symbols: Sequence[str] | str = ...,
         midnight_ns: int = 0,
         *,
         tail: float = ...,

@@ -1,4 +1,4 @@
-from typing import final
+from typing import Self, final
 
 from fastcore.avellaneda import Quoter
 from fastcore.flow import EwmaVolatility
@@ -8,8 +8,8 @@ __all__ = ["MarketMaker"]
 
 @final
 class MarketMaker(Strategy):
-    def __init__(
-        self,
+    def __new__(
+        cls,
         symbol_id: int,
         quoter: Quoter,
         volatility: EwmaVolatility | None = None,
@@ -17,7 +17,7 @@ class MarketMaker(Strategy):
         order_lots: int = 100,
         time_left: float = 1.0,
         ticks_per_price: float = 10000.0,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def quoter(self) -> Quoter: ...
     @property

@@ -1,4 +1,4 @@
-from typing import final
+from typing import Self, final
 
 from fastcore.strategy import Strategy
 from fastcore.tickstore import TickStore
@@ -7,7 +7,7 @@ __all__ = ["Tape"]
 
 @final
 class Tape(Strategy):
-    def __init__(self, symbol_id: int, store: TickStore, *, ticks_per_price: float = 10000.0) -> None: ...
+    def __new__(cls, symbol_id: int, store: TickStore, *, ticks_per_price: float = 10000.0) -> Self: ...
     @property
     def store(self) -> TickStore: ...
     @property

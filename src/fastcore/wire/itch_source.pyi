@@ -1,5 +1,5 @@
 from collections.abc import Iterable
-from typing import final
+from typing import Self, final
 
 from fastcore.source import Source
 from fastcore.wire.itch import ItchDecoder
@@ -8,7 +8,7 @@ __all__ = ["ItchSource"]
 
 @final
 class ItchSource(Source):
-    def __init__(self, chunks: Iterable[bytes | bytearray | memoryview], decoder: ItchDecoder) -> None: ...
+    def __new__(cls, chunks: Iterable[bytes | bytearray | memoryview], decoder: ItchDecoder) -> Self: ...
     @property
     def decoder(self) -> ItchDecoder: ...
     @property
