@@ -88,6 +88,8 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
             desk_done(d, o)
             return
         new = desk_order(d, rung.order_id)  # a replacement: what should have taken the place of this one does not exist
+        if unlikely(new == NULL):
+            return  # an answer that nothing was asked for
         desk_answered(d, new)
         desk_done(d, new)
         if e.match_id == RESULT_UNKNOWN_ORDER:
