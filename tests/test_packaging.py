@@ -147,8 +147,6 @@ def test_wheel_carries_what_cimport_and_typing_need_and_no_c_source():
     for name in extensions - {"_cyutility"}:
         assert f"fastcore/{name}.pxd" in names
         assert f"fastcore/{name}.pyi" in names
-        if not name.rpartition("/")[2].startswith("_"):
-            assert f"fastcore/reference/{name.rpartition('/')[2]}.py" in names
     assert {"fastcore/__init__.pxd", "fastcore/records.pxd", "fastcore/py.typed", "hft/py.typed"} <= names
     assert {n for n in names if n.startswith("fastcore/_c/") and n.endswith(".h")}
     assert [n for n in names if n.endswith((".c", ".pyx", ".cpp"))] == []

@@ -52,10 +52,10 @@ from fastcore.records cimport (
 
 cdef extern from "fc_huge.h" nogil:
     uint64_t cache_bytes "fc_cache_bytes"()
-    void* fc_map(size_t size)
-    void* fc_remap(void* p, size_t size, size_t wanted)
-    void fc_unmap(void* p, size_t size)
-    void fc_touch(void* p, size_t start, size_t end)
+    void* fc_huge_map(size_t size)
+    void* fc_huge_remap(void* p, size_t size, size_t wanted)
+    void fc_huge_unmap(void* p, size_t size)
+    void fc_huge_touch(void* p, size_t start, size_t end)
 
 import numpy as np
 
@@ -128,10 +128,10 @@ cdef void orders_free(orders_t* o) noexcept nogil:
         block = o.spare
         o.spare = block.next
         fc_free(block)
-    fc_unmap(o.slots, (<size_t> o.mask + 1) * sizeof(slot_t))
-    fc_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
-    fc_unmap(o.orders, (<size_t> o.order_capacity + 1) * sizeof(order_t))
-    fc_unmap(o.levels, (<size_t> o.level_capacity + 1) * sizeof(level_t))
+    fc_huge_unmap(o.slots, (<size_t> o.mask + 1) * sizeof(slot_t))
+    fc_huge_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
+    fc_huge_unmap(o.orders, (<size_t> o.order_capacity + 1) * sizeof(order_t))
+    fc_huge_unmap(o.levels, (<size_t> o.level_capacity + 1) * sizeof(level_t))
     memset(o, 0, sizeof(orders_t))
 
 
@@ -168,7 +168,7 @@ cdef void move_slots(orders_t* o, uint64_t n) noexcept nogil:
         o.old_next += 1
         n -= 1
     if o.old_next > o.old_mask:
-        fc_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
+        fc_huge_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
         o.old_slots = NULL
         o.old_mask = 0
         o.order_room = o.order_capacity
@@ -194,14 +194,14 @@ cdef int more_orders(orders_t* o, uint64_t orders) noexcept nogil:
     cdef order_t* pool
     cdef uint64_t n = next_power(2 * orders)
     if o.slots == NULL or n > <uint64_t> o.mask + 1:
-        slots = <slot_t*> fc_map(n * sizeof(slot_t))
+        slots = <slot_t*> fc_huge_map(n * sizeof(slot_t))
         if slots == NULL:
             return RESULT_NO_MEMORY
-    pool = <order_t*> fc_remap(
+    pool = <order_t*> fc_huge_remap(
         o.orders, (<size_t> o.order_capacity + 1) * sizeof(order_t) if o.orders != NULL else 0, (orders + 1) * sizeof(order_t)
     )
     if pool == NULL:
-        fc_unmap(slots, n * sizeof(slot_t))
+        fc_huge_unmap(slots, n * sizeof(slot_t))
         return RESULT_NO_MEMORY
     o.orders = pool
     o.order_capacity = <uint32_t> orders
@@ -224,7 +224,7 @@ cdef int more_orders(orders_t* o, uint64_t orders) noexcept nogil:
 
 
 cdef int more_levels(orders_t* o, uint64_t levels) noexcept nogil:
-    cdef level_t* pool = <level_t*> fc_remap(
+    cdef level_t* pool = <level_t*> fc_huge_remap(
         o.levels, (<size_t> o.level_capacity + 1) * sizeof(level_t) if o.levels != NULL else 0, (levels + 1) * sizeof(level_t)
     )
     if pool == NULL:
@@ -250,13 +250,13 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
             return RESULT_NO_MEMORY
         if o.old_slots != NULL:
             move_slots(o, MOST_ORDERS * 4)
-        fc_touch(o.slots, 0, (<size_t> o.mask + 1) * sizeof(slot_t))
-        fc_touch(o.orders, before * sizeof(order_t), (orders + 1) * sizeof(order_t))
+        fc_huge_touch(o.slots, 0, (<size_t> o.mask + 1) * sizeof(slot_t))
+        fc_huge_touch(o.orders, before * sizeof(order_t), (orders + 1) * sizeof(order_t))
     if levels > o.level_capacity:
         before = o.level_capacity
         if more_levels(o, levels) != RESULT_OK:
             return RESULT_NO_MEMORY
-        fc_touch(o.levels, before * sizeof(level_t), (levels + 1) * sizeof(level_t))
+        fc_huge_touch(o.levels, before * sizeof(level_t), (levels + 1) * sizeof(level_t))
     return RESULT_OK
 
 

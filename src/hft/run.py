@@ -1,11 +1,13 @@
 """One run, whatever its source: a feed goes through market, strategy, desk and simulated venue, and a summary comes out."""
 
+from __future__ import annotations
+
 import math
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +22,13 @@ from fastcore.risk import RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import Source
 from fastcore.strategies.maker import MarketMaker
-from fastcore.strategies.tape import Tape
 from fastcore.strategy import Strategy
-from fastcore.tickstore import TickStore
 
 from .config import Config, ConfigError
 from .feeds.feed import Feed, UnknownSymbolInFile
+
+if TYPE_CHECKING:
+    from fastcore.tickstore import TickStore  # imported where a run has one
 
 IDS = 1 << 20  # instruments that a run may meet: memory is taken for those that it does
 
@@ -203,6 +206,8 @@ def build(
                 ticks_per_price=1.0 / instrument.tick_size,
             )
         if store is not None:
+            from fastcore.strategies.tape import Tape
+
             strategies["tape"] = Tape(symbol_id, store, ticks_per_price=1.0 / instrument.tick_size)
         if strategies:
             source = Simulator(source, market)
@@ -253,7 +258,7 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     """
     start = time.perf_counter()
     symbol_id, instrument, source = feed.begin(config.run.symbol)
-    store = TickStore(config.run.store, "a") if config.run.store else None
+    store = _store(config.run.store)
     try:
         engine = build(config, source, feed.book, instrument, symbol_id, store)
         stored = 0 if store is None else -len(store)
@@ -277,6 +282,15 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     if not interrupted and not feed.lists(instrument.symbol):
         raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={instrument.symbol}")
     return summary
+
+
+def _store(path: str | None) -> TickStore | None:
+    """Open the store that receives the executions, if there is to be one."""
+    if path is None:
+        return None
+    from fastcore.tickstore import TickStore
+
+    return TickStore(path, "a")
 
 
 def summarise(

@@ -34,8 +34,8 @@ static inline void *fc_alloc_huge(size_t count, size_t size) {
 
 /* Zeroed memory that can grow, at a cache line; from one huge page on its pages come with their first touch, so that neither
    getting it nor making it larger takes time in proportion to its size where the system can move pages (Linux). The caller
-   remembers the size. NULL without memory; after a failed fc_remap the old memory is as it was. */
-static inline void *fc_map(size_t bytes) {
+   remembers the size. NULL without memory; after a failed fc_huge_remap the old memory is as it was. */
+static inline void *fc_huge_map(size_t bytes) {
 #if defined(__linux__) && defined(MREMAP_FIXED)
     if (bytes >= FC_HUGE_PAGE) {
         if (bytes > SIZE_MAX - 2 * FC_HUGE_PAGE) return NULL;
@@ -55,7 +55,7 @@ static inline void *fc_map(size_t bytes) {
     return fc_alloc(1, bytes);
 }
 
-static inline void fc_unmap(void *p, size_t bytes) {
+static inline void fc_huge_unmap(void *p, size_t bytes) {
 #if defined(__linux__) && defined(MREMAP_FIXED)
     if (p && bytes >= FC_HUGE_PAGE) {
         munmap(p, (bytes + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1));
@@ -66,24 +66,24 @@ static inline void fc_unmap(void *p, size_t bytes) {
     fc_free(p);
 }
 
-static inline void *fc_remap(void *p, size_t bytes, size_t wanted) {
-    void *q = fc_map(wanted);
+static inline void *fc_huge_remap(void *p, size_t bytes, size_t wanted) {
+    void *q = fc_huge_map(wanted);
     if (!q || !p) return q;
 #if defined(__linux__) && defined(MREMAP_FIXED)
     if (bytes >= FC_HUGE_PAGE) {
         size_t old = (bytes + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1), whole = (wanted + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1);
         if (mremap(p, old, whole, MREMAP_MAYMOVE | MREMAP_FIXED, q) == q) return q;
-        fc_unmap(q, wanted);
+        fc_huge_unmap(q, wanted);
         return NULL;
     }
 #endif
     memcpy(q, p, bytes);
-    fc_unmap(p, bytes);
+    fc_huge_unmap(p, bytes);
     return q;
 }
 
 /* Touch what lies between two offsets, so that nothing has to be paid for later. */
-static inline void fc_touch(void *p, size_t from, size_t to) {
+static inline void fc_huge_touch(void *p, size_t from, size_t to) {
     for (size_t i = from; i < to; i += 4096) *((volatile unsigned char *)p + i) = *((volatile unsigned char *)p + i);
 }
 
