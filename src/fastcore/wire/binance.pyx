@@ -584,12 +584,12 @@ cdef inline ptrdiff_t read_quickly(
     f = form_read(&d.forms, form_key(p, end), &d.lines, p, end, d.v, out, capacity, next)
     if unlikely(f == NULL):
         return BINANCE_MISS
-    if f.type == TYPE_DIFF and unlikely(<size_t> (d.v[K_b] + d.v[K_a]) > capacity):
-        return LINES_FULL
     s = symbol_of(d, f.symbol)
     exch_ns = s.base.exch_ns
     if f.time_field != K_COUNT and unlikely(not time_ns(d.v[f.time_field], &exch_ns)):
         return BINANCE_MISS
+    if f.type == TYPE_DIFF and unlikely(<size_t> (d.v[K_b] + d.v[K_a]) > capacity):
+        return LINES_FULL
     return commit(d, s, f.type, f.flags, f.has_previous, out, exch_ns, local_ns)
 
 
