@@ -109,6 +109,53 @@ cdef void fill_tables() noexcept:
 fill_tables()
 
 
+# What an event of any record has; `received` is where its receive time is, and behind it the delta and the sequence.
+cdef inline void set_head(event_t* e, const uint8_t* r, const uint8_t* received, uint32_t symbol_id, uint8_t kind) noexcept nogil:
+    e.seq = key8(received + 8) >> 32
+    e.exch_ns = time_of(key8(r + 8))
+    e.local_ns = time_of(key8(received))
+    e.symbol_id = symbol_id
+    e.kind = kind
+
+
+cdef inline void write_mbo(
+    event_t* e, const uint8_t* r, uint32_t symbol_id, uint8_t kind, uint8_t action, int8_t side, uint8_t flags
+) noexcept nogil:
+    set_head(e, r, r + 40, symbol_id, kind)
+    e.side = side
+    e.flags = FLAG_SNAPSHOT if flags & F_SNAPSHOT else 0
+    e.price = price_of(key8(r + 24))
+    e.size = <int64_t> <uint32_t> key8(r + 32)
+    e.order_id = <int64_t> key8(r + 16)
+    # Without a branch: modifies are too many to be foreseen and too few to be usual.
+    e.new_order_id = <int64_t> (key8(r + 16) & -<uint64_t> (kind == KIND_REPLACE))
+    if kind == KIND_TRADE:
+        e.side = -side
+    elif kind == KIND_NOTICE:
+        e.payload[3] = e.price
+        e.payload[0] = action
+
+
+# Of a record of trades, or of quotes whose action is a trade: they start alike.
+cdef inline void write_trade(event_t* e, const uint8_t* r, uint32_t symbol_id, int8_t side) noexcept nogil:
+    set_head(e, r, r + 32, symbol_id, KIND_TRADE)
+    e.side = -side
+    e.flags = 0
+    e.price = price_of(key8(r + 16))
+    e.size = <int64_t> <uint32_t> key8(r + 24)
+    e.order_id = 0
+    e.match_id = 0
+
+
+cdef inline void write_quote(event_t* e, const uint8_t* r, uint32_t symbol_id, uint8_t flags) noexcept nogil:
+    set_head(e, r, r + 32, symbol_id, KIND_QUOTE)
+    e.side = 0
+    e.flags = FLAG_SNAPSHOT if flags & F_SNAPSHOT else 0
+    e.bid, e.ask = price_of(key8(r + 48)), price_of(key8(r + 56))
+    e.bid_size = 0 if e.bid == NO_PRICE else <int64_t> <uint32_t> key8(r + 64)
+    e.ask_size = 0 if e.ask == NO_PRICE else <int64_t> (key8(r + 64) >> 32)
+
+
 cdef ptrdiff_t dbn_decode_batch(
     dbn_decoder_t* d, const uint8_t* data, size_t length, event_t* out, size_t capacity, bint final, size_t* consumed
 ) noexcept nogil:
@@ -175,48 +222,17 @@ cdef ptrdiff_t dbn_decode_batch(
         if n + 1 + (type_ == TYPE_QUOTES and kind == KIND_TRADE) > capacity:
             break
         e = &out[n]
-        e.exch_ns = time_of(key8(r + 8))
-        e.symbol_id = d.last_id
-        e.flags = 0
         if type_ == TYPE_MBO:
-            e.seq = key8(r + 48) >> 32
-            e.local_ns = time_of(key8(r + 40))
-            e.kind = kind
-            e.side = side
-            e.flags = FLAG_SNAPSHOT if flags & F_SNAPSHOT else 0
-            e.price = price_of(key8(r + 24))
-            e.size = <int64_t> <uint32_t> packed
-            e.order_id = <int64_t> key8(r + 16)
-            # Without a branch: modifies are too many to be foreseen and too few to be usual.
-            e.new_order_id = <int64_t> (key8(r + 16) & -<uint64_t> (kind == KIND_REPLACE))
-            if kind == KIND_TRADE:
-                e.side = -side
-            elif kind == KIND_NOTICE:
-                e.payload[3] = e.price
-                e.payload[0] = action
+            write_mbo(e, r, d.last_id, kind, action, side, flags)
+        elif type_ == TYPE_TRADES:
+            write_trade(e, r, d.last_id, side)
         else:
-            e.seq = key8(r + 40) >> 32
-            e.local_ns = time_of(key8(r + 32))
-            if type_ == TYPE_QUOTES:
-                e.kind = KIND_QUOTE
-                e.side = 0
-                e.flags = FLAG_SNAPSHOT if flags & F_SNAPSHOT else 0
-                e.bid, e.ask = price_of(key8(r + 48)), price_of(key8(r + 56))
-                e.bid_size = 0 if e.bid == NO_PRICE else <int64_t> <uint32_t> key8(r + 64)
-                e.ask_size = 0 if e.ask == NO_PRICE else <int64_t> (key8(r + 64) >> 32)
-                if kind == KIND_TRADE:
-                    e.flags |= FLAG_CONTINUED
-                    n += 1
-                    out[n].seq, out[n].exch_ns, out[n].local_ns = e.seq, e.exch_ns, e.local_ns
-                    out[n].symbol_id, out[n].flags = e.symbol_id, 0
-                    e = &out[n]
-            if type_ == TYPE_TRADES or kind == KIND_TRADE:
-                e.kind = KIND_TRADE
-                e.side = -side
-                e.price = price_of(key8(r + 16))
-                e.size = <int64_t> <uint32_t> packed
-                e.order_id = 0
-                e.match_id = 0
+            write_quote(e, r, d.last_id, flags)
+            if kind == KIND_TRADE:
+                e.flags |= FLAG_CONTINUED
+                n += 1
+                e = &out[n]
+                write_trade(e, r, d.last_id, side)
         d.counts[type_][action] += 1
         n += 1
         at += size
