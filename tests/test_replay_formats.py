@@ -88,6 +88,13 @@ def test_books_by_level_and_prints(tmp_path):
     assert replay(tmp_path / "events.ticks", "--symbol", "1")["events"] == 2_000
 
 
+def test_fees_are_of_units_whatever_a_lot_holds(data_dir, monkeypatch):
+    monkeypatch.setenv("HFT_FEES_MAKER_USD_PER_SHARE", "-0.01")
+    found = replay(data_dir / "binance/usdm_ethusdt_20240808.gz", "--strategy", "avellaneda")
+    assert found["volume"] != round(found["volume"])  # a lot is 0.001 ETH
+    assert found["fees"] == pytest.approx(-0.01 * found["volume"])
+
+
 def test_malformed_data_stop_the_run_unless_they_are_to_be_skipped(tmp_path, monkeypatch):
     lines = binance_capture().splitlines(keepends=True)
     lines[50] = b"1723161256300000000 {no json}\n"

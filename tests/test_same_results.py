@@ -246,7 +246,7 @@ RUNS = {
          "limits.price_collar_usd": 100},
     ),
     "USD-M ETHUSDT": (USDM_ETH, MAKER, {}),
-    "USD-M ETHUSDT fees": (USDM_ETH, MAKER, {"fees.maker_usd_per_share": -10, "fees.taker_usd_per_share": 20}),
+    "USD-M ETHUSDT fees": (USDM_ETH, MAKER, {"fees.maker_usd_per_share": -0.01, "fees.taker_usd_per_share": 0.02}),
     "USD-M ETHUSDT loss stops": (USDM_ETH, MAKER, {"limits.max_loss_usd": 300}),
     "spot BTCUSDT": (SPOT_BTC, MAKER, {}),
     "spot BTCUSDT loss stops": (SPOT_BTC, MAKER, {"limits.max_loss_usd": 500}),

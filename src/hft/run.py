@@ -158,9 +158,10 @@ def build(
         return round(units / instrument.lot_size)
 
     def fee(per_unit: float) -> int:
-        exact = ticks(per_unit) * instrument.lot_size
+        # Ticks a lot: of `lots * ticks`, what all profits are counted in.
+        exact = ticks(per_unit)
         if abs(exact - round(exact)) > 1e-6:
-            raise ConfigError(f"a fee must be a whole number of ticks per lot: fee={per_unit}, ticks per lot={exact}")
+            raise ConfigError(f"a fee must be a whole number of ticks: fee={per_unit}, tick_size={instrument.tick_size}")
         return round(exact)
 
     try:
