@@ -68,7 +68,7 @@ from fastcore.zscore cimport rolling_update, RollingZScore
 
 import numpy as np
 
-from fastcore.records import EVENT_DTYPE
+from fastcore.records import EVENT_DTYPE as _EVENT_DTYPE
 
 cnp.import_array()
 
@@ -208,7 +208,7 @@ def itch_to_book(ItchDecoder decoder not None, OrderBook book not None, const ui
 
 def book_tops(_Book book not None, events not None):
     """Apply events to a book and look at each top that has changed: (changes, sum of 3 bid + ask modulo 2^64)."""
-    cdef cnp.ndarray a = check_events(events, "events", False, (EVENT_DTYPE,))
+    cdef cnp.ndarray a = check_events(events, "events", False, (_EVENT_DTYPE,))
     cdef const event_t* e = events_data(a)
     cdef Py_ssize_t i
     cdef Py_ssize_t n = a.shape[0]
@@ -264,7 +264,7 @@ cdef extern from "fc_bench_l2.h" nogil:
 
 def l2_events(n, seed=1):
     """Return at most n level and trade events of one made market, ten levels a side, as EVENT_DTYPE."""
-    rows = np.zeros(n, EVENT_DTYPE)
+    rows = np.zeros(n, _EVENT_DTYPE)
     return rows[: l2_make(<event_t*> cnp.PyArray_DATA(rows), n, seed)]
 
 
@@ -273,7 +273,7 @@ def l2_floor(str row not None, events not None):
 
     Returns a dict: touches and check as `book_tops` gives them, then requotes, orders, fills, position and cash of the maker.
     """
-    cdef cnp.ndarray a = check_events(events, "events", False, (EVENT_DTYPE,))
+    cdef cnp.ndarray a = check_events(events, "events", False, (_EVENT_DTYPE,))
     cdef const event_t* e = events_data(a)
     cdef uint64_t n = a.shape[0]
     cdef int which = ord(row)
