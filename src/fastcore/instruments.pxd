@@ -45,7 +45,10 @@ cdef inline uint32_t instruments_find(const instruments_t* s, uint64_t key) noex
 
 # Ticks beyond 2**50 are refused: a double still tells a tick from its neighbour there.
 cdef inline double instrument_price(const instrument_t* m, int64_t ticks) noexcept nogil:
-    """Price of a number of ticks: the double nearest to the exact decimal, as if it had been typed."""
+    """Price of a number of ticks: the double nearest to the exact decimal, as if it had been typed.
+
+    That holds while `ticks * tick_num` is at most 2**53; beyond, the product is rounded first, and the last place may differ by one.
+    """
     return (<double> ticks * m.tick_num) / m.tick_den
 
 

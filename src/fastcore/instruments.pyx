@@ -440,6 +440,8 @@ taker_fee_ticks : optional
     def ticks_to_price(self, symbol_id, ticks):
         """Convert ticks to the price: the float nearest to the exact decimal, as if it had been typed.
 
+        Where `ticks` times the numerator of the tick size exceeds 2**53 the last place may differ by one.
+
         Parameters
         ----------
         symbol_id : int
