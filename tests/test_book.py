@@ -282,11 +282,11 @@ def test_single_calls_raise_what_the_result_stands_for(book):
 
 
 def test_arguments_are_checked(impl):
-    with pytest.raises(ValueError, match=r"orders must lie in 1\.\.2\*\*30: orders=0"):
+    with pytest.raises(ValueError, match=r"orders must be in 1\.\.2\*\*30: orders=0"):
         impl.OrderTable(0)
-    with pytest.raises(ValueError, match="levels must lie in"):
+    with pytest.raises(ValueError, match="levels must be in"):
         impl.OrderTable(1, -1)
-    with pytest.raises(ValueError, match="symbol_id must lie in"):
+    with pytest.raises(ValueError, match="symbol_id must be in"):
         impl.OrderBook(2**32 - 1)
     b = impl.OrderBook()
     flow = events(*BASE)
@@ -298,13 +298,13 @@ def test_arguments_are_checked(impl):
         b.apply_depth(flow, [0, 6], 1)
     with pytest.raises(ValueError, match="marks must be"):
         b.apply_depth(flow, [3, 2], 1)
-    with pytest.raises(ValueError, match="levels must lie in"):
+    with pytest.raises(ValueError, match="levels must be in"):
         b.apply_depth(flow, [3], 0)
     with pytest.raises(ValueError, match="levels must not be negative"):
         b.depth(-1)
     with pytest.raises(ValueError, match="side must be 1"):
         b.level_size(0, 1)
-    with pytest.raises(ValueError, match="price must lie in"):
+    with pytest.raises(ValueError, match="price must be in"):
         b.queue(1, 0)
     assert len(b) == 0
 

@@ -168,11 +168,11 @@ def test_snapshot_rebuilds_the_set(books):
 
 
 def test_arguments_are_checked(books):
-    with pytest.raises(ValueError, match=r"symbols must lie in 1\.\.2\*\*24: symbols=0"):
+    with pytest.raises(ValueError, match=r"symbols must be in 1\.\.2\*\*24: symbols=0"):
         BookSet(symbols=0)
-    with pytest.raises(ValueError, match=r"symbol_id must lie in 0\.\.199: symbol_id=200"):
+    with pytest.raises(ValueError, match=r"symbol_id must be in 0\.\.199: symbol_id=200"):
         books.book(200)
-    with pytest.raises(ValueError, match="symbol_id must lie in"):
+    with pytest.raises(ValueError, match="symbol_id must be in"):
         books.book(-1)
     flow = events(*BASE)
     with pytest.raises(ValueError, match="quotes must have a row for each event: events=4 quotes=3"):

@@ -133,9 +133,9 @@ def test_log_keeps_the_first_mismatches(window):
 
 
 def test_arguments_are_checked(window):
-    with pytest.raises(ValueError, match=r"levels must lie in 1\.\.200: levels=0"):
+    with pytest.raises(ValueError, match=r"levels must be in 1\.\.200: levels=0"):
         LobsterWindow(0)
-    with pytest.raises(ValueError, match="levels must lie in"):
+    with pytest.raises(ValueError, match="levels must be in"):
         LobsterWindow(201)
     with pytest.raises(ValueError, match=r"rows must be contiguous, of shape \(n, 8\): shape=\(1, 4\)"):
         window.apply([1], [1], [1], [1], np.zeros((1, 4), np.int64))

@@ -1170,7 +1170,7 @@ cdef event_t* book_snapshot(const book_t* b, event_t* out) noexcept nogil:
 
 cdef uint64_t checked_count(object value, str name, uint64_t low) except? 0:
     if not low <= value <= _MAX_ORDERS:
-        raise ValueError(f"{name} must lie in {low}..2**30: {name}={value}")
+        raise ValueError(f"{name} must be in {low}..2**30: {name}={value}")
     return value
 
 
@@ -1259,7 +1259,7 @@ cdef uint32_t checked_symbol(object symbol_id) except? 0xFFFFFFFF:
     if symbol_id is None:
         return 0
     if not 0 <= symbol_id < UINT32_MAX:
-        raise ValueError(f"symbol_id must lie in 0..2**32-2: symbol_id={symbol_id}")
+        raise ValueError(f"symbol_id must be in 0..2**32-2: symbol_id={symbol_id}")
     return symbol_id
 
 
@@ -1307,7 +1307,7 @@ cdef int64_t checked_level(const book_t* b, object side, object price) except? -
     if side != 1 and side != -1:
         raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
     if not b.lowest <= price <= INT64_MAX:
-        raise ValueError(f"price must lie in {'1' if b.lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
+        raise ValueError(f"price must be in {'1' if b.lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
     return price
 
 
@@ -1441,7 +1441,7 @@ cdef class _Book:
         cdef Py_ssize_t n = a.shape[0]
         cdef bint filtered = self.symbol_id is not None
         if not 1 <= levels <= 1000:
-            raise ValueError(f"levels must lie in 1..1000: levels={levels}")
+            raise ValueError(f"levels must be in 1..1000: levels={levels}")
         at_array = np.ascontiguousarray(marks, dtype=np.int64)
         if at_array.ndim != 1 or (at_array.size and (at_array[0] < 0 or at_array[at_array.size - 1] > n or np.any(np.diff(at_array) < 0))):
             raise ValueError(f"marks must be one-dimensional, ascending, in 0..{n}: shape={at_array.shape}")

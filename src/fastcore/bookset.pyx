@@ -266,7 +266,7 @@ cdef class BookSet:
 
     def __cinit__(self, *, by_level=False, symbols=65536, OrderTable orders=None, signed_prices=False):
         if not 1 <= symbols <= _MAX_SYMBOLS:
-            raise ValueError(f"symbols must lie in 1..2**24: symbols={symbols}")
+            raise ValueError(f"symbols must be in 1..2**24: symbols={symbols}")
         self.orders = OrderTable() if orders is None else orders
         self.by_level = by_level
         if bookset_init(&self._s, &self.orders._o, symbols, by_level, -INT64_MAX if signed_prices else 1) != RESULT_OK:
@@ -349,7 +349,7 @@ cdef class BookSet:
         """
         cdef book_t* b
         if not 0 <= symbol_id < self._s.capacity:
-            raise ValueError(f"symbol_id must lie in 0..{self._s.capacity - 1}: symbol_id={symbol_id}")
+            raise ValueError(f"symbol_id must be in 0..{self._s.capacity - 1}: symbol_id={symbol_id}")
         b = bookset_open(&self._s, symbol_id)
         if b == NULL:
             raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")

@@ -533,7 +533,7 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         if not verify and self._mode == "r":
             if fc_store_published(s) > self._extent()[1]:
                 raise CorruptDataError(
-                    f"the published count must lie inside the file (open with verify=True): path={self._path}, "
+                    f"the published count must be inside the file (open with verify=True): path={self._path}, "
                     f"count={fc_store_published(s)}"
                 )
             return
@@ -874,7 +874,7 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
             self._attach_whole_segments()
             if n > load_acquire(&s.segments) * s.segment_records:
                 raise CorruptDataError(
-                    f"the published count must lie inside the file: path={self._path}, count={n}, "
+                    f"the published count must be inside the file: path={self._path}, count={n}, "
                     f"bytes={os.fstat(s.fd).st_size}"
                 )
         return n

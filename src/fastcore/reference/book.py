@@ -34,7 +34,7 @@ class _Order:
 
 def _check_count(value: int, name: str, low: int) -> None:
     if not low <= value <= _MAX_ORDERS:
-        raise ValueError(f"{name} must lie in {low}..2**30: {name}={value}")
+        raise ValueError(f"{name} must be in {low}..2**30: {name}={value}")
 
 
 def _mix(h: int, value: int) -> int:
@@ -71,7 +71,7 @@ class _Book:
         if not isinstance(self, OrderBook | LevelBook):
             raise TypeError("make an OrderBook or a LevelBook: _Book is what they share")
         if symbol_id is not None and not 0 <= symbol_id < 2**32 - 1:
-            raise ValueError(f"symbol_id must lie in 0..2**32-2: symbol_id={symbol_id}")
+            raise ValueError(f"symbol_id must be in 0..2**32-2: symbol_id={symbol_id}")
         self.symbol_id = symbol_id
         self.orders = OrderTable() if orders is None else orders
         self.stale = False
@@ -161,7 +161,7 @@ class _Book:
     def apply_depth(self, events: npt.NDArray[np.void], marks: Any, levels: int) -> npt.NDArray[np.void]:
         """Apply a batch and keep the best levels as they are after `marks` events."""
         if not 1 <= levels <= 1000:
-            raise ValueError(f"levels must lie in 1..1000: levels={levels}")
+            raise ValueError(f"levels must be in 1..1000: levels={levels}")
         at = np.asarray(marks, np.int64)
         if at.ndim != 1 or (at.size and (at[0] < 0 or at[-1] > len(events) or np.any(np.diff(at) < 0))):
             raise ValueError(f"marks must be one-dimensional, ascending, in 0..{len(events)}: shape={at.shape}")
@@ -270,7 +270,7 @@ class _Book:
         if side not in (BUY, SELL):
             raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
         if not self._price_ok(price):
-            raise ValueError(f"price must lie in {1 if self._lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
+            raise ValueError(f"price must be in {1 if self._lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
 
 
 class OrderBook(_Book):

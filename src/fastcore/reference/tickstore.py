@@ -436,7 +436,7 @@ class TickStore:
             return min(count, self._frozen)
         segments = -(-(os.fstat(self._fd).st_size - BASE) // self._segment_bytes)  # opening has vouched for what is in them
         if count > segments * self._segment:
-            raise CorruptDataError(f"the published count must lie inside the file: path={self._path}, count={count}")
+            raise CorruptDataError(f"the published count must be inside the file: path={self._path}, count={count}")
         return count
 
     def __len__(self) -> int:

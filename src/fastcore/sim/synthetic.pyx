@@ -677,7 +677,7 @@ cdef double within(str name, object value, double low, double high) except? -1.0
     """A float between two bounds, or ValueError."""
     cdef double x = value
     if not low <= x <= high:
-        raise ValueError(f"{name} must lie in {low:g}..{high:g}: {name}={value}")
+        raise ValueError(f"{name} must be in {low:g}..{high:g}: {name}={value}")
     return x
 
 
@@ -841,15 +841,15 @@ all_types=False)\n--\n\n
                 raise ValueError(f"a symbol must have 1 to 8 ASCII characters: symbol={name!r}")
         least = SESSION + PER_SYMBOL * len(names) + (11 + 7 * len(names) if all_types else 0)
         if not least <= messages < 2**40:
-            raise ValueError(f"messages must lie in {least}..2**40-1 with {len(names)} symbols: messages={messages}")
+            raise ValueError(f"messages must be in {least}..2**40-1 with {len(names)} symbols: messages={messages}")
         if not 0 <= seed < 2**64:
-            raise ValueError(f"seed must lie in 0..2**64-1: seed={seed}")
+            raise ValueError(f"seed must be in 0..2**64-1: seed={seed}")
         if not -(2**62) <= midnight_ns <= 2**62:
-            raise ValueError(f"midnight_ns must lie within +-2**62: midnight_ns={midnight_ns}")
+            raise ValueError(f"midnight_ns must be in -2**62..2**62: midnight_ns={midnight_ns}")
         tail = within("tail", tail, 0.2, 10.0)
         orders = as_int64(orders)
         if not 32 <= orders <= 1_000_000:
-            raise ValueError(f"orders must lie in 32..1000000: orders={orders}")
+            raise ValueError(f"orders must be in 32..1000000: orders={orders}")
         u_shape = within("u_shape", u_shape, 0.0, 0.9)
         burst_s = within("burst_s", burst_s, 1e-6, 3600.0)
         correlation = within("correlation", correlation, 0.0, 1.0)

@@ -194,7 +194,7 @@ cdef class LobsterWindow:
 
     def __cinit__(self, levels):
         if not 1 <= levels <= LOBSTER_LEVELS:
-            raise ValueError(f"levels must lie in 1..{LOBSTER_LEVELS}: levels={levels}")
+            raise ValueError(f"levels must be in 1..{LOBSTER_LEVELS}: levels={levels}")
         self._w = <lobster_window_t*> fc_alloc(1, sizeof(lobster_window_t))
         if self._w == NULL:
             raise MemoryError("no memory for a window")

@@ -129,7 +129,7 @@ def _frames(path: Path, progress: Progress | None) -> Iterator[tuple[int, int, i
         for time, frame in reader:
             local_ns = int(time * 10**9) if exact else round(time * 1e6) * 1000
             if not 0 <= local_ns < _MAX_NS:
-                raise source.corrupt(f"a time must lie in 1970..2116: local_ns={local_ns}")
+                raise source.corrupt(f"a time must be in 1970..2116: local_ns={local_ns}")
             yield local_ns, source.record, link, frame
     # What the library lets through of a damaged file; nothing else is called here.
     except (dpkt.Error, struct.error, ValueError, ArithmeticError, LookupError, TypeError) as error:
