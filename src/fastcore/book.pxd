@@ -14,7 +14,8 @@ A side is a **ladder** near its best price and **blocks** behind it::
 
     key     low          low + step                          best            low + (width - 1) step
     slots   [ number ]   [    0   ]   [ number ]   ...   [ number ]   ...    [ 0 ]       number of the level with that key
-    words   a bit for each slot that holds a level; a bit of `summary` for each word that is not 0
+    words   a bit for each slot that holds a level; a bit of `summary` for each word that is not 0. With 64 slots `summary` is
+            the word.
     far     levels whose keys are below `low`: sorted blocks of up to 64, with a sorted directory of their lowest keys
 
 Slot = (key - low) / step, by the inverse of the step modulo 2^64: keys between two steps, and keys outside of the ladder, give
@@ -134,6 +135,7 @@ ctypedef struct far_t:
     block_t** blocks
     uint32_t count
     uint32_t capacity
+    uint32_t latest     # the block that was looked for last
 
 # One cache line: all that an event reads of a side but the slot and its word.
 ctypedef struct side_t:
@@ -141,7 +143,7 @@ ctypedef struct side_t:
     int64_t low         # key of slot 0
     uint64_t step       # of the keys between two slots
     uint64_t inverse    # of the odd part of the step, modulo 2^64
-    uint64_t summary
+    uint64_t summary    # which words are not 0; with 64 slots: which slots hold a level
     uint32_t* slots     # `width` numbers, then width / 64 words, then the far_t*
     uint32_t best_level # number of the best level; 0 when the side is empty
     uint32_t count      # levels
@@ -218,9 +220,8 @@ cdef int side_ready(book_t* b, int side_index) noexcept nogil
 # Cold parts of the sides: what lies outside of the ladder. side_outside may move the ladder.
 cdef uint32_t side_outside(book_t* b, int side_index, int64_t key) noexcept nogil
 cdef uint32_t side_far_find(const side_t* s, int64_t key) noexcept nogil
-cdef void side_put_outside(book_t* b, int side_index, uint32_t level) noexcept nogil
-cdef void side_drop_outside(book_t* b, int side_index, int64_t key) noexcept nogil
-cdef void side_emptied(book_t* b, int side_index) noexcept nogil
+# Fetch the block of a key, where it lies below the ladder.
+cdef void side_ahead_far(const side_t* s, int64_t key) noexcept nogil
 # The level of the best key below `key`; 0 when there is none.
 cdef uint32_t side_below(const book_t* b, int side_index, int64_t key) noexcept nogil
 # book_apply for an event of a continued message, and for the kinds that are neither order nor level.
@@ -281,14 +282,18 @@ cdef inline uint64_t side_slot(const side_t* s, int64_t key) noexcept nogil:
     return (x >> s.shift) | (x << (-s.shift & 63))
 
 
-cdef inline uint64_t* side_word(const side_t* s, uint64_t slot) noexcept nogil:
+cdef inline uint64_t* side_word(side_t* s, uint64_t slot) noexcept nogil:
     """The word with the bit of a slot."""
-    return <uint64_t*> (s.slots + s.width) + (slot >> 6)
+    return &s.summary if s.width == SIDE_FIRST else <uint64_t*> (s.slots + s.width) + (slot >> 6)
+
+
+cdef inline far_t** side_far_place(const side_t* s) noexcept nogil:
+    return <far_t**> (<uint64_t*> (s.slots + s.width) + (s.width >> 6))
 
 
 cdef inline far_t* side_far(const side_t* s) noexcept nogil:
     """The levels below the ladder; NULL until there is one."""
-    return (<far_t**> side_word(s, s.width))[0]
+    return side_far_place(s)[0]
 
 
 cdef inline uint32_t side_find(const side_t* s, int64_t key) noexcept nogil:
@@ -302,14 +307,18 @@ cdef inline uint32_t side_find(const side_t* s, int64_t key) noexcept nogil:
 cdef inline int64_t side_next_slot(const side_t* s, uint64_t slot) noexcept nogil:
     """The next slot below one that holds a level; -1 where there is none."""
     cdef uint64_t i = slot >> 6
-    cdef uint64_t word = side_word(s, slot)[0] & ((<uint64_t> 1 << (slot & 63)) - 1)
-    cdef uint64_t others
+    cdef uint64_t below = (<uint64_t> 1 << (slot & 63)) - 1
+    cdef uint64_t word
+    if likely(s.width == SIDE_FIRST):
+        word = s.summary & below
+        return 63 - leading_zeros(word) if word else -1
+    word = (<uint64_t*> (s.slots + s.width))[i] & below
     if word == 0:
-        others = s.summary & ((<uint64_t> 1 << i) - 1)
-        if others == 0:
+        word = s.summary & ((<uint64_t> 1 << i) - 1)
+        if word == 0:
             return -1
-        i = 63 - leading_zeros(others)
-        word = side_word(s, i << 6)[0]
+        i = 63 - leading_zeros(word)
+        word = (<uint64_t*> (s.slots + s.width))[i]
     return <int64_t> (i << 6) + 63 - leading_zeros(word)
 
 
@@ -330,65 +339,10 @@ cdef inline uint32_t side_next(const book_t* b, int side_index, uint32_t level) 
 
 # ---- changes ----
 
-cdef inline uint32_t book_put_level(book_t* b, int side_index, int64_t key) noexcept nogil:
-    """Add a level without orders and size; room is certain. Returns its number."""
-    cdef orders_t* o = b.orders
-    cdef side_t* s = &b.sides[side_index]
-    cdef uint64_t slot = side_slot(s, key)
-    cdef uint32_t level = o.free_level
-    cdef level_t* l
-    if likely(level):
-        l = &o.levels[level]
-        o.free_level = l.front
-        prefetch_write(&o.levels[o.free_level])
-    else:
-        o.used_levels += 1
-        level = o.used_levels
-        l = &o.levels[level]
-    o.live_levels += 1
-    l.key = key
-    l.size = 0
-    l.front = l.back = l.count = l.own = 0
-    if likely(slot < s.width):
-        s.slots[slot] = level
-        side_word(s, slot)[0] |= <uint64_t> 1 << (slot & 63)
-        s.summary |= <uint64_t> 1 << (slot >> 6)
-    else:
-        side_put_outside(b, side_index, level)
-    s.count += 1
-    if key > s.best:
-        s.best = key
-        s.best_level = level
-    return level
-
-
-cdef inline void book_drop_level(book_t* b, int side_index, uint32_t level) noexcept nogil:
-    """Take a level off its side and return it to the pool."""
-    cdef orders_t* o = b.orders
-    cdef side_t* s = &b.sides[side_index]
-    cdef level_t* l = &o.levels[level]
-    cdef uint64_t slot = side_slot(s, l.key)
-    cdef uint64_t* word
-    cdef int64_t following
-    s.count -= 1
-    if likely(slot < s.width):
-        s.slots[slot] = 0
-        word = side_word(s, slot)
-        word[0] &= ~(<uint64_t> 1 << (slot & 63))
-        if word[0] == 0:
-            s.summary &= ~(<uint64_t> 1 << (slot >> 6))
-        if level == s.best_level:
-            following = side_next_slot(s, slot)
-            if likely(following >= 0):
-                s.best_level = s.slots[following]
-                s.best -= <int64_t> ((slot - <uint64_t> following) * s.step)
-            else:
-                side_emptied(b, side_index)
-    else:
-        side_drop_outside(b, side_index, l.key)
-    l.front = o.free_level
-    o.free_level = level
-    o.live_levels -= 1
+# Add a level without orders and size; room is certain. Returns its number.
+cdef uint32_t book_put_level(book_t* b, int side_index, int64_t key) noexcept nogil
+# Take a level off its side and return it to the pool.
+cdef void book_drop_level(book_t* b, int side_index, uint32_t level) noexcept nogil
 
 
 cdef inline uint64_t book_put(
@@ -627,24 +581,33 @@ cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, 
     return RESULT_OK
 
 
-cdef inline int book_apply_one(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
-    """Apply an event as if it were a message of its own."""
+cdef inline int book_apply_orders(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    """Apply an event to a book by order as if it were a message of its own."""
     cdef int result
     cdef uint8_t kind = e.kind
     out.kind = kind
     out.top_changed = False
-    if b.by_level:
-        if likely(kind == KIND_LEVEL):
-            result = book_level(b, e.side, e.price, e.size, out)
-        else:
-            result = book_apply_rare(b, e, out)
-    elif kind == KIND_ADD:
+    if kind == KIND_ADD:
         result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
     elif kind == KIND_DELETE or kind == KIND_EXECUTE or kind == KIND_CANCEL:
         # One piece of code: which of them comes next cannot be predicted.
         result = book_reduce(b, <uint64_t> e.order_id, e.size, kind == KIND_DELETE, out)
     elif kind == KIND_REPLACE:
         result = book_replace(b, <uint64_t> e.order_id, <uint64_t> e.new_order_id, e.price, e.size, out)
+    else:
+        result = book_apply_rare(b, e, out)
+    b.counts[result] += 1
+    out.result = result
+    return result
+
+
+cdef inline int book_apply_totals(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    """Apply an event to a book by level as if it were a message of its own."""
+    cdef int result
+    out.kind = e.kind
+    out.top_changed = False
+    if likely(e.kind == KIND_LEVEL):
+        result = book_level(b, e.side, e.price, e.size, out)
     else:
         result = book_apply_rare(b, e, out)
     b.counts[result] += 1
@@ -669,7 +632,7 @@ cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noex
     """
     if unlikely(e.flags & FLAG_CONTINUED or b.open):
         return book_apply_part(b, e, out)
-    return book_apply_one(b, e, out)
+    return book_apply_totals(b, e, out) if b.by_level else book_apply_orders(b, e, out)
 
 
 # ---- reading ----
@@ -800,9 +763,11 @@ cdef inline bint ahead_places(const event_t* e) noexcept nogil:
 
 cdef inline void book_ahead_first(const orders_t* o, const book_t* b, const event_t* e) noexcept nogil:
     """The book, open or not, and the slot of the order."""
-    prefetch(&b.sides[e.side < 0])
-    prefetch(&b.orders)
-    orders_prefetch(o, <uint64_t> e.order_id)
+    prefetch_write(&b.orders)
+    if ahead_places(e):
+        prefetch_write(&b.sides[e.side < 0])
+    if e.kind != KIND_LEVEL:
+        orders_prefetch(o, <uint64_t> e.order_id)
 
 
 cdef inline const order_t* ahead_order(const orders_t* o, const event_t* e) noexcept nogil:
@@ -811,52 +776,57 @@ cdef inline const order_t* ahead_order(const orders_t* o, const event_t* e) noex
 
 
 cdef inline void book_ahead_second(const book_t* b, const event_t* e) noexcept nogil:
-    """The slot of the level, or the order."""
+    """The slot or the block of the level, or the order."""
     cdef const side_t* s = &b.sides[e.side < 0]
+    cdef int64_t key
     cdef uint64_t slot
     if ahead_places(e):
-        slot = side_slot(s, book_key(e.side, e.price))
-        if slot < s.width:
+        key = book_key(e.side, e.price)
+        slot = side_slot(s, key)
+        if likely(slot < s.width):
             prefetch(s.slots + slot)
+        else:
+            side_ahead_far(s, key)
     else:
         prefetch(ahead_order(b.orders, e))
 
 
 cdef inline void book_ahead_third(const book_t* b, const event_t* e) noexcept nogil:
-    """The level; the neighbours of an order in its queue, and its side."""
+    """The level; the neighbours of an order in its queue, and where its level stands."""
     cdef const side_t* s = &b.sides[e.side < 0]
     cdef const order_t* order
-    cdef uint64_t slot
     if ahead_places(e):
-        slot = side_slot(s, book_key(e.side, e.price))
-        if slot < s.width:
-            prefetch_write(&b.orders.levels[s.slots[slot]])
-            prefetch_write(side_word(s, slot))
+        prefetch_write(&b.orders.levels[side_find(s, book_key(e.side, e.price))])
     else:
         order = ahead_order(b.orders, e)
-        prefetch(&b.orders.levels[order.level])
-        prefetch(&b.orders.orders[order.before])
-        prefetch(&b.orders.orders[order.after])
-        prefetch(&b.sides[order.side < 0])
+        s = &b.sides[order.side < 0]
+        prefetch_write(&b.orders.levels[order.level])
+        prefetch_write(&b.orders.orders[order.before])
+        prefetch_write(&b.orders.orders[order.after])
+        prefetch_write(s)
 
 
 cdef inline void book_ahead_last(const book_t* b, const event_t* e) noexcept nogil:
-    """The order behind which an add comes to rest; the slot of a level that may go."""
+    """The order behind which an add comes to rest; where a level stands that may go."""
     cdef const side_t* s
     cdef const order_t* order
+    cdef int64_t key
     cdef uint64_t slot
     if ahead_places(e):
         s = &b.sides[e.side < 0]
         slot = side_slot(s, book_key(e.side, e.price))
         if slot < s.width:
-            prefetch(&b.orders.orders[b.orders.levels[s.slots[slot]].back])
+            prefetch_write(&b.orders.orders[b.orders.levels[s.slots[slot]].back])
     else:
         order = ahead_order(b.orders, e)
-        s = &b.sides[order.side < 0]
-        slot = side_slot(s, book_key(order.side, order.price))
-        if slot < s.width:
-            prefetch(s.slots + slot)
-            prefetch(side_word(s, slot))
+        if b.orders.levels[order.level].count == 1:
+            s = &b.sides[order.side < 0]
+            key = book_key(order.side, order.price)
+            slot = side_slot(s, key)
+            if likely(slot < s.width):
+                prefetch_write(s.slots + slot)
+            else:
+                side_ahead_far(s, key)
 
 
 cdef inline void book_ahead(const book_t* b, const event_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:

@@ -275,7 +275,7 @@ cdef int orders_grow(orders_t* o) noexcept nogil:
 
 # ---- blocks: the levels below a ladder ----
 
-cdef inline uint32_t far_block(const far_t* f, int64_t key) noexcept nogil:
+cdef inline uint32_t far_block(far_t* f, int64_t key) noexcept nogil:
     # The last block whose lowest key is at most `key`, or 0; there is one at least.
     cdef const int64_t* first = f.lowest
     cdef uint32_t left = f.count
@@ -284,7 +284,16 @@ cdef inline uint32_t far_block(const far_t* f, int64_t key) noexcept nogil:
         half = left >> 1
         first += half if first[half] <= key else 0
         left -= half
-    return <uint32_t> (first - f.lowest)
+    f.latest = <uint32_t> (first - f.lowest)
+    return f.latest
+
+
+cdef inline uint32_t far_same_block(far_t* f, int64_t key) noexcept nogil:
+    # The same, where the key was most likely the latest to be looked for.
+    cdef uint32_t at = f.latest
+    if likely(at < f.count and f.lowest[at] <= key and (at + 1 == f.count or key < f.lowest[at + 1])):
+        return at
+    return far_block(f, key)
 
 
 cdef inline uint32_t block_place(const block_t* block, int64_t key) noexcept nogil:
@@ -337,7 +346,7 @@ cdef void far_put(orders_t* o, far_t* f, int64_t key, uint32_t level) noexcept n
     cdef block_t* block = NULL
     cdef block_t* other
     if f.count:
-        at = f.count - 1 if f.lowest[f.count - 1] <= key else far_block(f, key)
+        at = f.count - 1 if f.lowest[f.count - 1] <= key else far_same_block(f, key)
         block = f.blocks[at]
         place = block_place(block, key)
     if block == NULL or block.count == BLOCK_LEVELS:
@@ -367,7 +376,7 @@ cdef void far_put(orders_t* o, far_t* f, int64_t key, uint32_t level) noexcept n
 
 
 cdef void far_drop(orders_t* o, far_t* f, int64_t key) noexcept nogil:
-    cdef uint32_t at = far_block(f, key)
+    cdef uint32_t at = far_same_block(f, key)
     cdef block_t* block = f.blocks[at]
     cdef block_t* other
     cdef uint32_t place = block_place(block, key)
@@ -391,7 +400,7 @@ cdef void far_drop(orders_t* o, far_t* f, int64_t key) noexcept nogil:
 
 
 cdef uint32_t side_far_find(const side_t* s, int64_t key) noexcept nogil:
-    cdef const far_t* f = side_far(s)
+    cdef far_t* f = side_far(s)
     cdef const block_t* block
     cdef uint32_t place
     if f == NULL or f.count == 0 or key >= s.low:
@@ -399,6 +408,20 @@ cdef uint32_t side_far_find(const side_t* s, int64_t key) noexcept nogil:
     block = f.blocks[far_block(f, key)]
     place = block_place(block, key)
     return block.levels[place] if place < block.count and block.keys[place] == key else 0
+
+
+cdef void side_ahead_far(const side_t* s, int64_t key) noexcept nogil:
+    cdef far_t* f = side_far(s)
+    cdef const block_t* block
+    cdef int i
+    if f == NULL or f.count == 0 or key >= s.low:
+        return
+    block = f.blocks[far_block(f, key)]
+    prefetch(block)
+    for i in range(BLOCK_LEVELS // 8):
+        prefetch(&block.keys[8 * i + 7])
+    for i in range(BLOCK_LEVELS // 16):
+        prefetch(&block.levels[16 * i + 15])
 
 
 cdef int far_ready(orders_t* o, side_t* s, uint32_t blocks) noexcept nogil:
@@ -412,7 +435,7 @@ cdef int far_ready(orders_t* o, side_t* s, uint32_t blocks) noexcept nogil:
         f = <far_t*> fc_alloc(1, sizeof(far_t))
         if f == NULL:
             return RESULT_NO_MEMORY
-        (<far_t**> side_word(s, s.width))[0] = f
+        side_far_place(s)[0] = f
     if f.capacity < f.count + blocks:
         capacity = 2 * (f.count + blocks)
         lowest = <int64_t*> fc_alloc(capacity, sizeof(int64_t) + sizeof(void*))
@@ -530,11 +553,16 @@ cdef void find_frame(const book_t* b, int side_index, const uint32_t* held, uint
         f.below = (end - 1) // f.step
 
 
+cdef inline void side_mark(side_t* s, uint64_t slot) noexcept nogil:
+    side_word(s, slot)[0] |= <uint64_t> 1 << (slot & 63)
+    if s.width != SIDE_FIRST:
+        s.summary |= <uint64_t> 1 << (slot >> 6)
+
+
 cdef inline void side_place(side_t* s, int64_t key, uint32_t level) noexcept nogil:
     cdef uint64_t slot = side_slot(s, key)
     s.slots[slot] = level
-    side_word(s, slot)[0] |= <uint64_t> 1 << (slot & 63)
-    s.summary |= <uint64_t> 1 << (slot >> 6)
+    side_mark(s, slot)
 
 
 cdef void side_move(book_t* b, int side_index, uint32_t extra, uint32_t width) noexcept nogil:
@@ -563,7 +591,7 @@ cdef void side_move(book_t* b, int side_index, uint32_t extra, uint32_t width) n
     if extra:
         held[n] = extra
         n += 1
-    memset(side_word(s, 0), 0, s.width // 8)
+    memset(s.slots + s.width, 0, s.width // 8)
     s.summary = 0
     if width > s.width:
         slots = <uint32_t*> fc_alloc(1, ladder_bytes(width))
@@ -573,7 +601,7 @@ cdef void side_move(book_t* b, int side_index, uint32_t extra, uint32_t width) n
             s.slots = slots
             s.borrowed = False
             s.width = <uint16_t> width
-            (<far_t**> side_word(s, width))[0] = f
+            side_far_place(s)[0] = f
     find_frame(b, side_index, held, n, s.width, &frame)
     key = o.levels[held[0]].key if n else s.best
     s.low = <int64_t> (<uint64_t> key - frame.below * frame.step)
@@ -610,37 +638,49 @@ cdef int side_ready(book_t* b, int side_index) noexcept nogil:
     return far_ready(o, s, blocks)
 
 
-cdef uint32_t side_outside(book_t* b, int side_index, int64_t key) noexcept nogil:
+cdef inline int32_t side_patience(const side_t* s) noexcept nogil:
+    # Keys below the ladder that are worth a move of it: as many as it may have to pass on.
+    return <int32_t> (s.width if s.width < s.count else s.count)
+
+
+cdef void side_follow(book_t* b, int side_index) noexcept nogil:
+    # The ladder follows the best level, and becomes wider where it has done so already.
     cdef side_t* s = &b.sides[side_index]
     cdef uint32_t width = s.width
     cdef int64_t low = s.low
-    cdef int32_t enough
-    cdef bint near
-    if key >= s.low or s.count == 0:
-        return 0  # above the end of the ladder, or between two steps
-    # The ladder follows a best level that has fallen, and becomes wider where many keys lie below it.
-    enough = <int32_t> (width if width < 8 + 2 * s.count else 8 + 2 * s.count)
-    near = <uint64_t> s.best - <uint64_t> key < (width - width // 4) * s.step
-    s.misses += enough // 4 if near else 1
-    if s.misses >= enough:
-        s.misses = 0
-        if not near and width < SIDE_MOST and s.count >= width // 8:
-            width *= 4
-        if side_ready(b, side_index) == RESULT_OK:
-            side_move(b, side_index, 0, width)
-        if s.width == width and s.low == low:
-            s.misses = -8 * <int32_t> width  # it stands well
-        return side_find(s, key)
-    return side_far_find(s, key)
+    if width < SIDE_MOST and s.count >= width // 8 and side_slot(s, s.best) > width // 2:
+        width *= 4
+    side_move(b, side_index, 0, width)
+    # One that stands well is left alone for a while.
+    s.misses = -8 * side_patience(s) if s.width == width and s.low == low else 0
+
+
+cdef bint side_missed(side_t* s, int64_t key) noexcept nogil:
+    # Count a key below the ladder; whether there were enough to move it. One that would then have a place counts for more.
+    cdef int32_t enough = side_patience(s)
+    if <uint64_t> s.best - <uint64_t> key < (s.width - s.width // 4) * s.step and side_slot(s, s.best) <= s.width - s.width // 4:
+        s.misses += enough // 4
+    s.misses += 1
+    return s.misses >= enough
+
+
+cdef uint32_t side_outside(book_t* b, int side_index, int64_t key) noexcept nogil:
+    cdef side_t* s = &b.sides[side_index]
+    cdef uint32_t level = side_far_find(s, key)
+    if level and side_missed(s, key) and side_ready(b, side_index) == RESULT_OK:
+        side_follow(b, side_index)
+    return level
 
 
 cdef void side_put_outside(book_t* b, int side_index, uint32_t level) noexcept nogil:
     cdef side_t* s = &b.sides[side_index]
     cdef int64_t key = b.orders.levels[level].key
-    if s.count and key < s.low:
-        far_put(b.orders, side_far(s), key, level)
-    else:
+    if s.count == 0 or key >= s.low:
         side_move(b, side_index, level, s.width)
+    else:
+        far_put(b.orders, side_far(s), key, level)
+        if side_missed(s, key):
+            side_follow(b, side_index)
 
 
 cdef void side_drop_outside(book_t* b, int side_index, int64_t key) noexcept nogil:
@@ -662,9 +702,67 @@ cdef void side_emptied(book_t* b, int side_index) noexcept nogil:
     side_move(b, side_index, 0, s.width)
 
 
+cdef uint32_t book_put_level(book_t* b, int side_index, int64_t key) noexcept nogil:
+    cdef orders_t* o = b.orders
+    cdef side_t* s = &b.sides[side_index]
+    cdef uint64_t slot = side_slot(s, key)
+    cdef uint32_t level = o.free_level
+    cdef level_t* l
+    if likely(level):
+        l = &o.levels[level]
+        o.free_level = l.front
+        prefetch_write(&o.levels[o.free_level])
+    else:
+        o.used_levels += 1
+        level = o.used_levels
+        l = &o.levels[level]
+    o.live_levels += 1
+    l.key = key
+    l.size = 0
+    l.front = l.back = l.count = l.own = 0
+    if likely(slot < s.width):
+        s.slots[slot] = level
+        side_mark(s, slot)
+    else:
+        side_put_outside(b, side_index, level)
+    s.count += 1
+    if key > s.best:
+        s.best = key
+        s.best_level = level
+    return level
+
+
+cdef void book_drop_level(book_t* b, int side_index, uint32_t level) noexcept nogil:
+    cdef orders_t* o = b.orders
+    cdef side_t* s = &b.sides[side_index]
+    cdef level_t* l = &o.levels[level]
+    cdef uint64_t slot = side_slot(s, l.key)
+    cdef uint64_t* word
+    cdef int64_t following
+    s.count -= 1
+    if likely(slot < s.width):
+        s.slots[slot] = 0
+        word = side_word(s, slot)
+        word[0] &= ~(<uint64_t> 1 << (slot & 63))
+        if word[0] == 0 and s.width != SIDE_FIRST:
+            s.summary &= ~(<uint64_t> 1 << (slot >> 6))
+        if level == s.best_level:
+            following = side_next_slot(s, slot)
+            if likely(following >= 0):
+                s.best_level = s.slots[following]
+                s.best -= <int64_t> ((slot - <uint64_t> following) * s.step)
+            else:
+                side_emptied(b, side_index)
+    else:
+        side_drop_outside(b, side_index, l.key)
+    l.front = o.free_level
+    o.free_level = level
+    o.live_levels -= 1
+
+
 cdef uint32_t side_below(const book_t* b, int side_index, int64_t key) noexcept nogil:
     cdef const side_t* s = &b.sides[side_index]
-    cdef const far_t* f = side_far(s)
+    cdef far_t* f = side_far(s)
     cdef uint32_t at
     cdef int64_t slot
     if key > s.best:
@@ -689,8 +787,9 @@ cdef int64_t book_worst_price(const book_t* b, int8_t side) noexcept nogil:
     if s.summary == 0:
         return NO_PRICE
     i = 63 - leading_zeros(s.summary & (0 - s.summary))
-    word = side_word(s, <uint64_t> i << 6)[0]
-    i = (i << 6) + 63 - leading_zeros(word & (0 - word))
+    if s.width != SIDE_FIRST:
+        word = (<uint64_t*> (s.slots + s.width))[i]
+        i = (i << 6) + 63 - leading_zeros(word & (0 - word))
     return book_key(side, b.orders.levels[s.slots[i]].key)
 
 
@@ -840,7 +939,7 @@ cdef int book_apply_part(book_t* b, const event_t* e, book_change_t* out) noexce
     if not b.open:
         book_top(b, &b.before)
         b.open = True
-    result = book_apply_one(b, e, out)
+    result = book_apply_totals(b, e, out) if b.by_level else book_apply_orders(b, e, out)
     if e.flags & FLAG_CONTINUED:
         out.top_changed = False
         return result
@@ -887,7 +986,7 @@ cdef uint64_t book_hash(const book_t* b) noexcept nogil:
     return h
 
 
-cdef int check_ladder(const side_t* s, const level_t* levels) noexcept nogil:
+cdef int check_ladder(side_t* s, const level_t* levels) noexcept nogil:
     # The slots, words and blocks of a side among themselves.
     cdef uint32_t i, k
     cdef const block_t* block
@@ -896,7 +995,7 @@ cdef int check_ladder(const side_t* s, const level_t* levels) noexcept nogil:
     for i in range(s.width):
         if (s.slots[i] != 0) != ((side_word(s, i)[0] >> (i & 63)) & 1):
             return 14
-        if (side_word(s, i)[0] != 0) != ((s.summary >> (i >> 6)) & 1):
+        if s.width != SIDE_FIRST and (side_word(s, i)[0] != 0) != ((s.summary >> (i >> 6)) & 1):
             return 14
         if s.slots[i] and side_slot(s, levels[s.slots[i]].key) != i:
             return 2
@@ -932,7 +1031,7 @@ cdef int book_check(const book_t* b) noexcept nogil:
     for i in range(2):
         s = &b.sides[i]
         side = -1 if i else 1
-        broken = check_ladder(s, o.levels)
+        broken = check_ladder(<side_t*> s, o.levels)
         if broken:
             return broken
         if s.best != o.levels[s.best_level].key:
@@ -1017,7 +1116,6 @@ cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* 
     cdef Py_ssize_t i
     cdef Py_ssize_t written = 0
     cdef book_change_t change
-    cdef bint by_level = b.by_level
     cdef bint far = book_far(orders_bytes(b.orders))
     for i in range(n):
         prefetch(e + i + AHEAD_RECORDS)
@@ -1025,12 +1123,7 @@ cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* 
             book_ahead(b, e, i, n)
         if not concerns(&e[i], b.symbol_id, filtered):
             continue
-        if by_level and e[i].kind == KIND_LEVEL and not e[i].flags & FLAG_CONTINUED and not b.open:
-            # What book_apply does with it, without the call: this is nearly every event of such a feed.
-            change.top_changed = False
-            b.counts[book_level(b, e[i].side, e[i].price, e[i].size, &change)] += 1
-        else:
-            book_apply(b, &e[i], &change)
+        book_apply(b, &e[i], &change)
         if quotes != NULL:
             # Without a branch, which nothing could foresee: a quote that is not one is written over by the next.
             book_quote(b, &e[i], &quotes[written])
