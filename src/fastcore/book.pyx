@@ -658,7 +658,8 @@ cdef void side_follow(book_t* b, int side_index) noexcept nogil:
 cdef bint side_missed(side_t* s, int64_t key) noexcept nogil:
     # Count a key below the ladder; whether there were enough to move it. One that would then have a place counts for more.
     cdef int32_t enough = side_patience(s)
-    if <uint64_t> s.best - <uint64_t> key < (s.width - s.width // 4) * s.step and side_slot(s, s.best) <= s.width - s.width // 4:
+    cdef uint64_t most = s.width - s.width // 4
+    if <uint64_t> s.best - <uint64_t> key < most * s.step and side_slot(s, s.best) <= most:
         s.misses += enough // 4
     s.misses += 1
     return s.misses >= enough
