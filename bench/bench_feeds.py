@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, KINDS
 from hft.feeds.feed import Feed
 from hft.feeds.merge import merge
@@ -25,7 +26,7 @@ class Arrays(Feed):
     format = "arrays"
 
     def __init__(self, events: Any) -> None:
-        super().__init__("arrays")
+        super().__init__("arrays", instruments=Instruments([Instrument("SYN", 1e-4, 1.0)]))
         self.events = events
 
     def _arrays(self) -> Any:

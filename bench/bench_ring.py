@@ -26,7 +26,8 @@ import numpy as np
 
 from fastcore import _bench
 from fastcore.records import EVENT_DTYPE
-from fastcore.reference import replaced as twin
+from fastcore.reference import replaced as replaced_twin
+from fastcore.reference import ring as twin
 from fastcore.replaced import LockFreeRingBuffer
 from fastcore.ring import RingBuffer
 
@@ -316,7 +317,7 @@ def _floats(bench: Bench) -> None:
     empty = _bench.Empty()
     n = 4000
     ring = LockFreeRingBuffer(8192)
-    python = twin.LockFreeRingBuffer(8192)
+    python = replaced_twin.LockFreeRingBuffer(8192)
     push, pop = calls("push(1.5)", n, push=ring.push), calls("pop()", n, pop=ring.pop)
     slow_push, slow_pop = calls("push(1.5)", n, push=python.push), calls("pop()", n, pop=python.pop)
     empty_push, empty_pop = calls("f(1.5)", n, f=empty.one_float), calls("f()", n, f=empty.none)

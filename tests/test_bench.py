@@ -102,6 +102,14 @@ def test_command_lists_every_benchmark():
     assert names == sorted(names)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", command.names_of(suite))
+def test_every_benchmark_runs(name):
+    result = invoke(name, "--quick", "--json", "-")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["rows"]
+
+
 def test_failing_benchmark_is_reported_and_fails_the_command(monkeypatch):
     calls = import_module(f"{suite.__name__}.bench_calls")
 
