@@ -12,6 +12,7 @@ from fastcore import engine as compiled
 from fastcore.desk import Desk
 from fastcore.records import BUY, KINDS, SELL
 from fastcore.risk import RiskLimits
+from fastcore.sim.latency import Latency
 
 
 def test_desk_is_flat_and_unmarked_at_first():
@@ -58,14 +59,19 @@ def live_orders(reports):
     return most, live
 
 
-@examples(30)
+DELAYS = st.sampled_from([0, 1_000_000, 4_000_000, Latency(3_000_000, 2_000_000), Latency(3_000_000, 2_000_000, log=True)])
+
+
+@examples(60)
 @given(
-    st.integers(0, 10**6), st.sampled_from(["message", "time"]), st.sampled_from([150, 400, 2_000]), st.sampled_from([20.0, 200.0, 2_000.0])
-)
-def test_never_two_live_orders_of_a_side_and_every_lot_accounted(seed, instant, most_lots, k):
-    data = random_day(seed, 600)
-    run = make(compiled, limits=(1000, most_lots, 100_000), parameters={"k": k}, instant=instant)
-    run.feed(data)
+    st.integers(0, 10**6), DELAYS, DELAYS, st.sampled_from([0, 2_000_000]), st.sampled_from([150, 400, 2_000]),
+    st.sampled_from([20.0, 200.0, 2_000.0]),
+)  # fmt: skip
+def test_never_two_live_orders_of_a_side_and_every_lot_accounted(seed, order, response, feed_ns, most_lots, k):
+    run = make(
+        compiled, limits=(1000, most_lots, 100_000), parameters={"k": k}, order=order, response=response, feed_ns=feed_ns
+    )
+    run.feed(random_day(seed, 600))
     reports = run.reports()
     most, live = live_orders(reports)
     assert most <= 1
@@ -73,11 +79,12 @@ def test_never_two_live_orders_of_a_side_and_every_lot_accounted(seed, instant, 
     bought = int((fills["side"].astype(np.int64) * fills["size"]).sum())
     assert run.position.position_lots == bought
     assert abs(bought) <= most_lots
-    resting = {row[0]: row[3] for row in run.venue.orders()}
-    assert {i: left for own in live.values() for i, left in own.items()} == resting
-    assert run.desk.in_flight == 0
+    if order == response == feed_ns == 0:
+        resting = {row[0]: row[3] for row in run.venue.orders()}
+        assert {i: left for own in live.values() for i, left in own.items()} == resting
+        assert run.desk.in_flight == 0
     refused = int(((reports["kind"] == KINDS["reject"]) & (reports["order_id"] == 0)).sum())
-    assert run.desk.risk_rejects == refused
+    assert run.desk.risk_rejects - refused in (0, 1, 2), "those of the last instant are not told"
     assert run.desk.fills == len(fills)
 
 

@@ -1,4 +1,4 @@
-"""The simulator: one market for two or one for each, and the law of time and order."""
+"""The simulator: the law of time and order, under any latencies, with one market for both clocks or one for each."""
 
 import numpy as np
 import pytest
@@ -13,15 +13,13 @@ from fastcore.engine import Engine
 from fastcore.errors import CorruptDataError
 from fastcore.market import Market
 from fastcore.records import BUY, EVENT_DTYPE, KINDS, SELL
+from fastcore.reference import engine as reference
 from fastcore.ring import RingBuffer
 from fastcore.ring_source import RingSource
+from fastcore.sim.latency import Latency
 from fastcore.sim.simulator import Simulator
 from fastcore.source import EventSource
 from fastcore.wire.itch import ItchDecoder
-
-
-def outcome(run):
-    return (run.reports().tobytes(), run.curve().tobytes(), run.quotes, run.fills, run.profit, run.quote(), run.traded_lots)
 
 
 def coarse(seed, messages, grain):
@@ -33,26 +31,79 @@ def coarse(seed, messages, grain):
     return events
 
 
-@examples(25)
-@given(st.integers(0, 10**6), st.sampled_from(["message", "time"]), st.sampled_from([1, 3_000_000, 20_000_000]))
-def test_one_market_and_two_give_the_same(seed, instant, grain):
-    events = coarse(seed, 400, grain)
-    one, two = (make(compiled, instant=instant, two_books=two, parameters={"k": 300.0}) for two in (False, True))
-    one.feed_events(events)
-    two.feed_events(events)
-    assert outcome(one) == outcome(two)
+MS = 1_000_000
 
 
-@examples(25)
-@given(st.integers(0, 10**6), st.sampled_from(["message", "time"]), st.integers(1, 90))
-def test_pieces_of_the_history_change_nothing(seed, instant, size):
-    events = coarse(seed, 300, 3_000_000)
-    whole, parts = make(compiled, instant=instant), make(compiled, instant=instant, sample_every=3)
+def seeded(name, latency):
+    return iter(latency.delays(np.zeros(5_000, np.int64), name).tolist())
+
+
+@st.composite
+def latencies(draw):
+    """Latencies of a run, and the same for the twin."""
+    delays = st.sampled_from([0, 1, MS, 3 * MS, 10 * MS])
+    feed, order, response = draw(delays), draw(delays), draw(delays)
+    options = {"feed_ns": feed, "order": order, "response": response}
+    if draw(st.booleans()):
+        options["local_offset_ns"] = draw(st.integers(-3 * MS, 3 * MS))
+    twin = dict(options)
+    for name in ("order", "response"):
+        if draw(st.booleans()):
+            options[name] = Latency(draw(st.sampled_from([MS, 4 * MS])), draw(st.sampled_from([1, 2 * MS])), log=draw(st.booleans()))
+            twin[name] = seeded(f"venue.{name}", options[name])
+    return options, twin
+
+
+@examples(150)
+@given(st.integers(0, 10**6), latencies(), st.sampled_from([1, 3 * MS, 20 * MS]), st.booleans())
+def test_run_follows_the_law_of_time_and_order(seed, options, grain, two_books):
+    """Against one heap over two worlds: whatever the latencies are, whether one market serves both clocks or not."""
+    events = coarse(seed, 300, grain)
+    rng = np.random.default_rng(seed)
+    events["local_ns"] = events["exch_ns"] + rng.integers(0, 6 * MS, len(events))
+    events["local_ns"][rng.random(len(events)) < 0.1] = 0
+    options, twin = options
+    ours = make(compiled, two_books=two_books, parameters={"k": 300.0}, **options)
+    theirs = make(reference, parameters={"k": 300.0}, **twin)
+    for run in (ours, theirs):
+        run.feed_events(events)
+    assert ours.reports().tobytes() == theirs.reports().tobytes()
+    assert ours.curve().tobytes() == theirs.curve().tobytes()
+    assert (ours.quotes, ours.fills, ours.profit, ours.quote()) == (theirs.quotes, theirs.fills, theirs.profit, theirs.quote())
+
+
+@examples(40)
+@given(st.integers(0, 10**6), latencies(), st.sampled_from([1, 3 * MS]), st.integers(1, 90))
+def test_pieces_of_the_history_change_nothing(seed, options, grain, size):
+    events = coarse(seed, 300, grain)
+    whole, parts = make(compiled, **options[0]), make(compiled, sample_every=3, **options[0])
     whole.feed_events(events)
     parts.given.items.extend(events[at : at + size] for at in range(0, len(events), size))
     parts.feed_events(events[:0])
     assert parts.reports().tobytes() == whole.reports().tobytes()
+    assert parts.curve().tobytes() == whole.curve().tobytes()
     assert (parts.quotes, parts.profit) == (whole.quotes, whole.profit)
+
+
+@examples(40)
+@given(st.integers(0, 10**6), latencies(), st.integers(20, 250), st.booleans())
+def test_what_was_sent_does_not_depend_on_what_comes_later(seed, options, cut, shuffle):
+    """No look-ahead: the history is cut, or what is later put into another order."""
+    events = coarse(seed, 300, 1)
+    last_ns = int(events["exch_ns"][cut - 1])
+    later = events[cut:].copy()
+    if shuffle:
+        names = [name for name in later.dtype.names if name != "exch_ns"]
+        order = np.random.default_rng(seed).permutation(len(later))
+        for name in names:
+            later[name] = later[name][order]
+    sent = []
+    for history in (events, np.concatenate([events[:cut], later]) if shuffle else events[:cut]):
+        run = make(compiled, **options[0])
+        run.feed_events(history)
+        reports = run.engine.reports()
+        sent.append(reports[reports["local_ns"] <= last_ns].tobytes())
+    assert sent[0] == sent[1]
 
 
 def adds(*rows):
@@ -72,12 +123,11 @@ def acks(run):
     return [tuple(int(r[name]) for name in ("seq", "side", "price", "match_id")) for r in reports[reports["kind"] == KINDS["ack"]]]
 
 
-@pytest.mark.parametrize(("instant", "seq", "bid"), [("message", 2, 999_800), ("time", 3, 1_000_200)])
-def test_maker_answers_the_message_or_the_time(instant, seq, bid):
-    """By message it quotes between 99.90 and 100.10, by time it has seen the bid at 99.98, which moves the middle up."""
-    run = make(compiled, volatility=False, instant=instant)
+def test_maker_answers_a_time_as_a_whole():
+    """It has seen the bid at 99.98, which moves the middle up, before it quotes."""
+    run = make(compiled, volatility=False)
     run.feed_events(adds(*BOOK, (5, 3, BUY, 999_800, 60)))
-    assert acks(run)[0] == (seq, BUY, bid, 0)
+    assert acks(run)[0] == (3, BUY, 1_000_200, 0)
 
 
 def test_best_prices_that_are_the_same_after_an_instant_are_no_news():
@@ -85,17 +135,15 @@ def test_best_prices_that_are_the_same_after_an_instant_are_no_news():
     gone = np.zeros(1, EVENT_DTYPE)
     gone["exch_ns"], gone["kind"], gone["order_id"], gone["symbol_id"] = 6, KINDS["delete"], 3, 7
     deep = adds((7, 5, BUY, 998_000, 10))
-    by_time, by_message = (make(compiled, volatility=False, instant=instant) for instant in ("time", "message"))
-    for run in (by_time, by_message):
-        run.feed_events(np.concatenate([events[:3], gone, deep]))
-    assert by_time.quotes == 1
-    assert by_message.quotes == 3
+    run = make(compiled, volatility=False)
+    run.feed_events(np.concatenate([events[:3], gone, deep]))
+    assert run.quotes == 1
 
 
 def test_image_does_not_move_the_clock_and_time_never_goes_back():
     times = [5, 5, 4, 9, 8, 9]
     events = adds(*((t, i + 1, BUY, 999_000 - i, 5) for i, t in enumerate(times)))
-    run = make(compiled, volatility=False, instant="time")
+    run = make(compiled, volatility=False)
     run.feed_events(events)
     assert run.engine.last_ns == 9
     assert run.market.events == 6
@@ -124,7 +172,7 @@ def test_venue_of_an_instrument_is_opened_once():
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (lambda m: (EventSource([]), m, {"instant": "day"}), "instant must be message or time: instant='day'"),
+        (lambda m: (EventSource([]), m, {"feed_ns": -1}), "feed_ns must be in 0..1152921504606846976: feed_ns=-1"),
         (lambda m: (RingSource(RingBuffer(8, EVENT_DTYPE)), m, {}), "history must be a source of recorded events"),
         (lambda m: (EventSource([]), m, {"venue_market": m}), "venue_market must be another market"),
         (lambda m: (EventSource([]), m, {"venue_market": Market("levels")}), "with the same books"),

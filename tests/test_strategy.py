@@ -65,9 +65,9 @@ def adds(*rows):
     return out
 
 
-def run(events, strategies, instant="time", stop=False):
+def run(events, strategies, stop=False):
     market, desk = Market(symbols=8), Desk(RiskLimits(1000, 1000, 1000), symbols=8)
-    simulator = Simulator(EventSource(events), market, instant=instant)
+    simulator = Simulator(EventSource(events), market)
     for symbol_id in range(4):
         desk.open(symbol_id)
         simulator.open(symbol_id)
@@ -118,18 +118,11 @@ def test_timers_fire_at_their_time_with_what_happens_then_and_not_behind_the_end
 
 def test_order_of_a_time_meets_all_events_of_that_time(probe):
     late = (10, 3, BUY, 99, 30)  # comes at our price, at the time that we answer
-    strategies = [probe.Probe(0, distance=1, reports=[KINDS["ack"]]) for _ in range(2)]
-    engines = [
-        run(adds(*QUOTES, late), {"one": strategy}, instant)
-        for strategy, instant in zip(strategies, ("message", "time"), strict=True)
-    ]
-    ahead = []
-    for engine in engines:
-        reports = engine.reports()
-        bought = reports[(reports["kind"] == KINDS["ack"]) & (reports["side"] == BUY)]
-        ahead.append([(int(r["price"]), int(r["match_id"])) for r in bought])
-    assert ahead == [[(99, 0)], [(99, 30)]]
-    assert told(strategies[1], "report") == [("report", 10, KINDS["ack"])] * 2
+    strategy = probe.Probe(0, distance=1, reports=[KINDS["ack"]])
+    reports = run(adds(*QUOTES, late), {"one": strategy}).reports()
+    bought = reports[(reports["kind"] == KINDS["ack"]) & (reports["side"] == BUY)]
+    assert [(int(r["price"]), int(r["match_id"])) for r in bought] == [(99, 30)]
+    assert told(strategy, "report") == [("report", 10, KINDS["ack"])] * 2
 
 
 def test_fill_is_told_with_the_position_that_it_made(probe):

@@ -66,8 +66,9 @@ ctypedef struct timer_t:
 ctypedef struct curve_t:
     spool_t* spool          # NULL: none
     uint32_t symbol_id
-    bint pending            # a point is due once what its event caused has come back
+    bint pending            # a point is due once our clock has passed until_ns
     int64_t pending_ns
+    int64_t until_ns
     int64_t interval_ns
     int64_t next_ns
 

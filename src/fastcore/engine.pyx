@@ -241,7 +241,7 @@ cdef void engine_point(engine_t* g) noexcept nogil:
 
 
 cdef inline void engine_curve(engine_t* g, const event_t* e, uint8_t kind) noexcept nogil:
-    # The last event of a batch may be the first of an interval.
+    # An event may be the first of an interval.
     cdef curve_t* c = &g.curve
     if likely(e.exch_ns < c.next_ns) or kind == KIND_NONE or g.market.rare >> (e.kind & 63) & 1:
         return
@@ -280,7 +280,10 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
     g.context.now_ns = b.now_ns
     if b.n:
         g.last_ns = e.exch_ns
-        engine_curve(g, e, c.kind)
+        if unlikely(g.last_ns >= g.curve.next_ns):
+            for i in range(b.first, b.n):
+                engine_curve(g, &b.events[i], b.events[i].kind)
+            g.curve.until_ns = b.now_ns
     return RUN_ON
 
 
@@ -321,10 +324,10 @@ cdef int engine_run(engine_t* g) noexcept nogil:
         if unlikely(spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) == 0)):
             return RUN_ROOM
         status = engine_next(g, b)
-        if unlikely(g.curve.pending and (status != RUN_ON or not b.own)):
-            engine_point(g)
         if unlikely(status != RUN_ON):
             return status
+        if unlikely(g.curve.pending and b.now_ns > g.curve.until_ns):
+            engine_point(g)
         status = engine_reports(g, b) if b.own else engine_market(g, b)
         if status == RUN_ON and not b.open and (
             g.noted or g.desk.answered_count or (g.timer_count and g.timers[0].due_ns <= b.now_ns)
@@ -630,13 +633,16 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
                 self._make_room()
             elif status == RUN_REFILL:
                 if not self.source.refill():
-                    return "end"
+                    break
             elif status == RUN_END:
-                return "end"
+                break
             elif status == RUN_IDLE:
                 return "idle"
             elif status not in (RUN_STOPPED, RUN_PAUSE):
                 self._raise(status)
+        if g.curve.pending:
+            engine_point(g)
+        return "end"
 
     def reports(self):
         """Return the orders, refusals and fills so far, oldest first.

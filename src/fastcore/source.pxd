@@ -57,7 +57,7 @@ ctypedef struct wanted_t:
     const uint8_t* symbols          # by dense id: 1 wanted
     uint32_t capacity
     uint64_t kinds                  # kinds of market events that end a batch, one bit each
-    int64_t mark_ns                 # so does the first event at or after this time, whatever it is
+    int64_t mark_ns                 # so does the instant of the first event at or after this time
 
 
 # For a source that nobody times.

@@ -41,7 +41,7 @@ class Run:
     def __init__(
         self, symbol, *, symbol_id=None, quoter=None, volatility=None, limits=None, order_lots=100, time_left=1.0, store=None,
         ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0, taker_fee_ticks=0, midnight_ns=0, sample_every=256,
-        curve_interval_ns=1_000_000_000, skip_malformed=False, book="orders", instant="message", two_books=False,
+        curve_interval_ns=1_000_000_000, skip_malformed=False, book="orders", two_books=False, **latencies,
     ):  # fmt: skip
         self.symbol = symbol
         self.symbol_id = LOCATES.get(symbol, 99) if symbol_id is None else symbol_id
@@ -59,7 +59,7 @@ class Run:
             self.maker = self.strategies["maker"] = MarketMaker(self.symbol_id, quoter, volatility, **options)
         if store is not None:
             self.strategies["tape"] = Tape(self.symbol_id, store, ticks_per_price=ticks_per_price)
-        self.instant, self.venue_market = instant, Market(book) if two_books else None
+        self.latencies = latencies | ({"venue_market": Market(book)} if two_books else {})
         self.options = {"curve_interval_ns": curve_interval_ns, "sample_every": sample_every}
 
     def run(self, source):
@@ -67,7 +67,7 @@ class Run:
         if self.source is None:
             self.source = source
             if self.strategies:
-                source = Simulator(source, self.market, instant=self.instant, venue_market=self.venue_market)
+                source = Simulator(source, self.market, **self.latencies)
                 self.venue = source.open(self.symbol_id)
             self.engine = Engine(
                 source, self.market, self.desk, self.strategies, curve_symbol_id=self.symbol_id, **self.options

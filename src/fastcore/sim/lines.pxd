@@ -1,12 +1,13 @@
 """Contract of a line: one direction of one connection, first in first out, with the latency of each message.
 
-Times are those of the receiver: a message sent at S arrives at max(the one before it, S + latency). The latency of the next message
-is drawn ahead, so that its arrival is bounded before anything is sent.
+A message sent at S arrives at max(the one before it, S + latency), in the time of the receiver.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
-from fastcore.records cimport RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free, likely
+from fastcore.records cimport RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free, likely, unlikely
+from fastcore.sim.latency cimport LATENCY_CONSTANT, latency_next, latency_t
 from fastcore.source cimport NEVER
 
 
@@ -16,7 +17,7 @@ ctypedef struct line_t:
     uint64_t head           # the oldest
     uint64_t tail
     int64_t last_ns         # arrival of the latest message
-    int64_t next_delay_ns   # latency of the next one
+    latency_t latency
 
 
 cdef inline int line_init(line_t* l, uint64_t slots) noexcept nogil:
@@ -27,7 +28,6 @@ cdef inline int line_init(line_t* l, uint64_t slots) noexcept nogil:
     l.mask = slots - 1
     l.head = l.tail = 0
     l.last_ns = -NEVER
-    l.next_delay_ns = 0
     return RESULT_OK
 
 
@@ -36,25 +36,45 @@ cdef inline void line_free(line_t* l) noexcept nogil:
     l.slots = NULL
 
 
-cdef inline uint64_t line_room(const line_t* l) noexcept nogil:
-    return l.mask + 1 - (l.tail - l.head)
-
-
 cdef inline int64_t line_due(const line_t* l) noexcept nogil:
     """Arrival of the oldest message; NEVER without one."""
     return NEVER if likely(l.head == l.tail) else l.slots[l.head & l.mask].local_ns
 
 
-cdef inline void line_send(line_t* l, const event_t* e, int64_t sent_ns) noexcept nogil:
-    """Put a message on its way; room is certain."""
+cdef inline int line_grow(line_t* l) noexcept nogil:
+    cdef uint64_t room = l.mask + 1, at = l.head & l.mask
+    cdef event_t* larger = <event_t*> fc_alloc(2 * room, sizeof(event_t))
+    if larger == NULL:
+        return RESULT_NO_MEMORY
+    memcpy(larger, &l.slots[at], (room - at) * sizeof(event_t))
+    memcpy(&larger[room - at], l.slots, at * sizeof(event_t))
+    fc_free(l.slots)
+    l.slots = larger
+    l.mask = 2 * room - 1
+    l.head = 0
+    l.tail = room
+    return RESULT_OK
+
+
+cdef inline int line_put(line_t* l, const event_t* e, int64_t due_ns) noexcept nogil:
+    """Put a message on its way that arrives at a known time; RESULT_NO_MEMORY where more are in flight than fit."""
     cdef event_t* slot
-    cdef int64_t due = sent_ns + l.next_delay_ns
     if l.head == l.tail:
         l.head = l.tail = 0     # the slots in use stay in the nearest cache
+    elif unlikely(l.tail - l.head > l.mask) and line_grow(l) != RESULT_OK:
+        return RESULT_NO_MEMORY
     slot = &l.slots[l.tail & l.mask]
     slot[0] = e[0]
-    slot.local_ns = l.last_ns = due if due > l.last_ns else l.last_ns
+    slot.local_ns = l.last_ns = due_ns if due_ns > l.last_ns else l.last_ns
     l.tail += 1
+    return RESULT_OK
+
+
+cdef inline int line_send(line_t* l, const event_t* e, int64_t sent_ns) noexcept nogil:
+    """Put a message on its way."""
+    return line_put(
+        l, e, sent_ns + (l.latency.next_ns if likely(l.latency.model == LATENCY_CONSTANT) else latency_next(&l.latency, sent_ns))
+    )
 
 
 cdef inline const event_t* line_arrived(line_t* l, int64_t until_ns, uint32_t* count) noexcept nogil:

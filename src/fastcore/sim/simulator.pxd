@@ -3,16 +3,21 @@
     history.next -> market_apply -> venue_apply -> report line --.
          orders -> order line -> venue_message -> report line ---+-> batches of instants
 
-At the venue the events of a time come first, then our messages of that time; what they cause reaches us in the same instant as the
-events, or in the next one of that time. Both lines have latency 0 here.
+At the venue the events of a time come first, then our messages of that time. What reaches us at one time is an instant: reports, then
+events of the market; what we send reaches the venue after all events of that time at the earliest.
+
+One market serves two clocks while no event takes longer to us than any report: what we see then is the venue `feed_ns` later, and the
+venue is never ahead of what we may answer (*shared*). Otherwise the venue has a market of its own and runs ahead, and its events wait
+on a line until we learn of them (*two*).
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastcore.book cimport book_change_t
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport Market, market_t
+from fastcore.sim.latency cimport Latency
 from fastcore.sim.lines cimport line_t
 from fastcore.sim.venue cimport venue_t
 from fastcore.source cimport Source, batch_t, source_t, wanted_t
@@ -20,7 +25,7 @@ from fastcore.source cimport Source, batch_t, source_t, wanted_t
 
 cdef enum:
     SIM_CHANGES = 256       # events that a batch holds at most
-    SIM_LINE = 1 << 14      # messages in flight on a line
+    SIM_LINE = 1 << 12      # messages in flight on a line, at first
     SIM_VENUES = 4096       # instruments that orders are let in for
     SIM_ROUNDS = 1000       # of one time: more are an error
 
@@ -35,11 +40,10 @@ cdef struct sim_t:
     sim_gateway_t gateway
     source_t* history
     market_t* market        # of the venue
-    bint shared             # it is ours too
-    bint by_message         # each message is an instant, and our messages take effect at once
-    bint ended              # the history has no more
-    bint inside             # the last event handed out is continued, or its time may go on
+    int over                # SOURCE_OK while the history goes on, else why it does not
+    bint inside             # the time of the last event handed out may go on
     bint waiting            # a part of an instant in which something happened was handed out, its end not yet
+    bint failed             # no memory
     const wanted_t* wanted
     venue_t** venues        # by dense id; NULL: nothing of ours can be there
     uint32_t capacity
@@ -49,10 +53,18 @@ cdef struct sim_t:
     uint32_t at             # its first event that was not applied
     book_change_t* changes
     int64_t now_ns          # time at the venue
-    int64_t our_ns          # our clock: the same, or by message the time that the message says
     int64_t rounds          # of this time
-    line_t up               # our messages to the venue
-    line_t down             # its reports to us
+    int64_t feed_ns         # from the venue to us, for events
+    line_t up               # our messages to the venue, in its time
+    line_t down             # its reports to us, in our time
+    line_t refused          # our own refusals
+    bint two                # a market for each clock; what follows is for that
+    bint recorded           # when we learn of an event is its local_ns, moved by offset_ns
+    int64_t offset_ns
+    int64_t learnt_ns       # when we learn of the last event on the line
+    line_t feed             # events that we have not learnt of
+    uint64_t clamped        # events whose two clocks say that we learnt of them before they happened
+    uint64_t unstamped      # events without local_ns
 
 
 @cython.final
@@ -60,6 +72,8 @@ cdef class Simulator(Source):
     cdef sim_t _s
     cdef readonly Market market
     cdef readonly Source history
-    cdef readonly str instant
+    cdef readonly int64_t feed_ns
+    cdef readonly object local_offset_ns
+    cdef readonly Latency order, response
     cdef readonly dict venues
     cdef Market _venue_market

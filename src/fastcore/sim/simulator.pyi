@@ -1,6 +1,7 @@
-from typing import Literal, Self, final
+from typing import Self, final
 
 from fastcore.market import Market
+from fastcore.sim.latency import Latency
 from fastcore.sim.venue import Venue
 from fastcore.source import Source
 
@@ -13,7 +14,11 @@ class Simulator(Source):
         history: Source,
         market: Market,
         *,
-        instant: Literal["message", "time"] = "message",
+        feed_ns: int = 0,
+        local_offset_ns: int | None = None,
+        order: int | Latency = 0,
+        response: int | Latency = 0,
+        name: str = "venue",
         venue_market: Market | None = None,
     ) -> Self: ...
     def open(self, symbol_id: int) -> Venue: ...
@@ -22,6 +27,16 @@ class Simulator(Source):
     @property
     def history(self) -> Source: ...
     @property
-    def instant(self) -> str: ...
+    def feed_ns(self) -> int: ...
+    @property
+    def local_offset_ns(self) -> int | None: ...
+    @property
+    def order(self) -> Latency: ...
+    @property
+    def response(self) -> Latency: ...
     @property
     def venues(self) -> dict[int, Venue]: ...
+    @property
+    def clamped(self) -> int: ...
+    @property
+    def unstamped(self) -> int: ...

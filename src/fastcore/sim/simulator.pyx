@@ -2,7 +2,7 @@
 """The simulator: a recorded history and a venue beside it, as the source and the gateway of a run.
 
 Own orders are kept beside the recorded book (``fastcore.sim.venue`` has the rules of fills); their reports come back as events between
-those of the history.
+those of the history, each at the time at which we learn of it.
 """
 
 cimport cython
@@ -15,21 +15,23 @@ from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport Market, market_apply, market_book
 from fastcore.records cimport (
-    FLAG_CONTINUED, FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
+    FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,
 )
-from fastcore.sim.lines cimport line_arrived, line_due, line_free, line_init, line_room, line_send
+from fastcore.sim.latency cimport Latency, latency_least
+from fastcore.sim.lines cimport line_arrived, line_due, line_free, line_init, line_put, line_send, line_t
 from fastcore.sim.venue cimport Venue, venue_apply, venue_message, venue_t
 from fastcore.source cimport (
-    NEVER, SOURCE_ERROR, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t, wanted_t,
+    NEVER, SOURCE_END, SOURCE_ERROR, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t, wanted_t,
 )
 from fastcore.stopwatch cimport STAGE_BOOK, STAGE_DECODE, STAGE_VENUE, lap, stopwatch_t
 
 __all__ = ["Simulator"]
 
+cdef int64_t LONGEST_NS = <int64_t> 1 << 60
+
 cdef enum:
-    OWN_ORDERS = 16                                 # that can rest on a side of an instrument
-    REPORTS = 2 * OWN_ORDERS + 64 + 4               # that one event or message can cause at most
+    OWN_ORDERS = 16     # that can rest on a side of an instrument
 
 
 # Until a run says what it wants.
@@ -37,11 +39,17 @@ cdef wanted_t NOTHING
 NOTHING.mark_ns = NEVER
 
 
+cdef inline int64_t sim_reports_due(const sim_t* s) noexcept nogil:
+    """When the earliest report reaches us."""
+    cdef int64_t venue = line_due(&s.down), own = line_due(&s.refused)
+    return venue if venue < own else own
+
+
 cdef void sim_collect(sim_t* s, venue_t* v) noexcept nogil:
     # The reports of a venue go on their way.
     cdef int64_t i
     for i in range(v.report_count):
-        line_send(&s.down, &v.reports[i], s.now_ns)
+        s.failed |= line_send(&s.down, &v.reports[i], s.now_ns) != RESULT_OK
     v.report_count = 0
 
 
@@ -70,74 +78,77 @@ cdef inline int64_t sim_time(int64_t now, const event_t* e) noexcept nogil:
     return t if t > now else now    # whether it is the same time cannot be predicted: no branch
 
 
-cdef void sim_reports(sim_t* s, batch_t* out) noexcept nogil:
-    out.events = line_arrived(&s.down, s.now_ns, &out.n)
-    out.changes = NULL
-    out.first = 0
-    out.own = True
-    out.now_ns = s.our_ns
-    out.open = s.inside or line_due(&s.down) <= s.now_ns
-    s.waiting = out.open
+cdef int sim_fetch(sim_t* s) noexcept nogil:
+    # The next events of the history; SOURCE_OK also where none will come, so that what is due at the last time happens.
+    cdef int status
+    if s.at < s.batch.n or s.over != SOURCE_OK:
+        return SOURCE_OK
+    s.at = s.batch.n = 0
+    status = s.history.next(s.history, NEVER, &s.batch)
+    lap(s.base.watch, STAGE_DECODE)
+    if status == SOURCE_END or status == SOURCE_ERROR:
+        s.over = status
+        return SOURCE_OK
+    return status
 
 
-cdef int sim_message(sim_t* s, const event_t* e, int64_t now_ns) noexcept nogil:
-    # One of our messages is at the venue.
+# ---- our messages ----
+
+cdef void sim_message(sim_t* s, const event_t* e) noexcept nogil:
+    # One of them is at the venue.
     cdef venue_t* v = s.venues[e.symbol_id] if e.symbol_id < s.capacity else NULL
     cdef event_t reject
-    if line_room(&s.down) < REPORTS:
-        return RESULT_FULL
     if unlikely(v == NULL):
         reject = e[0]
         reject.kind = KIND_REJECT
-        reject.flags = FLAG_OWN
         reject.match_id = RESULT_UNKNOWN_SYMBOL
-        line_send(&s.down, &reject, s.now_ns)
-        return RESULT_OK
-    v.now_ns = now_ns
+        reject.exch_ns = s.now_ns
+        s.failed |= line_send(&s.down, &reject, s.now_ns) != RESULT_OK
+        return
+    v.now_ns = s.now_ns
     v.now_seq = e.seq
     venue_message(v, market_book(s.market, e.symbol_id), e)
     sim_collect(s, v)
-    return RESULT_OK
-
-
-cdef int sim_send(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept nogil:
-    cdef sim_t* s = (<sim_gateway_t*> gateway).sim
-    if s.by_message:
-        return sim_message(s, e, now_ns)
-    if line_room(&s.up) == 0:
-        return RESULT_FULL
-    line_send(&s.up, e, now_ns)
-    return RESULT_OK
-
-
-cdef int sim_refuse(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept nogil:
-    cdef sim_t* s = (<sim_gateway_t*> gateway).sim
-    if line_room(&s.down) == 0:
-        return RESULT_FULL
-    line_send(&s.down, e, s.now_ns)
-    return RESULT_OK
 
 
 cdef int sim_arrivals(sim_t* s) noexcept nogil:
-    # Our messages of one time reach the venue.
+    # Those of one time reach the venue.
     cdef int64_t now = line_due(&s.up)
     cdef const event_t* e
     cdef uint32_t n = 0, i
     s.rounds = s.rounds + 1 if now <= s.now_ns else 1
-    if s.rounds > SIM_ROUNDS:
-        return SOURCE_ERROR
     if now > s.now_ns:
-        s.now_ns = s.our_ns = now
+        s.now_ns = now
     e = line_arrived(&s.up, s.now_ns, &n)
     for i in range(n):
-        if sim_message(s, &e[i], s.now_ns) != RESULT_OK:
-            s.up.head -= n - i  # the rest waits until reports have been handed out
-            break
-    return SOURCE_OK
+        sim_message(s, &e[i])
+    return SOURCE_ERROR if s.failed or s.rounds > SIM_ROUNDS else SOURCE_OK
 
 
-cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
-    # Apply events of the history up to the end of the first instant in which something happened.
+cdef int sim_send(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept nogil:
+    cdef sim_t* s = (<sim_gateway_t*> gateway).sim
+    return line_send(&s.up, e, now_ns)
+
+
+cdef int sim_refuse(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept nogil:
+    cdef sim_t* s = (<sim_gateway_t*> gateway).sim
+    return line_put(&s.refused, e, now_ns)
+
+
+cdef void sim_reports(sim_t* s, int64_t due_ns, bint more, batch_t* out) noexcept nogil:
+    # What reaches us at a time of ours; `more`: so do events.
+    out.events = line_arrived(&s.refused if line_due(&s.refused) <= due_ns else &s.down, due_ns, &out.n)
+    out.changes = NULL
+    out.first = 0
+    out.own = True
+    out.now_ns = due_ns
+    out.open = s.waiting = more or sim_reports_due(s) <= due_ns
+
+
+# ---- one market for both clocks ----
+
+cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
+    # Apply events of the history up to the end of the first instant in which something happened, or to a venue time.
     cdef market_t* m = s.market
     cdef const event_t* events = s.batch.events + s.at
     cdef const event_t* e
@@ -149,8 +160,8 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
     cdef const uint8_t* wanted = s.wanted.symbols
     cdef uint64_t kinds = s.wanted.kinds
     cdef uint32_t capacity = s.wanted.capacity, n = s.batch.n - s.at, i = 0, first = 0
-    cdef int64_t t, now = s.now_ns, mark = s.wanted.mark_ns
-    cdef bint by_message = s.by_message, inside = s.inside
+    cdef int64_t t, due, now = s.now_ns, mark = s.wanted.mark_ns, feed_ns = s.feed_ns
+    cdef bint inside = True
     cdef bint happened = s.waiting  # in a part of the instant that was handed out before
     cdef bint far = bookset_far(m.books)
     cdef int result = RESULT_OK
@@ -160,8 +171,8 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
         e = events + i
         c = &s.changes[i]
         t = sim_time(now, e)
-        if (not inside) if by_message else t > now:     # an instant begins
-            if happened or t > due_ns:
+        if t > now:     # an instant begins
+            if happened or t > until_ns:
                 inside = False
                 break
             first = i
@@ -171,7 +182,6 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
             bookset_ahead(m.books, events, i, n)
         result = market_apply(m, e, c)
         lap(watch, STAGE_BOOK)
-        inside = not by_message or e.flags & FLAG_CONTINUED
         i += 1
         if likely(e.symbol_id < capacity and wanted[e.symbol_id]):
             if likely(result == RESULT_OK):
@@ -181,9 +191,8 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
                     if unlikely(v.report_count):
                         s.now_ns = now
                         sim_collect(s, v)
-                        happened = True
-                        if line_room(&s.down) < REPORTS:
-                            break
+                        due = sim_reports_due(s) - feed_ns
+                        until_ns = due if due < until_ns else until_ns
                     lap(watch, STAGE_VENUE)
                 happened |= kinds >> (c.kind & 63) & 1
             else:
@@ -197,74 +206,163 @@ cdef int sim_run(sim_t* s, int64_t due_ns, batch_t* out) noexcept nogil:
         elif unlikely(e.symbol_id >= capacity or c.kind == KIND_SYSTEM):
             s.now_ns = now
             happened |= sim_rare(s, e, c)
-        if unlikely(e.exch_ns >= mark):
-            break
+            due = sim_reports_due(s) - feed_ns
+            until_ns = due if due < until_ns else until_ns
+        happened |= e.exch_ns >= mark
     s.now_ns = now
     s.inside = inside
     s.at += i
-    if i:
-        if first or not s.waiting:
-            s.rounds = 0
-        s.our_ns = events[i - 1].exch_ns if by_message and events[i - 1].exch_ns else now
+    if i and (first or not s.waiting):
+        s.rounds = 0
     out.events = events
-    out.changes = s.changes if s.shared else NULL
+    out.changes = s.changes
     out.n = i
     out.first = first
     out.own = False
-    out.now_ns = s.our_ns
-    out.open = inside or line_due(&s.down) <= now
+    out.now_ns = now + feed_ns
+    out.open = inside or sim_reports_due(s) - feed_ns <= now or line_due(&s.up) <= now
     s.waiting = out.open and happened
-    return SOURCE_OK
+    return SOURCE_ERROR if unlikely(s.failed) else SOURCE_OK
 
 
 cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nogil:
+    # The clock that counts is that of the venue: ours is feed_ns ahead of it.
     cdef sim_t* s = <sim_t*> source
-    cdef int64_t t, up
+    cdef int64_t t, up, due, until = until_ns - s.feed_ns
     cdef int status
     while True:
-        # Reports reach us when the events of their time have happened.
-        if line_due(&s.down) <= s.now_ns and (s.by_message or not s.inside or line_room(&s.down) < REPORTS):
-            sim_reports(s, out)
-            return SOURCE_OK
-        t = NEVER
-        if s.at == s.batch.n:
-            s.at = s.batch.n = 0
-            status = s.history.next(s.history, NEVER, &s.batch)
-            lap(s.base.watch, STAGE_DECODE)
-            if status != SOURCE_OK and not (status == SOURCE_REFILL and s.ended):
-                return status
-        if s.batch.n:
-            t = sim_time(s.now_ns, s.batch.events + s.at)
-        if not s.by_message and t > s.now_ns and s.inside:
+        status = sim_fetch(s)
+        if status != SOURCE_OK:
+            return status
+        t = sim_time(s.now_ns, s.batch.events + s.at) if s.batch.n else NEVER
+        due = sim_reports_due(s) - s.feed_ns
+        up = line_due(&s.up)
+        if t > s.now_ns and due > s.now_ns and up > s.now_ns:
             # The time before is over.
             s.inside = False
-            if line_due(&s.down) <= s.now_ns:
-                continue
             if s.waiting:
                 s.waiting = False
                 out.n = out.first = 0
                 out.own = out.open = False
-                out.now_ns = s.our_ns
+                out.now_ns = s.now_ns + s.feed_ns
                 return SOURCE_OK
-        up = line_due(&s.up)
-        if up < t and up <= until_ns and (t != NEVER or up <= s.now_ns):
+        if up < t and (t != NEVER or up <= s.now_ns):
             status = sim_arrivals(s)
             if status != SOURCE_OK:
                 return status
             continue
+        if due < t and (t != NEVER or due <= s.now_ns):
+            if due > until:
+                return SOURCE_LATER
+            sim_reports(s, due + s.feed_ns, False, out)
+            return SOURCE_OK
         if t == NEVER:
-            return SOURCE_REFILL
-        if t > until_ns:
+            return s.over
+        if t > until:
             return SOURCE_LATER
-        status = sim_run(s, until_ns if until_ns < up else up, out)
+        until = until if until < up else up
+        status = sim_run(s, until if until < due else due, out)
         if status != SOURCE_OK or out.n:
             return status
+        until = until_ns - s.feed_ns
+
+
+# ---- a market for each clock ----
+
+cdef int sim_advance(sim_t* s, int64_t learnt_ns) noexcept nogil:
+    # The next event happens at the venue, and goes on its way.
+    cdef market_t* m = s.market
+    cdef const event_t* e = s.batch.events + s.at
+    cdef book_change_t* c = s.changes
+    cdef int result = market_apply(m, e, c)
+    cdef venue_t* v
+    s.now_ns = sim_time(s.now_ns, e)
+    s.at += 1
+    s.rounds = 0
+    if result == RESULT_NO_MEMORY:
+        return SOURCE_ERROR
+    if result == RESULT_OK and e.symbol_id < s.capacity and s.venues[e.symbol_id] != NULL:
+        v = s.venues[e.symbol_id]
+        if not m.rare >> (e.kind & 63) & 1:
+            venue_apply(v, e, c, m.number)
+            sim_collect(s, v)
+    elif result == RESULT_OK and e.symbol_id == NO_SYMBOL and (c.kind == KIND_CLEAR or c.kind == KIND_GAP):
+        sim_apply_to_all(s, e, c)
+    s.learnt_ns = learnt_ns
+    s.failed |= line_put(&s.feed, e, learnt_ns) != RESULT_OK
+    return SOURCE_ERROR if s.failed else SOURCE_OK
+
+
+cdef inline int64_t sim_learn(sim_t* s, int64_t t, const event_t* e) noexcept nogil:
+    """When we learn of an event of venue time `t` that comes behind those on the line."""
+    cdef int64_t c = t + s.feed_ns
+    if s.recorded and e.local_ns:
+        c = e.local_ns + s.offset_ns
+    if c < t:
+        c = t
+    return c if c > s.learnt_ns else s.learnt_ns
+
+
+cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept nogil:
+    # The clock that counts is ours.
+    cdef sim_t* s = <sim_t*> source
+    cdef const event_t* e
+    cdef int64_t t, next, first, due, up
+    cdef int status
+    while True:
+        status = sim_fetch(s)
+        if status != SOURCE_OK:
+            return status
+        t = next = NEVER
+        if s.batch.n:
+            e = s.batch.events + s.at
+            t = sim_time(s.now_ns, e)
+            next = sim_learn(s, t, e)
+        up = line_due(&s.up)
+        if up < t and (t != NEVER or up <= s.now_ns):
+            status = sim_arrivals(s)
+            if status != SOURCE_OK:
+                return status
+            continue
+        first = line_due(&s.feed)
+        if next < first:
+            first = next
+        due = sim_reports_due(s)
+        # The venue goes on while what it does may reach us first, or is what reaches us first.
+        if t != NEVER and (
+            t <= (until_ns if until_ns < first and until_ns < due else first if first < due else due) - s.down.latency.next_ns
+            or (next == first and first <= due and first <= until_ns)
+        ):
+            if s.recorded:
+                s.unstamped += e.local_ns == 0
+                s.clamped += e.local_ns != 0 and e.local_ns + s.offset_ns < t
+            status = sim_advance(s, next)
+            if status != SOURCE_OK:
+                return status
+            continue
+        if due <= first and (t != NEVER or first != NEVER or due <= s.learnt_ns):
+            if due > until_ns:
+                return SOURCE_LATER
+            sim_reports(s, due, first == due, out)
+            return SOURCE_OK
+        if first == NEVER:
+            return s.over
+        if first > until_ns:
+            return SOURCE_LATER
+        out.events = line_arrived(&s.feed, first, &out.n)
+        out.changes = NULL
+        out.first = 0
+        out.own = False
+        out.now_ns = first
+        out.open = line_due(&s.feed) <= first or sim_reports_due(s) <= first
+        return SOURCE_OK
 
 
 @cython.final
 cdef class Simulator(Source):
-    """Simulator(history, market, *, instant="message", venue_market=None)\n--\n\n
-    Simulator(history, market, *, instant='message', venue_market=None)\n--\n
+    """Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, name="venue", \
+venue_market=None)\n--\n\n
+    Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, name='venue', venue_market=None)\n--\n
     A history and a simulated venue: what a backtest reads its events from, and sends its orders to.
 
     Parameters
@@ -273,13 +371,18 @@ cdef class Simulator(Source):
         Recorded events in the order of the venue.
     market : Market
         Books and states that the strategies see.
-    instant : {"message", "time"}, default "message"
-        What is decided on. "message": each message is an instant of its own, and an order takes effect at once, before the next
-        message, even one of the same time. "time": all events of one venue time are an instant, and orders arrive after them.
+    feed_ns : int, default 0
+        From the venue to us, for market events, 0..2**60 ns.
+    local_offset_ns : int, optional
+        We learn of an event at its recorded ``local_ns`` plus this, not before it happened and not before the one ahead of it; `feed_ns`
+        is for events without. None: `feed_ns` for all.
+    order, response : int or Latency, default 0
+        From us to the venue, for our messages; from the venue to us, for its reports. In ns.
+    name : str, default "venue"
+        Of the connection: it seeds random latencies.
     venue_market : Market, optional
-        Books and states of the venue where they are not those of `market`: the run applies each event twice, and gives the same results.
-    symbols : int, default 65536
-        Instruments that may come.
+        Books and states of the venue, where they shall not be those of `market` for a while: results are the same, each event is
+        applied twice. Made where it is needed: for recorded times, and where reports can be faster than events.
 
     Attributes
     ----------
@@ -288,40 +391,55 @@ cdef class Simulator(Source):
 
     Notes
     -----
+    Orders meet the venue after all events of the time at which they arrive. Messages of one direction keep their order. At the end of the
+    history what is later than its last event stays unanswered.
+
     **Thread safety**: belongs to one run.
     """
 
-    def __cinit__(self, Source history not None, Market market not None, *, str instant="message", Market venue_market=None):
+    def __cinit__(
+        self, Source history not None, Market market not None, *, feed_ns=0, local_offset_ns=None, order=0, response=0, str name="venue",
+        Market venue_market=None,
+    ):
         cdef sim_t* s = &self._s
-        if instant not in ("message", "time"):
-            raise ValueError(f"instant must be message or time: instant={instant!r}")
         if history._source == NULL or history._source.instants:
             raise ValueError(f"history must be a source of recorded events: history={history!r}")
         if venue_market is market or (venue_market is not None and venue_market.book != market.book):
             raise ValueError(f"venue_market must be another market with the same books: venue_market={venue_market!r}")
+        if not 0 <= as_int64(feed_ns) <= LONGEST_NS:
+            raise ValueError(f"feed_ns must be in 0..{LONGEST_NS}: feed_ns={feed_ns}")
         self.history = history
         self.market = market
-        self.instant = instant
+        self.feed_ns = s.feed_ns = as_int64(feed_ns)
+        self.local_offset_ns = local_offset_ns
+        self.order = order if isinstance(order, Latency) else Latency(order)
+        self.response = response if isinstance(response, Latency) else Latency(response)
         self.venues = {}
+        s.recorded = local_offset_ns is not None
+        s.offset_ns = as_int64(local_offset_ns) if s.recorded else 0
+        s.up.latency = self.order.begin(f"{name}.order")
+        s.down.latency = self.response.begin(f"{name}.response")
+        s.two = venue_market is not None or s.recorded or s.feed_ns > latency_least(&s.down.latency)
+        if s.two and venue_market is None:
+            venue_market = Market(market.book, symbols=market._m.capacity)
         self._venue_market = venue_market
-        s.base.next = sim_next
+        s.base.next = sim_next_two if s.two else sim_next
         s.base.watch = history._source.watch
         s.base.instants = True
         s.gateway.base.send = sim_send
         s.gateway.base.refuse = sim_refuse
         s.gateway.sim = s
         s.history = history._source
-        s.shared = venue_market is None
-        s.market = &(market if s.shared else venue_market)._m
-        s.by_message = instant == "message"
+        s.market = &(venue_market if s.two else market)._m
         s.capacity = market._m.capacity
-        s.now_ns = -NEVER
+        s.now_ns = s.learnt_ns = -NEVER
         s.wanted = &NOTHING
         s.venues = <venue_t**> calloc(s.capacity, sizeof(venue_t*))
         s.changes = <book_change_t*> fc_alloc(SIM_CHANGES, sizeof(book_change_t))
         if (
             s.venues == NULL or s.changes == NULL or line_init(&s.up, SIM_LINE) != RESULT_OK
-            or line_init(&s.down, SIM_LINE) != RESULT_OK
+            or line_init(&s.down, SIM_LINE) != RESULT_OK or line_init(&s.refused, SIM_LINE) != RESULT_OK
+            or (s.two and line_init(&s.feed, SIM_LINE) != RESULT_OK)
         ):
             raise MemoryError("no memory for a simulator")
         self._source = &s.base
@@ -330,6 +448,8 @@ cdef class Simulator(Source):
     def __dealloc__(self):
         line_free(&self._s.up)
         line_free(&self._s.down)
+        line_free(&self._s.refused)
+        line_free(&self._s.feed)
         free(self._s.venues)
         fc_free(self._s.changes)
 
@@ -362,18 +482,19 @@ cdef class Simulator(Source):
 
     cdef bint refill(self) except -1:
         if self.history.refill():
-            self._s.ended = False
+            self._s.over = SOURCE_OK
             return True
-        if self._s.ended:
+        if self._s.over == SOURCE_REFILL:
             return False
-        self._s.ended = True  # once more: what is due at the last time
+        self._s.over = SOURCE_REFILL    # once more: what is due at the last time
         return True
 
     cdef int fail(self) except -1:
         if self._s.rounds > SIM_ROUNDS:
             raise RuntimeError(f"orders at one time must come to an end: rounds={self._s.rounds} time={self._s.now_ns}")
-        if self._s.at < self._s.batch.n:
-            raise MemoryError(f"no memory for a book: events={self._s.market.number}")
+        if self._s.failed or self._s.at < self._s.batch.n:
+            raise MemoryError(f"no memory for a book or for messages in flight: events={self._s.market.number}")
+        self._s.over = SOURCE_OK
         self.history.fail()
 
     cdef int attach(self, stopwatch_t* watch, const wanted_t* wanted) except -1:
@@ -382,5 +503,19 @@ cdef class Simulator(Source):
         self.history.attach(watch, wanted)
         return 0
 
+    @property
+    def clamped(self):
+        """Events whose two clocks say that we learnt of them before they happened: taken for the time at which they did."""
+        return self._s.clamped
+
+    @property
+    def unstamped(self):
+        """Events without ``local_ns``, where that counts."""
+        return self._s.unstamped
+
     def __repr__(self):
-        return f"Simulator({self.history!r}, instant={self.instant!r}, instruments opened: {sorted(self.venues)})"
+        feed = f"{self.feed_ns} ns" if self.local_offset_ns is None else f"local_ns {self.local_offset_ns:+} ns"
+        return (
+            f"Simulator({self.history!r}, feed={feed}, order={self.order!r}, response={self.response!r}, "
+            f"instruments opened: {sorted(self.venues)})"
+        )
