@@ -142,13 +142,58 @@ class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError(f"{name} must be a whole multiple of {1 / TICKS_PER_USD} USD: {name}={getattr(self, name)}")
 
 
+class Latency(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Latencies: a duration such as 250us; of orders and responses also normal(300us, 50us) or lognormal(300us, 50us).
+
+    Attributes
+    ----------
+    feed : str
+        From the venue to us, for market events; ``recorded``, with an offset such as ``recorded-1.27s``, takes the times at which
+        the data say that they were received.
+    order : str
+        From us to the venue.
+    response : str
+        From the venue to us, for what came of orders.
+    """
+
+    feed: str = "0"
+    order: str = "0"
+    response: str = "0"
+
+    def __post_init__(self) -> None:
+        from . import conditions
+
+        conditions.feed(self.feed)
+        conditions.latency(self.order)
+        conditions.latency(self.response)
+
+
+class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the simulated venue assumes.
+
+    Attributes
+    ----------
+    queue : str
+        Place of own orders on data by level: ``risk-averse``, ``power:N``, ``log:1``, ``log:2``. On data by order it is exact.
+    """
+
+    queue: str = "risk-averse"
+
+    def __post_init__(self) -> None:
+        from . import conditions
+
+        conditions.queue(self.queue)
+
+
 class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All sections of a configuration file: ``[run]``, ``[market_maker]``, ``[limits]``, ``[fees]``."""
+    """All sections of a configuration file: ``[run]``, ``[market_maker]``, ``[limits]``, ``[fees]``, ``[latency]``, ``[venue]``."""
 
     run: Run = Run()
     market_maker: MarketMaker = MarketMaker()
     limits: Limits = Limits()
     fees: Fees = Fees()
+    latency: Latency = Latency()
+    venue: Venue = Venue()
 
 
 # Suits hft.feeds.synthetic: one cent of spread and little volatility.
@@ -161,6 +206,7 @@ def load(
     path: Path | None = None,
     environment: Mapping[str, str] | None = None,
     defaults: Mapping[str, Mapping[str, Any]] | None = None,
+    given: Mapping[str, Mapping[str, Any]] | None = None,
     **run: Any,
 ) -> Config:
     """Read a configuration.
@@ -173,8 +219,10 @@ def load(
         ``HFT_<SECTION>_<KEY>`` in it override the file; ``os.environ`` by default.
     defaults : mapping, optional
         Sections with values that stand in for the defaults of the structs.
+    given : mapping, optional
+        Sections with values from the command line; None where not given.
     **run
-        Keys of the section ``run`` from the command line; None where not given.
+        Those of the section ``run``.
 
     Returns
     -------
@@ -205,7 +253,8 @@ def load(
                     msgspec.convert({key: text}, struct, strict=False)
                 except msgspec.ValidationError as error:
                     raise ConfigError(f"environment variable {variable}: {error}") from None
-    sections.setdefault("run", {}).update({key: value for key, value in run.items() if value is not None})
+    for name, values in (*(given or {}).items(), ("run", run)):
+        sections.setdefault(name, {}).update({key: value for key, value in values.items() if value is not None})
     try:
         return msgspec.convert(sections, Config, strict=False)
     except msgspec.ValidationError as error:

@@ -24,6 +24,7 @@ from fastcore.source import Source
 from fastcore.strategies.maker import MarketMaker
 from fastcore.strategy import Strategy
 
+from . import conditions
 from .config import Config, ConfigError
 from .feeds.feed import Feed, UnknownSymbolInFile
 
@@ -211,7 +212,16 @@ def build(
 
             strategies["tape"] = Tape(symbol_id, store, ticks_per_price=1.0 / instrument.tick_size)
         if strategies:
-            source = Simulator(source, market)
+            feed_ns, offset_ns = conditions.feed(config.latency.feed)
+            source = Simulator(
+                source,
+                market,
+                feed_ns=feed_ns,
+                local_offset_ns=offset_ns,
+                order=conditions.latency(config.latency.order),
+                response=conditions.latency(config.latency.response),
+                queue=conditions.queue(config.venue.queue),
+            )
             source.open(symbol_id)
         return Engine(
             source,

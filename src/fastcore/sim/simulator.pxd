@@ -19,6 +19,7 @@ from fastcore.gateway cimport gateway_t
 from fastcore.market cimport Market, market_t
 from fastcore.sim.latency cimport Latency
 from fastcore.sim.lines cimport line_t
+from fastcore.sim.queues cimport QueueModel
 from fastcore.sim.venue cimport venue_t
 from fastcore.source cimport Source, batch_t, source_t, wanted_t
 
@@ -75,5 +76,6 @@ cdef class Simulator(Source):
     cdef readonly int64_t feed_ns
     cdef readonly object local_offset_ns
     cdef readonly Latency order, response
+    cdef readonly QueueModel queue
     cdef readonly dict venues
     cdef Market _venue_market

@@ -2,6 +2,7 @@ from typing import Self, final
 
 from fastcore.market import Market
 from fastcore.sim.latency import Latency
+from fastcore.sim.queues import QueueModel
 from fastcore.sim.venue import Venue
 from fastcore.source import Source
 
@@ -18,6 +19,7 @@ class Simulator(Source):
         local_offset_ns: int | None = None,
         order: int | Latency = 0,
         response: int | Latency = 0,
+        queue: QueueModel | None = None,
         name: str = "venue",
         venue_market: Market | None = None,
     ) -> Self: ...
@@ -34,6 +36,8 @@ class Simulator(Source):
     def order(self) -> Latency: ...
     @property
     def response(self) -> Latency: ...
+    @property
+    def queue(self) -> QueueModel: ...
     @property
     def venues(self) -> dict[int, Venue]: ...
     @property

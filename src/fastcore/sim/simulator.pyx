@@ -20,6 +20,7 @@ from fastcore.records cimport (
 )
 from fastcore.sim.latency cimport Latency, latency_least
 from fastcore.sim.lines cimport line_arrived, line_due, line_free, line_init, line_put, line_send, line_t
+from fastcore.sim.queues cimport QueueModel
 from fastcore.sim.venue cimport Venue, venue_apply, venue_message, venue_t
 from fastcore.source cimport (
     NEVER, SOURCE_END, SOURCE_ERROR, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t, wanted_t,
@@ -360,9 +361,10 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
 
 @cython.final
 cdef class Simulator(Source):
-    """Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, name="venue", \
-venue_market=None)\n--\n\n
-    Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, name='venue', venue_market=None)\n--\n
+    """Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, queue=None, \
+name="venue", venue_market=None)\n--\n\n
+    Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, queue=None, name='venue', \
+venue_market=None)\n--\n
     A history and a simulated venue: what a backtest reads its events from, and sends its orders to.
 
     Parameters
@@ -378,6 +380,8 @@ venue_market=None)\n--\n\n
         is for events without. None: `feed_ns` for all.
     order, response : int or Latency, default 0
         From us to the venue, for our messages; from the venue to us, for its reports. In ns.
+    queue : QueueModel, optional
+        Where own orders are taken to stand on data by level; risk-averse by default.
     name : str, default "venue"
         Of the connection: it seeds random latencies.
     venue_market : Market, optional
@@ -398,8 +402,8 @@ venue_market=None)\n--\n\n
     """
 
     def __cinit__(
-        self, Source history not None, Market market not None, *, feed_ns=0, local_offset_ns=None, order=0, response=0, str name="venue",
-        Market venue_market=None,
+        self, Source history not None, Market market not None, *, feed_ns=0, local_offset_ns=None, order=0, response=0, queue=None,
+        str name="venue", Market venue_market=None,
     ):
         cdef sim_t* s = &self._s
         if history._source == NULL or history._source.instants:
@@ -414,6 +418,7 @@ venue_market=None)\n--\n\n
         self.local_offset_ns = local_offset_ns
         self.order = order if isinstance(order, Latency) else Latency(order)
         self.response = response if isinstance(response, Latency) else Latency(response)
+        self.queue = QueueModel() if queue is None else queue
         self.venues = {}
         s.recorded = local_offset_ns is not None
         s.offset_ns = as_int64(local_offset_ns) if s.recorded else 0
@@ -473,6 +478,7 @@ venue_market=None)\n--\n\n
             if bookset_open(self._s.market.books, <uint32_t> number) == NULL:
                 raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
             venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level)
+            venue._v.queue = self.queue._q
             self.venues[symbol_id] = venue
             if self._s.opened_count == SIM_VENUES:
                 raise ValueError(f"instruments that orders are let in for must be at most {SIM_VENUES}: symbol_id={symbol_id}")

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from hft import report
+from hft.conditions import split
 from hft.config import SYNTHETIC, load
 from hft.feeds import recognise, synthetic
 from hft.feeds.feed import UnknownSymbolInFile
@@ -35,6 +36,12 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--store", type=click.Path(dir_okay=False), help="Append the executions of the symbol to this tick store."
         ),
+        click.option(
+            "--latency",
+            metavar="LATENCY",
+            help="1ms of orders and responses, or order=200us,response=normal(300us,50us),feed=recorded.",
+        ),
+        click.option("--queue", metavar="MODEL", help="Place in queues on data by level: risk-averse, power:N, log:1, log:2."),
         click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
         click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .svg, .png or .pdf (needs matplotlib)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
@@ -59,6 +66,8 @@ def replay(
     strategy: str | None,
     config: Path | None,
     store: str | None,
+    latency: str | None,
+    queue: str | None,
     sample: int | None,
     plot: Path | None,
     as_json: bool,
@@ -82,6 +91,7 @@ def replay(
             strategy=strategy,
             store=store,
             sample_every=sample,
+            given=conditions(latency, queue),
         )
         chosen.setdefault("strict", not settings.run.skip_malformed)
         if settings.run.date is not None and format_name in DATED:
@@ -96,6 +106,14 @@ def replay(
             return run_replay(feed, settings, partial=partial)
 
         run(act, plot, as_json, bar)
+
+
+def conditions(latency: str | None, queue: str | None) -> dict[str, dict[str, str | None]]:
+    """Return the sections of a configuration that two options give."""
+    try:
+        return {"latency": {} if latency is None else dict(split(latency)), "venue": {"queue": queue}}
+    except ValueError as error:
+        raise click.UsageError(f"--latency: {error}") from None
 
 
 def standard_input(stack: ExitStack) -> str:
@@ -134,12 +152,14 @@ def demo(
     strategy: str | None,
     config: Path | None,
     store: str | None,
+    latency: str | None,
+    queue: str | None,
     sample: int | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes."""
-    settings = load(config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample)
+    settings = load(config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample, given=conditions(latency, queue))
     check_plot(plot)
     if not as_json:
         click.echo("Making a synthetic day: no real market, nothing to conclude about profit.", err=True)
