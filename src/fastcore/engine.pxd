@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.book cimport book_change_t, top_t
 from fastcore.desk cimport Desk, desk_t
-from fastcore.journal cimport Spool, spool_t
+from fastcore.journal cimport Journal, Spool, journal_t, spool_t
 from fastcore.market cimport Market, market_t
 from fastcore.records cimport event_t
 from fastcore.source cimport Source, batch_t, source_t, wanted_t
@@ -95,7 +95,8 @@ ctypedef struct engine_t:
     timer_t timers[TIMERS]  # by due, owner, creation
     uint32_t timer_count
     curve_t curve
-    spool_t* spool          # of reports; NULL: none
+    spool_t* spool          # of reports
+    journal_t* journal      # NULL: none
     stopwatch_t* watch
     int64_t last_ns         # exchange time of the last event
     uint64_t pause          # number of the event behind which the loop pauses
@@ -110,6 +111,7 @@ cdef class Engine:
     cdef readonly Desk desk
     cdef readonly dict strategies
     cdef readonly Stopwatch stopwatch
+    cdef readonly Journal journal
     cdef Spool _reports, _curve
     cdef list _ordered
     cdef object _wanted     # array of flags by dense id
@@ -118,4 +120,5 @@ cdef class Engine:
     cdef uint32_t _want(self, object symbol_id) except? 0xFFFFFFFF
     cdef int _add(self, uint32_t i, Strategy strategy) except -1
     cdef int _make_room(self) except -1
+    cdef str _run(self, bint books)
     cdef int _raise(self, int status) except -1

@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.desk import Desk
+from fastcore.journal import Journal
 from fastcore.market import Market
 from fastcore.source import Source
 from fastcore.stopwatch import Stopwatch
@@ -26,6 +27,7 @@ class Engine:
         curve_symbol_id: int | None = None,
         curve_interval_ns: int = 1_000_000_000,
         sample_every: int = 256,
+        journal: Journal | None = None,
     ) -> Self: ...
     def run(self) -> Literal["end", "idle", "stopped"]: ...
     def stop(self) -> None: ...
@@ -41,6 +43,8 @@ class Engine:
     def strategies(self) -> dict[str, Strategy]: ...
     @property
     def stopwatch(self) -> Stopwatch: ...
+    @property
+    def journal(self) -> Journal | None: ...
     @property
     def events(self) -> int: ...
     @property

@@ -20,7 +20,7 @@ from fastcore.book cimport AHEAD_RECORDS, book_best_ask, book_best_bid, book_cha
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.clock cimport clock_monotonic_ns
 from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send
-from fastcore.journal cimport Spool, spool_claim, spool_room
+from fastcore.journal cimport Journal, Spool, journal_write, spool_claim, spool_room
 from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
     KIND_CLEAR, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free,
@@ -123,6 +123,8 @@ cdef int engine_timers(engine_t* g) noexcept nogil:
         status = engine_note(g, ON_TIMER, &e, NULL)
         if status != RUN_ON:
             return status
+        if g.journal != NULL:
+            journal_write(g.journal, &e)
         n += 1
     if n:
         g.timer_count -= n
@@ -294,6 +296,8 @@ cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
     for i in range(b.n):
         desk_report(g.desk, &b.events[i])
         (<event_t*> spool_claim(g.spool))[0] = b.events[i]
+        if unlikely(g.journal != NULL):
+            journal_write(g.journal, &b.events[i])
         if g.reports >> (b.events[i].kind & 63) & 1 and engine_note(g, ON_REPORT, &b.events[i], NULL) != RUN_ON:
             return RUN_MEMORY
     return RUN_ON
@@ -321,7 +325,10 @@ cdef int engine_run(engine_t* g) noexcept nogil:
     while status == RUN_ON:
         if unlikely(g.market.number >= g.pause):
             return RUN_PAUSE
-        if unlikely(spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) == 0)):
+        if unlikely(
+            spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) == 0)
+            or (g.journal != NULL and spool_room(&g.journal.spool) < REPORTS_ROOM)
+        ):
             return RUN_ROOM
         status = engine_next(g, b)
         if unlikely(status != RUN_ON):
@@ -409,9 +416,9 @@ cdef int engine_books(engine_t* g) noexcept nogil:
 @cython.no_gc_clear
 cdef class Engine:
     """Engine(source, market, desk=None, strategies=None, *, curve_symbol_id=None, curve_interval_ns=1000000000, \
-sample_every=256)\n--\n\n
+sample_every=256, journal=None)\n--\n\n
     Engine(source, market, desk=None, strategies=None, *, curve_symbol_id=None, \
-curve_interval_ns=1000000000, sample_every=256)\n--\n
+curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
     Run a source through market, strategies and desk.
 
     Parameters
@@ -430,6 +437,8 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
         One point of the curve per interval of exchange time, 1..2**60.
     sample_every : int, default 256
         Latencies of one message in so many, 0..2**40: 1 every message, 0 none.
+    journal : Journal, optional
+        Writes down what passes between the run and its venue.
 
     Attributes
     ----------
@@ -445,7 +454,7 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
 
     def __cinit__(
         self, Source source not None, Market market not None, Desk desk=None, strategies=None, *, curve_symbol_id=None,
-        curve_interval_ns=1_000_000_000, sample_every=256,
+        curve_interval_ns=1_000_000_000, sample_every=256, Journal journal=None,
     ):
         cdef engine_t* g = &self._g
         cdef int64_t interval = as_int64(curve_interval_ns)
@@ -456,6 +465,8 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
             raise ValueError(f"strategies need a source of instants, put the history into a Simulator: source={source!r}")
         if strategies and desk is None:
             raise ValueError("strategies need a desk: desk=None")
+        if journal is not None and source._gateway == NULL:
+            raise ValueError(f"a journal needs a source with a way out: source={source!r}")
         if not 1 <= interval <= <int64_t> 1 << 60:
             raise ValueError(f"curve_interval_ns must be in 1..{1 << 60}: curve_interval_ns={curve_interval_ns}")
         self.source = source
@@ -472,6 +483,11 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
         g.market = &market._m
         g.desk = &self.desk._d
         g.desk.gateway = source._gateway
+        self.journal = journal
+        if journal is not None:
+            g.journal = &journal._j
+            g.journal.gateway = source._gateway
+            g.desk.gateway = &g.journal.base
         g.watch = &self.stopwatch._w
         g.spool = &self._reports._s
         g.strategy_count = <uint32_t> len(self._ordered)
@@ -550,6 +566,8 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
             self._reports.drain()
         if self._curve is not None:
             self._curve.drain()
+        if self.journal is not None:
+            self.journal.drain()
         return 0
 
     cdef int _raise(self, int status) except -1:
@@ -592,6 +610,8 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
     def stop(self):
         """Tell the strategies that the run is over; what they send now is recorded and never answered."""
         self._all(ON_STOP)
+        if self.journal is not None:
+            self.journal.drain()
 
     def run(self):
         """Run until the source has no more, or for now.
@@ -614,12 +634,20 @@ curve_interval_ns=1000000000, sample_every=256)\n--\n
             If a table could not grow.
         """
         cdef engine_t* g = &self._g
-        cdef int status
-        cdef int64_t start
         cdef bint books = g.strategy_count == 0 and not g.source.instants
         if not self._started:
             self._started = True
             self._all(ON_START)
+        try:
+            return self._run(books)
+        finally:
+            if self.journal is not None:
+                self.journal.drain()
+
+    cdef str _run(self, bint books):
+        cdef engine_t* g = &self._g
+        cdef int status
+        cdef int64_t start
         while True:
             if self.stopped:
                 return "stopped"

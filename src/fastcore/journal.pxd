@@ -1,7 +1,13 @@
-"""Contract of the spool: what a run records, in a bounded buffer that is drained between two stretches of the loop."""
+"""Contract of what a run writes down: a bounded buffer that is drained between two stretches of the loop.
+
+A spool is drained into a temporary file. A journal is a gateway that writes down what passes, both ways, and is drained into a store.
+"""
 
 cimport cython
 from libc.stdint cimport int64_t
+
+from fastcore.gateway cimport gateway_t
+from fastcore.records cimport event_t
 
 
 ctypedef struct spool_t:
@@ -27,4 +33,23 @@ cdef class Spool:
     cdef readonly object dtype
     cdef object _file
     cdef readonly int64_t drained   # records in the file
+    cdef int drain(self) except -1
+
+
+# Orders on their way out are written by the gateway, what comes in by the engine.
+ctypedef struct journal_t:
+    gateway_t base
+    gateway_t* gateway      # the way out
+    spool_t spool
+
+
+cdef inline void journal_write(journal_t* j, const event_t* e) noexcept nogil:
+    """Write an event down; room is certain."""
+    (<event_t*> spool_claim(&j.spool))[0] = e[0]
+
+
+@cython.final
+cdef class Journal:
+    cdef journal_t _j
+    cdef readonly object store
     cdef int drain(self) except -1

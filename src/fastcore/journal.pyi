@@ -3,7 +3,9 @@ from typing import Any, Self, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Spool"]
+from fastcore.tickstore import TickStore
+
+__all__ = ["Journal", "Spool"]
 
 @final
 class Spool:
@@ -14,3 +16,10 @@ class Spool:
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def drained(self) -> int: ...
+
+@final
+class Journal:
+    def __new__(cls, store: TickStore) -> Self: ...
+    def __len__(self) -> int: ...
+    @property
+    def store(self) -> TickStore: ...

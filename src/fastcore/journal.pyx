@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""What a run writes down: its reports and its curve, in bounded memory."""
+"""What a run writes down: its reports and its curve, in bounded memory; and all that passes between it and the venue, in a store."""
 
 import tempfile
 
@@ -11,11 +11,17 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from fastcore._integers cimport as_int64
-from fastcore.records cimport fc_alloc, fc_free
+from fastcore.gateway cimport gateway_t
+from fastcore.records cimport event_t, fc_alloc, fc_free
+
+from fastcore.records import EVENT_DTYPE
 
 cnp.import_array()
 
-__all__ = ["Spool"]
+__all__ = ["Journal", "Spool"]
+
+cdef enum:
+    JOURNAL_ROOM = 1 << 15
 
 
 @cython.final
@@ -97,3 +103,63 @@ cdef class Spool:
 
     def __repr__(self):
         return f"Spool({len(self)} records of {self._s.size} bytes, {self.drained} of them in a file)"
+
+
+cdef int journal_send(gateway_t* gateway, const event_t* message, int64_t now_ns) noexcept nogil:
+    cdef journal_t* j = <journal_t*> gateway
+    journal_write(j, message)
+    return j.gateway.send(j.gateway, message, now_ns)
+
+
+cdef int journal_refuse(gateway_t* gateway, const event_t* reject, int64_t now_ns) noexcept nogil:
+    cdef journal_t* j = <journal_t*> gateway
+    return j.gateway.refuse(j.gateway, reject, now_ns)   # it comes back, and is written then
+
+
+@cython.final
+cdef class Journal:
+    """Journal(store)\n--\n\n
+    Journal(store)\n--\n
+    What passes between a run and its venue, in order: own messages as they are sent, reports and timers as they reach us.
+
+    Parameters
+    ----------
+    store : TickStore
+        Of ``EVENT_DTYPE``, open for writing; what ``append_many`` has taken is durable as the store promises. It is written when
+        32,768 events wait, and at the end of every call of ``Engine.run``.
+
+    Notes
+    -----
+    The same data, configuration and build write the same journal, byte for byte.
+
+    **Thread safety**: belongs to one run.
+    """
+
+    def __cinit__(self, store):
+        if store.dtype != EVENT_DTYPE:
+            raise ValueError(f"store must be one of events: dtype={store.dtype}")
+        self.store = store
+        self._j.base.send = journal_send
+        self._j.base.refuse = journal_refuse
+        self._j.spool.size = sizeof(event_t)
+        self._j.spool.capacity = JOURNAL_ROOM
+        self._j.spool.records = <char*> fc_alloc(JOURNAL_ROOM, sizeof(event_t))
+        if self._j.spool.records == NULL:
+            raise MemoryError("no memory for a journal")
+
+    def __dealloc__(self):
+        fc_free(self._j.spool.records)
+
+    # Move the buffer into the store.
+    cdef int drain(self) except -1:
+        cdef cnp.npy_intp length = self._j.spool.count * sizeof(event_t)
+        if length:
+            self.store.append_many(np.frombuffer(<bytes> self._j.spool.records[:length], EVENT_DTYPE))
+            self._j.spool.count = 0
+        return 0
+
+    def __len__(self):
+        return len(self.store) + self._j.spool.count
+
+    def __repr__(self):
+        return f"Journal({len(self)} events, {self.store!r})"

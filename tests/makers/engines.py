@@ -41,7 +41,8 @@ class Run:
     def __init__(
         self, symbol, *, symbol_id=None, quoter=None, volatility=None, limits=None, order_lots=100, time_left=1.0, store=None,
         ticks_per_price=10000.0, max_loss=None, maker_fee_ticks=0, taker_fee_ticks=0, midnight_ns=0, sample_every=256,
-        curve_interval_ns=1_000_000_000, skip_malformed=False, book="orders", two_books=False, **latencies,
+        curve_interval_ns=1_000_000_000, skip_malformed=False, book="orders", two_books=False, journal=None,
+        **latencies,
     ):  # fmt: skip
         self.symbol = symbol
         self.symbol_id = LOCATES.get(symbol, 99) if symbol_id is None else symbol_id
@@ -60,7 +61,7 @@ class Run:
         if store is not None:
             self.strategies["tape"] = Tape(self.symbol_id, store, ticks_per_price=ticks_per_price)
         self.latencies = latencies | ({"venue_market": Market(book)} if two_books else {})
-        self.options = {"curve_interval_ns": curve_interval_ns, "sample_every": sample_every}
+        self.options = {"curve_interval_ns": curve_interval_ns, "sample_every": sample_every, "journal": journal}
 
     def run(self, source):
         """Begin with a source, or go on."""
