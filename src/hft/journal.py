@@ -1,0 +1,176 @@
+"""The journal of a run in a directory: what it was given, what passed between it and its venue, and how it ended.
+
+``run.json`` says what was run: the files with their hashes, the configuration, the build. ``events.ticks`` is a tick store of own
+messages, reports and timers as they happened. The same inputs, configuration and build give the same events again, byte for byte:
+`compare` says whether, or where first not. A run that was killed has no end in ``run.json``, and its durable events must be the
+beginning of those of the rerun.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastcore import __version__
+from fastcore.errors import CorruptDataError
+from fastcore.journal import Journal
+from fastcore.records import EVENT_DTYPE, NO_PRICE, kind_name
+
+from .config import ConfigError
+
+if TYPE_CHECKING:
+    pass
+
+RUN, EVENTS = "run.json", "events.ticks"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What determines a run.
+
+    Attributes
+    ----------
+    command : {"replay", "demo"}
+    files : list of dict
+        ``path``, ``bytes`` and ``sha256`` of each.
+    arguments : dict
+        Of the command, beyond files and configuration.
+    config : dict
+        The whole configuration.
+    build : str
+        Version that ran.
+    """
+
+    command: str
+    files: list[dict[str, Any]]
+    arguments: dict[str, Any]
+    config: dict[str, Any]
+    build: str = field(default=__version__)
+
+
+def identify(path: Path) -> dict[str, Any]:
+    """Return path, length and hash of a file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": str(path.resolve()), "bytes": path.stat().st_size, "sha256": digest}
+
+
+@contextmanager
+def record(directory: Path, inputs: Inputs) -> Iterator[Journal]:
+    """Write a journal: the directory must be new or empty, and what was run is durable before anything is sent."""
+    from fastcore.tickstore import TickStore
+
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise ConfigError(f"the directory of a journal must be new or empty: {directory}")
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(f"the directory of a journal must be a directory: {directory}") from None
+    _write(directory / RUN, asdict(inputs))
+    with TickStore(directory / EVENTS, "a", EVENT_DTYPE) as store:
+        journal = Journal(store)
+        yield journal
+        store.flush()
+        _write(directory / RUN, asdict(inputs) | {"events": len(journal)})
+
+
+def _write(path: Path, what: dict[str, Any]) -> None:
+    """Replace a file by a whole one that is durable."""
+    new = path.with_suffix(".new")
+    with open(new, "w", encoding="utf-8") as file:
+        json.dump(what, file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(new, path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(directory: Path) -> tuple[Inputs, int | None, npt.NDArray[np.void]]:
+    """Return the inputs of a journal, the number of its events where it came to its end, and the durable events.
+
+    Raises
+    ------
+    CorruptDataError
+        If a part is missing or damaged.
+    """
+    from fastcore.tickstore import TickStore
+
+    try:
+        what = json.loads((directory / RUN).read_text("utf-8"))
+        ended = what.pop("events", None)
+        inputs = Inputs(**what)
+    except FileNotFoundError:
+        raise CorruptDataError(f"a journal must have {RUN}: {directory}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CorruptDataError(f"{RUN} of a journal must be what a run wrote: {directory}: {error}") from None
+    with TickStore(directory / EVENTS) as store:
+        if store.dtype != EVENT_DTYPE:
+            raise CorruptDataError(f"{EVENTS} of a journal must hold events: {directory}: dtype={store.dtype}")
+        events = store.records().copy()
+    if ended is not None and ended != len(events):
+        raise CorruptDataError(f"a journal must hold all events of its run: {directory}: events={ended} stored={len(events)}")
+    return inputs, ended, events
+
+
+def check_files(files: Sequence[dict[str, Any]]) -> None:
+    """Refuse files that are not those of the run."""
+    for file in files:
+        path = Path(file["path"])
+        if not path.exists():
+            raise CorruptDataError(f"a file of the run is missing: {path}")
+        if path.stat().st_size != file["bytes"] or identify(path)["sha256"] != file["sha256"]:
+            raise CorruptDataError(f"a file of the run must be as it was (sha256 {file['sha256'][:12]}...): {path}")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether a rerun was the same.
+
+    Attributes
+    ----------
+    events : int
+        That were compared.
+    whole : bool
+        The run came to its end; else its durable beginning was compared.
+    difference : str
+        The first one, in words; empty where there is none.
+    """
+
+    events: int
+    whole: bool
+    difference: str
+
+
+def compare(ended: int | None, then: npt.NDArray[np.void], now: npt.NDArray[np.void]) -> Comparison:
+    """Compare the events of a journal with those of its rerun."""
+    n = min(len(then), len(now))
+    unlike = then[:n].view("V64") != now[:n].view("V64")
+    if unlike.any():
+        i = int(unlike.argmax())
+        return Comparison(i, ended is not None, f"event {i:,}\n  then: {words(then[i])}\n  now:  {words(now[i])}")
+    if len(now) < len(then) or (ended is not None and len(now) > len(then)):
+        more, name = (then, "then") if len(then) > n else (now, "now")
+        return Comparison(n, ended is not None, f"event {n:,} is {name} alone: {words(more[n])}")
+    return Comparison(n, ended is not None, "")
+
+
+def words(event: np.void) -> str:
+    """Return an own event in words."""
+    kind, side = kind_name(int(event["kind"])), {1: " buy", -1: " sell"}.get(int(event["side"]), "")
+    price = "" if event["price"] == NO_PRICE else f" at {event['price']:,} ticks"
+    last = f", {event['match_id']}" if event["match_id"] else ""
+    return f"{kind}{side} {event['size']:,} lots{price}, order {event['order_id']}{last}, at {event['local_ns']:,} ns, cause {event['seq']:,}"
