@@ -116,6 +116,7 @@ cdef class Engine:
     cdef list _ordered
     cdef object _wanted     # array of flags by dense id
     cdef bint _started
+    cdef bint _python       # a strategy needs the GIL
     cdef int _all(self, uint32_t hook) except -1
     cdef uint32_t _want(self, object symbol_id) except? 0xFFFFFFFF
     cdef int _add(self, uint32_t i, Strategy strategy) except -1

@@ -449,7 +449,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
 
     Notes
     -----
-    **Thread safety**: one thread at a time; `run` releases the GIL, and the parts belong to the run.
+    **Thread safety**: one thread at a time; `run` releases the GIL unless a strategy is written in Python, and the parts belong to the run.
     """
 
     def __cinit__(
@@ -550,8 +550,9 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         if s == NULL:
             raise ValueError(f"strategy must be one of the compiled ones: strategy={strategy!r}")
         self._g.strategies[i] = s
-        if s.symbol_id != NO_SYMBOL:
-            self._want(s.symbol_id)
+        self._python |= strategy.python
+        for symbol_id in strategy.symbol_ids or (() if s.symbol_id == NO_SYMBOL else (s.symbol_id,)):
+            self._want(symbol_id)
         if s.hooks >> ON_EVENT & 1:
             self._g.wanted.kinds |= s.kinds
         if s.hooks >> ON_REPORT & 1:
@@ -653,10 +654,13 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
                 return "stopped"
             PyErr_CheckSignals()
             g.pause = g.market.number + PAUSE
-            with nogil:
-                start = clock_monotonic_ns()
-                status = engine_books(g) if books else engine_run(g)
-                g.loop_ns += clock_monotonic_ns() - start
+            start = clock_monotonic_ns()
+            if self._python:
+                status = engine_run(g)
+            else:
+                with nogil:
+                    status = engine_books(g) if books else engine_run(g)
+            g.loop_ns += clock_monotonic_ns() - start
             if status == RUN_ROOM:
                 self._make_room()
             elif status == RUN_REFILL:

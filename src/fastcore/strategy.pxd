@@ -101,5 +101,7 @@ cdef inline void want_timer(context_t* c, int64_t due_ns, int64_t number) noexce
 
 cdef class Strategy:
     cdef strategy_t* _strategy
+    cdef readonly tuple symbol_ids  # of the instruments, where that is not the one of _strategy
+    cdef bint python                # its function needs the GIL
     cdef bint make_room(self) except -1
     cdef int fail(self) except -1

@@ -12,7 +12,7 @@ cdef class Strategy:
 
     Notes
     -----
-    A strategy is called for the instruments and kinds of events that it asked for, without the GIL, and answers with the quotes and
+    A strategy is called for the instruments and kinds of events that it asked for, without the GIL unless it is written in Python, and answers with the quotes and
     orders that it wants. ``docs/cimport.md`` shows how to write one.
 
     **Thread safety**: belongs to one run.
@@ -20,6 +20,7 @@ cdef class Strategy:
 
     def __cinit__(self):
         self._strategy = NULL
+        self.symbol_ids = ()
 
     # After STRATEGY_ROOM: enlarge what was full.
     cdef bint make_room(self) except -1:

@@ -1,0 +1,165 @@
+"""A strategy on recorded data, under latencies and queue models of one's choice; the result as tables."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from fastcore.desk import Desk
+from fastcore.engine import Engine
+from fastcore.instruments import Instrument
+from fastcore.market import Market
+from fastcore.risk import RiskLimits
+from fastcore.sim.simulator import Simulator
+from fastcore.source import EventSource, Source
+from fastcore.strategy import Strategy as Compiled
+
+from . import conditions
+from .feeds.feed import Feed, UnknownSymbolInFile
+from .feeds.several import open_feeds
+from .result import Result
+from .run import IDS
+from .strategy import StopRun, Strategy, StrategyError, suggestion
+
+__all__ = ["backtest"]
+
+WIDE = 1 << 40  # a limit that no order of a backtest reaches
+Path_ = str | os.PathLike[str]
+
+
+def backtest(
+    strategy: Strategy | Mapping[str, Strategy],
+    data: Path_ | Sequence[Path_] | Feed,
+    *,
+    symbols: Collection[str] = (),
+    latency: str = "0",
+    queue: str = "risk-averse",
+    limits: RiskLimits | None = None,
+    seed: int = 0,
+    curve_interval: str = "1s",
+    **options: Any,
+) -> Result:
+    """Run a strategy, or several by name, on recorded data.
+
+    Parameters
+    ----------
+    strategy : Strategy or mapping of str to Strategy
+        Several share one account, and are called in the order of their names.
+    data : path, sequence of paths, or Feed
+        Whatever ``hft.feeds`` reads: files are days or pieces of one capture, or different streams that are merged by time.
+    symbols : collection of str, optional
+        Markets; by default those that strategies name, or the only one of the data.
+    latency : str, default "0"
+        ``1ms`` for orders and responses, or ``order=200us,response=normal(300us,50us),feed=recorded``.
+    queue : str, default "risk-averse"
+        Place in queues where the data show levels only: ``risk-averse``, ``power:N``, ``log:1``, ``log:2``.
+    limits : RiskLimits, optional
+        Pre-trade limits in lots and ticks; none by default.
+    seed : int, default 0
+        Of ``Strategy.random`` and of random latencies.
+    curve_interval : str, default "1s"
+        Distance of the points of the equity curve.
+    **options
+        Of the feed.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    StrategyError
+        If a hook fails; its ``result`` holds what was done so far.
+    UnknownSymbolInFile
+        If a symbol is not in the data, or must be chosen.
+    CorruptDataError
+        If the data are malformed.
+    """
+    strategies = {type(strategy).__name__: strategy} if isinstance(strategy, Strategy) else dict(strategy)
+    names = dict.fromkeys([*symbols, *(name for s in strategies.values() for name in s._symbols.values())])
+    feed = data if isinstance(data, Feed) else open_feeds(_paths(data), **options).to_trade()
+    with feed:
+        markets, source = begin(feed, list(names))
+        market, desk = Market(feed.book, symbols=IDS), Desk(limits or RiskLimits(WIDE, WIDE, WIDE), symbols=IDS)
+        parts = conditions.split(latency)
+        feed_ns, offset_ns = conditions.feed(parts.get("feed", "0"))
+        simulator = Simulator(
+            source,
+            market,
+            feed_ns=feed_ns,
+            local_offset_ns=offset_ns,
+            order=conditions.latency(parts.get("order", "0")),
+            response=conditions.latency(parts.get("response", "0")),
+            queue=conditions.queue(queue),
+            name=f"venue {seed}",
+        )
+        for row in markets:
+            desk.open(row)
+            simulator.open(row)
+        compiled: dict[str, Compiled] = {name: s._begin(markets, seed) for name, s in strategies.items()}
+        engine = Engine(
+            simulator,
+            market,
+            desk,
+            compiled,
+            curve_symbol_id=next(iter(markets)),
+            curve_interval_ns=conditions.duration_ns(curve_interval),
+            sample_every=0,
+        )
+        result = Result(engine, markets, strategies, {"latency": latency, "queue": queue, "seed": seed})
+        run(engine, result)
+    return result
+
+
+def _paths(data: Path_ | Sequence[Path_]) -> list[Path]:
+    return [Path(data)] if isinstance(data, (str, os.PathLike)) else [Path(path) for path in data]
+
+
+def begin(feed: Feed, symbols: list[str]) -> tuple[dict[int, Instrument], Source]:
+    """Read on until all symbols, or the only one, are known; return instruments by row, and everything from there on."""
+    if len(symbols) < 2:
+        row, instrument, source = feed.begin(symbols[0] if symbols else None)
+        return {row: instrument}, source
+    held = []
+    while missing := [name for name in symbols if name not in feed.instruments]:
+        events = next(feed, None)
+        if events is None:
+            known = feed.instruments.symbols
+            raise UnknownSymbolInFile(f"the data have no such symbol: symbol={missing[0]}{suggestion(missing[0], known)}")
+        held.append(events)
+    rows = [feed.instruments.id_of(name) for name in symbols]
+    return {row: feed.instruments[row] for row in rows}, EventSource(chain(held, feed))
+
+
+def run(engine: Engine, result: Result) -> None:
+    """Run to the end of the data, or until a strategy or Ctrl-C stops it; the result says which."""
+    try:
+        result.stopped = "by the loss limit" if engine.run() == "stopped" else ""
+        engine.stop()
+    except StopRun as stop:
+        result.stopped = str(stop)
+    except KeyboardInterrupt:
+        result.stopped = "interrupted"
+    except Exception as error:
+        where = _in_strategy(error)
+        if where is None:
+            raise
+        failure = StrategyError(f"{where}: {type(error).__name__}: {error} (event {engine.events:,}, time {engine.last_ns:,} ns)")
+        failure.result = result
+        raise failure from error
+
+
+def _in_strategy(error: Exception) -> str | None:
+    """Return the file and line of the hook in which an error arose; None where it was none."""
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _ours(frame.filename)]
+    return f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}" if own else None
+
+
+def _ours(filename: str) -> bool:
+    here = Path(__file__).resolve().parent
+    path = Path(filename)
+    return path.suffix in (".pyx", ".pxd") or here in path.resolve().parents
