@@ -23,7 +23,7 @@ MODULES = (
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster")),
     *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source", "sim.synthetic"),
-    *("sim.latency", "sim.queues", "sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "strategies.python", "_bench"),
+    *("sim.latency", "sim.queues", "sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "strategies.hooks", "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 

@@ -1,7 +1,7 @@
 """Orchestration around the compiled core ``fastcore``.
 
-The names of the replaced engine are importable from here; each is loaded on first use, so that ``import hft`` costs next to
-nothing.
+What a strategy needs (`Strategy`, `Param`, `Symbol`, `every`, `backtest`) and the names of the replaced engine are importable from
+here; each is loaded on first use, so that ``import hft`` costs next to nothing.
 """
 
 from importlib import import_module as _import_module
@@ -53,7 +53,13 @@ _COMPILED = """
     LatencyMonitor LockFreeRingBuffer MemoryMappedDataStore OptimizedSignalEngine SymbolMapper fast_zscore_calculation zscore_batch
 """
 _PYTHON = "AsyncMarketDataProcessor AvellanedaMarketMaker HFTEngine MarketDataStruct Quote Ticker"
-_EXPORTS = dict.fromkeys(_COMPILED.split(), "fastcore.replaced") | dict.fromkeys(_PYTHON.split(), "hft.replaced")
+_STRATEGY = "Fill Handle Order Param Strategy StrategyError Symbol Trade every"
+_EXPORTS = (
+    dict.fromkeys(_COMPILED.split(), "fastcore.replaced")
+    | dict.fromkeys(_PYTHON.split(), "hft.replaced")
+    | dict.fromkeys(_STRATEGY.split(), "hft.strategy")
+    | {"Result": "hft.result", "backtest": "hft.backtesting"}
+)
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is at run time, without importing typing
 if TYPE_CHECKING:
@@ -64,12 +70,23 @@ if TYPE_CHECKING:
     from fastcore.replaced import SymbolMapper as SymbolMapper
     from fastcore.replaced import fast_zscore_calculation as fast_zscore_calculation
     from fastcore.replaced import zscore_batch as zscore_batch
+    from hft.backtesting import backtest as backtest
     from hft.replaced import AsyncMarketDataProcessor as AsyncMarketDataProcessor
     from hft.replaced import AvellanedaMarketMaker as AvellanedaMarketMaker
     from hft.replaced import HFTEngine as HFTEngine
     from hft.replaced import MarketDataStruct as MarketDataStruct
     from hft.replaced import Quote as Quote
     from hft.replaced import Ticker as Ticker
+    from hft.result import Result as Result
+    from hft.strategy import Fill as Fill
+    from hft.strategy import Handle as Handle
+    from hft.strategy import Order as Order
+    from hft.strategy import Param as Param
+    from hft.strategy import Strategy as Strategy
+    from hft.strategy import StrategyError as StrategyError
+    from hft.strategy import Symbol as Symbol
+    from hft.strategy import Trade as Trade
+    from hft.strategy import every as every
 
 __all__ = sorted(_EXPORTS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Result"]
 
 ENDS = {KINDS["fill"]: "filled", KINDS["reject"]: "refused", KINDS["pulled"]: "cancelled", KINDS["ack"]: "working"}
+
+
+def _units(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64]:
+    """Whole numbers of a decimal unit as the nearest floats, so that 995 ticks of 0.01 are 9.95; NaN for no price."""
+    exact = Fraction(repr(unit))
+    return np.where(values == NO_PRICE, np.nan, values * float(exact.numerator) / float(exact.denominator))
 
 
 class Result:
@@ -57,9 +64,8 @@ class Result:
         for row, instrument in self.markets.items():
             own = rows["symbol_id"] == row
             symbols[own] = instrument.symbol
-            priced = own & (rows["price"] != NO_PRICE)
-            price[priced] = rows["price"][priced] * instrument.tick_size
-            size[own] = rows["size"][own] * instrument.lot_size
+            price[own] = _units(rows["price"][own], instrument.tick_size)
+            size[own] = _units(rows["size"][own], instrument.lot_size)
         side = np.where(rows["side"] > 0, "buy", np.where(rows["side"] < 0, "sell", ""))
         return {"time": rows["local_ns"].astype("M8[ns]"), "symbol": symbols.astype(str), "side": side, "price": price, "size": size}
 
@@ -99,11 +105,12 @@ class Result:
             elif kind == KINDS["reject"]:
                 continue  # of a message about it
             state[i], ended[i] = ENDS[kind], time
-        lots = np.array([self.markets[row].lot_size for row in acks["symbol_id"].tolist()])
+        done = acks.copy()
+        done["size"] = filled
         return Table(
             {"entered": units.pop("time")}
             | units
-            | {"filled": filled * lots, "state": state.astype(str), "ended": ended.astype("M8[ns]"), "order": acks["order_id"]}
+            | {"filled": self._units(done)["size"], "state": state.astype(str), "ended": ended.astype("M8[ns]"), "order": acks["order_id"]}
         )
 
     @cached_property
@@ -117,17 +124,13 @@ class Result:
     def equity(self) -> Table:
         """Points of the first market: time, mid (NaN without one), position, profit after fees (NaN without a mark)."""
         curve, instrument = self.engine.curve(), next(iter(self.markets.values()))
-
-        def known(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64]:
-            return np.where(values == NO_PRICE, np.nan, values * unit)
-
-        value = instrument.tick_size * instrument.lot_size
+        value = float(Fraction(repr(instrument.tick_size)) * Fraction(repr(instrument.lot_size)))
         return Table(
             {
                 "time": curve["exch_ns"].astype("M8[ns]"),
-                "mid": known(curve["mid_ticks"], instrument.tick_size),
-                "position": curve["position_lots"] * instrument.lot_size,
-                "profit": known(curve["profit"], value),
+                "mid": _units(curve["mid_ticks"], instrument.tick_size),
+                "position": _units(curve["position_lots"], instrument.lot_size),
+                "profit": _units(curve["profit"], value),
             }
         )
 

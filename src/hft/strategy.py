@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from fastcore.instruments import Instrument
-from fastcore.strategies.python import Fill, Handle, Order, PythonStrategy, Trade
+from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
 
 from .conditions import duration_ns
 
@@ -145,9 +145,9 @@ class Strategy:
     """Base of strategies in Python.
 
     Override the hooks that are needed; only those are called: ``on_start()``, ``on_book(m)`` (a best price or size of `m` has
-    changed), ``on_depth(m)`` (its book has), ``on_trade(m, trade)``, ``on_fill(m, fill)``, ``on_order(m, order)`` (what came of an own order),
-    ``on_stop()``, and methods with ``@every``. They are called when an instant is over, in this order: own orders, trades, books, timers,
-    depth; what they want leaves behind the last of them. State is plain attributes.
+    changed, or whether it trades), ``on_depth(m)`` (its book has), ``on_trade(m, trade)``, ``on_fill(m, fill)``, ``on_order(m, order)``
+    (what came of an own order), ``on_stop()``, and methods with ``@every``. They are called when an instant is over, in this order: own
+    orders, trades, books, timers, depth; what they want leaves behind the last of them. State is plain attributes.
 
     Attributes
     ----------

@@ -172,7 +172,7 @@ class Feed(Iterator[Events]):
         int
             Its row.
         Instrument
-            What its integers mean. Where the venue has not listed it, its price increment is the largest of which the first prices are
+            What its integers mean. Where nobody has said its price increment, that is the largest of which the first prices are
             multiples.
         Source
             Everything from there on: what comes before the first event of the symbol cannot concern it.
@@ -191,7 +191,8 @@ class Feed(Iterator[Events]):
             names = ", ".join(self.instruments.symbols[:8])
             raise UnknownSymbolInFile(f"the file has no such symbol: symbol={symbol}, symbols={names}")
         instrument = self.instruments[row]
-        if not ((first["kind"] == KINDS["listing"]) & (first["symbol_id"] == row)).any():
+        listed = ((first["kind"] == KINDS["listing"]) & (first["symbol_id"] == row)).any()
+        if not listed and instrument.increment_ticks == 1:
             step = _increment(first[first["symbol_id"] == row])
             instrument = instrument._replace(increment_ticks=step, low_increment_ticks=step, low_below_ticks=0)
         return row, instrument, EventSource(chain([first], self))

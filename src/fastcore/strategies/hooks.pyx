@@ -11,8 +11,8 @@ from fastcore.instruments cimport Instruments, instrument_price
 from fastcore.market cimport market_book, market_trades
 from fastcore.portfolio cimport position_average_price
 from fastcore.records cimport (
-    BUY, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_LEVEL, KIND_PULLED,
-    KIND_REJECT, KIND_REPLACE, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SYMBOL, SELL, event_t,
+    BUY, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
+    KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SYMBOL, SELL, event_t,
 )
 from fastcore.strategy cimport (
     ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, STRATEGY_ERROR, STRATEGY_OK, Strategy, context_t,
@@ -25,6 +25,8 @@ __all__ = ["Fill", "Handle", "Order", "PythonStrategy", "Trade"]
 
 cdef enum:
     DEPTH = 10      # levels of `bids` and `asks`
+    # Kinds of events that change whether a market can be quoted, and those that change its book, one bit each.
+    NEWS_KINDS = 1 << KIND_STATUS | 1 << KIND_SYSTEM | 1 << KIND_GAP | 1 << KIND_CLEAR
     DEEP_KINDS = 1 << KIND_ADD | 1 << KIND_EXECUTE | 1 << KIND_CANCEL | 1 << KIND_DELETE | 1 << KIND_REPLACE | 1 << KIND_LEVEL | 1 << KIND_CLEAR
 
 
@@ -141,7 +143,7 @@ cdef class Handle:
         cdef const top_t* top = self._top()
         if top.bid == NO_PRICE or top.ask == NO_PRICE:
             return None
-        return 0.5 * (instrument_price(self._row, top.bid) + instrument_price(self._row, top.ask))
+        return 0.5 * instrument_price(self._row, top.bid + top.ask)
 
     @property
     def microprice(self):
@@ -278,14 +280,18 @@ cdef class Handle:
             self._owner._count(why)
         self._want(NO_PRICE, NO_PRICE)
 
+    # Something of it waits for the end of the instant.
+    cdef int _touch(self) except -1:
+        if not self._listed:
+            self._listed = True
+            self._owner._touched.append(self)
+        return 0
+
     cdef int _want(self, int64_t buy, int64_t sell) except -1:
         self._ticks[0] = buy
         self._ticks[1] = sell
-        if not self._wanted:
-            self._wanted = True
-            if not self._deep:
-                self._owner._touched.append(self)
-        return 0
+        self._wanted = True
+        return self._touch()
 
     def __repr__(self):
         if self._owner._c == NULL:
@@ -302,6 +308,7 @@ cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* 
             handle = s._handle(e.symbol_id)
             if handle is not None:
                 (<Handle> handle)._changed_ns = c.now_ns
+                (<Handle> handle)._news = False
                 if s._book is not None:
                     s._book(handle)
         else:
@@ -378,12 +385,14 @@ cdef class PythonStrategy(Strategy):
         p.base.on = <strategy_on_t> <void*> python_on
         p.base.symbol_id = NO_SYMBOL if len(handles) > 1 else handle.symbol_id
         p.base.hooks = 1 << ON_BOOK | 1 << ON_INSTANT | 1 << ON_TIMER | 1 << ON_START | 1 << ON_STOP
-        if self._trade is not None or self._depth is not None:
-            p.base.hooks |= 1 << ON_EVENT
+        if self._book is not None:
+            p.base.kinds |= NEWS_KINDS
         if self._trade is not None:
             p.base.kinds |= 1 << KIND_TRADE | 1 << KIND_EXECUTE
         if self._depth is not None:
             p.base.kinds |= DEEP_KINDS
+        if p.base.kinds:
+            p.base.hooks |= 1 << ON_EVENT
         if self._fill is not None or self._order is not None:
             p.base.hooks |= 1 << ON_REPORT
         if self._fill is not None:
@@ -426,7 +435,6 @@ cdef class PythonStrategy(Strategy):
         cdef const event_t* e = <const event_t*> event
         cdef const book_change_t* c = <const book_change_t*> changed
         cdef Handle handle
-        cdef Trade trade
         if hook == ON_START:
             if self._start is not None:
                 self._start()
@@ -441,22 +449,11 @@ cdef class PythonStrategy(Strategy):
             handle = self._handle(e.symbol_id)
             if handle is not None:
                 handle._changed_ns = self.now
+                handle._news = False
                 if self._book is not None:
                     self._book(handle)
         elif hook == ON_EVENT:
-            handle = self._handle(e.symbol_id)
-            if handle is None:
-                return 0
-            if self._depth is not None and DEEP_KINDS >> (e.kind & 63) & 1 and not handle._deep:
-                handle._deep = True
-                if not handle._wanted:
-                    self._touched.append(handle)
-            if self._trade is not None and (e.kind == KIND_TRADE or e.kind == KIND_EXECUTE) and not e.flags & FLAG_NOT_PRINTABLE:
-                trade = Trade.__new__(Trade)
-                trade.price = instrument_price(handle._row, c.price if e.price == NO_PRICE else e.price)
-                trade.size = <double> e.size * handle._row.lot_size
-                trade.side = -(c.side if c.side else e.side)
-                self._trade(handle, trade)
+            self._happened(e, c)
         elif hook == ON_REPORT:
             self._report(e)
         elif hook == ON_TIMER:
@@ -469,6 +466,30 @@ cdef class PythonStrategy(Strategy):
             method()
         elif hook == ON_INSTANT:
             self._flush()
+        return 0
+
+    cdef int _happened(self, const void* event, const void* changed) except -1:
+        cdef const event_t* e = <const event_t*> event
+        cdef const book_change_t* c = <const book_change_t*> changed
+        cdef Handle handle
+        cdef Trade trade
+        if NEWS_KINDS >> (e.kind & 63) & 1:
+            for handle in self.markets:
+                if e.symbol_id == handle.symbol_id or e.symbol_id == NO_SYMBOL or e.kind == KIND_SYSTEM:
+                    handle._news = True
+                    handle._touch()
+        handle = self._handle(e.symbol_id)
+        if handle is None:
+            return 0
+        if self._depth is not None and DEEP_KINDS >> (e.kind & 63) & 1:
+            handle._deep = True
+            handle._touch()
+        if self._trade is not None and (e.kind == KIND_TRADE or e.kind == KIND_EXECUTE) and not e.flags & FLAG_NOT_PRINTABLE:
+            trade = Trade.__new__(Trade)
+            trade.price = instrument_price(handle._row, c.price if e.price == NO_PRICE else e.price)
+            trade.size = <double> e.size * handle._row.lot_size
+            trade.side = -(c.side if c.side else e.side)
+            self._trade(handle, trade)
         return 0
 
     cdef int _report(self, const void* event) except -1:
@@ -499,14 +520,18 @@ cdef class PythonStrategy(Strategy):
     cdef int _flush(self) except -1:
         cdef Handle handle
         cdef int i = 0
-        if self._depth is not None:
-            while i < len(self._touched):   # hooks may want quotes of others
-                handle = self._touched[i]
-                if handle._deep:
-                    handle._deep = False
-                    self._depth(handle)
-                i += 1
+        while i < len(self._touched):   # hooks may want quotes of others
+            handle = self._touched[i]
+            if handle._news:
+                handle._news = False
+                if self._book is not None:
+                    self._book(handle)
+            if handle._deep:
+                handle._deep = False
+                self._depth(handle)
+            i += 1
         for handle in self._touched:
+            handle._listed = False
             if handle._wanted:
                 if self._c.n == self._c.room:
                     raise RuntimeError(f"an instant holds at most {self._c.room} timers and quotes: commands={self._c.n}")

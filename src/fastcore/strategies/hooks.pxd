@@ -23,7 +23,9 @@ cdef class Handle:
     cdef readonly str symbol
     cdef readonly uint32_t symbol_id
     cdef int64_t _changed_ns
+    cdef bint _news                 # its state has changed in this instant, and on_book was not called
     cdef bint _deep                 # its book has changed in this instant
+    cdef bint _listed               # it is among the touched
     cdef bint _wanted               # quotes are wanted in this instant: what follows
     cdef int64_t[2] _ticks
     cdef int64_t[2] _lots
@@ -32,6 +34,7 @@ cdef class Handle:
     cdef tuple _levels(self, int8_t side)
     cdef int64_t _grid(self, double price, int side)
     cdef int64_t _side(self, object price, object size, int side) except? -1
+    cdef int _touch(self) except -1
     cdef int _want(self, int64_t buy, int64_t sell) except -1
 
 
@@ -53,6 +56,7 @@ cdef class PythonStrategy(Strategy):
     cdef bint _begun
     cdef int _begin(self) except -1
     cdef int _take(self, int hook, const void* event, const void* change) except -1
+    cdef int _happened(self, const void* event, const void* change) except -1
     cdef int _report(self, const void* event) except -1
     cdef int _flush(self) except -1
     cdef Handle _handle(self, uint32_t symbol_id)

@@ -1,0 +1,362 @@
+"""Strategies in Python: the pages of the documentation as they stand, the orders of a compiled one, errors that say where."""
+
+import re
+import signal
+import threading
+
+import numpy as np
+import pytest
+from makers.itch import random_day
+
+import hft
+from fastcore.instruments import Instrument, Instruments
+from fastcore.records import BUY, EVENT_DTYPE, KINDS, SELL
+from fastcore.strategies.hooks import Handle, PythonStrategy
+from hft.feeds.feed import Feed, UnknownSymbolInFile
+from hft.strategy import Param, Strategy, StrategyError, Symbol, every
+
+TICK = 0.01
+SECOND = 1_000_000_000
+
+
+class Given(Feed):
+    """Events of instruments A and B with ticks of a cent and lots of one tenth."""
+
+    book = "orders"
+
+    def __init__(self, *arrays):
+        super().__init__("given", Instruments([Instrument("A", TICK, 0.1, increment_ticks=5), Instrument("B", TICK, 0.1)]))
+        self.arrays = arrays
+
+    def _arrays(self):
+        yield from self.arrays
+
+
+def adds(*rows):
+    """Rows (time, order id, side, price in ticks, lots, symbol id)."""
+    out = np.zeros(len(rows), EVENT_DTYPE)
+    for event, (time, order_id, side, price, size, *symbol) in zip(out, rows, strict=True):
+        event["exch_ns"], event["order_id"], event["kind"] = time, order_id, KINDS["add"]
+        event["side"], event["price"], event["size"], event["symbol_id"] = side, price, size, *(symbol or [0])
+    return out
+
+
+def execution(time, order_id, size):
+    out = np.zeros(1, EVENT_DTYPE)
+    out["exch_ns"], out["order_id"], out["kind"], out["size"] = time, order_id, KINDS["execute"], size
+    out["price"] = -(2**63)
+    return out
+
+
+TWO_SIDED = [(SECOND, 1, BUY, 1000, 50), (SECOND, 2, SELL, 1020, 50)]
+
+
+def run(strategy, *arrays, symbols=("A",), **options):
+    return hft.backtest(strategy, Given(*arrays), symbols=symbols, **options)
+
+
+class Told(Strategy):
+    """Writes down what it is called for."""
+
+    def on_start(self):
+        self.calls = ["start"]
+
+    def on_book(self, m):
+        self.calls.append(("book", self.now, m.symbol, m.bid, m.ask))
+
+    def on_depth(self, m):
+        self.calls.append(("depth", self.now, m.symbol))
+
+    def on_trade(self, m, trade):
+        self.calls.append(("trade", trade.side, trade.price, trade.size))
+
+    def on_fill(self, m, fill):
+        self.calls.append(("fill", fill.side, fill.price, fill.size, fill.maker, m.position))
+
+    def on_order(self, m, order):
+        self.calls.append(("order", order.id, order.state))
+
+    def on_stop(self):
+        self.calls.append("stop")
+
+    @every("2s")
+    def clock(self):
+        self.calls.append(("clock", self.now))
+
+
+def test_hooks_come_in_their_order():
+    told = Told()
+    run(told, adds(*TWO_SIDED), execution(5 * SECOND, 2, 20))
+    assert told.calls == [
+        "start",
+        ("book", SECOND, "A", 10.0, 10.2), ("depth", SECOND, "A"),
+        ("clock", 2 * SECOND), ("clock", 4 * SECOND),
+        ("trade", 1, 10.2, 2.0), ("book", 5 * SECOND, "A", 10.0, 10.2), ("depth", 5 * SECOND, "A"),
+        "stop",
+    ]  # fmt: skip
+
+
+class Near(Strategy):
+    """Quotes at a distance from the best prices, until it holds something."""
+
+    distance = Param(0.05, "from the best prices", min=0)
+    size = Param(1.0, "of a quote", min=0)
+
+    def on_start(self):
+        self.fills, self.orders = [], []
+
+    def on_book(self, m):
+        if m.two_sided and not m.position:
+            m.quote(bid=m.bid - self.distance, ask=m.ask + self.distance, size=self.size)
+
+    def on_fill(self, m, fill):
+        self.fills.append((fill.side, fill.price, fill.size, fill.maker, m.position))
+        m.pull("filled")
+
+    def on_order(self, m, order):
+        self.orders.append((order.id, order.side, order.state, order.why))
+
+
+def test_fill_is_told_behind_the_position_that_it_made():
+    strategy = Near()
+    result = run(strategy, adds(*TWO_SIDED, (2 * SECOND, 3, SELL, 990, 8)))
+    assert strategy.fills == [(1, 9.95, pytest.approx(0.8), True, pytest.approx(0.8))]
+    assert [o[:3] for o in strategy.orders] == [
+        (1, 1, "working"), (2, -1, "working"), (1, 1, "filled"), (1, 1, "cancelled"), (2, -1, "cancelled")
+    ]  # fmt: skip
+    assert result.not_sent == {"filled": 1}
+    assert result.fills["price"].tolist() == [9.95]
+    assert result.orders["state"].tolist() == ["cancelled", "cancelled"]
+    assert result.orders["filled"].tolist() == [pytest.approx(0.8), 0.0]
+    assert result.stats["symbols"]["A"]["position"] == pytest.approx(0.8)
+    assert result.equity["time"][0] == np.datetime64(SECOND, "ns")
+
+
+@pytest.mark.parametrize(
+    ("distance", "size", "price", "lots", "reason"),
+    [
+        (0.05, 1.0, 995, 10, None),
+        (0.03, 1.0, 995, 10, None),  # down to the increment of five ticks
+        (0.0, 1.0, 1000, 10, None),
+        (0.05, 1.19, 995, 11, None),
+        (0.05, 0.09, None, None, "under the lot of 0.1"),
+        (0.05, 0.0, None, None, "no size"),
+        (20.0, 1.0, None, None, "no price on the grid"),
+    ],
+)
+def test_quotes_are_rounded_passively_and_what_is_not_sent_has_a_reason(distance, size, price, lots, reason):
+    result = run(Near(distance=distance, size=size), adds(*TWO_SIDED))
+    bids = result._reports[result._reports["side"] == BUY]
+    assert bids["price"].tolist() == ([] if price is None else [price])
+    assert bids["size"].tolist() == ([] if lots is None else [lots])
+    if reason:
+        assert result.not_sent[reason] >= 1
+
+
+def test_quote_never_crosses():
+    class Wild(Strategy):
+        def on_book(self, m):
+            if m.two_sided:
+                m.quote(bid=m.ask + 1, ask=m.bid - 1, size=1)
+
+    assert run(Wild(), adds(*TWO_SIDED)).orders["price"].tolist() == [10.15, 10.05]
+
+
+def test_two_markets_and_named_symbols():
+    class Both(Strategy):
+        x = Symbol("A", "one")
+        y = Symbol("Z", "the other")
+
+        def on_start(self):
+            self.seen = []
+
+        def on_book(self, m):
+            self.seen.append((m.symbol, self.x.bid, self.y.bid))
+
+    strategy = Both(y="B")
+    events = adds(*TWO_SIDED, (2 * SECOND, 3, BUY, 500, 5, 1), (2 * SECOND, 4, SELL, 505, 5, 1))
+    run(strategy, events, symbols=())
+    assert strategy.seen == [("A", 10.0, None), ("B", 10.0, 5.0)]
+    with pytest.raises(UnknownSymbolInFile, match="no such symbol: symbol=Z"):
+        run(Both(), events, symbols=())
+
+
+def test_recorded_columns_and_log_are_in_the_result():
+    class Writes(Strategy):
+        def on_book(self, m):
+            self.record(m, mid=m.mid or 0.0)
+            self.record(spread=m.spread or 0.0)
+            self.log(f"at {m.bid}")
+
+    result = run(Writes(), adds(*TWO_SIDED))
+    assert result.records["mid"].tolist() == [10.1, pytest.approx(np.nan, nan_ok=True)]
+    assert result.records["symbol"].tolist() == ["A", ""]
+    assert result.log == [(np.datetime64(SECOND, "ns"), "Writes", "at 10.0")]
+
+
+def test_market_shows_the_present():
+    class Looks(Strategy):
+        def on_book(self, m):
+            self.seen = (
+                m.bids, m.asks, m.imbalance(2), m.microprice, m.spread, m.mid, m.tick, m.lot, m.bid_ticks, m.ask_size, m.age, repr(m)
+            )  # fmt: skip
+
+    strategy = Looks()
+    run(strategy, adds(*TWO_SIDED, (SECOND, 3, BUY, 990, 100)))
+    bids, asks, imbalance, micro, spread, mid, tick, lot, ticks, size, age, text = strategy.seen
+    assert bids == ((10.0, 5.0), (9.9, 10.0))
+    assert asks == ((10.2, 5.0),)
+    assert imbalance == pytest.approx(10 / 20)
+    assert (micro, mid, spread) == (pytest.approx(10.1), pytest.approx(10.1), 0.2)
+    assert (tick, lot, ticks, size, age) == (0.05, 0.1, 1000, 5.0, 0.0)
+    assert text == "Handle(A, bid=10.0, ask=10.2, position=0)"
+
+
+def test_after_calls_once():
+    class Later(Strategy):
+        def on_start(self):
+            self.calls = []
+
+        def on_book(self, m):
+            self.after("500ms", self.wake)
+            self.after("250ms", self.wake)
+
+        def wake(self):
+            self.calls.append(self.now)
+
+    strategy = Later()
+    run(strategy, adds(*TWO_SIDED, (9 * SECOND, 3, BUY, 10, 5)))
+    assert strategy.calls == [SECOND + 250_000_000, SECOND + 500_000_000]
+
+
+# ---- the same orders as a compiled strategy ----
+
+
+def test_orders_are_those_of_the_compiled_maker(tmp_path):
+    """The built-in market maker, written in Python on the calls that everybody has."""
+    from makers.engines import make
+
+    from fastcore import engine as compiled
+    from fastcore.avellaneda import Quoter
+
+    data = random_day(5, 3000)
+    options = {
+        "gamma": 0.1, "k": 300.0, "sigma": 0.0, "tick_size": 1e-4, "increment_ticks": 100, "low_increment_ticks": 1,
+        "low_below_ticks": 10_000, "inventory_unit": 100.0,
+    }  # fmt: skip
+    built_in = make(compiled, volatility=False, limits=(1 << 40, 1 << 40, 1 << 40), parameters={"k": 300.0})
+    built_in.feed(data)
+
+    class Maker(Strategy):
+        def on_start(self):
+            self.quoter = Quoter("avellaneda_stoikov", **options)
+
+        def on_book(self, m):
+            self.requote(m)
+
+        def on_fill(self, m, fill):
+            self.requote(m)
+
+        def requote(self, m):
+            if not m.two_sided:
+                return m.pull()
+            self.quoter.quote(m.mid, m.position, 1.0)
+            bid, ask = self.quoter.bid_ticks, self.quoter.ask_ticks
+            return m.quote(bid=None if bid is None else bid * 1e-4, ask=None if ask is None else ask * 1e-4, size=100)
+
+    path = tmp_path / "day.itch"
+    path.write_bytes(data)
+    result = hft.backtest(Maker(), path, symbols=["AAA"])
+    ours, theirs = result._reports.copy(), built_in.engine.reports()
+    ours["symbol_id"] = theirs["symbol_id"][0]
+    assert built_in.fills > 20
+    assert ours.tobytes() == theirs.tobytes()
+
+
+# ---- errors ----
+
+
+def test_misspelt_hook_is_an_error_with_a_suggestion():
+    with pytest.raises(TypeError, match="Wrong has a hook that does not exist: on_fills; did you mean on_fill?"):
+        type("Wrong", (Strategy,), {"on_fills": lambda self, m, fill: None})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "rule"),
+    [
+        ({"distanse": 1}, TypeError, "Near has no parameter distanse; did you mean distance?"),
+        ({"qqq": 1}, TypeError, "Near has no parameter qqq; it has distance, size"),
+        ({"distance": -1}, ValueError, r"distance must be in 0\.\.: distance=-1"),
+        ({"distance": float("nan")}, ValueError, "distance must be a number"),
+        ({"distance": "wide"}, ValueError, "distance must be of type float: distance='wide'"),
+        ({"distance": [1]}, TypeError, "distance must be of type float"),
+    ],
+)
+def test_wrong_parameters_are_errors(parameters, error, rule):
+    with pytest.raises(error, match=rule):
+        Near(**parameters)
+
+
+def test_parameters_are_read_from_text():
+    strategy = Near(distance="0.1", size=3)
+    assert strategy.parameters == {"distance": 0.1, "size": 3.0}
+
+
+def test_error_in_a_hook_says_where_and_keeps_what_was_done():
+    class Fails(Near):
+        def on_fill(self, m, fill):
+            return 1 / 0
+
+    with pytest.raises(StrategyError, match=r"test_hooks.py:\d+ in on_fill: ZeroDivisionError: division by zero \(event 3, time 2,000") as e:
+        run(Fails(), adds(*TWO_SIDED, (2 * SECOND, 3, SELL, 990, 8)))
+    assert isinstance(e.value.__cause__, ZeroDivisionError)
+    assert e.value.result.fills.rows == 1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), "ten"])
+def test_price_that_is_no_number_is_an_error_in_the_hook(bad):
+    class Fails(Strategy):
+        def on_book(self, m):
+            m.quote(bid=bad, size=1)
+
+    with pytest.raises(StrategyError, match=r"on_book: (ValueError: price and size must be numbers|TypeError)"):
+        run(Fails(), adds(*TWO_SIDED))
+
+
+def test_stop_ends_the_run():
+    class Ends(Strategy):
+        def on_book(self, m):
+            self.stop("enough")
+
+    result = run(Ends(), adds(*TWO_SIDED, (9 * SECOND, 3, BUY, 10, 5)))
+    assert (result.stopped, result.stats["events"]) == ("enough", 2)
+    assert "stopped: enough" in str(result)
+
+
+def test_ctrl_c_in_a_hook_that_never_returns_leaves_a_result():
+    class Endless(Strategy):
+        def on_book(self, m):
+            threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+            while True:
+                pass
+
+    assert run(Endless(), adds(*TWO_SIDED)).stopped == "interrupted"
+
+
+def test_markets_are_there_in_hooks_alone():
+    strategy = Near()
+    with pytest.raises(RuntimeError, match="Near is not in a run"):
+        _ = strategy.now
+    run(strategy, adds(*TWO_SIDED))
+    with pytest.raises(RuntimeError, match="a market is there inside hooks alone: symbol=A"):
+        _ = strategy.markets[0].bid
+    with pytest.raises(TypeError, match="handles are made by a run"):
+        Handle()
+    with pytest.raises(ValueError, match="hooks must be those of a strategy: on_tick"):
+        PythonStrategy({"on_tick": print}, {0: Instrument("A", TICK, 0.1)})
+
+
+def test_printed_result_says_what_was_assumed():
+    text = str(run(Near(), adds(*TWO_SIDED), latency="order=1ms,response=2ms"))
+    assert re.search(r"^Near on A\nfills exact by order; latency order=1ms,response=2ms; no market impact\n", text)
+    assert "2 sent, 0 refused" in text
