@@ -178,7 +178,7 @@ def test_worst_case_position_counts_the_order_that_rests(impl):
     engine = make(impl, volatility=False, limits=(100, 250, 10**6))
     day = quoted_book()
     for i in range(3, 6):
-        day.add(i, SELL, 999_700, 500).delete(i)
+        day.add(i, BUY, 999_400, 500).execute(i, 100).delete(i)
     engine.feed(day.data)
     assert engine.position.position_lots == 200
     assert LIMIT_POSITION in engine.reports()["match_id"][engine.reports()["kind"] == KINDS["reject"]]

@@ -33,10 +33,13 @@ def test_journal_is_read_as_it_was_written(tmp_path):
 
 
 def test_run_that_did_not_end_leaves_its_durable_beginning(tmp_path):
-    journal = record(tmp_path / "run", INPUTS)
-    journal.__enter__().store.append_many(events(2))
+    def interrupted():
+        with record(tmp_path / "run", INPUTS) as journal:
+            journal.store.append_many(events(2))
+            raise KeyboardInterrupt
+
     with pytest.raises(KeyboardInterrupt):
-        journal.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        interrupted()
     _, ended, found = read(tmp_path / "run")
     assert (ended, len(found)) == (None, 2)
     assert compare(ended, found, events(5)) == compare(None, events(2), events(5))

@@ -153,13 +153,14 @@ def test_quotes_are_rounded_passively_and_what_is_not_sent_has_a_reason(distance
         assert result.not_sent[reason] >= 1
 
 
-def test_quote_never_crosses():
+@pytest.mark.parametrize(("side", "price"), [("bid", 10.15), ("ask", 10.05)])
+def test_quote_never_crosses(side, price):
     class Wild(Strategy):
         def on_book(self, m):
             if m.two_sided:
-                m.quote(bid=m.ask + 1, ask=m.bid - 1, size=1)
+                m.quote(**{side: 10.1 + (5 if side == "bid" else -5)}, size=1)
 
-    assert run(Wild(), adds(*TWO_SIDED)).orders["price"].tolist() == [10.15, 10.05]
+    assert run(Wild(), adds(*TWO_SIDED)).orders["price"].tolist() == [price]
 
 
 def test_two_markets_and_named_symbols():

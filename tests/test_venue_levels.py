@@ -99,7 +99,7 @@ def test_worse_than_every_level_shown_nobody_knows_what_waits(market):
     market.trade(BUY, 97, 10**9)
     assert market.fills() == [(99, 5)]
     market.level(BUY, 97, 40)
-    assert market.ahead() == [40]
+    assert market.ahead() == [45], "with the five that our other order displaced"
 
 
 def test_arrival_on_the_other_side_through_our_price_fills(market):

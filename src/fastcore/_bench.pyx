@@ -759,7 +759,7 @@ def venue_order_loop(Venue venue not None, OrderBook book not None, int64_t pric
     cdef Py_ssize_t i
     with nogil:
         for i in range(n):
-            venue_submit(&venue._v, book._b, 1, price, 100, i + 1)
+            venue_submit(&venue._v, book._b, 1, price, 100, i + 1, 0)
             venue_cancel(&venue._v, i + 1)
             venue._v.report_count = 0
     return venue._v.open_lots[0]

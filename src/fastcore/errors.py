@@ -37,6 +37,12 @@ class Result(IntEnum):
     STORE_FAILED = 23
     GAP = 24
     CHECKSUM = 25
+    BAD_TERMS = 26
+    NOT_TRADING = 27
+    SELF_TRADE = 28
+    POST_ONLY = 29
+    UNFILLABLE = 30
+    EXPIRED = 31
 
 
 class FastcoreError(Exception):
@@ -87,6 +93,10 @@ class SequenceGapError(FastcoreError):
     """Messages of a feed are missing: what was built from it is stale until the next snapshot."""
 
 
+class OrderError(FastcoreError):
+    """A venue refused an order, or took it out."""
+
+
 class RiskError(FastcoreError):
     """A pre-trade limit refused an order."""
 
@@ -118,6 +128,12 @@ RESULTS: dict[int, tuple[str, type[Exception]]] = {
     Result.STORE_FAILED: ("store failed", StoreError),
     Result.GAP: ("sequence gap", SequenceGapError),
     Result.CHECKSUM: ("checksum", CorruptDataError),
+    Result.BAD_TERMS: ("terms that contradict each other", ValueError),
+    Result.NOT_TRADING: ("not trading", OrderError),
+    Result.SELF_TRADE: ("would meet an own order", OrderError),
+    Result.POST_ONLY: ("would trade on arrival", OrderError),
+    Result.UNFILLABLE: ("not enough to fill", OrderError),
+    Result.EXPIRED: ("expired", OrderError),
 }
 
 

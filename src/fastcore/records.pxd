@@ -64,6 +64,8 @@ cdef extern from "fc_records.h" nogil:
         KIND_NOTICE "FC_KIND_NOTICE"
         KIND_GAP "FC_KIND_GAP"
         KIND_BAR "FC_KIND_BAR"
+        KIND_AMEND "FC_KIND_AMEND"
+        KIND_DETAIL "FC_KIND_DETAIL"
         KIND_COUNT "FC_KIND_COUNT"
 
     cdef enum:
@@ -88,6 +90,25 @@ cdef extern from "fc_records.h" nogil:
         FLAG_NOT_PRINTABLE "FC_FLAG_NOT_PRINTABLE"
         FLAG_SNAPSHOT "FC_FLAG_SNAPSHOT"
         FLAG_OWN "FC_FLAG_OWN"
+        FLAG_MAKER "FC_FLAG_MAKER"
+        FLAG_TAKER "FC_FLAG_TAKER"
+        FLAG_AT "FC_FLAG_AT"
+        FLAG_THROUGH "FC_FLAG_THROUGH"
+        FLAG_CROSSING "FC_FLAG_CROSSING"
+        FLAG_TOOK "FC_FLAG_TOOK"
+        FLAG_AUCTION "FC_FLAG_AUCTION"
+
+    cdef enum:
+        TERMS_LIMIT "FC_TERMS_LIMIT"
+        TERMS_MARKET "FC_TERMS_MARKET"
+        TERMS_TYPE "FC_TERMS_TYPE"
+        TERMS_DAY "FC_TERMS_DAY"
+        TERMS_IOC "FC_TERMS_IOC"
+        TERMS_FOK "FC_TERMS_FOK"
+        TERMS_GTD "FC_TERMS_GTD"
+        TERMS_TIME "FC_TERMS_TIME"
+        TERMS_POST_ONLY "FC_TERMS_POST_ONLY"
+        TERMS_BITS "FC_TERMS_BITS"
 
     cdef enum:
         RESULT_OK "FC_OK"
@@ -116,6 +137,12 @@ cdef extern from "fc_records.h" nogil:
         RESULT_STORE_FAILED "FC_STORE_FAILED"
         RESULT_GAP "FC_GAP"
         RESULT_CHECKSUM "FC_CHECKSUM"
+        RESULT_BAD_TERMS "FC_BAD_TERMS"
+        RESULT_NOT_TRADING "FC_NOT_TRADING"
+        RESULT_SELF_TRADE "FC_SELF_TRADE"
+        RESULT_POST_ONLY "FC_POST_ONLY"
+        RESULT_UNFILLABLE "FC_UNFILLABLE"
+        RESULT_EXPIRED "FC_EXPIRED"
 
 
 cdef extern from "fc_platform.h" nogil:

@@ -10,6 +10,8 @@ The commit word ``seq`` is written last, with release order, when a record is pu
 
 import numpy as np
 
+from fastcore._integers cimport as_int64
+
 
 __all__ = [
     "EVENT_DTYPE",
@@ -23,9 +25,11 @@ __all__ = [
     "NO_SYMBOL",
     "KINDS",
     "FLAGS",
+    "TERMS",
     "SESSION",
     "TRADING",
     "kind_name",
+    "order_terms",
     "layout",
 ]
 
@@ -87,6 +91,8 @@ KINDS = {
     "notice": KIND_NOTICE,
     "gap": KIND_GAP,
     "bar": KIND_BAR,
+    "amend": KIND_AMEND,
+    "detail": KIND_DETAIL,
 }
 TRADING = {
     "unknown": TRADING_UNKNOWN,
@@ -110,6 +116,22 @@ FLAGS = {
     "not_printable": FLAG_NOT_PRINTABLE,
     "snapshot": FLAG_SNAPSHOT,
     "own": FLAG_OWN,
+    "maker": FLAG_MAKER,
+    "taker": FLAG_TAKER,
+    "at": FLAG_AT,
+    "through": FLAG_THROUGH,
+    "crossing": FLAG_CROSSING,
+    "took": FLAG_TOOK,
+    "auction": FLAG_AUCTION,
+}
+TERMS = {
+    "limit": TERMS_LIMIT,
+    "market": TERMS_MARKET,
+    "day": TERMS_DAY,
+    "ioc": TERMS_IOC,
+    "fok": TERMS_FOK,
+    "gtd": TERMS_GTD,
+    "post_only": TERMS_POST_ONLY,
 }
 _KIND_NAMES = {value: name for name, value in KINDS.items()}
 
@@ -136,6 +158,37 @@ def kind_name(kind):
         return _KIND_NAMES[int(kind)]
     except KeyError:
         raise ValueError(f"kind must be one of 0..{KIND_COUNT - 1}: kind={kind}") from None
+
+
+def order_terms(type="limit", time="day", *, bint post_only=False, expiry_ns=0):
+    """Return the terms of an order as one number, the fourth payload word of an `order` event.
+
+    Parameters
+    ----------
+    type : {"limit", "market"}, default "limit"
+        What a market order leaves is pulled.
+    time : {"day", "ioc", "fok", "gtd"}, default "day"
+        How long it rests: the whole day; not at all; not at all, and only filled in full; until its expiry.
+    post_only : bool, default False
+        Refused where it would trade on arrival.
+    expiry_ns : int, default 0
+        Of a "gtd" order, ns since the UNIX epoch, 256..2**63-1; its low eight bits are cut off.
+
+    Raises
+    ------
+    ValueError
+        If a word is unknown, or the terms contradict each other.
+    """
+    if type not in ("limit", "market"):
+        raise ValueError(f"type must be limit or market: type={type}")
+    if time not in ("day", "ioc", "fok", "gtd"):
+        raise ValueError(f"time must be day, ioc, fok or gtd: time={time}")
+    cdef int64_t expiry = as_int64(expiry_ns)
+    if time == "gtd" and expiry < 256 or time != "gtd" and expiry != 0:
+        raise ValueError(f"expiry_ns must be in 256..2**63-1 for gtd, and 0 otherwise: expiry_ns={expiry_ns}, time={time}")
+    if post_only and (type == "market" or time in ("ioc", "fok")) or type == "market" and time == "gtd":
+        raise ValueError(f"terms must agree: type={type}, time={time}, post_only={bool(post_only)}")
+    return TERMS[type] | TERMS[time] | (TERMS["post_only"] if post_only else 0) | expiry & ~TERMS_BITS
 
 
 def layout():

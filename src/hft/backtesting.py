@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,7 +22,7 @@ from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
 from .result import Result
 from .run import IDS
-from .strategy import StopRun, Strategy, StrategyError, suggestion
+from .strategy import StopRun, Strategy, StrategyError, own_frame, suggestion
 
 __all__ = ["backtest"]
 
@@ -145,21 +144,10 @@ def run(engine: Engine, result: Result) -> None:
     except KeyboardInterrupt:
         result.stopped = "interrupted"
     except Exception as error:
-        where = _in_strategy(error)
-        if where is None:
+        frame = own_frame(error)
+        if frame is None:
             raise
+        where = f"{frame.filename}:{frame.lineno} in {frame.name}"
         failure = StrategyError(f"{where}: {type(error).__name__}: {error} (event {engine.events:,}, time {engine.last_ns:,} ns)")
         failure.result = result
         raise failure from error
-
-
-def _in_strategy(error: Exception) -> str | None:
-    """Return the file and line of the hook in which an error arose; None where it was none."""
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if not _ours(frame.filename)]
-    return f"{own[-1].filename}:{own[-1].lineno} in {own[-1].name}" if own else None
-
-
-def _ours(filename: str) -> bool:
-    here = Path(__file__).resolve().parent
-    path = Path(filename)
-    return path.suffix in (".pyx", ".pxd") or here in path.resolve().parents

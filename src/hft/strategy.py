@@ -14,8 +14,10 @@
 from __future__ import annotations
 
 import random
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastcore.instruments import Instrument
@@ -49,6 +51,16 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     """Return `` ; did you mean x?`` for a name that is not among the known ones."""
     close = get_close_matches(name, known, 1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def own_frame(error: BaseException) -> traceback.FrameSummary | None:
+    """Return the innermost frame of an error that is neither ours nor compiled; None where there is none."""
+    here = Path(__file__).resolve().parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.suffix not in (".pyx", ".pxd") and not frame.filename.startswith("<frozen") and here not in path.resolve().parents:
+            return frame
+    return None
 
 
 class Param:

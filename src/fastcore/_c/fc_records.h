@@ -89,12 +89,12 @@ enum fc_kind {
     FC_KIND_CLEAR = 9,    /* the book is empty */
     FC_KIND_STATUS = 10,  /* payload[0]: enum fc_trading, payload[1]: reason, payload[3]: what the venue says, where that is more */
     FC_KIND_TIMER = 11,
-    FC_KIND_ORDER = 12,   /* own order sent: price, size, order_id */
+    FC_KIND_ORDER = 12,   /* own order sent: price, size, order_id, payload[3]: enum fc_terms */
     FC_KIND_ACK = 13,     /* own order accepted */
     FC_KIND_FILL = 14,    /* own order filled: price, size, order_id, match_id */
     FC_KIND_REJECT = 15,  /* own order refused: payload[3] is the result code */
     FC_KIND_PULL = 16,    /* own cancel sent: order_id */
-    FC_KIND_PULLED = 17,  /* own order cancelled: size that was left, order_id */
+    FC_KIND_PULLED = 17,  /* own order cancelled: size that was left, order_id, payload[3]: result code, where nobody asked for it */
     FC_KIND_SYSTEM = 18,  /* payload[0]: enum fc_session, payload[3]: what the venue says, where that is unknown */
     FC_KIND_LISTING = 19, /* payload[0]: eight bytes of symbol, payload[1]: round lot */
     FC_KIND_CROSS = 20,   /* price, size, payload[2]: cross type, match_id */
@@ -103,7 +103,10 @@ enum fc_kind {
     FC_KIND_NOTICE = 23,  /* payload[0]: letter of an administrative message, the rest by letter: see itch.pyx; may be continued */
     FC_KIND_GAP = 24,     /* payload[0]: first missing sequence number, payload[1]: how many, or -1 where the feed cannot say */
     FC_KIND_BAR = 25,     /* open, high, low, close; continued by a second one: volume, count of trades or -1, interval_ns, 0 */
-    FC_KIND_COUNT = 26
+    FC_KIND_AMEND = 26,   /* own order changed: price, size in all with what is filled, order_id */
+    FC_KIND_DETAIL = 27,  /* of the fill before it: lots that were ahead, lots left, number of the market event, displaced lots that
+                             were served before us */
+    FC_KIND_COUNT = 28
 };
 
 /* Whether a symbol trades, in the words of no particular venue. */
@@ -131,7 +134,30 @@ enum fc_flag {
     FC_FLAG_HIDDEN = 2,        /* against non-displayed liquidity */
     FC_FLAG_NOT_PRINTABLE = 4, /* must not be counted in volume */
     FC_FLAG_SNAPSHOT = 8,      /* part of an image of the book, not a change */
-    FC_FLAG_OWN = 16           /* caused by one of our own orders */
+    FC_FLAG_OWN = 16,          /* caused by one of our own orders */
+    /* Of a fill: what our order was, */
+    FC_FLAG_MAKER = 32,
+    FC_FLAG_TAKER = 64,
+    /* and what filled it (FC_FLAG_HIDDEN: a print against hidden liquidity through our price). */
+    FC_FLAG_AT = 128,          /* an execution at our price that was behind us */
+    FC_FLAG_THROUGH = 256,     /* an execution at a worse price */
+    FC_FLAG_CROSSING = 512,    /* an arrival on the other side that reached our price */
+    FC_FLAG_TOOK = 1024,       /* our own arrival */
+    FC_FLAG_AUCTION = 2048     /* a cross at a better price than ours */
+};
+
+/* Terms of an order: these bits, and above them the time of expiry in ns with its low eight bits cleared (0: none). */
+enum fc_terms {
+    FC_TERMS_LIMIT = 0,
+    FC_TERMS_MARKET = 1,
+    FC_TERMS_TYPE = 3,         /* mask */
+    FC_TERMS_DAY = 0,
+    FC_TERMS_IOC = 4,          /* what is not filled at once is pulled */
+    FC_TERMS_FOK = 8,          /* filled at once and in full, or refused */
+    FC_TERMS_GTD = 12,         /* until its expiry */
+    FC_TERMS_TIME = 28,        /* mask */
+    FC_TERMS_POST_ONLY = 32,   /* refused where it would trade on arrival */
+    FC_TERMS_BITS = 255        /* mask of all but the expiry */
 };
 
 /* Outcomes of nogil calls; errors.py maps them to exceptions. */
@@ -161,7 +187,13 @@ enum fc_result {
     FC_NO_REFERENCE = 22,
     FC_STORE_FAILED = 23,
     FC_GAP = 24,         /* sequence numbers are missing: the book needs a snapshot */
-    FC_CHECKSUM = 25     /* a checksum of the venue does not agree */
+    FC_CHECKSUM = 25,    /* a checksum of the venue does not agree */
+    FC_BAD_TERMS = 26,   /* terms of an order that contradict each other, or that nobody knows */
+    FC_NOT_TRADING = 27, /* the instrument takes no orders now */
+    FC_SELF_TRADE = 28,  /* the order would meet an own one */
+    FC_POST_ONLY = 29,   /* the order would trade on arrival */
+    FC_UNFILLABLE = 30,  /* fill or kill, and there is not enough */
+    FC_EXPIRED = 31
 };
 
 #endif

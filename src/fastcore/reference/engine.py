@@ -80,6 +80,7 @@ class _World:
         self.symbol_key = int.from_bytes(symbol.ljust(8).encode("ascii"), "little", signed=True) if symbol_id is None else None
         self.symbol_id = -1
         self.trading = symbol_id is not None
+        self.state: str | None = None  # None: nobody announces any
         self.session = True
         self.inside = False  # the event before said that this one carries more of its message
         if symbol_id is not None:
@@ -152,10 +153,12 @@ class _World:
         if kind == KINDS["listing"]:
             if price == self.symbol_key and self.symbol_id < 0:
                 self.symbol_id = locate
+                self.state = "unknown"
                 self.open(locate)
         elif kind == KINDS["status"]:
             if locate == self.symbol_id:
                 self.trading = price == TRADING["trading"]
+                self.state = list(TRADING)[price]
         elif kind == KINDS["system"]:
             self.session = price == SESSION["market_opens"]
         return _Change(kind)
@@ -421,12 +424,14 @@ class Engine:
         else:
             change = world.apply(event)
             venue._now_seq = world.events
+            venue.trading = world.state
             venue.symbol_id = max(world.symbol_id, 0)
             mine = event[3] == world.symbol_id or (event[3] == NO_SYMBOL and event[4] in _WHOLE)
             if change is not None and change.kind and mine and event[4] not in world.rare:
                 c = change
                 venue.apply(
-                    c.kind, c.side, c.price, c.size, c.stamp, c.new_price, c.new_size, event[10], event[1], world.events, event[6], c.grew
+                    c.kind, c.side, c.price, c.size, c.stamp, c.new_price, c.new_size, event[10], event[1], world.events, event[6], c.grew,
+                    event[9] & _MASK, event[10] & _MASK,
                 )  # fmt: skip
         for report in venue.take_reports().tolist():
             self._send(_REPORT, now_ns, report)
@@ -442,7 +447,7 @@ class Engine:
             venue.replace(book, order_id, price, size)
         else:
             venue._next_order_id = order_id
-            venue.submit(book, side, price, size)
+            venue.submit(book, side, price, size, new_order_id)
 
     # ---- ours ----
 

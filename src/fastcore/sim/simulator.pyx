@@ -21,7 +21,7 @@ from fastcore.records cimport (
 from fastcore.sim.latency cimport Latency, latency_least
 from fastcore.sim.lines cimport line_arrived, line_due, line_free, line_init, line_put, line_send, line_t
 from fastcore.sim.queues cimport QueueModel
-from fastcore.sim.venue cimport Venue, venue_apply, venue_message, venue_t
+from fastcore.sim.venue cimport Venue, venue_apply, venue_due, venue_expire, venue_message, venue_t
 from fastcore.source cimport (
     NEVER, SOURCE_END, SOURCE_ERROR, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t, wanted_t,
 )
@@ -44,6 +44,12 @@ cdef inline int64_t sim_reports_due(const sim_t* s) noexcept nogil:
     """When the earliest report reaches us."""
     cdef int64_t venue = line_due(&s.down), own = line_due(&s.refused)
     return venue if venue < own else own
+
+
+cdef inline int64_t sim_up_due(const sim_t* s) noexcept nogil:
+    """When one of our messages reaches the venue, or one of our orders expires there."""
+    cdef int64_t due = line_due(&s.up)
+    return due if due < s.expiry_ns else s.expiry_ns
 
 
 cdef void sim_collect(sim_t* s, venue_t* v) noexcept nogil:
@@ -110,11 +116,25 @@ cdef void sim_message(sim_t* s, const event_t* e) noexcept nogil:
     v.now_seq = e.seq
     venue_message(v, market_book(s.market, e.symbol_id), e)
     sim_collect(s, v)
+    if unlikely(venue_due(v) < s.expiry_ns):
+        s.expiry_ns = venue_due(v)
+
+
+cdef void sim_expire(sim_t* s) noexcept nogil:
+    # Orders whose time is over.
+    cdef uint32_t i
+    s.expiry_ns = NEVER
+    for i in range(s.opened_count):
+        if venue_due(s.opened[i]) <= s.now_ns:
+            venue_expire(s.opened[i], s.now_ns)
+            sim_collect(s, s.opened[i])
+        if venue_due(s.opened[i]) < s.expiry_ns:
+            s.expiry_ns = venue_due(s.opened[i])
 
 
 cdef int sim_arrivals(sim_t* s) noexcept nogil:
-    # Those of one time reach the venue.
-    cdef int64_t now = line_due(&s.up)
+    # Those of one time reach the venue, then orders expire.
+    cdef int64_t now = sim_up_due(s)
     cdef const event_t* e
     cdef uint32_t n = 0, i
     s.rounds = s.rounds + 1 if now <= s.now_ns else 1
@@ -123,6 +143,8 @@ cdef int sim_arrivals(sim_t* s) noexcept nogil:
     e = line_arrived(&s.up, s.now_ns, &n)
     for i in range(n):
         sim_message(s, &e[i])
+    if unlikely(s.expiry_ns <= s.now_ns):
+        sim_expire(s)
     return SOURCE_ERROR if s.failed or s.rounds > SIM_ROUNDS else SOURCE_OK
 
 
@@ -221,7 +243,7 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     out.first = first
     out.own = False
     out.now_ns = now + feed_ns
-    out.open = inside or sim_reports_due(s) - feed_ns <= now or line_due(&s.up) <= now
+    out.open = inside or sim_reports_due(s) - feed_ns <= now or sim_up_due(s) <= now
     s.waiting = out.open and happened
     return SOURCE_ERROR if unlikely(s.failed) else SOURCE_OK
 
@@ -237,7 +259,7 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
             return status
         t = sim_time(s.now_ns, s.batch.events + s.at) if s.batch.n else NEVER
         due = sim_reports_due(s) - s.feed_ns
-        up = line_due(&s.up)
+        up = sim_up_due(s)
         if t > s.now_ns and due > s.now_ns and up > s.now_ns:
             # The time before is over.
             s.inside = False
@@ -319,7 +341,7 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
             e = s.batch.events + s.at
             t = sim_time(s.now_ns, e)
             next = sim_learn(s, t, e)
-        up = line_due(&s.up)
+        up = sim_up_due(s)
         if up < t and (t != NEVER or up <= s.now_ns):
             status = sim_arrivals(s)
             if status != SOURCE_OK:
@@ -438,6 +460,7 @@ venue_market=None)\n--\n
         s.market = &(venue_market if s.two else market)._m
         s.capacity = market._m.capacity
         s.now_ns = s.learnt_ns = -NEVER
+        s.expiry_ns = NEVER
         s.wanted = &NOTHING
         s.venues = <venue_t**> calloc(s.capacity, sizeof(venue_t*))
         s.changes = <book_change_t*> fc_alloc(SIM_CHANGES, sizeof(book_change_t))
@@ -479,6 +502,7 @@ venue_market=None)\n--\n
                 raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
             venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level)
             venue._v.queue = self.queue._q
+            venue._v.state = &self._s.market.states[number]
             self.venues[symbol_id] = venue
             if self._s.opened_count == SIM_VENUES:
                 raise ValueError(f"instruments that orders are let in for must be at most {SIM_VENUES}: symbol_id={symbol_id}")

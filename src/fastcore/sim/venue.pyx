@@ -1,19 +1,24 @@
 # cython: freethreading_compatible=True
 """Simulated venue: own orders in their place in the queue of a recorded book, exact by order, estimated by level.
 
-The rules are in ``venue.pxd``; the plain-Python twin, ``fastcore.reference.venue``, is written to be read.
+The rules are in ``docs/simulator.md``; the plain-Python twin, ``fastcore.reference.venue``, is written to be read.
 
 Reports are 64-byte events (``fastcore.records.EVENT_DTYPE``) with the flag ``own``, the side of our order, and
 
 ======== ======================== ===== ==================== ==========================================
 kind     price                    size  order_id             match_id
 ======== ======================== ===== ==================== ==========================================
-ack      of the order             all   given by the venue   displayed quantity ahead of it
+ack      of the order             all   own order            quantity ahead of it, displaced lots included
 fill     of the order (the level  lots  own order            of the recorded execution, 0 for a recorded
-         taken, when it took)                                arrival, ``TOOK`` when our order took
+         taken, when it took; of                             arrival, ``TOOK`` when our order took
+         the cross in an auction)
 reject   as asked                 asked own order, or 0      result code
-pulled   of the order             left  own order            0
+pulled   of the order             left  own order            0; `expired` or `self trade` by the venue
 ======== ======================== ===== ==================== ==========================================
+
+The flags of a fill say `maker` or `taker`, and what filled it: `at`, `through`, `hidden`, `crossing`, `took`, `auction`. With details
+on it is `continued` by a `detail`, whose payload is the quantity that was ahead before the event, the lots left, the number of
+the market event, and the displaced lots that were served before us.
 
 ``seq`` is the number of the market event at which it happened and ``exch_ns`` its time: orders reach the venue without
 delay.
@@ -23,23 +28,27 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
-from libc.stdint cimport int8_t, int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
 from fastcore._integers cimport as_int64, as_side, as_uint64
 from fastcore.records cimport (
-    BUY, FLAG_HIDDEN, FLAG_SNAPSHOT, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_LEVEL,
-    KIND_ORDER, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_FULL, RESULT_NO_MEMORY,
-    RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, unlikely,
+    BUY, FLAG_AT, FLAG_AUCTION, FLAG_CONTINUED, FLAG_CROSSING, FLAG_HIDDEN, FLAG_MAKER, FLAG_NOT_PRINTABLE, FLAG_OWN, FLAG_SNAPSHOT,
+    FLAG_TAKER, FLAG_THROUGH, FLAG_TOOK, KIND_ACK, KIND_ADD, KIND_AMEND, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_CROSS, KIND_DELETE,
+    KIND_DETAIL, KIND_EXECUTE, KIND_FILL, KIND_LEVEL, KIND_ORDER, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE,
+    MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_BAD_TERMS, RESULT_EXPIRED, RESULT_FULL,
+    RESULT_NOT_TRADING, RESULT_NO_MEMORY, RESULT_OK, RESULT_POST_ONLY, RESULT_SELF_TRADE, RESULT_UNFILLABLE, RESULT_UNKNOWN_ORDER,
+    SELL, TERMS_BITS, TERMS_DAY, TERMS_FOK, TERMS_GTD, TERMS_IOC, TERMS_LIMIT, TERMS_MARKET, TERMS_POST_ONLY, TERMS_TIME, TERMS_TYPE,
+    event_t, fc_alloc, fc_free, unlikely,
 )
 from fastcore.book cimport (
-    LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_level_size, book_next_price, book_stamp, book_t,
-    book_worst_price,
+    LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_find_level, book_level_size, book_next_price,
+    book_order, book_stamp, book_t, book_worst_price, level_t, order_t,
 )
-from fastcore.sim.queues cimport QUEUE_RISK_AVERSE, queue_ahead
+from fastcore.sim.queues cimport QUEUE_RISK_AVERSE, queue_ahead, queue_shrunk
 
 from fastcore.errors import raise_result
-from fastcore.records import EVENT_DTYPE
+from fastcore.records import EVENT_DTYPE, TRADING
 
 cnp.import_array()
 
@@ -50,51 +59,294 @@ UNKNOWN = VENUE_UNKNOWN
 
 # Keeps every sum of prices and sizes inside int64.
 cdef int64_t MAX_VALUE = <int64_t> 1 << 60
+# Stamp of hidden lots: behind every displayed order.
+cdef uint64_t HIDDEN = VENUE_LAST - 1
 
+
+# ---- places ----
 
 cdef void venue_reach(venue_t* v, int s) noexcept nogil:
-    # Orders of a side have come or gone.
+    # Orders or displaced lots of a side have come or gone: what events concern us.
     cdef int64_t sign = 1 - 2 * s
+    cdef int64_t key
     v.best_key[s] = sign * v.orders[s][0].price_ticks if v.count[s] else -VENUE_FAR
     v.worst_key[s] = sign * v.orders[s][v.count[s] - 1].price_ticks if v.count[s] else VENUE_FAR
+    if v.displaced_count[s]:
+        key = sign * v.displaced[s][0].price_ticks
+        if key > v.best_key[s]:
+            v.best_key[s] = key
+    if unlikely(v.imaging):
+        v.best_key[s] = VENUE_FAR
+        v.worst_key[s] = -VENUE_FAR
+
+
+cdef inline bint before(int8_t side, int64_t price, uint64_t stamp, int64_t other_price, uint64_t other_stamp) noexcept nogil:
+    # Whether one place is served before another.
+    cdef int64_t better = side * (price - other_price)
+    return better > 0 or better == 0 and stamp < other_stamp
+
+
+cdef inline int64_t expiry(int64_t terms) noexcept nogil:
+    return terms & ~<int64_t> TERMS_BITS
 
 
 cdef void venue_remove(venue_t* v, int s, int32_t i) noexcept nogil:
+    cdef bint expires = expiry(v.orders[s][i].terms) != 0
+    cdef int k
+    v.open_lots[s] -= v.orders[s][i].left_lots
     v.count[s] -= 1
     memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
     venue_reach(v, s)
+    if unlikely(expires):
+        v.due_ns = VENUE_NEVER
+        for k in range(2):
+            for i in range(v.count[k]):
+                if expiry(v.orders[k][i].terms) and expiry(v.orders[k][i].terms) < v.due_ns:
+                    v.due_ns = expiry(v.orders[k][i].terms)
 
 
-cdef void venue_fill(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp, int64_t match_id) noexcept nogil:
-    # `size` traded on our side at `price` against an order that entered at `stamp`: who of us would have traded instead?
+cdef int64_t venue_fill(
+    venue_t* v, int s, int32_t i, int64_t lots, int64_t paid, uint16_t cause, int64_t match_id, int64_t ahead, int64_t deferred
+) noexcept nogil:
+    # Fill a resting order with up to `lots`; returns how many. It is gone when nothing is left.
+    cdef venue_order_t* o = &v.orders[s][i]
+    cdef int64_t take = lots if lots < o.left_lots else o.left_lots
+    o.left_lots -= take
+    o.filled_lots += take
+    v.filled_lots += take
+    v.open_lots[s] -= take
+    venue_report_fill(
+        v, <int8_t> (1 - 2 * s), paid, take, o.order_id, match_id, FLAG_MAKER | cause, o.left_lots, ahead, deferred
+    )
+    if o.left_lots == 0:
+        venue_remove(v, s, i)
+    return take
+
+
+# ---- reports ----
+
+cdef event_t* venue_report(
+    venue_t* v, int kind, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id, int64_t extra
+) noexcept nogil:
+    cdef event_t* r = &v.reports[v.report_count]
+    r.seq = v.now_seq
+    r.exch_ns = v.now_ns
+    r.local_ns = 0
+    r.symbol_id = v.symbol_id
+    r.kind = <uint8_t> kind
+    r.side = side
+    r.flags = FLAG_OWN
+    r.price = price_ticks
+    r.size = size_lots
+    r.order_id = order_id
+    r.match_id = extra
+    v.report_count += 1
+    return r
+
+
+cdef void venue_report_fill(
+    venue_t* v, int8_t side, int64_t price, int64_t lots, int64_t order_id, int64_t match_id, uint16_t flags, int64_t left, int64_t ahead,
+    int64_t deferred,
+) noexcept nogil:
+    venue_report(v, KIND_FILL, side, price, lots, order_id, match_id).flags |= flags | (FLAG_CONTINUED if v.details else 0)
+    if v.details:
+        venue_report(v, KIND_DETAIL, side, ahead, left, <int64_t> v.now_seq, deferred)
+
+
+# ---- displaced lots ----
+
+cdef void venue_drop_displaced(venue_t* v, int s, int32_t k) noexcept nogil:
+    v.displaced_count[s] -= 1
+    memmove(&v.displaced[s][k], &v.displaced[s][k + 1], (v.displaced_count[s] - k) * sizeof(displaced_t))
+    venue_reach(v, s)
+
+
+cdef displaced_t* venue_displaced(venue_t* v, int s, int32_t k) noexcept nogil:
+    # The k-th displaced order that still counts; NULL when there is none. Those whose time is over and whose order was deleted go.
+    cdef displaced_t* d
+    while k < v.displaced_count[s]:
+        d = &v.displaced[s][k]
+        if (v.displaced_ns == VENUE_NEVER or v.now_ns - d.since_ns < v.displaced_ns) and (
+            not d.resting or book_order(v.book, d.order_id) != NULL
+        ):
+            return d
+        venue_drop_displaced(v, s, k)
+    return NULL
+
+
+cdef void venue_displace(
+    venue_t* v, int8_t side, int64_t price, uint64_t stamp, int64_t lots, uint64_t order_id, bint resting
+) noexcept nogil:
+    # `lots` of a recorded order did not trade in a world with us. With 0: what is known of the order has changed.
     cdef int s = venue_index(side)
-    cdef int32_t i = 0
-    cdef int64_t left = size, take, better
-    cdef venue_order_t* o
-    while i < v.count[s]:
-        o = &v.orders[s][i]
-        better = side * (o.price_ticks - price)
-        if better < 0:
-            return
-        if better == 0 and stamp < o.stamp:
-            o.ahead_lots = o.ahead_lots - size if o.ahead_lots > size else 0
-            i += 1
+    cdef int32_t k = 0, i, oldest = 0
+    cdef displaced_t* d
+    while k < v.displaced_count[s] and before(side, v.displaced[s][k].price_ticks, v.displaced[s][k].stamp, price, stamp):
+        k += 1
+    d = &v.displaced[s][k]
+    if k < v.displaced_count[s] and d.price_ticks == price and d.stamp == stamp:
+        d.lots += lots
+        d.resting = resting
+        if lots:
+            d.since_ns = v.now_ns
+        return
+    if lots == 0 or v.displaced_ns == 0:
+        return
+    if unlikely(v.displaced_count[s] == VENUE_DISPLACED):
+        for i in range(VENUE_DISPLACED):
+            if v.displaced[s][i].since_ns < v.displaced[s][oldest].since_ns:
+                oldest = i
+        v.forgotten += 1
+        venue_drop_displaced(v, s, oldest)
+        k -= oldest < k
+        d = &v.displaced[s][k]
+    memmove(d + 1, d, (v.displaced_count[s] - k) * sizeof(displaced_t))
+    v.displaced_count[s] += 1
+    d.price_ticks = price
+    d.lots = lots
+    d.stamp = stamp
+    d.order_id = order_id
+    d.since_ns = v.now_ns
+    d.resting = resting
+    venue_reach(v, s)
+
+
+cdef int64_t venue_serve_displaced(venue_t* v, int s, int32_t k, int64_t lots) noexcept nogil:
+    # Up to `lots` go to the k-th displaced order; returns how many.
+    cdef displaced_t* d = &v.displaced[s][k]
+    cdef int64_t take = lots if lots < d.lots else d.lots
+    d.lots -= take
+    v.deferred_lots += take
+    if d.lots == 0:
+        venue_drop_displaced(v, s, k)
+    return take
+
+
+cdef int64_t venue_displaced_ahead(venue_t* v, int s, int64_t price, uint64_t stamp) noexcept nogil:
+    # Displaced lots at a price that stand before a place there.
+    cdef int8_t side = <int8_t> (1 - 2 * s)
+    cdef int32_t k = 0
+    cdef int64_t lots = 0
+    cdef displaced_t* d = venue_displaced(v, s, k)
+    while d != NULL and before(side, d.price_ticks, d.stamp, price, stamp):
+        if d.price_ticks == price:
+            lots += d.lots
+        k += 1
+        d = venue_displaced(v, s, k)
+    return lots
+
+
+cdef int64_t venue_place(venue_t* v, int s, const venue_order_t* o) noexcept nogil:
+    # All that is before an own order at its price.
+    cdef int64_t lots = o.ahead_lots + o.unseen_lots + venue_displaced_ahead(v, s, o.price_ticks, o.stamp)
+    return lots if lots < VENUE_UNKNOWN else VENUE_UNKNOWN
+
+
+# ---- taken lots ----
+
+cdef bint taken_shown(const venue_t* v, const taken_t* t) noexcept nogil:
+    # Whether the book still shows the order or the level.
+    if v.by_level:
+        return book_level_size(v.book, t.side, t.key) != 0
+    return book_order(v.book, <uint64_t> t.key) != NULL
+
+
+cdef taken_t* venue_taken(const venue_t* v, int8_t side, int64_t key) noexcept nogil:
+    cdef int32_t i
+    for i in range(v.taken_count):
+        if v.taken[i].key == key and v.taken[i].side == side:
+            return &v.taken[i]
+    return NULL
+
+
+cdef void venue_take_off(venue_t* v, int8_t side, int64_t key, int64_t lots) noexcept nogil:
+    # `lots` of an order, by level of a price, have traded with us or with displaced lots: the book shows them on.
+    cdef int32_t i, n = 0
+    cdef taken_t* t
+    if lots == 0:
+        return
+    t = venue_taken(v, side, key)
+    if t == NULL:
+        for i in range(v.taken_count):
+            if taken_shown(v, &v.taken[i]):
+                v.taken[n] = v.taken[i]
+                n += 1
+        if unlikely(n == VENUE_TAKEN):
+            n -= 1
+            memmove(v.taken, v.taken + 1, n * sizeof(taken_t))
+            v.forgotten += 1
+        v.taken_count = n + 1
+        v.always = VENUE_ALWAYS | 1 << KIND_REPLACE
+        t = &v.taken[n]
+        t.key = key
+        t.side = side
+        t.lots = 0
+    t.lots += lots
+
+
+cdef int64_t venue_taken_at(const venue_t* v, const book_t* b, int8_t side, int64_t price) noexcept nogil:
+    # Lots that the book shows at a price and that are taken already.
+    cdef int32_t i
+    cdef int64_t lots = 0, shown
+    cdef const order_t* order
+    for i in range(v.taken_count):
+        if v.taken[i].side != side:
             continue
-        take = left if left < o.left_lots else o.left_lots
-        if take > 0:
-            left -= take
-            o.left_lots -= take
-            v.filled_lots += take
-            v.open_lots[s] -= take
-            venue_report(v, KIND_FILL, side, o.price_ticks, take, o.order_id, match_id)
-        if o.left_lots == 0:
-            venue_remove(v, s, i)
+        if v.by_level:
+            if v.taken[i].key != price:
+                continue
+            shown = book_level_size(b, side, price)
         else:
-            i += 1
+            order = book_order(b, <uint64_t> v.taken[i].key)
+            if order == NULL or order.price != price:
+                continue
+            shown = order.size
+        lots += v.taken[i].lots if v.taken[i].lots < shown else shown
+    return lots
+
+
+# ---- events of the market ----
+
+cdef int64_t venue_serve(
+    venue_t* v, int8_t side, int64_t price, uint64_t stamp, int64_t size, int64_t paid, uint16_t cause, int64_t match_id
+) noexcept nogil:
+    # `size` lots come to our side. All who stand before a place there, own and displaced, are served; returns with how much.
+    cdef int s = venue_index(side)
+    cdef int32_t i = 0, k = 0
+    cdef int64_t left = size, take, deferred = 0, here = 0, at = NO_PRICE
+    cdef displaced_t* d
+    cdef venue_order_t* o
+    if not venue_matches(v) and cause != FLAG_AUCTION:
+        return 0
+    while left > 0:
+        d = venue_displaced(v, s, k)
+        o = &v.orders[s][i] if i < v.count[s] else NULL
+        if d != NULL and (o == NULL or before(side, d.price_ticks, d.stamp, o.price_ticks, o.stamp)):
+            if not before(side, d.price_ticks, d.stamp, price, stamp):
+                break
+            if d.price_ticks != at:
+                at = d.price_ticks
+                here = 0
+            take = venue_serve_displaced(v, s, k, left)
+            deferred += take
+            here += take
+        elif o != NULL and not before(side, price, stamp, o.price_ticks, o.stamp):
+            if v.by_level and v.now_ns < o.entered_ns:
+                i += 1  # the feed is late: that was before we came
+                continue
+            take = venue_fill(
+                v, s, i, left, o.price_ticks if paid == NO_PRICE else paid,
+                cause if cause else (FLAG_AT if o.price_ticks == price else FLAG_THROUGH), match_id,
+                o.ahead_lots + (here if o.price_ticks == at else 0), deferred,
+            )
+        else:
+            break
+        left -= take
+    return size - left
 
 
 cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp) noexcept nogil:
-    # `size` left the queue at `price` without trading.
+    # `size` of an order left the queue at `price`.
     cdef int s = venue_index(side)
     cdef int32_t i
     cdef venue_order_t* o
@@ -107,132 +359,280 @@ cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, ui
             return
 
 
-cdef void venue_clear_queues(venue_t* v) noexcept nogil:
+cdef void venue_hidden(venue_t* v, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
+    # A print that the book does not show, of either side: only strictly through our price it would have been ours.
+    cdef int64_t served = venue_serve(v, BUY, price + 1, VENUE_LAST, size, NO_PRICE, FLAG_HIDDEN, match_id)
+    if served:
+        venue_displace(v, BUY, price, HIDDEN, served, 0, False)
+        return
+    served = venue_serve(v, SELL, price - 1, VENUE_LAST, size, NO_PRICE, FLAG_HIDDEN, match_id)
+    venue_displace(v, SELL, price, HIDDEN, served, 0, False)
+
+
+cdef void venue_cross(venue_t* v, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
+    # An auction at one price: better ones take part in it.
+    cdef int s
+    cdef int8_t side
+    cdef int64_t served
+    for s in range(2):
+        side = <int8_t> (1 - 2 * s)
+        served = venue_serve(v, side, price + side, VENUE_LAST, size, price, FLAG_AUCTION, match_id)
+        venue_displace(v, side, price, 0, served, 0, False)
+
+
+cdef void venue_clear(venue_t* v) noexcept nogil:
+    # The book is empty: what we know of our places waits for an image.
     cdef int s
     cdef int32_t i
+    cdef venue_order_t* o
+    v.imaging = True
+    v.imaged = False
     for s in range(2):
         for i in range(v.count[s]):
-            v.orders[s][i].ahead_lots = 0
+            o = &v.orders[s][i]
+            o.unseen_lots += o.ahead_lots
+            o.ahead_lots = 0
+        venue_reach(v, s)
 
 
-cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
-    # By level: `size` was executed on our side at `price`, those ahead of us first.
-    cdef int s = venue_index(side)
-    cdef int32_t i = 0
-    cdef int64_t left = size, reached = size, take, ahead
-    cdef venue_order_t* o
-    while i < v.count[s]:
-        o = &v.orders[s][i]
-        if side * (o.price_ticks - price) < 0:
-            return
-        take = left
-        if o.price_ticks == price:
-            ahead = o.ahead_lots
-            o.ahead_lots = ahead - reached if ahead > reached else 0
-            take = left - ahead if left > ahead else 0
-        else:
-            reached = left - (left if left < o.left_lots else o.left_lots)  # what better orders leave to the price
-        if take > o.left_lots:
-            take = o.left_lots
-        if take > 0:
-            left -= take
-            o.left_lots -= take
-            v.filled_lots += take
-            v.open_lots[s] -= take
-            venue_report(v, KIND_FILL, side, o.price_ticks, take, o.order_id, match_id)
-        if o.left_lots == 0:
-            venue_remove(v, s, i)
-        else:
-            i += 1
-
-
-cdef void venue_shown(venue_t* v, int8_t side, int64_t price, int64_t total, int64_t grown, bint quoted) noexcept nogil:
-    # By level: `total` is displayed at `price`, `grown` of it arrived just now. A best price `quoted` with 0 has an unknown size.
-    cdef int s = venue_index(side)
+cdef void venue_image(venue_t* v, const book_change_t* c) noexcept nogil:
+    # An order of an image: the first ones at our price, up to what stood before us, still do.
+    cdef int s = venue_index(c.side)
     cdef int32_t i
+    cdef int64_t seen
     cdef venue_order_t* o
+    v.imaged = True
     for i in range(v.count[s]):
         o = &v.orders[s][i]
-        if o.price_ticks == price and (total or not quoted):
-            o.ahead_lots = queue_ahead(&v.queue, o.ahead_lots, total)
-    if grown > 0:
-        venue_fill(v, -side, price, grown, <uint64_t> -1, 0)
+        if o.price_ticks == c.price and o.unseen_lots:
+            seen = c.size if c.size < o.unseen_lots else o.unseen_lots
+            o.ahead_lots += seen
+            o.unseen_lots -= seen
+            o.stamp = c.stamp + 1
 
 
-cdef void venue_apply_level(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
-    cdef int8_t side
+cdef void venue_end_image(venue_t* v) noexcept nogil:
     cdef int s
     cdef int32_t i
-    cdef int64_t price, size, grown
-    if c.kind == KIND_LEVEL:
-        venue_shown(v, c.side, c.price, c.new_size, c.size if c.grew and not e.flags & FLAG_SNAPSHOT else 0, False)
-    elif c.kind == KIND_QUOTE:
-        for s in range(2):
-            side = <int8_t> (1 - 2 * s)
-            price = e.ask if s else e.bid
-            size = e.ask_size if s else e.bid_size
-            grown = 0
-            if price != NO_PRICE:
-                if v.shown_ticks[s] == NO_PRICE or side * (price - v.shown_ticks[s]) > 0:
-                    grown = size if size else VENUE_UNKNOWN  # a feed without sizes
-                elif price == v.shown_ticks[s]:
-                    grown = size - v.shown_lots[s]
-                # Better than the best: alone.
-                for i in range(v.count[s]):
-                    if side * (v.orders[s][i].price_ticks - price) > 0:
-                        v.orders[s][i].ahead_lots = 0
-            v.shown_ticks[s] = price
-            v.shown_lots[s] = size
-            if price != NO_PRICE:
-                venue_shown(v, side, price, size, 0 if e.flags & FLAG_SNAPSHOT else grown, True)
-    elif c.kind == KIND_TRADE:
-        if e.flags & FLAG_HIDDEN:
-            # As by order: only strictly through our price.
-            if v.count[0] and v.orders[0][0].price_ticks > e.price:
-                venue_fill(v, BUY, e.price + 1, e.size, <uint64_t> -1, e.match_id)
-            if v.count[1] and v.orders[1][0].price_ticks < e.price:
-                venue_fill(v, SELL, e.price - 1, e.size, <uint64_t> -1, e.match_id)
-        elif e.side != NO_SIDE:
-            venue_print(v, e.side, e.price, e.size, e.match_id)
-        elif v.count[0] and v.orders[0][0].price_ticks >= e.price:
-            venue_print(v, BUY, e.price, e.size, e.match_id)
+    v.imaging = False
+    for s in range(2):
+        if v.imaged:
+            for i in range(v.count[s]):
+                v.orders[s][i].unseen_lots = 0
+        venue_reach(v, s)
+
+
+cdef void venue_meet_order(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    # By order.
+    cdef int8_t side = c.side, other = <int8_t> -c.side
+    cdef int64_t served, size = c.new_size
+    cdef taken_t* t
+    cdef bint resting
+    if v.imaging and c.kind != KIND_CLEAR and not e.flags & FLAG_SNAPSHOT:
+        venue_end_image(v)
+    if c.kind == KIND_ADD:
+        if e.flags & FLAG_SNAPSHOT:
+            venue_image(v, c)
         else:
-            venue_print(v, SELL, e.price, e.size, e.match_id)
-
-
-cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
-    cdef int8_t side = c.side, other = -c.side
-    if v.by_level:
-        venue_apply_level(v, e, c)
-    elif c.kind == KIND_ADD:
-        venue_fill(v, other, c.price, c.size, <uint64_t> -1, 0)
+            served = venue_serve(v, other, c.price, VENUE_LAST, c.size, NO_PRICE, FLAG_CROSSING, 0)
+            venue_take_off(v, side, e.order_id, served)
     elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
         venue_shorten(v, side, c.price, c.size, c.stamp)
     elif c.kind == KIND_EXECUTE:
-        venue_fill(v, side, c.price, c.size, c.stamp, e.match_id)
+        resting = book_order(v.book, <uint64_t> e.order_id) != NULL
+        venue_displace(v, side, c.price, c.stamp, 0, 0, resting)
+        if not e.flags & FLAG_NOT_PRINTABLE:  # part of a cross
+            served = venue_serve(v, side, c.price, c.stamp, c.size, NO_PRICE, 0, e.match_id)
+            venue_displace(v, side, c.price, c.stamp, served, <uint64_t> e.order_id, resting)
+        venue_shorten(v, side, c.price, c.size, c.stamp)
     elif c.kind == KIND_REPLACE:
         venue_shorten(v, side, c.price, c.size, c.stamp)
-        venue_fill(v, other, c.new_price, c.new_size, <uint64_t> -1, 0)
+        t = venue_taken(v, side, e.order_id)
+        if t != NULL:
+            t.key = e.new_order_id
+            if t.lots >= c.size:
+                t.lots = size   # all of it has traded: its owner has nothing to move
+            size = size - t.lots if size > t.lots else 0
+        served = venue_serve(v, other, c.new_price, VENUE_LAST, size, NO_PRICE, FLAG_CROSSING, 0)
+        venue_take_off(v, side, e.new_order_id, served)
     elif c.kind == KIND_TRADE:
-        # Strictly through our price: the hidden order that traded had a worse claim than our displayed one.
-        if v.count[0] and v.orders[0][0].price_ticks > e.price:
-            venue_fill(v, BUY, e.price + 1, e.size, <uint64_t> -1, e.match_id)
-        if v.count[1] and v.orders[1][0].price_ticks < e.price:
-            venue_fill(v, SELL, e.price - 1, e.size, <uint64_t> -1, e.match_id)
+        if not e.flags & FLAG_NOT_PRINTABLE:
+            venue_hidden(v, e.price, e.size, e.match_id)
     elif c.kind == KIND_CLEAR:
-        venue_clear_queues(v)
+        venue_clear(v)
 
 
-cdef int64_t venue_ahead(const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks) noexcept nogil:
-    # Displayed quantity that an order would wait behind; a level without size is a best price whose size the feed does not say.
-    cdef int64_t ahead = book_level_size(b, side, price_ticks)
-    cdef int64_t worst
-    if v.by_level and ahead == 0:
-        worst = book_worst_price(b, side)
-        if worst != NO_PRICE and side * (price_ticks - worst) <= 0:
-            return VENUE_UNKNOWN
-    return ahead
+cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
+    # By level: `size` was executed on our side at `price`. Better ones are served first, then each in turn: displaced lots, those ahead
+    # of an own order, it, and so on. The record took its first `size` lots; those of them that are not served are displaced.
+    cdef int s = venue_index(side)
+    cdef int32_t i = 0, k = 0
+    cdef int64_t left = size, served = 0, marked = 0, here = 0, ahead, shrunk, take
+    cdef bint stays
+    cdef displaced_t* d
+    cdef venue_order_t* o
+    if not venue_matches(v):
+        return
+    left -= venue_serve(v, side, price + side, VENUE_LAST, size, NO_PRICE, FLAG_THROUGH, match_id)
+    while i < v.count[s] and side * (v.orders[s][i].price_ticks - price) > 0:
+        i += 1
+    while True:
+        d = venue_displaced(v, s, k)
+        if d != NULL and side * (d.price_ticks - price) > 0:
+            k += 1
+            continue
+        if d != NULL and d.price_ticks != price:
+            d = NULL
+        o = &v.orders[s][i] if i < v.count[s] and v.orders[s][i].price_ticks == price else NULL
+        if d != NULL and (o == NULL or d.stamp < o.stamp):
+            stays = left < d.lots
+            take = venue_serve_displaced(v, s, k, left)
+            left -= take
+            here += take
+            k += stays
+            continue
+        if o == NULL:
+            break
+        if v.now_ns < o.entered_ns:
+            i += 1  # the feed is late: that was before we came
+            continue
+        if v.now_ns - o.shrunk_ns > v.print_lag_ns:
+            o.shrunk_lots = 0
+        shrunk = o.shrunk_lots if o.shrunk_lots < size else size
+        o.shrunk_lots -= shrunk
+        o.printed_lots += size - shrunk
+        ahead = o.ahead_lots + shrunk
+        o.ahead_lots = ahead - size if ahead > size else 0
+        take = ahead - served if ahead > served else 0
+        if take > left:
+            take = left
+        served += take
+        left -= take
+        take = ahead if ahead < size else size
+        if served > marked:
+            marked = served
+        if take > marked:
+            venue_displace(v, side, price, o.stamp - 1, take - marked, 0, False)
+            marked = take
+            k = 0   # nothing is left to serve
+        stays = left < o.left_lots
+        if left:
+            left -= venue_fill(v, s, i, left, price, FLAG_AT, match_id, ahead + here, here)
+        i += stays
+    served += left
+    if served > marked:
+        marked = served
+    if size > marked:
+        venue_displace(v, side, price, v.entries + 1, size - marked, 0, False)
 
+
+cdef bint venue_sees(const venue_t* v, int8_t side, int64_t price) noexcept nogil:
+    # Whether a book by level shows all there is at a price: it shows worse ones.
+    cdef int64_t worst = book_worst_price(v.book, side)
+    return worst != NO_PRICE and side * (price - worst) > 0
+
+
+cdef void venue_shown(
+    venue_t* v, int8_t side, int64_t price, int64_t total, int64_t change, bint image, bint quoted
+) noexcept nogil:
+    # By level: `total` is displayed at `price`, and `change` just happened. A best price `quoted` with 0 has an unknown size.
+    cdef int s = venue_index(side)
+    cdef int32_t i
+    cdef int64_t explained, ahead
+    cdef venue_order_t* o
+    for i in range(v.count[s]):
+        o = &v.orders[s][i]
+        if o.price_ticks != price or (total == 0 and (quoted or not venue_sees(v, side, price))):
+            continue    # a level that has left what the feed shows tells nothing
+        if change < 0 and not image:
+            explained = o.printed_lots if o.printed_lots < -change else -change
+            o.printed_lots -= explained
+            if explained < -change:
+                ahead = o.ahead_lots
+                o.ahead_lots = queue_shrunk(&v.queue, ahead, &o.ahead_part, total - change - explained, total)
+                if o.ahead_lots < ahead and ahead < VENUE_UNKNOWN:
+                    if v.now_ns - o.shrunk_ns > v.print_lag_ns:
+                        o.shrunk_lots = 0
+                    o.shrunk_lots += ahead - o.ahead_lots
+                    o.shrunk_ns = v.now_ns
+        else:
+            o.printed_lots = 0
+            if change > 0 and not image and v.now_ns < o.entered_ns + v.level_lag_ns and o.ahead_lots < VENUE_UNKNOWN:
+                o.ahead_lots += change  # it happened before we came
+        o.ahead_lots = queue_ahead(&v.queue, o.ahead_lots, total)
+    if change > 0 and not image:
+        venue_take_off(
+            v, side, price, venue_serve(v, <int8_t> -side, price, VENUE_LAST, change, NO_PRICE, FLAG_CROSSING, 0)
+        )
+
+
+cdef void venue_meet_quote(venue_t* v, const event_t* e) noexcept nogil:
+    cdef int8_t side
+    cdef int s
+    cdef int32_t i
+    cdef int64_t price, size, change
+    cdef bint image
+    for s in range(2):
+        side = <int8_t> (1 - 2 * s)
+        price = e.ask if s else e.bid
+        size = e.ask_size if s else e.bid_size
+        image = (e.flags & FLAG_SNAPSHOT) != 0
+        change = 0
+        if price != NO_PRICE:
+            if v.shown_ticks[s] == NO_PRICE or side * (price - v.shown_ticks[s]) > 0:
+                change = size if size else VENUE_UNKNOWN  # a feed without sizes
+            elif price == v.shown_ticks[s]:
+                change = size - v.shown_lots[s]
+            else:
+                image = True    # nobody knows what was there before
+            # Better than the best: alone.
+            for i in range(v.count[s]):
+                if side * (v.orders[s][i].price_ticks - price) > 0:
+                    v.orders[s][i].ahead_lots = 0
+        v.shown_ticks[s] = price
+        v.shown_lots[s] = size
+        if price != NO_PRICE:
+            venue_shown(v, side, price, size, change, image, True)
+
+
+cdef void venue_meet_level(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    # By level.
+    cdef int64_t bid, ask
+    cdef int8_t side = e.side
+    if c.kind == KIND_LEVEL:
+        venue_shown(v, c.side, c.price, c.new_size, c.size if c.grew else -c.size, (e.flags & FLAG_SNAPSHOT) != 0, False)
+    elif c.kind == KIND_QUOTE:
+        venue_meet_quote(v, e)
+    elif c.kind == KIND_TRADE and not e.flags & FLAG_NOT_PRINTABLE:
+        if side == NO_SIDE:
+            # Whose it was the best prices tell.
+            bid, ask = book_best_bid(v.book), book_best_ask(v.book)
+            if (bid != NO_PRICE and e.price <= bid) != (ask != NO_PRICE and e.price >= ask):
+                side = BUY if bid != NO_PRICE and e.price <= bid else SELL
+        if side == NO_SIDE or e.flags & FLAG_HIDDEN or (
+            book_level_size(v.book, side, e.price) == 0 and venue_sees(v, side, e.price)
+        ):
+            venue_hidden(v, e.price, e.size, e.match_id)
+        else:
+            venue_print(v, side, e.price, e.size, e.match_id)
+
+
+cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    if v.book == NULL:
+        if c.kind == KIND_QUOTE:
+            venue_meet_quote(v, e)
+        return  # we have never sent an order
+    if (c.kind == KIND_TRADE or c.kind == KIND_CROSS) and not -MAX_VALUE <= e.price <= MAX_VALUE:
+        return
+    if c.kind == KIND_CROSS:
+        venue_cross(v, e.price, e.size, e.match_id)
+    elif v.by_level:
+        venue_meet_level(v, e, c)
+    else:
+        venue_meet_order(v, e, c)
+
+
+# ---- own orders ----
 
 cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
     cdef int s
@@ -245,28 +645,115 @@ cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_ind
     return NULL
 
 
-cdef int venue_refusal(const venue_t* v, int8_t side, int64_t price_ticks, int64_t size_lots) noexcept nogil:
+cdef inline bint rests(int64_t terms) noexcept nogil:
+    # Whether what is not filled on arrival stays.
+    return terms & TERMS_TYPE != TERMS_MARKET and terms & TERMS_TIME != TERMS_IOC and terms & TERMS_TIME != TERMS_FOK
+
+
+cdef bint terms_agree(int64_t terms) noexcept nogil:
+    cdef int64_t time = terms & TERMS_TIME
+    if terms < 0 or terms & TERMS_BITS & ~(TERMS_TYPE | TERMS_TIME | TERMS_POST_ONLY) or terms & TERMS_TYPE > TERMS_MARKET:
+        return False
+    if time > TERMS_GTD or (time == TERMS_GTD) != (expiry(terms) != 0):
+        return False
+    if terms & TERMS_TYPE == TERMS_MARKET and time == TERMS_GTD:
+        return False
+    return rests(terms) or not terms & TERMS_POST_ONLY
+
+
+cdef inline int64_t limit_of(int8_t side, int64_t price_ticks, int64_t terms) noexcept nogil:
+    return side * VENUE_FAR if terms & TERMS_TYPE == TERMS_MARKET else price_ticks
+
+
+cdef inline int64_t book_best_of(const book_t* b, int8_t side) noexcept nogil:
+    return book_best_bid(b) if side == BUY else book_best_ask(b)
+
+
+cdef int64_t venue_available(const venue_t* v, const book_t* b, int8_t side, int64_t limit, int64_t wanted) noexcept nogil:
+    # Lots that an order of `side` would find, up to `wanted`.
+    cdef int64_t price = book_best_of(b, <int8_t> -side), lots = 0, shown
+    cdef int n = 0
+    if not venue_matches(v):
+        return 0
+    while lots < wanted and price != NO_PRICE and side * (limit - price) >= 0 and n < VENUE_SWEEP:
+        shown = book_level_size(b, <int8_t> -side, price) - venue_taken_at(v, b, <int8_t> -side, price)
+        lots += shown
+        n += shown > 0
+        price = book_next_price(b, <int8_t> -side, price)
+    return lots if lots < wanted else wanted
+
+
+cdef bint venue_meets_own(const venue_t* v, const book_t* b, int8_t side, int64_t limit, int64_t size) noexcept nogil:
+    # Whether an order would come as far as an own one on the other side.
+    cdef int other = 1 - venue_index(side)
+    cdef int64_t own
+    if v.count[other] == 0:
+        return False
+    own = v.orders[other][0].price_ticks
+    return side * (limit - own) >= 0 and venue_available(v, b, side, own - side, size) < size
+
+
+cdef int venue_refusal(
+    const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t terms, bint replaces
+) noexcept nogil:
+    cdef int64_t limit, best
     if side != BUY and side != SELL:
         return RESULT_BAD_SIZE
-    if price_ticks <= 0 or price_ticks > MAX_VALUE:
+    if not terms_agree(terms):
+        return RESULT_BAD_TERMS
+    if terms & TERMS_TYPE == TERMS_LIMIT and not v.lowest_ticks <= price_ticks <= MAX_VALUE:
         return RESULT_BAD_PRICE
     if size_lots <= 0 or size_lots > MAX_VALUE:
         return RESULT_BAD_SIZE
-    if v.count[venue_index(side)] >= v.capacity:
+    if not venue_takes_orders(v):
+        return RESULT_NOT_TRADING
+    if expiry(terms) and expiry(terms) <= v.now_ns:
+        return RESULT_EXPIRED
+    if not replaces and rests(terms) and v.count[venue_index(side)] >= v.capacity:
         return RESULT_FULL
+    limit = limit_of(side, price_ticks, terms)
+    if terms & TERMS_POST_ONLY and venue_matches(v):
+        best = book_best_of(b, <int8_t> -side)
+        if best != NO_PRICE and side * (price_ticks - best) >= 0:
+            return RESULT_POST_ONLY
+    if v.self_trade == SELF_TRADE_REFUSE and venue_meets_own(v, b, side, limit, size_lots):
+        return RESULT_SELF_TRADE
+    if terms & TERMS_TIME == TERMS_FOK and venue_available(v, b, side, limit, size_lots) < size_lots:
+        return RESULT_UNFILLABLE
     return RESULT_OK
 
 
+cdef void venue_take_orders(venue_t* v, const book_t* b, int8_t side, int64_t price, int64_t lots) noexcept nogil:
+    # By order: `lots` come from the first orders at a price of which some are not taken.
+    cdef const level_t* level = book_find_level(b, side, price)
+    cdef uint32_t number = level.front
+    cdef const order_t* order
+    cdef const taken_t* t
+    cdef int64_t take
+    while lots and number:
+        order = &b.orders.orders[number]
+        t = venue_taken(v, side, <int64_t> order.order_id)
+        take = order.size - (0 if t == NULL else t.lots)
+        take = lots if lots < take else take
+        if take > 0:
+            venue_take_off(v, side, <int64_t> order.order_id, take)
+            lots -= take
+        number = order.after
+
+
 cdef int64_t venue_take(
-    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id, bint* swept
+    venue_t* v, const book_t* b, int8_t side, int64_t limit, int64_t left, int64_t order_id, bint* swept
 ) noexcept nogil:
-    # Trade against what the book displays at our price or better; returns what is left.
-    cdef int64_t price = book_best_ask(b) if side == BUY else book_best_bid(b)
-    cdef int64_t left = size_lots, take
+    # Trade against what the book displays at our limit or better; returns what is left.
+    cdef int64_t price = book_best_of(b, <int8_t> -side)
+    cdef int64_t take
     cdef int n = 0
-    while left > 0 and price != NO_PRICE and side * (price_ticks - price) >= 0:
-        take = book_level_size(b, -side, price)
-        if take:  # 0: a best price whose size the feed does not say
+    if not venue_matches(v):
+        return left
+    while left > 0 and price != NO_PRICE and side * (limit - price) >= 0:
+        take = book_level_size(b, <int8_t> -side, price)    # 0: a best price whose size the feed does not say
+        take -= venue_taken_at(v, b, <int8_t> -side, price)
+        if take > 0:
             if n == VENUE_SWEEP:
                 swept[0] = True
                 return left
@@ -275,51 +762,97 @@ cdef int64_t venue_take(
                 take = left
             left -= take
             v.filled_lots += take
-            venue_report(v, KIND_FILL, side, price, take, order_id, MATCH_TOOK)
-        price = book_next_price(b, -side, price)
+            if v.by_level:
+                venue_take_off(v, <int8_t> -side, price, take)
+            else:
+                venue_take_orders(v, b, <int8_t> -side, price, take)
+            venue_report_fill(v, side, price, take, order_id, MATCH_TOOK, FLAG_TAKER | FLAG_TOOK, left, 0, 0)
+        price = book_next_price(b, <int8_t> -side, price)
     return left
 
 
-cdef void venue_rest(
-    venue_t* v, int8_t side, int64_t price_ticks, int64_t left, int64_t order_id, int64_t ahead, uint64_t stamp
+cdef void venue_queue(venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, venue_order_t* o) noexcept nogil:
+    # The place of a new order; a level without size is a best price whose size the feed does not say.
+    cdef int64_t worst = NO_PRICE
+    cdef bint nothing = b.stale or v.imaging or (b.sides[0].count == 0 and b.sides[1].count == 0)
+    o.ahead_lots = book_level_size(b, side, price_ticks)
+    o.unseen_lots = 0
+    if not v.by_level:
+        o.stamp = book_stamp(b)
+        if nothing:
+            o.unseen_lots = VENUE_UNKNOWN
+        return
+    o.stamp = v.entries + 2
+    if o.ahead_lots == 0:
+        worst = book_worst_price(b, side)
+    if nothing or (worst != NO_PRICE and side * (price_ticks - worst) <= 0):
+        o.ahead_lots = VENUE_UNKNOWN
+
+
+cdef void venue_enter(
+    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t left, int64_t filled, int64_t order_id, int64_t terms
 ) noexcept nogil:
-    # Insert by price, behind our own earlier orders of the same price.
+    # An order that is not refused: acknowledged, it takes what it reaches, and the rest waits.
     cdef int s = venue_index(side)
-    cdef int32_t i = v.count[s]
-    cdef venue_order_t* o
+    cdef int32_t i
+    cdef int64_t limit = limit_of(side, price_ticks, terms)
+    cdef bint swept = False
+    cdef venue_order_t place
+    while v.self_trade == SELF_TRADE_CANCEL and venue_meets_own(v, b, side, limit, left):
+        venue_pull(v, 1 - s, 0, RESULT_SELF_TRADE)
+    place.price_ticks = price_ticks
+    place.ahead_lots = place.unseen_lots = 0
+    place.stamp = 0
+    if rests(terms):
+        venue_queue(v, b, side, price_ticks, &place)
+    venue_report(
+        v, KIND_ACK, side, price_ticks, left + filled, order_id, venue_place(v, s, &place) if rests(terms) else 0
+    )
+    place.left_lots = venue_take(v, b, side, limit, left, order_id, &swept)
+    if place.left_lots == 0:
+        return
+    if swept or not rests(terms):
+        venue_report(v, KIND_PULLED, side, price_ticks, place.left_lots, order_id, 0)
+        return
+    place.order_id = order_id
+    place.filled_lots = filled + left - place.left_lots
+    place.entered_ns = v.now_ns
+    place.terms = terms
+    place.printed_lots = place.shrunk_lots = 0
+    place.shrunk_ns = v.now_ns
+    if v.by_level:
+        v.entries = place.stamp
+    # By price, behind our own earlier orders of the same price.
+    i = v.count[s]
     while i > 0 and side * (price_ticks - v.orders[s][i - 1].price_ticks) > 0:
         i -= 1
     memmove(&v.orders[s][i + 1], &v.orders[s][i], (v.count[s] - i) * sizeof(venue_order_t))
+    v.orders[s][i] = place
     v.count[s] += 1
-    v.open_lots[s] += left
-    o = &v.orders[s][i]
-    o.order_id = order_id
-    o.price_ticks = price_ticks
-    o.left_lots = left
-    o.ahead_lots = ahead
-    o.stamp = stamp
+    v.open_lots[s] += place.left_lots
+    if expiry(terms) and expiry(terms) < v.due_ns:
+        v.due_ns = expiry(terms)
     venue_reach(v, s)
 
 
+cdef void venue_pull(venue_t* v, int s, int32_t i, int64_t why) noexcept nogil:
+    cdef const venue_order_t* o = &v.orders[s][i]
+    venue_report(v, KIND_PULLED, <int8_t> (1 - 2 * s), o.price_ticks, o.left_lots, o.order_id, why)
+    venue_remove(v, s, i)
+
+
 cdef int venue_submit(
-    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id
+    venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id, int64_t terms
 ) noexcept nogil:
     cdef int refusal
-    cdef int64_t left, ahead
-    cdef bint swept = False
     if unlikely(not venue_has_room(v)):
         return RESULT_FULL
-    refusal = venue_refusal(v, side, price_ticks, size_lots)
+    v.book = b
+    refusal = venue_refusal(v, b, side, price_ticks, size_lots, terms, False)
     if refusal != RESULT_OK:
         venue_report(v, KIND_REJECT, side, price_ticks, size_lots, order_id, refusal)
         return refusal
-    ahead = venue_ahead(v, b, side, price_ticks)
-    venue_report(v, KIND_ACK, side, price_ticks, size_lots, order_id, ahead)
-    left = venue_take(v, b, side, price_ticks, size_lots, order_id, &swept)
-    if swept:
-        venue_report(v, KIND_PULLED, side, price_ticks, left, order_id, 0)
-    elif left > 0:
-        venue_rest(v, side, price_ticks, left, order_id, ahead, book_stamp(b))
+    venue_enter(v, b, side, price_ticks, size_lots, 0, order_id, terms)
     return RESULT_OK
 
 
@@ -332,9 +865,7 @@ cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil:
     if o == NULL:
         venue_report(v, KIND_REJECT, NO_SIDE, NO_PRICE, 0, order_id, RESULT_UNKNOWN_ORDER)
         return RESULT_UNKNOWN_ORDER
-    venue_report(v, KIND_PULLED, 1 - 2 * s, o.price_ticks, o.left_lots, order_id, 0)
-    v.open_lots[s] -= o.left_lots
-    venue_remove(v, s, <int32_t> (o - v.orders[s]))
+    venue_pull(v, s, <int32_t> (o - v.orders[s]), 0)
     return RESULT_OK
 
 
@@ -343,16 +874,19 @@ cdef int venue_replace(
 ) noexcept nogil:
     cdef int s = 0, refusal
     cdef int8_t side
+    cdef int64_t terms
     cdef venue_order_t* o
     if unlikely(not venue_has_room(v)):
         return RESULT_FULL
+    v.book = b
     o = venue_find(v, order_id, &s)
     if o == NULL:
         venue_report(v, KIND_REJECT, NO_SIDE, price_ticks, size_lots, order_id, RESULT_UNKNOWN_ORDER)
         return RESULT_UNKNOWN_ORDER
     side = <int8_t> (1 - 2 * s)
-    refusal = venue_refusal(v, side, price_ticks, size_lots)
-    if refusal != RESULT_OK and refusal != RESULT_FULL:  # the order replaced frees its own place
+    terms = o.terms
+    refusal = venue_refusal(v, b, side, price_ticks, size_lots, terms, True)
+    if refusal != RESULT_OK:
         venue_report(v, KIND_REJECT, side, price_ticks, size_lots, order_id, refusal)
         return refusal
     if price_ticks == o.price_ticks and size_lots <= o.left_lots:
@@ -360,21 +894,74 @@ cdef int venue_replace(
         venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
         v.open_lots[s] += size_lots - o.left_lots
         o.left_lots = size_lots
+        o.filled_lots = 0
         o.order_id = new_order_id
-        venue_report(v, KIND_ACK, side, price_ticks, size_lots, new_order_id, o.ahead_lots)
+        venue_report(v, KIND_ACK, side, price_ticks, size_lots, new_order_id, venue_place(v, s, o))
         return RESULT_OK
-    venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
-    v.open_lots[s] -= o.left_lots
+    venue_pull(v, s, <int32_t> (o - v.orders[s]), 0)
+    venue_enter(v, b, side, price_ticks, size_lots, 0, new_order_id, terms)
+    return RESULT_OK
+
+
+cdef int venue_amend(venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t total_lots) noexcept nogil:
+    cdef int s = 0, refusal
+    cdef int8_t side
+    cdef int64_t terms, filled, left
+    cdef venue_order_t* o
+    if unlikely(not venue_has_room(v)):
+        return RESULT_FULL
+    v.book = b
+    o = venue_find(v, order_id, &s)
+    if o == NULL:
+        venue_report(v, KIND_REJECT, NO_SIDE, price_ticks, total_lots, order_id, RESULT_UNKNOWN_ORDER)
+        return RESULT_UNKNOWN_ORDER
+    side = <int8_t> (1 - 2 * s)
+    terms = o.terms
+    filled = o.filled_lots
+    if 0 < total_lots <= filled:
+        venue_pull(v, s, <int32_t> (o - v.orders[s]), 0)
+        return RESULT_OK
+    left = total_lots - filled if total_lots > 0 else 0
+    refusal = venue_refusal(v, b, side, price_ticks, left, terms, True)
+    if refusal != RESULT_OK:
+        venue_report(v, KIND_REJECT, side, price_ticks, total_lots, order_id, refusal)
+        return refusal
+    if price_ticks == o.price_ticks and left <= o.left_lots:
+        v.open_lots[s] += left - o.left_lots
+        o.left_lots = left
+        venue_report(v, KIND_ACK, side, price_ticks, total_lots, order_id, venue_place(v, s, o))
+        return RESULT_OK
     venue_remove(v, s, <int32_t> (o - v.orders[s]))
-    return venue_submit(v, b, side, price_ticks, size_lots, new_order_id)
+    venue_enter(v, b, side, price_ticks, left, filled, order_id, terms)
+    return RESULT_OK
 
 
 cdef int venue_message(venue_t* v, const book_t* b, const event_t* e) noexcept nogil:
     if e.kind == KIND_ORDER:
-        return venue_submit(v, b, e.side, e.price, e.size, e.order_id)
+        return venue_submit(v, b, e.side, e.price, e.size, e.order_id, e.payload[3])
     if e.kind == KIND_REPLACE:
         return venue_replace(v, b, e.order_id, e.price, e.size, e.new_order_id)
+    if e.kind == KIND_AMEND:
+        return venue_amend(v, b, e.order_id, e.price, e.size)
     return venue_cancel(v, e.order_id)
+
+
+cdef int venue_expire(venue_t* v, int64_t now_ns) noexcept nogil:
+    cdef int s
+    cdef int32_t i
+    if unlikely(not venue_has_room(v)):
+        return RESULT_FULL
+    if v.due_ns > now_ns:
+        return RESULT_OK
+    v.now_ns = now_ns
+    for s in range(2):
+        i = 0
+        while i < v.count[s]:
+            if expiry(v.orders[s][i].terms) and expiry(v.orders[s][i].terms) <= now_ns:
+                venue_pull(v, s, i, RESULT_EXPIRED)
+            else:
+                i += 1
+    return RESULT_OK
 
 
 cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symbol_id) noexcept nogil:
@@ -382,15 +969,25 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
     v.capacity = capacity
     v.symbol_id = symbol_id
     v.queue.model = QUEUE_RISK_AVERSE
+    v.always = VENUE_ALWAYS
+    v.state = &v.own_state
+    v.lowest_ticks = 1
+    v.displaced_ns = VENUE_NEVER
+    v.due_ns = VENUE_NEVER
     v.report_capacity = reports
-    v.report_limit = reports - (2 * <int64_t> capacity + VENUE_SWEEP + 4)
+    v.report_limit = reports - venue_room(capacity, v.details)
     v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
+    v.taken = <taken_t*> fc_alloc(VENUE_TAKEN, sizeof(taken_t))
     for s in range(2):
         v.shown_ticks[s] = NO_PRICE
         v.best_key[s] = -VENUE_FAR
         v.worst_key[s] = VENUE_FAR
         v.orders[s] = <venue_order_t*> fc_alloc(capacity + 1, sizeof(venue_order_t))
-    if v.reports == NULL or v.orders[0] == NULL or v.orders[1] == NULL:
+        v.displaced[s] = <displaced_t*> fc_alloc(VENUE_DISPLACED, sizeof(displaced_t))
+    if (
+        v.reports == NULL or v.taken == NULL or v.orders[0] == NULL or v.orders[1] == NULL or v.displaced[0] == NULL
+        or v.displaced[1] == NULL
+    ):
         venue_free(v)
         return RESULT_NO_MEMORY
     return RESULT_OK
@@ -400,8 +997,12 @@ cdef void venue_free(venue_t* v) noexcept nogil:
     cdef int s
     for s in range(2):
         fc_free(v.orders[s])
+        fc_free(v.displaced[s])
         v.orders[s] = NULL
+        v.displaced[s] = NULL
+    fc_free(v.taken)
     fc_free(v.reports)
+    v.taken = NULL
     v.reports = NULL
 
 
@@ -420,17 +1021,10 @@ cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil:
     return RESULT_OK
 
 
-cdef const book_t* venue_book(const venue_t* v, object book) except NULL:
-    # A Python book of the kind that the venue was made for.
-    if isinstance(book, LevelBook if v.by_level else OrderBook):
-        return (<_Book> book)._b
-    raise TypeError(f"book must be {'a LevelBook' if v.by_level else 'an OrderBook'}: type={type(book).__name__}")
-
-
 @cython.final
 cdef class Venue:
-    """Venue(capacity=64, symbol_id=0, by_level=False)\n--\n\n
-    Simulated venue for the own orders of one symbol, beside a recorded order-by-order book.
+    """Venue(capacity=64, symbol_id=0, by_level=False, *, displaced_ns=None, self_trade="refuse", signed_prices=False, details=False, print_lag_ns=10000000, level_lag_ns=0)\n--\n\n
+    Simulated venue for the own orders of one symbol, beside a recorded book.
 
     Every market event is first applied to the book, then given to `apply`. Outcomes are reports, fetched with
     `take_reports`: nothing about an order is known before its report. Orders reach the venue at once.
@@ -442,7 +1036,20 @@ cdef class Venue:
     symbol_id : int, default 0
         Written into the reports.
     by_level : bool, default False
-        The book is a ``LevelBook``: places in queues are estimates (the rules are in ``venue.pxd``).
+        The book is a ``LevelBook``: places in queues are estimates.
+    displaced_ns : int, optional
+        How long the lots stay that would not have traded in a world with us: for ever, until executions have used them up (None), so
+        many ns, or not at all (0).
+    self_trade : {"refuse", "cancel"}, default "refuse"
+        What becomes of an order that would meet an own one: it is refused, or the own orders that it would meet are pulled.
+    signed_prices : bool, default False
+        Prices may be 0 and negative.
+    details : bool, default False
+        Report a `detail` behind each fill.
+    print_lag_ns : int, default 10,000,000
+        By level: a print may come so long after its level has shrunk.
+    level_lag_ns : int, default 0
+        By level: the feed may show growth so long after it happened, as one that gives the changes of an interval together.
 
     Raises
     ------
@@ -452,23 +1059,49 @@ cdef class Venue:
     Notes
     -----
     A marketable order trades on entry against what the book displays at its price or better, level by level (at most 64),
-    and what is left rests. The recorded book is not altered: a second marketable order finds the same quantity again.
+    and what is left rests. The recorded book is not altered, but what has traded with us does not trade again. The rules, each with its
+    test, are in docs/simulator.md.
 
     **Thread safety**: one thread owns a venue and its book.
     """
 
-    def __cinit__(self, capacity=64, symbol_id=0, bint by_level=False):
+    def __cinit__(
+        self, capacity=64, symbol_id=0, bint by_level=False, *, displaced_ns=None, self_trade="refuse", bint signed_prices=False,
+        bint details=False, print_lag_ns=10_000_000, level_lag_ns=0,
+    ):
+        cdef int64_t kept = VENUE_NEVER if displaced_ns is None else as_int64(displaced_ns)
+        cdef int64_t print_lag = as_int64(print_lag_ns), level_lag = as_int64(level_lag_ns)
+        if kept < 0:
+            raise ValueError(f"displaced_ns must be in 0..2**63-1, or None for ever: displaced_ns={displaced_ns}")
+        if self_trade not in ("refuse", "cancel"):
+            raise ValueError(f"self_trade must be refuse or cancel: self_trade={self_trade}")
+        for name, lag in (("print_lag_ns", print_lag), ("level_lag_ns", level_lag)):
+            if not 0 <= lag <= MAX_VALUE:
+                raise ValueError(f"{name} must be in 0..2**60: {name}={lag}")
         if not 1 <= capacity <= 65536:
             raise ValueError(f"capacity must be in 1..65536: capacity={capacity}")
         if not 0 <= symbol_id <= NO_SYMBOL:
             raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol_id}")
-        if venue_init(&self._v, capacity, 4 * (2 * <int64_t> capacity + VENUE_SWEEP + 4), symbol_id) != RESULT_OK:
+        self._v.details = details
+        if venue_init(&self._v, capacity, 4 * venue_room(capacity, details), symbol_id) != RESULT_OK:
             raise_result(RESULT_NO_MEMORY, f"venue for own orders: capacity={capacity}")
         self._v.by_level = by_level
+        self._v.displaced_ns = kept
+        self._v.self_trade = SELF_TRADE_CANCEL if self_trade == "cancel" else SELF_TRADE_REFUSE
+        self._v.lowest_ticks = -MAX_VALUE if signed_prices else 1
+        self._v.print_lag_ns = print_lag
+        self._v.level_lag_ns = level_lag
         self._next_order_id = 1
 
     def __dealloc__(self):
         venue_free(&self._v)
+
+    cdef const book_t* _use(self, object book) except NULL:
+        # A Python book of the kind that the venue was made for; kept alive, because the venue looks things up in it.
+        if isinstance(book, LevelBook if self._v.by_level else OrderBook):
+            self._book = book
+            return (<_Book> book)._b
+        raise TypeError(f"book must be {'a LevelBook' if self._v.by_level else 'an OrderBook'}: type={type(book).__name__}")
 
     cdef int _room(self) except -1:
         # Python callers never see a full report buffer: it grows.
@@ -476,7 +1109,7 @@ cdef class Venue:
             raise_result(RESULT_NO_MEMORY, f"reports of the venue: count={self._v.report_count}")
         return 0
 
-    def submit(self, book not None, side, price_ticks, size_lots):
+    def submit(self, book not None, side, price_ticks, size_lots, terms=0):
         """Send an order: at once an `ack`, perhaps fills, or a `reject`.
 
         Parameters
@@ -486,7 +1119,9 @@ cdef class Venue:
         side : int
             +1 buy, -1 sell.
         price_ticks, size_lots : int
-            Limit and quantity, positive and at most 2**60.
+            Limit and quantity, positive and at most 2**60; the limit of a market order is not looked at.
+        terms : int, default 0
+            What ``fastcore.records.order_terms`` returns; 0 is a limit order for the day.
 
         Returns
         -------
@@ -495,10 +1130,11 @@ cdef class Venue:
         """
         cdef int64_t order_id = self._next_order_id, price = as_int64(price_ticks), size = as_int64(size_lots)
         cdef int8_t sign = as_side(side)
-        cdef const book_t* b = venue_book(&self._v, book)
+        cdef int64_t asked = as_int64(terms)
+        cdef const book_t* b = self._use(book)
         self._room()
         self._next_order_id += 1
-        return venue_submit(&self._v, b, sign, price, size, order_id)
+        return venue_submit(&self._v, b, sign, price, size, order_id, asked)
 
     def cancel(self, order_id):
         """Take an order out: `pulled` with what was left, or `reject` for an order that does not rest.
@@ -537,15 +1173,49 @@ cdef class Venue:
             Result code.
         """
         cdef int64_t old = as_int64(order_id), price = as_int64(price_ticks), size = as_int64(size_lots)
-        cdef const book_t* b = venue_book(&self._v, book)
+        cdef const book_t* b = self._use(book)
         cdef int result
         self._room()
         result = venue_replace(&self._v, b, old, price, size, self._next_order_id)
         self._next_order_id += result == RESULT_OK
         return result
 
+    def amend(self, book not None, order_id, price_ticks, total_lots):
+        """Change an order under its number: `ack`, or `pulled` when `total_lots` are filled already.
+
+        The place in the queue is kept when the price is the same and the quantity not larger; else the order goes to the
+        back, and may trade on entry. What is refused leaves the order as it was.
+
+        Parameters
+        ----------
+        book : OrderBook
+            State of the market.
+        order_id : int
+            Number of the order that rests.
+        price_ticks : int
+            New limit.
+        total_lots : int
+            New quantity, with what is filled.
+
+        Returns
+        -------
+        int
+            Result code.
+        """
+        cdef int64_t number = as_int64(order_id), price = as_int64(price_ticks), total = as_int64(total_lots)
+        cdef const book_t* b = self._use(book)
+        self._room()
+        return venue_amend(&self._v, b, number, price, total)
+
+    def expire(self, now_ns):
+        """Take the orders out whose expiry is not after `now_ns`: `pulled` for each."""
+        cdef int64_t now = as_int64(now_ns)
+        self._room()
+        venue_expire(&self._v, now)
+
     def apply(
-        self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0, flags=0, bint grew=False
+        self, kind, side, price, size, stamp, new_price=NO_PRICE, new_size=0, match_id=0, exch_ns=0, seq=0, flags=0, bint grew=False,
+        order_id=0, new_order_id=0,
     ):
         """Apply a market event that the book has resolved; for the meaning of the values see ``OrderBook``.
 
@@ -566,6 +1236,8 @@ cdef class Venue:
             Of the event: ``hidden`` and ``snapshot`` matter to a venue by level.
         grew : bool, default False
             Lots were added to the `level`.
+        order_id, new_order_id : int
+            References of the venue: of the order concerned, and of the one that takes its place.
         """
         cdef event_t e
         cdef book_change_t c
@@ -574,7 +1246,11 @@ cdef class Venue:
         e.exch_ns = as_int64(exch_ns)
         e.price = as_int64(price)
         e.size = as_int64(size)
-        e.match_id = as_int64(match_id)
+        e.order_id = as_int64(order_id)
+        if kind == KIND_REPLACE:
+            e.new_order_id = as_int64(new_order_id)
+        else:
+            e.match_id = as_int64(match_id)
         e.kind = c.kind = kind
         e.side = as_side(side)
         e.flags = flags
@@ -610,15 +1286,17 @@ cdef class Venue:
         Returns
         -------
         list of tuple of int
-            ``(order_id, side, price_ticks, left_lots, ahead_lots)``.
+            ``(order_id, side, price_ticks, left_lots, ahead_lots)``; the last with displaced lots.
         """
         cdef int s
         cdef int32_t i
+        cdef int64_t place
         out = []
         for s in range(2):
             for i in range(self._v.count[s]):
                 o = self._v.orders[s][i]
-                out.append((o.order_id, 1 - 2 * s, o.price_ticks, o.left_lots, o.ahead_lots))
+                place = venue_place(&self._v, s, &self._v.orders[s][i])
+                out.append((o.order_id, 1 - 2 * s, o.price_ticks, o.left_lots, place))
         return out
 
     def check(self):
@@ -640,6 +1318,53 @@ cdef class Venue:
                     assert side * (b.price_ticks - o.price_ticks) >= 0, "best price first"
                     assert b.price_ticks != o.price_ticks or b.stamp <= o.stamp, "earliest entry first"
             assert total == self._v.open_lots[s]
+            for i in range(self._v.displaced_count[s]):
+                d = self._v.displaced[s][i]
+                assert d.lots > 0
+                if i:
+                    e = self._v.displaced[s][i - 1]
+                    assert before(side, e.price_ticks, e.stamp, d.price_ticks, d.stamp), "displaced lots are in the order of their claim"
+
+    @property
+    def trading(self):
+        """Trading state, one of ``fastcore.records.TRADING``; None where the venue does not announce any, and it trades."""
+        return None if self._v.state[0] == 0 else list(TRADING)[self._v.state[0] - 1]
+
+    @trading.setter
+    def trading(self, state):
+        if state is not None and state not in TRADING:
+            raise ValueError(f"trading must be one of {', '.join(TRADING)}: trading={state}")
+        if self._v.state != &self._v.own_state:
+            raise ValueError(f"trading is what the market says: trading={state}")
+        self._v.own_state = 0 if state is None else 1 + TRADING[state]
+
+    @property
+    def due_ns(self):
+        """Earliest expiry of an own order; None without one."""
+        return None if self._v.due_ns == VENUE_NEVER else self._v.due_ns
+
+    @property
+    def displaced_lots(self):
+        """Lots that stand in a world with us and not in the record, of both sides."""
+        cdef int s
+        cdef int32_t k
+        total = 0
+        for s in range(2):
+            k = 0
+            while venue_displaced(&self._v, s, k) != NULL:
+                total += self._v.displaced[s][k].lots
+                k += 1
+        return total
+
+    @property
+    def deferred_lots(self):
+        """Lots of executions since construction that went to displaced orders before ours."""
+        return self._v.deferred_lots
+
+    @property
+    def forgotten(self):
+        """Displaced and taken orders that were forgotten for want of room: 512 a side and 64 are remembered."""
+        return self._v.forgotten
 
     @property
     def capacity(self):

@@ -1,0 +1,79 @@
+"""Strategies by name: ``FILE.py``, ``FILE.py:Class`` or ``MODULE:Class``, with parameters as ``NAME=VALUE``."""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .config import ConfigError
+from .strategy import Strategy, own_frame, suggestion
+
+__all__ = ["is_own", "load_strategy"]
+
+
+def is_own(name: str) -> bool:
+    """Say whether a name is that of a strategy of the user's own, not of one that comes with the package."""
+    return ":" in name or name.endswith(".py")
+
+
+def load_strategy(name: str, values: Iterable[str] = ()) -> Strategy:
+    """Return a strategy with its parameters set.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, module or class, if the file fails, or if a parameter is wrong.
+    """
+    place, _, wanted = name.rpartition(":") if ":" in name and not name.endswith(".py") else (name, "", "")
+    kinds = {
+        key: value
+        for key, value in _names(place).items()
+        if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
+    }
+    if not kinds:
+        raise ConfigError(f"{place} has no class that derives from hft.Strategy")
+    if not wanted and len(kinds) > 1:
+        raise ConfigError(f"{place} has several strategies, choose one: {', '.join(f'{place}:{key}' for key in kinds)}")
+    wanted = wanted or next(iter(kinds))
+    if wanted not in kinds:
+        known = suggestion(wanted, list(kinds)) or f"; it has {', '.join(kinds)}"
+        raise ConfigError(f"{place} has no strategy {wanted}{known}")
+    parameters = {}
+    for pair in values:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"a parameter must be NAME=VALUE: {pair!r}")
+        parameters[key.strip()] = value.strip()
+    try:
+        return kinds[wanted](**parameters)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+
+
+def _names(place: str) -> dict[str, Any]:
+    if not place.endswith(".py"):
+        sys.path.insert(0, "")
+        try:
+            return vars(importlib.import_module(place))
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"there is no module {error.name}: strategy={place}") from None
+        finally:
+            sys.path.remove("")
+    if not Path(place).is_file():
+        raise ConfigError(f"there is no file {place}")
+    folder = str(Path(place).resolve().parent)
+    sys.path.insert(0, folder)  # as for a script: what stands beside it can be imported
+    try:
+        return runpy.run_path(place)
+    except SyntaxError as error:
+        raise ConfigError(f"{place}:{error.lineno}: {error.msg}") from None
+    except Exception as error:
+        frame = own_frame(error)
+        line = f":{frame.lineno}" if frame is not None else ""
+        raise ConfigError(f"{place}{line}: {type(error).__name__}: {error}") from None
+    finally:
+        sys.path.remove(folder)
