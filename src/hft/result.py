@@ -14,7 +14,7 @@ import numpy.typing as npt
 from fastcore.engine import Engine
 from fastcore.errors import Result as Code
 from fastcore.instruments import Instrument
-from fastcore.records import KINDS, NO_PRICE
+from fastcore.records import FLAGS, KINDS, NO_PRICE
 
 from .tables import Table
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Result"]
 
+CAUSES = ("at", "through", "hidden", "crossing", "took", "auction")
 ENDS = {KINDS["fill"]: "filled", KINDS["reject"]: "refused", KINDS["pulled"]: "cancelled", KINDS["ack"]: "working"}
 
 
@@ -71,13 +72,18 @@ class Result:
 
     @cached_property
     def fills(self) -> Table:
-        """A row a fill: time at which we learnt of it, venue_time, symbol, side, price, size, maker, order, event (its cause)."""
+        """A row a fill: time at which we learnt of it, venue_time, symbol, side, price, size, maker, cause, order, event (number of the
+        market event that caused it)."""
         rows = self._reports[self._reports["kind"] == KINDS["fill"]]
+        cause = np.full(len(rows), "", object)
+        for name in CAUSES:
+            cause[rows["flags"] & FLAGS[name] != 0] = name
         return Table(
             self._units(rows)
             | {
                 "venue_time": rows["exch_ns"].astype("M8[ns]"),
-                "maker": rows["match_id"] != -1,
+                "maker": rows["flags"] & FLAGS["maker"] != 0,
+                "cause": cause.astype(str),
                 "order": rows["order_id"],
                 "event": rows["seq"],
             }
@@ -209,8 +215,11 @@ class Result:
             profit = "no price" if row["profit"] is None else f"{row['profit']:+,.2f}"
             lines.append(f"{symbol:<12}profit {profit}, fees {row['fees']:,.2f}, traded {row['traded']:,.0f}, position {row['position']:g}")
         lines.append(f"{'orders':<12}{stats['orders']:,} sent, {stats['refused']:,} refused")
-        takers = int((~self.fills["maker"]).sum())
-        lines.append(f"{'fills':<12}{stats['fills']:,}" + (f", {takers:,} of them took" if takers else ""))
+        lines.append(f"{'fills':<12}{stats['fills']:,}")
+        causes = [(name, float(self.fills["size"][self.fills["cause"] == name].sum())) for name in CAUSES]
+        traded = sum(size for _, size in causes)
+        if traded:
+            lines.append(f"{'by cause':<12}" + ", ".join(f"{name} {size / traded:.0%}" for name, size in causes if size))
         lines += [f"{'not sent':<12}{count:,} quotes: {why}" for why, count in stats["not_sent"].items()]
         lines.append(f"{stats['events']:,} events; orders {stats['orders_hash']} (same input, same orders)")
         return "\n".join(lines)
