@@ -16,13 +16,18 @@ import numpy as np
 import pytest
 
 from fastcore.broadcast import BroadcastRing
-from fastcore.errors import LayoutError, PeerDeadError, RingError
+from fastcore.errors import CorruptDataError, LayoutError, PeerDeadError, RingError
 from fastcore.records import EVENT_DTYPE
 from fastcore.ring import RingBuffer
 
 SHM = Path("/dev/shm")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at the files in /dev/shm")
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+
+
+def place(name, content):
+    (SHM / name).touch(0o600)
+    (SHM / name).write_bytes(content)
 
 
 def events(*prices):
@@ -284,7 +289,7 @@ def test_attach_checks_every_field(name, offset, data, message):
     raw = bytearray((SHM / name).read_bytes())
     raw[offset : offset + len(data)] = data
     other = name + "-x"
-    (SHM / other).write_bytes(raw)
+    place(other, raw)
     try:
         with pytest.raises(LayoutError, match=message):
             RingBuffer.attach(other)
@@ -302,7 +307,7 @@ def test_attach_checks_every_field(name, offset, data, message):
 def test_attach_to_truncated_memory(name, size):
     ring = RingBuffer(8, name=name)
     other = name + "-x"
-    (SHM / other).write_bytes((SHM / name).read_bytes()[:size])
+    place(other, (SHM / name).read_bytes()[:size])
     try:
         with pytest.raises(LayoutError, match=f"bytes={size}"):
             RingBuffer.attach(other)
@@ -426,3 +431,119 @@ def test_one_of_many_racing_consumers_gets_the_role(name):
         assert (len(got), len(refused)) == (1, 3)
         got[0].detach()
     ring.detach()
+
+
+# ---- memory is input: what another process writes there
+
+
+@linux
+@pytest.mark.parametrize("mode", [0o666, 0o640, 0o604])
+def test_ring_that_others_may_open_is_refused(name, mode):
+    ring = RingBuffer(8, name=name)
+    os.chmod(SHM / name, mode)
+    with pytest.raises(PermissionError, match=f"alone: uid={os.geteuid()}, mode={mode:#o}, asked=0o600"):
+        RingBuffer.attach(name)
+    ring.detach()
+
+
+@linux
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives files away")
+def test_ring_of_another_user_is_refused_and_left_alone(name):
+    ring = RingBuffer(8, name=name)
+    os.chown(SHM / name, 12345, -1)
+    with pytest.raises(PermissionError, match="alone: uid=12345"):
+        RingBuffer.attach(name)
+    with pytest.raises(FileExistsError):
+        RingBuffer(8, name=name)
+    ring.detach()
+
+
+def overwrite(name, *words):
+    with open(SHM / name, "r+b") as file:
+        for offset, value in words:
+            os.pwrite(file.fileno(), struct.pack("=Q", value), offset)
+
+
+@linux
+@pytest.mark.parametrize("call", ["pop", "pop_batch", "peek"])
+def test_number_that_is_not_due_is_an_error(name, call):
+    ring = RingBuffer(8, name=name, role="both")
+    overwrite(name, (512, 5))
+    arguments = (np.zeros(1, EVENT_DTYPE),) if call == "pop_batch" else ()
+    with pytest.raises(CorruptDataError, match=r"record that is due, or an earlier one: seq=5, due=1"):
+        getattr(ring, call)(*arguments, timeout=0.05)
+    with BroadcastRing(8, name=name + "-o", overrun=True) as other, other.consumer() as consumer:
+        overwrite(name + "-o", (512 + 8 * 128, 5))
+        with pytest.raises(CorruptDataError, match="yet to come: due=1"):
+            consumer.pop(timeout=0.05)
+
+
+@linux
+def test_geometry_is_read_once(name):
+    ring = RingBuffer(8, name=name, role="both")
+    overwrite(name, (64, 2**40), (72, 2**20), (80, 2**40), (32, 2**40), (40, 2**30))
+    assert ring.capacity == 8
+    for _ in range(3):
+        assert ring.push_batch(events(1, 2, 3, 4, 5)) == 5
+        assert ring.pop_batch(np.zeros(5, EVENT_DTYPE)) == 5
+    ring.try_claim(3)
+    overwrite(name, (128, 2**40 + 7))  # a row of three no longer fits behind this cursor
+    ring.commit()
+
+
+@linux
+@posix
+def test_slot_that_is_never_readable_ends_at_the_deadline_and_at_a_signal(name):
+    code = """
+ring = RingBuffer(8, name=sys.argv[1], role="both")
+print("up")
+for timeout in (0.05, None):
+    try:
+        ring.pop(timeout)
+    except Exception as error:
+        print(type(error).__name__)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    process = child(code, name)
+    assert process.stdout.readline() == "up\n"
+    with open(SHM / name, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
+
+        def flip():
+            while not done.is_set():
+                struct.pack_into("=Q", memory, 512, 5)
+                struct.pack_into("=Q", memory, 512, 0)
+
+        done = threading.Event()
+        thread = threading.Thread(target=flip)
+        thread.start()
+        assert process.stdout.readline() in ("TimeoutError\n", "CorruptDataError\n")
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() in ("interrupted\n", "CorruptDataError\n")
+        done.set()
+        thread.join()
+    finish(process)
+
+
+@linux
+@posix
+@pytest.mark.parametrize("kind", ["single", "broadcast"])
+def test_forked_child_cannot_move_the_cursors_of_its_parent(name, kind):
+    ring = RingBuffer(8, name=name, role="both") if kind == "single" else BroadcastRing(8, name=name)
+    consumer = ring if kind == "single" else ring.consumer()
+    ring.push_batch(events(1, 2, 3))
+    view = consumer.peek(3)
+    pid = os.fork()
+    if pid == 0:
+        refused = 0
+        for call in (consumer.pop, consumer.release, lambda: ring.push(events(4)), lambda: ring.try_claim(1), ring.close):
+            try:
+                call()
+            except RingError as error:
+                refused += "a forked process must attach to a ring anew" in str(error)
+        os._exit(0 if refused == 4 and ring.closed and view["price"].sum() == 0 else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not ring.closed
+    assert [int(consumer.pop()["price"]) for _ in range(3)] == [1, 2, 3]
+    ring.push(events(4))
+    assert int(consumer.pop(timeout=10)["price"]) == 4

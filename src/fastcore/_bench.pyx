@@ -498,7 +498,7 @@ def broadcast_produce(BroadcastRing ring not None, uint64_t count, size_t batch=
     cdef event_t events[64]
     cdef ring_t* r = ring._ring
     cdef uint64_t i = 0
-    cdef uint64_t first = r.head
+    cdef uint64_t first = r.memory.head
     cdef uint32_t spins = 0
     cdef size_t k, n, done
     if not ring._producer or r.size != 64 or not 1 <= batch <= 64:

@@ -11,7 +11,7 @@ from fastcore.records cimport fc_assert, load_acquire, load_relaxed, store_relax
 
 
 cdef extern from "fc_ring.h" nogil:
-    ctypedef struct ring_t "fc_ring_t":
+    ctypedef struct ring_memory_t "fc_ring_memory_t":
         uint64_t magic
         uint32_t version
         uint32_t byte_order
@@ -31,6 +31,14 @@ cdef extern from "fc_ring.h" nogil:
         uint64_t tail              # records consumed; the consumer's
         uint64_t creator, producer, consumer
         uint64_t epoch
+
+    ctypedef struct ring_t "fc_ring_t":
+        ring_memory_t* memory
+        unsigned char* slots
+        uint64_t mask              # capacity - 1
+        uint64_t size              # bytes of a record
+        uint32_t kind
+        uint32_t consumers
 
     ctypedef struct cursor_t "fc_cursor_t":
         uint64_t position          # records behind it; the consumer's
@@ -60,16 +68,26 @@ cdef extern from "fc_ring.h" nogil:
 
 cdef inline uint64_t* ring_slot(ring_t* r, uint64_t position) noexcept nogil:
     """The slot of the record after `position` others; its first word is the commit word."""
-    return <uint64_t*> (<char*> r + r.slots_offset + (position & r.mask) * r.size)
+    return <uint64_t*> (r.slots + (position & r.mask) * r.size)
 
 
 cdef inline cursor_t* ring_cursors(ring_t* r) noexcept nogil:
     """The cursors of a ring with several consumers."""
-    return <cursor_t*> (<char*> r + RING_HEAD_BYTES)
+    return <cursor_t*> (<char*> r.memory + RING_HEAD_BYTES)
+
+
+cdef inline void ring_keep(ring_t* r, ring_memory_t* memory, const ring_memory_t* head) noexcept nogil:
+    """Keep what `head`, the checked copy of the head of `memory`, says of the slots: it is not read from there again."""
+    r.memory = memory
+    r.slots = <unsigned char*> memory + head.slots_offset
+    r.mask = head.mask
+    r.size = head.size
+    r.kind = head.kind
+    r.consumers = <uint32_t> head.consumers
 
 
 cdef inline bint ring_closed(ring_t* r) noexcept nogil:
-    return load_acquire(&r.closed) != 0
+    return load_acquire(&r.memory.closed) != 0
 
 
 cdef extern from "fc_shm.h" nogil:
@@ -81,20 +99,20 @@ cdef extern from "fc_shm.h" nogil:
 
 cdef inline uint64_t slots_room(ring_t* r) noexcept nogil:
     """Free slots as the producer last saw them: at least so many."""
-    return r.mask + 1 - (load_relaxed(&r.head) - load_relaxed(&r.seen))
+    return r.mask + 1 - (load_relaxed(&r.memory.head) - load_relaxed(&r.memory.seen))
 
 
 cdef inline void* slots_claim(ring_t* r, uint64_t room, size_t want, size_t* got) noexcept nogil:
     """Up to `want` slots in a row (the row ends at the end of the memory); NULL and 0 without room (counted) or when closed."""
-    cdef uint64_t head = load_relaxed(&r.head)
+    cdef uint64_t head = load_relaxed(&r.memory.head)
     cdef uint64_t straight = r.mask + 1 - (head & r.mask)
     got[0] = 0
     if want == 0:
         return NULL
     if unlikely(room == 0):
-        store_relaxed(&r.full, load_relaxed(&r.full) + 1)
+        store_relaxed(&r.memory.full, load_relaxed(&r.memory.full) + 1)
         return NULL
-    if unlikely(load_relaxed(&r.closed) != 0):
+    if unlikely(load_relaxed(&r.memory.closed) != 0):
         return NULL
     if room > straight:
         room = straight
@@ -104,28 +122,29 @@ cdef inline void* slots_claim(ring_t* r, uint64_t room, size_t want, size_t* got
 
 cdef inline void slots_commit(ring_t* r, size_t count) noexcept nogil:
     """Publish the first `count` claimed slots, in order."""
-    cdef uint64_t head = load_relaxed(&r.head)
+    cdef uint64_t head = load_relaxed(&r.memory.head)
     cdef uint64_t* slot = ring_slot(r, head)
     cdef size_t words = r.size // 8
     cdef size_t i
-    fc_assert((head & r.mask) + count <= r.mask + 1)
+    if unlikely((head & r.mask) + count > r.mask + 1):  # the cursor is not what it was at the claim
+        return
     for i in range(count):
         fc_assert(load_relaxed(slot) <= head)  # a second producer was here
         store_release(slot, head + i + 1)
         slot += words
-    store_relaxed(&r.head, head + count)
+    store_relaxed(&r.memory.head, head + count)
 
 
 cdef inline size_t slots_push(ring_t* r, uint64_t room, const void* records, size_t count) noexcept nogil:
     """Copy and publish as many of `count` records as there is room for, across the end of the memory."""
     cdef const char* source = <const char*> records
-    cdef uint64_t head = load_relaxed(&r.head)
+    cdef uint64_t head = load_relaxed(&r.memory.head)
     cdef uint64_t end
     cdef uint64_t* slot
-    if unlikely(load_relaxed(&r.closed) != 0) or count == 0:
+    if unlikely(load_relaxed(&r.memory.closed) != 0) or count == 0:
         return 0
     if room < count:
-        store_relaxed(&r.full, load_relaxed(&r.full) + 1)
+        store_relaxed(&r.memory.full, load_relaxed(&r.memory.full) + 1)
         count = room
     end = head + count
     while head != end:
@@ -135,7 +154,7 @@ cdef inline size_t slots_push(ring_t* r, uint64_t room, const void* records, siz
         head += 1
         store_release(slot, head)
         source += r.size
-    store_release(&r.head, head)
+    store_release(&r.memory.head, head)
     return count
 
 
@@ -193,7 +212,7 @@ cdef class _Reader:
     cdef void _hand_back(self, size_t count) noexcept nogil
     cdef bint _nothing(self) noexcept nogil
     cdef int _drained(self) except -1
-    cdef int _block_record(self, int64_t deadline, int strategy) except -1
+    cdef int _block_record(self, int64_t deadline, int strategy, bint* late) except -1
     cdef size_t _try_pop_batch(self, object out) except? <size_t> -1
     cdef object _try_pop(self)
     cdef object _pop(self, object timeout, object wait)
@@ -205,28 +224,31 @@ cdef class _Reader:
 
 cdef class _Handle(_Reader):
     """Memory, name, roles and waiting, and the calls of the producer over what each kind of ring defines: room and writing."""
+    cdef ring_t* _kept          # what `_ring` points to once there is memory
     cdef void* _mapping         # fc_shm_t of a named ring, else NULL
     cdef object _payload_dtype  # the record without seq, for claimed views
     cdef object __weakref__
     cdef uint64_t _identity     # pid << 32 | start time of the process that made this handle
     cdef size_t _claimed
-    cdef bint _producer, _consumer
+    cdef bint _producer, _consumer, _forked
 
     cdef uint64_t _room(self) noexcept nogil
     cdef size_t _push(self, const void* records, size_t count) noexcept nogil
     cdef object _waiting(self)
     cdef int _check_consumers(self) except -1
     cdef int _create(self, uint32_t kind, object capacity, object dtype, uint64_t consumers, object name) except -1
-    cdef void _describe(self, uint32_t kind, uint64_t capacity, uint64_t consumers, uint64_t total)
+    cdef void _describe(self, ring_memory_t* m, uint32_t kind, uint64_t capacity, uint64_t consumers, uint64_t total)
+    cdef void _keep(self, ring_memory_t* memory, const ring_memory_t* head)
     cdef int _attach(self, object kinds, object name, object dtype, object capacity) except -1
     cdef int _take(self, uint64_t* role, str what) except -1
     cdef int _take_production(self) except -1
-    cdef bint _elsewhere(self) noexcept
+    cdef int _forget(self) except -1
     cdef void _remove_if_last(self, bint keep) noexcept
     cdef void _leave(self) noexcept
+    cdef int _refuse(self, str role) except -1
     cdef int _check_producer(self) except -1
     cdef size_t _push_released(self, const void* records, size_t count) noexcept
-    cdef int _block_room(self, int64_t deadline, int strategy) except -1
+    cdef int _block_room(self, int64_t deadline, int strategy, bint* late) except -1
     cdef size_t _copy_in(self, object record) except? <size_t> -1
 
 

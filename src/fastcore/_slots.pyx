@@ -24,7 +24,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastcore.records cimport compare_exchange, fc_alloc, fc_free
 
-from fastcore.errors import LayoutError, PeerDeadError, RingError
+from fastcore.errors import CorruptDataError, LayoutError, PeerDeadError, RingError
 from fastcore.records import EVENT_DTYPE
 
 cnp.import_array()
@@ -36,11 +36,13 @@ cdef extern from "fc_shm.h" nogil:
     ctypedef struct shm_t "fc_shm_t":
         void* address
         size_t bytes
+        unsigned uid, mode
 
     int shm_create "fc_shm_create"(shm_t*, const char* name, size_t bytes)
     int shm_publish "fc_shm_publish"(shm_t*)
     int shm_attach "fc_shm_attach"(shm_t*, const char* name, size_t least)
     void shm_unmap "fc_shm_unmap"(shm_t*)
+    int shm_forget "fc_shm_forget"(shm_t*)
     int shm_unlink "fc_shm_unlink"(const char* name)
     void shm_unlink_own "fc_shm_unlink_own"(const shm_t*)
     uint64_t process_of "fc_process_of"(uint64_t pid)
@@ -179,7 +181,7 @@ cdef size_t check_count(object count, str what) except? <size_t> -1:
 
 
 cdef _raise_closed(ring_t* r):
-    raise RingError(f"the ring is closed: published={load_relaxed(&r.head)}")
+    raise RingError(f"the ring is closed: published={load_relaxed(&r.memory.head)}")
 
 
 # ---- the consumer's calls
@@ -222,20 +224,26 @@ cdef class _Reader:
         return found & ~RING_WRITING <= position or found == (position + 1) | RING_WRITING
 
     cdef int _drained(self) except -1:
-        # Nothing was there: closed, or merely empty?
-        if ring_closed(self._ring) and self._nothing() and load_acquire(&self._ring.head) <= load_relaxed(self._cursor):
+        # Nothing was there: closed, damaged, or merely empty?
+        cdef uint64_t position = load_relaxed(self._cursor)
+        cdef uint64_t found = load_acquire(ring_slot(self._ring, position))
+        if found > position + 1 and self._ring.kind != RING_OVERRUN and load_relaxed(self._cursor) == position:
+            raise CorruptDataError(f"a slot must hold the record that is due, or an earlier one: seq={found}, due={position + 1}")
+        if ring_closed(self._ring) and self._nothing() and load_acquire(&self._ring.memory.head) <= load_relaxed(self._cursor):
             _raise_closed(self._ring)
         return 0
 
-    cdef int _block_record(self, int64_t deadline, int strategy) except -1:
-        # There is a record to read. Closed, timed out, interrupted, peer dead: raised.
+    cdef int _block_record(self, int64_t deadline, int strategy, bint* late) except -1:
+        # There is a record to read. Closed, timed out, interrupted, peer dead: raised. `late`: there was one last time, at the
+        # deadline, and yet it could not be read: no ring that is used by its rules does that again and again.
         cdef ring_t* r = self._ring
         cdef int64_t until
         cdef uint64_t holder
         cdef uint32_t step
         cdef int slices = 0
         cdef bint closed, there
-        while True:
+        PyErr_CheckSignals()
+        while not late[0]:
             until = min(wait_now_ns() + SLICE_NS, deadline)
             step = 0
             with nogil:
@@ -249,19 +257,21 @@ cdef class _Reader:
                     if (strategy == 2 or step & 63 == 0) and wait_now_ns() >= until:
                         break
             if there:
+                late[0] = wait_now_ns() >= deadline
                 return 0
             if closed:
                 _raise_closed(r)
             PyErr_CheckSignals()
             if wait_now_ns() >= deadline:
-                raise TimeoutError(f"no record before the timeout: consumed={load_relaxed(self._cursor)}")
+                break
             slices += 1
             if self._shared and slices % 5 == 0:
-                holder = load_acquire(&r.producer)
+                holder = load_acquire(&r.memory.producer)
                 if holder and not process_alive(holder) and self._nothing():
                     raise PeerDeadError(
                         f"the producer is gone: name={self._name}, pid={holder >> 32}, consumed={load_relaxed(self._cursor)}"
                     )
+        raise TimeoutError(f"no record before the timeout: consumed={load_relaxed(self._cursor)}")
 
     cdef object _try_pop(self):
         self._check_consumer()
@@ -275,11 +285,12 @@ cdef class _Reader:
     cdef object _pop(self, object timeout, object wait):
         cdef int strategy = self._wait if wait is None else check_wait(wait)
         cdef int64_t deadline = _deadline(timeout)
+        cdef bint late = False
         while True:
             record = self._try_pop()
             if record is not None:
                 return record
-            self._block_record(deadline, strategy)
+            self._block_record(deadline, strategy, &late)
 
     cdef size_t _try_pop_batch(self, object out) except? <size_t> -1:
         cdef cnp.ndarray a
@@ -295,12 +306,13 @@ cdef class _Reader:
         cdef size_t done = self._try_pop_batch(out)
         cdef int strategy
         cdef int64_t deadline
+        cdef bint late = False
         if done or len(out) == 0:
             return done
         strategy = self._wait if wait is None else check_wait(wait)
         deadline = _deadline(timeout)
         while done == 0:
-            self._block_record(deadline, strategy)
+            self._block_record(deadline, strategy, &late)
             done = self._try_pop_batch(out)
         return done
 
@@ -320,11 +332,12 @@ cdef class _Reader:
     cdef object _peek(self, object count, object timeout, object wait):
         cdef int strategy = self._wait if wait is None else check_wait(wait)
         cdef int64_t deadline = _deadline(timeout)
+        cdef bint late = False
         while True:
             view = self._try_peek(count)
             if len(view) or count == 0:
                 return view
-            self._block_record(deadline, strategy)
+            self._block_record(deadline, strategy, &late)
 
     cdef int _release(self, object count) except -1:
         cdef size_t n = self._peeked if count is None else check_count(count, "count")
@@ -351,12 +364,25 @@ def _unlink_at_exit():
 atexit.register(_unlink_at_exit)
 
 
+def _after_fork_in_child():
+    # A child that moved a cursor would move the parent's: every handle lets go of the memory, and finds a closed and empty ring.
+    for ring in list(_named):
+        (<_Handle> ring)._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 cdef class _Handle(_Reader):
     """Memory, roles and waiting, common to the rings."""
 
     def __cinit__(self, *arguments, **keywords):
         if type(self) is _Handle:
             raise TypeError("use RingBuffer or BroadcastRing")
+        self._kept = <ring_t*> fc_alloc(1, sizeof(ring_t))
+        if self._kept == NULL:
+            raise MemoryError("no memory for the ring")
 
     def __dealloc__(self):
         if self._ring != NULL:
@@ -365,12 +391,14 @@ cdef class _Handle(_Reader):
             shm_unmap(<shm_t*> self._mapping)
             fc_free(self._mapping)
         elif self._ring != NULL:
-            fc_free(self._ring)
+            fc_free(self._ring.memory)
+        fc_free(self._kept)
 
     # -- making and finding memory
 
     cdef int _create(self, uint32_t kind, object capacity, object dtype, uint64_t consumers, object name) except -1:
         cdef cnp.dtype d = _check_dtype(dtype)
+        cdef ring_memory_t* memory
         n = check_capacity(capacity, "capacity")
         total = RING_HEAD_BYTES + consumers * sizeof(cursor_t) + n * d.itemsize
         if total > _LARGEST_BYTES:
@@ -379,10 +407,11 @@ cdef class _Handle(_Reader):
         self._identity = process_of(process_id())
         self._shared = name is not None
         if name is None:
-            self._ring = <ring_t*> fc_alloc(total, 1)
-            if self._ring == NULL:
+            memory = <ring_memory_t*> fc_alloc(total, 1)
+            if memory == NULL:
                 raise MemoryError(f"no memory for the ring: capacity={n}, itemsize={d.itemsize}")
-            self._describe(kind, n, consumers, total)
+            self._describe(memory, kind, n, consumers, total)
+            self._keep(memory, memory)
             return 0
         encoded = _check_name(name)
         self._mapping = fc_alloc(1, sizeof(shm_t))
@@ -391,13 +420,13 @@ cdef class _Handle(_Reader):
         for again in range(2):
             code = shm_create(<shm_t*> self._mapping, encoded, total)
             if code == 0:
-                self._ring = <ring_t*> (<shm_t*> self._mapping).address
-                self._describe(kind, n, consumers, total)
+                memory = <ring_memory_t*> (<shm_t*> self._mapping).address
+                self._describe(memory, kind, n, consumers, total)
                 code = shm_publish(<shm_t*> self._mapping)
                 if code == 0:
+                    self._keep(memory, memory)
                     _named.add(self)
                     return 0
-                self._ring = NULL
                 shm_unmap(<shm_t*> self._mapping)
             if code != errno.EEXIST:
                 raise OSError(code, f"{os.strerror(code)}: bytes={total}, name", name)
@@ -406,28 +435,31 @@ cdef class _Handle(_Reader):
                     code, f"a ring of this name is in use, or holds records that nobody read (attach, or unlink it): name", name
                 )
 
-    cdef void _describe(self, uint32_t kind, uint64_t capacity, uint64_t consumers, uint64_t total):
-        cdef ring_t* r = self._ring
-        r.version = RING_VERSION
-        r.byte_order = RING_BYTE_ORDER
-        r.kind = kind
-        r.record_bytes = self._dtype.itemsize
-        r.dtype_hash = _dtype_hash(self._dtype)
-        r.capacity_records = capacity
-        r.consumers = consumers
-        r.total_bytes = total
-        r.mask = capacity - 1
-        r.size = self._dtype.itemsize
-        r.slots_offset = RING_HEAD_BYTES + consumers * sizeof(cursor_t)
-        r.creator = self._identity
+    cdef void _describe(self, ring_memory_t* m, uint32_t kind, uint64_t capacity, uint64_t consumers, uint64_t total):
+        m.version = RING_VERSION
+        m.byte_order = RING_BYTE_ORDER
+        m.kind = kind
+        m.record_bytes = self._dtype.itemsize
+        m.dtype_hash = _dtype_hash(self._dtype)
+        m.capacity_records = capacity
+        m.consumers = consumers
+        m.total_bytes = total
+        m.mask = capacity - 1
+        m.size = self._dtype.itemsize
+        m.slots_offset = RING_HEAD_BYTES + consumers * sizeof(cursor_t)
+        m.creator = self._identity
         # Held before the name is there: without a living holder another creator takes the ring for a dead one and removes it.
-        r.producer = self._identity if self._producer else 0
-        r.consumer = self._identity if self._consumer else 0
-        store_release(&r.magic, RING_MAGIC)
+        m.producer = self._identity if self._producer else 0
+        m.consumer = self._identity if self._consumer else 0
+        store_release(&m.magic, RING_MAGIC)
+
+    cdef void _keep(self, ring_memory_t* memory, const ring_memory_t* head):
+        ring_keep(self._kept, memory, head)
+        self._ring = self._kept
 
     cdef int _attach(self, object kinds, object name, object dtype, object capacity) except -1:
         cdef cnp.dtype d = _check_dtype(dtype)
-        cdef ring_t* r
+        cdef ring_memory_t head
         encoded = _check_name(name)
         self._dtype, self._payload_dtype, self._name = d, _payload(d), name
         self._identity = process_of(process_id())
@@ -437,64 +469,76 @@ cdef class _Handle(_Reader):
             raise MemoryError(f"no memory for the ring: name={name}")
         cdef shm_t* m = <shm_t*> self._mapping
         code = shm_attach(m, encoded, RING_HEAD_BYTES)
+        if code == errno.EPERM:
+            raise PermissionError(
+                code, f"a ring must be this user's alone: uid={m.uid}, mode={m.mode:#o}, asked=0o600, name", name
+            )
         if code:
             raise OSError(code, os.strerror(code), name)
         if m.address == NULL:
             raise LayoutError(f"shared memory must hold a ring's head: name={name}, bytes={m.bytes}, head={RING_HEAD_BYTES}")
-        r = <ring_t*> m.address
         for _ in range(100):  # where memory has a name before it is complete
-            if load_acquire(&r.magic) != 0:
+            if load_acquire(&(<ring_memory_t*> m.address).magic) != 0:
                 break
             wait_sleep(1_000_000)
+        head = (<ring_memory_t*> m.address)[0]  # what is checked is what is kept, whatever others write meanwhile
         wanted = {
-            "magic": (r.magic, RING_MAGIC),
-            "version": (r.version, RING_VERSION),
-            "byte order": (r.byte_order, RING_BYTE_ORDER),
+            "magic": (head.magic, RING_MAGIC),
+            "version": (head.version, RING_VERSION),
+            "byte order": (head.byte_order, RING_BYTE_ORDER),
         }
         for field, (found, asked) in wanted.items():
             if found != asked:
                 raise LayoutError(f"shared memory must have the {field} of a ring: name={name}, found={found:#x}, asked={asked:#x}")
-        if r.kind not in kinds:
-            raise LayoutError(f"shared memory must hold this kind of ring: name={name}, found={r.kind}, asked={kinds}")
+        if head.kind not in kinds:
+            raise LayoutError(f"shared memory must hold this kind of ring: name={name}, found={head.kind}, asked={kinds}")
         wanted = {
-            "record size": (r.record_bytes, d.itemsize),
-            "dtype hash": (r.dtype_hash, _dtype_hash(d)),
-            "capacity": (r.capacity_records, r.capacity_records if capacity is None else check_capacity(capacity, "capacity")),
+            "record size": (head.record_bytes, d.itemsize),
+            "dtype hash": (head.dtype_hash, _dtype_hash(d)),
+            "capacity": (head.capacity_records, head.capacity_records if capacity is None else check_capacity(capacity, "capacity")),
         }
         for field, (found, asked) in wanted.items():
             if found != asked:
                 raise LayoutError(f"the ring must have the {field} asked for: name={name}, found={found}, asked={asked}")
-        if not _fits(r, m.bytes):
+        if not _fits(&head, m.bytes):
             raise LayoutError(
-                f"a ring's geometry must fit its memory: name={name}, capacity={r.capacity_records}, record size={r.record_bytes}, "
-                f"consumers={r.consumers}, mask={r.mask}, total={r.total_bytes}, bytes={m.bytes}"
+                f"a ring's geometry must fit its memory: name={name}, capacity={head.capacity_records}, record size={head.record_bytes}, "
+                f"consumers={head.consumers}, mask={head.mask}, total={head.total_bytes}, bytes={m.bytes}"
             )
-        self._ring = r
+        self._keep(<ring_memory_t*> m.address, &head)
         _named.add(self)
         return 0
 
     cdef int _take(self, uint64_t* role, str what) except -1:
         # One live process holds a role; the role of a dead one can be taken over.
         cdef uint64_t holder = load_acquire(role)
-        while True:
+        for _ in range(1000):
             if holder and process_alive(holder):
-                raise RingError(f"a ring has one {what}: name={self._name}, pid={holder >> 32}")
+                break
             if compare_exchange(role, &holder, self._identity):
                 return 0
+        raise RingError(f"a ring has one {what}: name={self._name}, pid={holder >> 32}")
 
     cdef int _take_production(self) except -1:
         cdef ring_t* r = self._ring
         if self._shared and not self._producer:
-            self._take(&r.producer, "producer")
+            self._take(&r.memory.producer, "producer")
         self._producer = True
-        # A producer that died between its two stores has published one record more than it counted.
-        while load_acquire(ring_slot(r, r.head)) == r.head + 1:
-            store_release(&r.head, r.head + 1)
+        # A producer that died between its stores has published records that it did not count.
+        for _ in range(r.mask + 1):
+            if load_acquire(ring_slot(r, load_relaxed(&r.memory.head))) != load_relaxed(&r.memory.head) + 1:
+                break
+            store_release(&r.memory.head, load_relaxed(&r.memory.head) + 1)
         return 0
 
-    cdef bint _elsewhere(self) noexcept:
-        # A forked child is not the process that holds the roles.
-        return self._identity >> 32 != process_id()
+    cdef int _forget(self) except -1:
+        code = shm_forget(<shm_t*> self._mapping)
+        if code:
+            raise OSError(code, os.strerror(code), self._name)
+        store_release(&self._ring.memory.closed, 1)
+        self._forked = self._detached = True
+        self._producer = self._consumer = False
+        return 0
 
     cdef void _remove_if_last(self, bint keep) noexcept:
         # Whoever leaves last removes the name; `keep`: unless records wait for a consumer that is yet to come.
@@ -511,13 +555,13 @@ cdef class _Handle(_Reader):
             return
         self._detached = True
         self._producer = self._consumer = False
-        if not self._shared or self._elsewhere():
+        if not self._shared:
             return
         if producer:
-            compare_exchange(&r.producer, &mine, 0)
+            compare_exchange(&r.memory.producer, &mine, 0)
         mine = self._identity
         if consumer:
-            compare_exchange(&r.consumer, &mine, 0)
+            compare_exchange(&r.memory.consumer, &mine, 0)
         self._remove_if_last(producer)
 
     def detach(self):
@@ -538,7 +582,7 @@ cdef class _Handle(_Reader):
 
         **Thread safety**: any thread, any process.
         """
-        store_release(&self._ring.closed, 1)
+        store_release(&self._ring.memory.closed, 1)
 
     def __exit__(self, *exception):
         if self._producer or self._consumer:
@@ -585,30 +629,33 @@ cdef class _Handle(_Reader):
     @property
     def published(self):
         """Records published since the ring was created: the ``seq`` of the newest."""
-        return load_acquire(&self._ring.head)
+        return load_acquire(&self._ring.memory.head)
 
     @property
     def full(self):
         """Calls of the producer that found less room than they asked for."""
-        return load_relaxed(&self._ring.full)
+        return load_relaxed(&self._ring.memory.full)
 
     @property
     def producer_pid(self):
         """Process id of the producer of a shared ring; None where there is none."""
-        return (load_acquire(&self._ring.producer) >> 32) or None
+        return (load_acquire(&self._ring.memory.producer) >> 32) or None
 
     @property
     def producer_alive(self):
         """Whether the producer's process runs (its pid with the same start time); None where no process has the role."""
-        cdef uint64_t holder = load_acquire(&self._ring.producer)
+        cdef uint64_t holder = load_acquire(&self._ring.memory.producer)
         return bool(process_alive(holder)) if holder else None
 
     # -- the producer's calls
 
+    cdef int _refuse(self, str role) except -1:
+        if self._forked:
+            raise RingError(f"a forked process must attach to a ring anew: name={self._name}")
+        raise RingError(f"this handle is not the {role}: name={self._name}, detached={bool(self._detached)}")
+
     cdef int _check_producer(self) except -1:
-        if not self._producer:
-            raise RingError(f"this handle is not the producer: name={self._name}, detached={bool(self._detached)}")
-        return 0
+        return 0 if self._producer else self._refuse("producer")
 
     cdef size_t _push_released(self, const void* records, size_t count) noexcept:
         # Long copies run without the GIL, so that the other side runs meanwhile.
@@ -619,14 +666,15 @@ cdef class _Handle(_Reader):
             done = self._push(records, count)
         return done
 
-    cdef int _block_room(self, int64_t deadline, int strategy) except -1:
-        # There is room. Closed, timed out, interrupted, peer dead: raised.
+    cdef int _block_room(self, int64_t deadline, int strategy, bint* late) except -1:
+        # There is room. Closed, timed out, interrupted, peer dead: raised. `late` as for `_block_record`.
         cdef ring_t* r = self._ring
         cdef int64_t until
         cdef uint32_t step
         cdef int slices = 0
         cdef bint closed, room
-        while True:
+        PyErr_CheckSignals()
+        while not late[0]:
             until = min(wait_now_ns() + SLICE_NS, deadline)
             step = 0
             with nogil:
@@ -640,15 +688,17 @@ cdef class _Handle(_Reader):
                     if (strategy == 2 or step & 63 == 0) and wait_now_ns() >= until:
                         break
             if room:
+                late[0] = wait_now_ns() >= deadline
                 return 0
             if closed:
                 _raise_closed(r)
             PyErr_CheckSignals()
             if wait_now_ns() >= deadline:
-                raise TimeoutError(f"no room before the timeout: capacity={r.mask + 1}, published={load_relaxed(&r.head)}")
+                break
             slices += 1
             if self._shared and slices % 5 == 0:
                 self._check_consumers()
+        raise TimeoutError(f"no room before the timeout: capacity={r.mask + 1}, published={load_relaxed(&r.memory.head)}")
 
     cdef size_t _copy_in(self, object record) except? <size_t> -1:
         # One record from an np.void, a one-element array or bytes.
@@ -720,8 +770,9 @@ cdef class _Handle(_Reader):
         """
         cdef int strategy = self._wait if wait is None else check_wait(wait)
         cdef int64_t deadline = _deadline(timeout)
+        cdef bint late = False
         while not self.try_push(record):
-            self._block_room(deadline, strategy)
+            self._block_room(deadline, strategy, &late)
 
     def try_push_batch(self, records):
         """Publish as many of the records as there is room for, in order.
@@ -785,6 +836,7 @@ cdef class _Handle(_Reader):
         cdef size_t count, done
         cdef int strategy
         cdef int64_t deadline
+        cdef bint late = False
         if not self._producer:
             self._check_producer()
         a = _check_array(records, self._dtype, "records", False)
@@ -797,7 +849,7 @@ cdef class _Handle(_Reader):
         deadline = _deadline(timeout)
         while True:
             try:
-                self._block_room(deadline, strategy)
+                self._block_room(deadline, strategy, &late)
             except (TimeoutError, RingError):
                 if done:
                     return done
@@ -846,11 +898,12 @@ cdef class _Handle(_Reader):
         """Get at least one free slot to write into, waiting for room: :meth:`try_claim` with the waiting of :meth:`push`."""
         cdef int strategy = self._wait if wait is None else check_wait(wait)
         cdef int64_t deadline = _deadline(timeout)
+        cdef bint late = False
         while True:
             view = self.try_claim(count)
             if len(view) or count == 0:
                 return view
-            self._block_room(deadline, strategy)
+            self._block_room(deadline, strategy, &late)
 
     def commit(self, count=None):
         """Publish the first `count` claimed slots, all of them by default.
@@ -875,12 +928,12 @@ cdef class _Handle(_Reader):
         self._claimed = 0
 
 
-cdef bint _fits(ring_t* r, size_t have):
+cdef bint _fits(const ring_memory_t* r, size_t have):
     # Do the numbers of a ring's head agree with each other and with the memory? Python ints, so that nothing overflows.
     n, size, cursors = r.capacity_records, r.record_bytes, r.consumers
     head = RING_HEAD_BYTES + cursors * sizeof(cursor_t)
     return (
-        n >= 2 and n & (n - 1) == 0 and r.mask == n - 1 and size >= 16 and size % 8 == 0 and r.size == size
+        cursors <= 1024 and n >= 2 and n & (n - 1) == 0 and r.mask == n - 1 and size >= 16 and size % 8 == 0 and r.size == size
         and r.slots_offset == head and r.total_bytes == head + n * size and have >= r.total_bytes
     )
 
@@ -888,7 +941,7 @@ cdef bint _fits(ring_t* r, size_t have):
 cdef bint _anyone(ring_t* r) noexcept:
     # Does a living process hold a role?
     cdef cursor_t* c = ring_cursors(r)
-    if process_alive(load_acquire(&r.producer)) or process_alive(load_acquire(&r.consumer)):
+    if process_alive(load_acquire(&r.memory.producer)) or process_alive(load_acquire(&r.memory.consumer)):
         return True
     for i in range(r.consumers):
         if process_alive(load_acquire(&c[i].owner)):
@@ -899,9 +952,9 @@ cdef bint _anyone(ring_t* r) noexcept:
 cdef bint _unread(ring_t* r) noexcept:
     # Records that wait for a consumer; an overrun ring promises nothing.
     cdef cursor_t* c = ring_cursors(r)
-    cdef uint64_t head = load_acquire(&r.head)
+    cdef uint64_t head = load_acquire(&r.memory.head)
     if r.kind == RING_SINGLE:
-        return head != load_acquire(&r.tail)
+        return head != load_acquire(&r.memory.tail)
     if r.kind == RING_OVERRUN:
         return False
     # With no consumer left, everything since the last scan counts as unread.
@@ -914,15 +967,17 @@ cdef bint _unread(ring_t* r) noexcept:
 cdef bint _remove_dead(bytes name):
     # Remove a ring that no living process uses and that holds nothing unread; what is not a ring is left alone.
     cdef shm_t* m = <shm_t*> fc_alloc(1, sizeof(shm_t))
-    cdef ring_t* r
+    cdef ring_t r
+    cdef ring_memory_t head
     cdef bint done = False
     if m == NULL:
         raise MemoryError(f"no memory for the ring: name={name.decode()}")
     try:
         if shm_attach(m, name, RING_HEAD_BYTES) == 0 and m.address != NULL:
-            r = <ring_t*> m.address
-            if load_acquire(&r.magic) == RING_MAGIC and r.version == RING_VERSION and _fits(r, m.bytes):
-                if not _anyone(r) and not _unread(r):
+            head = (<ring_memory_t*> m.address)[0]
+            if head.magic == RING_MAGIC and head.version == RING_VERSION and _fits(&head, m.bytes):
+                ring_keep(&r, <ring_memory_t*> m.address, &head)
+                if not _anyone(&r) and not _unread(&r):
                     shm_unlink_own(m)
                     done = True
     finally:

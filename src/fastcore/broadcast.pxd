@@ -17,7 +17,7 @@ from fastcore.records cimport fetch_add, load_acquire, load_relaxed, store_relax
 cdef inline uint64_t broadcast_slowest(ring_t* r, uint64_t least) noexcept nogil:
     """Position of the slowest active consumer, at least `least`; where there is none `least`: records wait for a consumer."""
     cdef cursor_t* c = ring_cursors(r)
-    cdef uint64_t slowest = load_relaxed(&r.head)
+    cdef uint64_t slowest = load_relaxed(&r.memory.head)
     cdef uint64_t position
     cdef size_t i
     cdef bint found = False
@@ -37,20 +37,20 @@ cdef inline uint64_t broadcast_room(ring_t* r) noexcept nogil:
     we ``seen``), then add to ``epoch``, then look: whoever comes second in the one order of ``epoch`` sees what the other
     stored. A cursor below the earlier ``seen`` belongs to a consumer that will find itself late and move up.
     """
-    cdef uint64_t least = load_relaxed(&r.seen)
+    cdef uint64_t least = load_relaxed(&r.memory.seen)
     cdef uint64_t slowest = broadcast_slowest(r, least)
     if slowest != least:
-        store_relaxed(&r.seen, slowest)
-        fetch_add(&r.epoch, 1)
+        store_relaxed(&r.memory.seen, slowest)
+        fetch_add(&r.memory.epoch, 1)
         slowest = broadcast_slowest(r, least)
-        store_relaxed(&r.seen, slowest)
-    return r.mask + 1 - (load_relaxed(&r.head) - slowest)
+        store_relaxed(&r.memory.seen, slowest)
+    return r.mask + 1 - (load_relaxed(&r.memory.head) - slowest)
 
 
 cdef inline void broadcast_join(ring_t* r, cursor_t* c, bint latest) noexcept nogil:
     """Start a cursor that `owner` already marks as taken, at the oldest or the next record. Partner of `broadcast_room`."""
-    cdef uint64_t position = load_relaxed(&r.seen)
-    cdef uint64_t head = load_acquire(&r.head)
+    cdef uint64_t position = load_relaxed(&r.memory.seen)
+    cdef uint64_t head = load_acquire(&r.memory.head)
     cdef uint64_t least
     if r.kind == RING_OVERRUN:
         position = head - r.mask - 1 if head > r.mask + 1 else 0
@@ -61,9 +61,9 @@ cdef inline void broadcast_join(ring_t* r, cursor_t* c, bint latest) noexcept no
     store_release(&c.position, position)
     store_release(&c.active, 1)
     if r.kind != RING_OVERRUN:
-        while True:
-            fetch_add(&r.epoch, 1)
-            least = load_relaxed(&r.seen)
+        for _ in range(1000):  # a producer that is always one step ahead does not follow the rules; the reads will say so
+            fetch_add(&r.memory.epoch, 1)
+            least = load_relaxed(&r.memory.seen)
             if position >= least:
                 break
             position = least
@@ -80,18 +80,18 @@ cdef inline void* broadcast_try_claim_batch(ring_t* r, size_t want, size_t* got)
 cdef inline size_t broadcast_try_push_batch(ring_t* r, const void* records, size_t count) noexcept nogil:
     """Copy and publish records: as many as the slowest consumer leaves room for, or all of them in an overrun ring."""
     cdef const char* source = <const char*> records
-    cdef uint64_t head = load_relaxed(&r.head)
+    cdef uint64_t head = load_relaxed(&r.memory.head)
     cdef uint64_t end = head + count
     cdef uint64_t room
     if r.kind != RING_OVERRUN:
         room = slots_room(r)
         return slots_push(r, room if count <= room else broadcast_room(r), records, count)
-    if unlikely(load_relaxed(&r.closed) != 0):
+    if unlikely(load_relaxed(&r.memory.closed) != 0):
         return 0
     while head != end:
         head += 1
         record_write(ring_slot(r, head - 1), source, r.size, head)
-        store_release(&r.head, head)
+        store_release(&r.memory.head, head)
         source += r.size
     return count
 
@@ -131,7 +131,7 @@ cdef inline void* broadcast_try_peek_batch(ring_t* r, cursor_t* c, size_t want, 
 
 cdef inline uint64_t broadcast_skip(ring_t* r, cursor_t* c, uint64_t keep) noexcept nogil:
     """Move a cursor forward to the newest `keep` records; returns how many it skipped, which `lost` counts."""
-    cdef uint64_t head = load_acquire(&r.head)
+    cdef uint64_t head = load_acquire(&r.memory.head)
     cdef uint64_t position = load_relaxed(&c.position)
     cdef uint64_t skipped
     if head < position + keep:

@@ -13,7 +13,7 @@ from fastcore._slots cimport NOGIL_RECORDS, RING_BROADCAST, check_count, check_w
 from fastcore.records cimport compare_exchange
 
 from fastcore._slots import ATTACH
-from fastcore.errors import OverrunError, PeerDeadError, RingError, range_error
+from fastcore.errors import CorruptDataError, OverrunError, PeerDeadError, RingError, range_error
 
 __all__ = ["BroadcastConsumer", "BroadcastRing"]
 
@@ -111,9 +111,9 @@ cdef class BroadcastRing(_Handle):
 
     cdef object _waiting(self):
         # Records that the slowest consumer has not read; all of them where there is no consumer.
-        cdef uint64_t head = load_acquire(&self._ring.head)
-        positions = [row["position"] for row in self.consumers]
-        return min(head - min(positions, default=0), self._ring.mask + 1)
+        cdef uint64_t head = load_acquire(&self._ring.memory.head)
+        cdef uint64_t slowest = min([row["position"] for row in self.consumers], default=0)
+        return min(head - slowest, self._ring.mask + 1)
 
     cdef int _check_consumers(self) except -1:
         cdef cursor_t* c = ring_cursors(self._ring)
@@ -251,7 +251,7 @@ cdef class BroadcastConsumer(_Reader):
         if self._detached:
             return
         self._detached = True
-        if self._shared and b._elsewhere():
+        if b._forked:
             return
         _let_go(self._seat, b._identity)
         if self._shared:
@@ -262,7 +262,7 @@ cdef class BroadcastConsumer(_Reader):
         self._leave()
 
     def __len__(self):
-        return min(load_acquire(&self._ring.head) - load_relaxed(&self._seat.position), self._ring.mask + 1)
+        return min(load_acquire(&self._ring.memory.head) - load_relaxed(&self._seat.position), self._ring.mask + 1)
 
     @property
     def ring(self):
@@ -291,6 +291,8 @@ cdef class BroadcastConsumer(_Reader):
         )
 
     cdef int _check_consumer(self) except -1:
+        if self._broadcast._forked:
+            self._broadcast._refuse("consumer")
         if self._detached:
             raise RingError(f"this consumer is detached: name={self._name}")
         return 0
@@ -308,6 +310,8 @@ cdef class BroadcastConsumer(_Reader):
                 done = broadcast_try_pop_batch(self._ring, self._seat, out, count, &overrun)
         if done == 0 and overrun:
             lost = broadcast_skip(self._ring, self._seat, (self._ring.mask + 1) >> 1)
+            if not lost:
+                raise CorruptDataError(f"a slot must not hold a record that is yet to come: due={self._seat.position + 1}")
             error = OverrunError(
                 f"the producer overtook this consumer: lost={lost}, position={self._seat.position}, total lost={self._seat.lost}"
             )

@@ -36,6 +36,7 @@ cdef inline void latencies_record(latencies_t* m, histogram_t* h, int64_t latenc
 
 cdef class LockFreeRingBuffer:
     cdef ring_t* _ring
+    cdef ring_t _kept
 
 
 cdef class LatencyMonitor:

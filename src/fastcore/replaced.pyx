@@ -29,7 +29,7 @@ from libc.string cimport memcpy, memset
 
 from fastcore._arrays cimport as_doubles, doubles_data
 from fastcore._integers cimport as_int64, int64_in
-from fastcore._slots cimport RING_HEAD_BYTES, RING_SINGLE, check_capacity, ring_t
+from fastcore._slots cimport RING_HEAD_BYTES, RING_SINGLE, check_capacity, ring_keep, ring_memory_t
 from fastcore.correlation cimport MOST_SERIES, RollingCorrelation, correlation_means, correlation_t, correlation_update
 from fastcore.histogram cimport Histogram, fc_sub_overflow, histogram_record, int64_data
 from fastcore.records cimport RESULT_OK, fc_alloc, fc_free, load_acquire, load_relaxed, tick_t, unlikely
@@ -98,14 +98,14 @@ cdef class LockFreeRingBuffer:
         n = check_capacity(size, "size")
         if n > 1 << 35:
             raise range_error("size", n, 2, 1 << 35)
-        cdef ring_t* r = <ring_t*> fc_alloc(RING_HEAD_BYTES + n * 16, 1)
-        if r == NULL:
+        cdef ring_memory_t head
+        cdef void* memory = fc_alloc(RING_HEAD_BYTES + n * 16, 1)
+        if memory == NULL:
             raise MemoryError(f"no memory for the ring: size={n}")
-        self._ring = r
-        r.kind = RING_SINGLE
-        r.mask = n - 1
-        r.size = 16
-        r.slots_offset = RING_HEAD_BYTES
+        head.kind, head.consumers = RING_SINGLE, 0
+        head.mask, head.size, head.slots_offset = n - 1, 16, RING_HEAD_BYTES
+        ring_keep(&self._kept, <ring_memory_t*> memory, &head)
+        self._ring = &self._kept
 
     def __dealloc__(self):
         cdef void** slot
@@ -117,14 +117,14 @@ cdef class LockFreeRingBuffer:
                 break
             Py_DECREF(<object> slot[1])
             ring_release(self._ring)
-        fc_free(self._ring)
+        fc_free(self._ring.memory)
 
     def __reduce__(self):
         raise TypeError("a ring cannot be pickled")
 
     def __len__(self):
-        cdef uint64_t tail = load_acquire(&self._ring.tail)
-        return min(load_acquire(&self._ring.head) - tail, self._ring.mask + 1)
+        cdef uint64_t tail = load_acquire(&self._ring.memory.tail)
+        return min(load_acquire(&self._ring.memory.head) - tail, self._ring.mask + 1)
 
     def __repr__(self):
         return f"<LockFreeRingBuffer size={self.size} waiting={len(self)} published={self.published} full={self.full}>"
@@ -177,17 +177,17 @@ cdef class LockFreeRingBuffer:
     @property
     def published(self):
         """Values accepted since the ring was made."""
-        return load_acquire(&self._ring.head)
+        return load_acquire(&self._ring.memory.head)
 
     @property
     def consumed(self):
         """Values taken since the ring was made."""
-        return load_acquire(&self._ring.tail)
+        return load_acquire(&self._ring.memory.tail)
 
     @property
     def full(self):
         """Values refused because the ring was full."""
-        return load_relaxed(&self._ring.full)
+        return load_relaxed(&self._ring.memory.full)
 
 
 @cython.final

@@ -20,34 +20,34 @@ from fastcore.records cimport (
 
 cdef inline uint64_t ring_room(ring_t* r) noexcept nogil:
     """Free slots, reading the consumer's cursor again."""
-    r.seen = load_acquire(&r.tail)
-    return r.mask + 1 - (load_relaxed(&r.head) - r.seen)
+    r.memory.seen = load_acquire(&r.memory.tail)
+    return r.mask + 1 - (load_relaxed(&r.memory.head) - r.memory.seen)
 
 
 cdef inline void* ring_try_claim(ring_t* r) noexcept nogil:
     """The next slot, to be filled and committed; NULL when the ring is full (counted) or closed (`ring_closed` tells)."""
-    cdef uint64_t head = load_relaxed(&r.head)
-    if unlikely(head - r.seen > r.mask):
-        r.seen = load_acquire(&r.tail)
-        if head - r.seen > r.mask:
-            store_relaxed(&r.full, load_relaxed(&r.full) + 1)
+    cdef uint64_t head = load_relaxed(&r.memory.head)
+    if unlikely(head - r.memory.seen > r.mask):
+        r.memory.seen = load_acquire(&r.memory.tail)
+        if head - r.memory.seen > r.mask:
+            store_relaxed(&r.memory.full, load_relaxed(&r.memory.full) + 1)
             return NULL
-    if unlikely(load_relaxed(&r.closed) != 0):
+    if unlikely(load_relaxed(&r.memory.closed) != 0):
         return NULL
     # The consumer's core still holds the free slots. Without asking early the stores of each record wait for its line, and
     # only as many records are under way as the store buffer holds. Never the line of a record that is not consumed.
-    if head - r.seen + RING_AHEAD <= r.mask:
+    if head - r.memory.seen + RING_AHEAD <= r.mask:
         prefetch_write(ring_slot(r, head + RING_AHEAD))
     return ring_slot(r, head)
 
 
 cdef inline void ring_commit(ring_t* r) noexcept nogil:
     """Publish the claimed slot."""
-    cdef uint64_t head = load_relaxed(&r.head)
+    cdef uint64_t head = load_relaxed(&r.memory.head)
     cdef uint64_t* slot = ring_slot(r, head)
     fc_assert(load_relaxed(slot) <= head)  # a second producer was here
     store_release(slot, head + 1)
-    store_relaxed(&r.head, head + 1)
+    store_relaxed(&r.memory.head, head + 1)
 
 
 cdef inline void* ring_try_claim_batch(ring_t* r, size_t want, size_t* got) noexcept nogil:
@@ -72,7 +72,7 @@ cdef inline size_t ring_try_push_batch(ring_t* r, const void* records, size_t co
 
 cdef inline void* ring_try_peek(ring_t* r) noexcept nogil:
     """The oldest record, to be read and released; NULL when there is none."""
-    cdef uint64_t tail = load_relaxed(&r.tail)
+    cdef uint64_t tail = load_relaxed(&r.memory.tail)
     cdef uint64_t* slot = ring_slot(r, tail)
     if load_acquire(slot) != tail + 1:
         return NULL
@@ -81,22 +81,22 @@ cdef inline void* ring_try_peek(ring_t* r) noexcept nogil:
 
 cdef inline void ring_release(ring_t* r) noexcept nogil:
     """Hand the slot of the oldest record back to the producer."""
-    store_release(&r.tail, load_relaxed(&r.tail) + 1)
+    store_release(&r.memory.tail, load_relaxed(&r.memory.tail) + 1)
 
 
 cdef inline void* ring_try_peek_batch(ring_t* r, size_t want, size_t* got) noexcept nogil:
     """Up to `want` records in a row (the row ends at the end of the memory); NULL and 0 when there is none."""
-    return slots_peek(r, load_relaxed(&r.tail), want, got)
+    return slots_peek(r, load_relaxed(&r.memory.tail), want, got)
 
 
 cdef inline void ring_release_batch(ring_t* r, size_t count) noexcept nogil:
     """Hand the slots of the `count` oldest records back to the producer."""
-    store_release(&r.tail, load_relaxed(&r.tail) + count)
+    store_release(&r.memory.tail, load_relaxed(&r.memory.tail) + count)
 
 
 cdef inline size_t ring_try_pop_batch(ring_t* r, void* out, size_t count) noexcept nogil:
     """Copy out and release up to `count` records."""
-    cdef size_t n = slots_read(r, load_relaxed(&r.tail), out, count)
+    cdef size_t n = slots_read(r, load_relaxed(&r.memory.tail), out, count)
     if n:
         ring_release_batch(r, n)
     return n

@@ -12,7 +12,7 @@ from fastcore._slots cimport RING_SINGLE, check_wait, process_alive, unlink_name
 from fastcore.records cimport load_acquire
 
 from fastcore._slots import ATTACH
-from fastcore.errors import PeerDeadError, RingError
+from fastcore.errors import PeerDeadError
 
 __all__ = ["RingBuffer"]
 
@@ -58,7 +58,8 @@ cdef class RingBuffer(_Handle):
     release); the counters, ``close`` and ``closed`` may be used by any. Two producers or two consumers at once corrupt
     records: give each its own ring. In shared memory each role is held by one living process; the role of a dead one
     (its pid with its start time is gone) can be taken over: the new producer continues after the last published
-    record, the new consumer at the first record whose release was not published. After ``fork`` attach anew in the child.
+    record, the new consumer at the first record whose release was not published. After ``fork`` the child's handles of shared rings are
+    detached, closed and empty: attach anew there.
 
     Processes in different pid namespaces look dead to each other. Leaving a ``with`` block closes the ring and detaches.
 
@@ -107,6 +108,8 @@ cdef class RingBuffer(_Handle):
             If magic, version, byte order, kind, record size, dtype or capacity differ; the message has both values.
         RingError
             If a living process holds the role.
+        PermissionError
+            If the memory belongs to another user, or others may open it: its mode must be 0600.
         """
         cdef RingBuffer self = RingBuffer.__new__(RingBuffer, ATTACH)
         self._wait = check_wait(wait)
@@ -127,13 +130,13 @@ cdef class RingBuffer(_Handle):
         return unlink_name(name)
 
     cdef int _enter(self, object role) except -1:
-        self._cursor = &self._ring.tail
+        self._cursor = &self._ring.memory.tail
         if role != "consumer":
             self._take_production()
             self._room()
         if role != "producer":
             if self._shared and not self._consumer:
-                self._take(&self._ring.consumer, "consumer")
+                self._take(&self._ring.memory.consumer, "consumer")
             self._consumer = True
         return 0
 
@@ -145,19 +148,17 @@ cdef class RingBuffer(_Handle):
 
     cdef object _waiting(self):
         # Tail first: it never exceeds a head read after it.
-        cdef uint64_t tail = load_acquire(&self._ring.tail)
-        return min(load_acquire(&self._ring.head) - tail, self._ring.mask + 1)
+        cdef uint64_t tail = load_acquire(&self._ring.memory.tail)
+        return min(load_acquire(&self._ring.memory.head) - tail, self._ring.mask + 1)
 
     cdef int _check_consumers(self) except -1:
-        cdef uint64_t holder = load_acquire(&self._ring.consumer)
+        cdef uint64_t holder = load_acquire(&self._ring.memory.consumer)
         if holder and not process_alive(holder) and not self._room():
             raise PeerDeadError(f"the consumer is gone: name={self._name}, pid={holder >> 32}, unread={self._waiting()}")
         return 0
 
     cdef int _check_consumer(self) except -1:
-        if not self._consumer:
-            raise RingError(f"this handle is not the consumer: name={self._name}, detached={bool(self._detached)}")
-        return 0
+        return 0 if self._consumer else self._refuse("consumer")
 
     def __repr__(self):
         return (
@@ -175,17 +176,17 @@ cdef class RingBuffer(_Handle):
     @property
     def consumed(self):
         """Records consumed since the ring was created."""
-        return load_acquire(&self._ring.tail)
+        return load_acquire(&self._ring.memory.tail)
 
     @property
     def consumer_pid(self):
         """Process id of the consumer of a shared ring; None where there is none."""
-        return (load_acquire(&self._ring.consumer) >> 32) or None
+        return (load_acquire(&self._ring.memory.consumer) >> 32) or None
 
     @property
     def consumer_alive(self):
         """Whether the consumer's process runs (its pid with the same start time); None where no process has the role."""
-        cdef uint64_t holder = load_acquire(&self._ring.consumer)
+        cdef uint64_t holder = load_acquire(&self._ring.memory.consumer)
         return bool(process_alive(holder)) if holder else None
 
     # -- the consumer's calls

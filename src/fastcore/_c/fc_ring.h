@@ -2,7 +2,7 @@
 
    offset  what
    0       identity   magic, version, byte order, kind, record size, dtype hash, capacity: checked on attach, never changed
-   64      geometry   mask, record size, offset of the slots, closed: read by both sides on every call, written once
+   64      geometry   mask, record size, offset of the slots; closed
    128     producer   head, the cursor it last saw, times full
    256     consumer   tail (one consumer; a broadcast ring has its own cursors instead)
    384     roles      who created, who produces, who consumes: pid and start time in one word
@@ -10,7 +10,11 @@
    ...     slots      capacity records, each with its commit word `seq` at offset 0
 
    Nothing in it is a pointer, so every process may map it elsewhere. Lines written by different sides are 128
-   bytes apart, because the hardware fetches lines in pairs. */
+   bytes apart, because the hardware fetches lines in pairs.
+
+   Shared memory is input: a process that writes into it may write anything, at any time. What addresses depend on is checked once, on
+   attach, and kept in a fc_ring_t of our own; of the memory itself only cursors, commit words and records are read, and
+   no value of theirs leads outside of the slots. */
 #ifndef FC_RING_H
 #define FC_RING_H
 
@@ -31,7 +35,7 @@
 
 enum fc_ring_kind { FC_RING_SINGLE = 1, FC_RING_BROADCAST = 2, FC_RING_OVERRUN = 3 };
 
-typedef struct fc_ring {
+typedef struct fc_ring_memory {
     uint64_t magic; /* stored last, with release: 0 means still being made */
     uint32_t version;
     uint32_t byte_order;
@@ -62,6 +66,16 @@ typedef struct fc_ring {
     uint64_t consumer;
     uint64_t epoch; /* consumers joining and the producer's scans meet here */
     uint64_t unused4[12];
+} fc_ring_memory_t;
+
+/* What one handle keeps of a ring, written once: as the memory said when it was checked. */
+typedef struct fc_ring {
+    fc_ring_memory_t *memory;
+    unsigned char *slots;
+    uint64_t mask; /* capacity - 1 */
+    uint64_t size; /* bytes of a record */
+    uint32_t kind;
+    uint32_t consumers;
 } fc_ring_t;
 
 /* One consumer of a broadcast ring; a line pair of its own. */
@@ -75,11 +89,11 @@ typedef struct fc_cursor {
     uint64_t unused[10];
 } fc_cursor_t;
 
-static_assert(sizeof(fc_ring_t) == FC_RING_HEAD_BYTES, "layout");
-static_assert(offsetof(fc_ring_t, mask) == 64, "layout");
-static_assert(offsetof(fc_ring_t, head) == 128, "layout");
-static_assert(offsetof(fc_ring_t, tail) == 256, "layout");
-static_assert(offsetof(fc_ring_t, creator) == 384, "layout");
+static_assert(sizeof(fc_ring_memory_t) == FC_RING_HEAD_BYTES, "layout");
+static_assert(offsetof(fc_ring_memory_t, mask) == 64, "layout");
+static_assert(offsetof(fc_ring_memory_t, head) == 128, "layout");
+static_assert(offsetof(fc_ring_memory_t, tail) == 256, "layout");
+static_assert(offsetof(fc_ring_memory_t, creator) == 384, "layout");
 static_assert(sizeof(fc_cursor_t) == 128, "layout");
 
 #if defined(__SANITIZE_THREAD__)

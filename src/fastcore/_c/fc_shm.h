@@ -47,6 +47,7 @@ typedef struct fc_shm {
     int fd;              /* open until the name is published; -1 after */
     uint64_t inode;      /* so that only our own segment is ever unlinked, never a later one of that name */
     void *handle;        /* Windows */
+    unsigned uid, mode;  /* whose it is */
     int temporary;       /* made under a hidden name, for want of O_TMPFILE */
     char path[FC_SHM_NAME_MAX + 16];
 } fc_shm_t;
@@ -122,6 +123,7 @@ static inline void fc_shm_unmap(fc_shm_t *m) {
     if (m->handle) CloseHandle(m->handle);
     m->address = m->handle = NULL;
 }
+static inline int fc_shm_forget(fc_shm_t *m) { return 0; } /* there is no fork */
 /* The name goes with the last handle. */
 static inline int fc_shm_unlink(const char *name) { return ENOENT; }
 static inline void fc_shm_unlink_own(const fc_shm_t *m) {}
@@ -213,10 +215,21 @@ static inline int fc_shm_attach(fc_shm_t *m, const char *name, size_t least) {
 #endif
     if (fd < 0) return errno;
     if (fstat(fd, &status)) code = errno;
+    else if (m->uid = (unsigned)status.st_uid, m->mode = (unsigned)status.st_mode & 07777, m->uid != geteuid() || m->mode & 077) code = EPERM;
     else if (status.st_size < (off_t)least) m->bytes = (size_t)status.st_size; /* too short to be ours: the caller says so */
     else code = fc_shm_map(m, fd, (size_t)status.st_size);
     close(fd);
     return code;
+}
+
+/* In a forked child: the addresses stay, the memory is no longer the parent's. */
+static inline int fc_shm_forget(fc_shm_t *m) {
+#if defined(MAP_ANONYMOUS)
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+#else
+    int flags = MAP_PRIVATE | MAP_ANON | MAP_FIXED;
+#endif
+    return mmap(m->address, m->bytes, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED ? errno : 0;
 }
 
 static inline void fc_shm_unmap(fc_shm_t *m) {
@@ -241,11 +254,11 @@ static inline void fc_shm_unlink_own(const fc_shm_t *m) {
     struct stat status;
 #if defined(__linux__)
     /* Under a lock on the memory itself: another remover between our look and our unlink could already have removed it,
-       and the name could mean a new ring. */
+       and the name could mean a new ring. Whoever has the lock is removing it: there is nothing to wait for. */
     int held = open(m->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (held < 0) return;
-    if (!fstat(held, &status) && (uint64_t)status.st_ino == m->inode && !flock(held, LOCK_EX)) {
-        if (!stat(m->path, &status) && (uint64_t)status.st_ino == m->inode) unlink(m->path);
+    if (!fstat(held, &status) && (uint64_t)status.st_ino == m->inode && !flock(held, LOCK_EX | LOCK_NB)) {
+        if (!lstat(m->path, &status) && (uint64_t)status.st_ino == m->inode) unlink(m->path);
     }
     close(held);
 #else
