@@ -204,6 +204,7 @@ cdef class _Reader:
     cdef object _dtype          # of the records
     cdef object _name           # of the shared memory, or None
     cdef size_t _peeked
+    cdef uint64_t _taking       # a call of the consumer is inside: see _guard
     cdef int _wait
     cdef bint _shared, _detached
 
@@ -230,6 +231,7 @@ cdef class _Handle(_Reader):
     cdef object __weakref__
     cdef uint64_t _identity     # pid << 32 | start time of the process that made this handle
     cdef size_t _claimed
+    cdef uint64_t _giving       # a call of the producer is inside
     cdef bint _producer, _consumer, _forked
 
     cdef uint64_t _room(self) noexcept nogil
@@ -247,7 +249,7 @@ cdef class _Handle(_Reader):
     cdef void _leave(self) noexcept
     cdef int _refuse(self, str role) except -1
     cdef int _check_producer(self) except -1
-    cdef size_t _push_released(self, const void* records, size_t count) noexcept
+    cdef size_t _push_released(self, const void* records, size_t count) except? <size_t> -1
     cdef int _block_room(self, int64_t deadline, int strategy, bint* late) except -1
     cdef size_t _copy_in(self, object record) except? <size_t> -1
 

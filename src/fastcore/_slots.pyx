@@ -22,6 +22,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_INCREF, PyObject
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore.records cimport compare_exchange, fc_alloc, fc_free
 
 from fastcore.errors import CorruptDataError, LayoutError, PeerDeadError, RingError
@@ -208,8 +209,10 @@ cdef class _Reader:
         if count < NOGIL_RECORDS:
             done = slots_read(self._ring, load_relaxed(self._cursor), out, count)
         else:
+            enter(&self._taking)
             with nogil:
                 done = slots_read(self._ring, load_relaxed(self._cursor), out, count)
+            leave(&self._taking)
         if done:
             self._hand_back(done)
         return done
@@ -246,6 +249,7 @@ cdef class _Reader:
         while not late[0]:
             until = min(wait_now_ns() + SLICE_NS, deadline)
             step = 0
+            enter(&self._taking)
             with nogil:
                 while True:
                     closed = ring_closed(r)  # before the slot: a record published before the close is seen
@@ -256,6 +260,7 @@ cdef class _Reader:
                     step += 1
                     if (strategy == 2 or step & 63 == 0) and wait_now_ns() >= until:
                         break
+            leave(&self._taking)
             if there:
                 late[0] = wait_now_ns() >= deadline
                 return 0
@@ -358,7 +363,7 @@ _named = weakref.WeakSet()
 def _unlink_at_exit():
     # Names only: threads may still use the memory, and deallocation may not come.
     for ring in list(_named):
-        ring.detach()
+        (<_Handle> ring)._leave()
 
 
 atexit.register(_unlink_at_exit)
@@ -570,8 +575,13 @@ cdef class _Handle(_Reader):
         Records that no consumer has read keep the name alive: a consumer may attach later, or ``unlink`` destroys them.
         The memory itself is unmapped when the handle and the last view on it are gone. Detaching twice is allowed.
 
-        **Thread safety**: call it when no other thread is inside a call of this handle.
+        Raises
+        ------
+        BusyError
+            If another thread is inside a call of this handle.
         """
+        alone(&self._taking)
+        alone(&self._giving)
         self._leave()
 
     def close(self):
@@ -655,15 +665,18 @@ cdef class _Handle(_Reader):
         raise RingError(f"this handle is not the {role}: name={self._name}, detached={bool(self._detached)}")
 
     cdef int _check_producer(self) except -1:
+        alone(&self._giving)
         return 0 if self._producer else self._refuse("producer")
 
-    cdef size_t _push_released(self, const void* records, size_t count) noexcept:
+    cdef size_t _push_released(self, const void* records, size_t count) except? <size_t> -1:
         # Long copies run without the GIL, so that the other side runs meanwhile.
         cdef size_t done
         if count < NOGIL_RECORDS:
             return self._push(records, count)
+        enter(&self._giving)
         with nogil:
             done = self._push(records, count)
+        leave(&self._giving)
         return done
 
     cdef int _block_room(self, int64_t deadline, int strategy, bint* late) except -1:
@@ -677,6 +690,7 @@ cdef class _Handle(_Reader):
         while not late[0]:
             until = min(wait_now_ns() + SLICE_NS, deadline)
             step = 0
+            enter(&self._giving)
             with nogil:
                 while True:
                     closed = ring_closed(r)
@@ -687,6 +701,7 @@ cdef class _Handle(_Reader):
                     step += 1
                     if (strategy == 2 or step & 63 == 0) and wait_now_ns() >= until:
                         break
+            leave(&self._giving)
             if room:
                 late[0] = wait_now_ns() >= deadline
                 return 0
@@ -798,8 +813,7 @@ cdef class _Handle(_Reader):
         """
         cdef cnp.ndarray a
         cdef size_t count, done
-        if not self._producer:
-            self._check_producer()
+        self._check_producer()
         a = _check_array(records, self._dtype, "records", False)
         count = cnp.PyArray_DIM(a, 0)
         done = self._push_released(cnp.PyArray_DATA(a), count)
@@ -837,8 +851,7 @@ cdef class _Handle(_Reader):
         cdef int strategy
         cdef int64_t deadline
         cdef bint late = False
-        if not self._producer:
-            self._check_producer()
+        self._check_producer()
         a = _check_array(records, self._dtype, "records", False)
         count = cnp.PyArray_DIM(a, 0)
         data = <const char*> cnp.PyArray_DATA(a)

@@ -124,6 +124,7 @@ ctypedef struct orders_t:
     uint32_t old_mask
     uint32_t old_shift
     uint32_t old_next       # slots of the old table below this are empty
+    uint64_t busy           # a call works on the table or a book of it, without the GIL: see _guard
     slot_t* old_slots       # the table before the latest growth, until it is empty; else NULL
     block_t* spare          # blocks that are not in use
     uint32_t spare_blocks

@@ -38,6 +38,7 @@ from libc.string cimport memcpy, memmove, memset
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
+from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport as_int64, as_side, as_uint64
 from fastcore.records cimport (
     FLAG_SNAPSHOT,
@@ -1313,7 +1314,9 @@ cdef class OrderTable:
         orders, levels : int
             Totals, 0..2**30; what is there already is never given back.
         """
-        if orders_reserve(&self._o, checked_count(orders, "orders", 0), checked_count(levels, "levels", 0)) != RESULT_OK:
+        cdef uint64_t more_orders = checked_count(orders, "orders", 0), more_levels = checked_count(levels, "levels", 0)
+        alone(&self._o.busy)
+        if orders_reserve(&self._o, more_orders, more_levels) != RESULT_OK:
             raise MemoryError(f"no memory for the order table: orders={orders} levels={levels}")
 
     @property
@@ -1392,8 +1395,10 @@ cdef Py_ssize_t face_apply_into(book_t* b, object events, object out, str name, 
         raise ValueError(f"{name} must have {each} for each event: events={n} {name}={q.shape[0]}")
     if np.may_share_memory(events, out):
         raise ValueError(f"{name} must not share memory with events")
+    enter(&b.orders.busy)
     with nogil:
         written = apply_batch(b, e, n, first, filtered) if rows == 1 else levels_batch(b, e, n, first, filtered)
+    leave(&b.orders.busy)
     return written
 
 
@@ -1405,6 +1410,12 @@ cdef int64_t checked_level(const book_t* b, object side, object price) except? -
     return price
 
 
+cdef inline book_t* idle(_Book book) except NULL:
+    # The book, while no call works on it or on another one of its table.
+    alone(&book._b.orders.busy)
+    return book._b
+
+
 cdef inline object price_or_none(int64_t price):
     return None if price == NO_PRICE else price
 
@@ -1412,7 +1423,9 @@ cdef inline object price_or_none(int64_t price):
 cdef object apply_single(book_t* b, const event_t* e, str message):
     # One event from Python numbers: raise what its result stands for.
     cdef book_change_t change
-    cdef int result = book_apply(b, e, &change)
+    cdef int result
+    alone(&b.orders.busy)
+    result = book_apply(b, e, &change)
     if result != RESULT_OK:
         raise_result(result, message)
     return None
@@ -1467,12 +1480,13 @@ cdef class _Book:
             raise TypeError("make an OrderBook or a LevelBook: _Book is what they share")
 
     def __dealloc__(self):
-        if self._own != NULL:
+        if self._own != NULL and not self.orders._o.busy:  # a call works on the table: memory lost is better than a broken table
             book_free(self._own)
             fc_free(self._own)
 
     def __len__(self):
-        return <Py_ssize_t> self._b.sides[0].count + self._b.sides[1].count if self._b.by_level else <Py_ssize_t> self._b.live
+        cdef const book_t* b = idle(self)
+        return <Py_ssize_t> b.sides[0].count + b.sides[1].count if b.by_level else <Py_ssize_t> b.live
 
     def apply(self, events):
         """Apply a batch of events.
@@ -1491,10 +1505,13 @@ cdef class _Book:
         cdef Py_ssize_t n = a.shape[0]
         cdef bint filtered = self.symbol_id is not None
         cdef uint64_t[32] before
-        memcpy(before, self._b.counts, sizeof(before))
+        cdef book_t* b = self._b
+        enter(&b.orders.busy)
+        memcpy(before, b.counts, sizeof(before))
         with nogil:
-            apply_batch(self._b, e, n, NULL, filtered)
-        return result_counts(self._b.counts, before)
+            apply_batch(b, e, n, NULL, filtered)
+        leave(&b.orders.busy)
+        return result_counts(b.counts, before)
 
     def apply_into(self, events, quotes):
         """Apply a batch and write a quote event for each message that changed a best price or its size.
@@ -1546,18 +1563,21 @@ cdef class _Book:
         cdef Py_ssize_t width = levels
         cdef Py_ssize_t i
         cdef Py_ssize_t done = 0
+        cdef book_t* b = self._b
+        enter(&b.orders.busy)
         with nogil:
             for i in range(m):
-                apply_batch(self._b, e + done, at[i] - done, NULL, filtered)
+                apply_batch(b, e + done, at[i] - done, NULL, filtered)
                 done = at[i]
-                fill_depth(self._b, 0, width, out + 2 * i * width)
-                fill_depth(self._b, 1, width, out + (2 * i + 1) * width)
-            apply_batch(self._b, e + done, n - done, NULL, filtered)
+                fill_depth(b, 0, width, out + 2 * i * width)
+                fill_depth(b, 1, width, out + (2 * i + 1) * width)
+            apply_batch(b, e + done, n - done, NULL, filtered)
+        leave(&b.orders.busy)
         return rows
 
     def clear(self):
         """Empty the book, which is no longer stale then. Counts go on."""
-        book_clear(self._b)
+        book_clear(idle(self))
 
     def snapshot(self, *, seq=0, exch_ns=0, local_ns=0):
         """Return events that rebuild the book: a clear, then its contents from the worst level to the best.
@@ -1574,51 +1594,56 @@ cdef class _Book:
             queues and, from there on, the same behaviour; arrival numbers differ. A stale book ends with a gap event. Take it
             between messages. Its bytes (``tobytes``) may be stored.
         """
-        rows = np.empty(book_snapshot_rows(self._b), EVENT_DTYPE)
-        book_snapshot(self._b, <event_t*> cnp.PyArray_DATA(rows))
+        cdef book_t* b = self._b
+        enter(&b.orders.busy)
+        try:
+            rows = np.empty(book_snapshot_rows(b), EVENT_DTYPE)
+            book_snapshot(b, <event_t*> cnp.PyArray_DATA(rows))
+        finally:
+            leave(&b.orders.busy)
         rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
         return rows
 
     @property
     def best_bid(self):
         """Best bid price in ticks, None when there is no bid."""
-        return price_or_none(book_best_bid(self._b))
+        return price_or_none(book_best_bid(idle(self)))
 
     @property
     def best_ask(self):
         """Best ask price in ticks, None when there is no ask."""
-        return price_or_none(book_best_ask(self._b))
+        return price_or_none(book_best_ask(idle(self)))
 
     @property
     def best_bid_size(self):
         """Lots at the best bid, 0 when there is none."""
-        return book_best_bid_size(self._b)
+        return book_best_bid_size(idle(self))
 
     @property
     def best_ask_size(self):
         """Lots at the best ask, 0 when there is none."""
-        return book_best_ask_size(self._b)
+        return book_best_ask_size(idle(self))
 
     @property
     def crossed(self):
         """Whether the best bid is above the best ask."""
-        return book_crossed(self._b)
+        return book_crossed(idle(self))
 
     @property
     def locked(self):
         """Whether the best bid equals the best ask."""
-        cdef int64_t bid = book_best_bid(self._b)
-        return bid != NO_PRICE and bid == book_best_ask(self._b)
+        cdef const book_t* b = idle(self)
+        return book_best_bid(b) != NO_PRICE and book_best_bid(b) == book_best_ask(b)
 
     @property
     def stale(self):
         """Whether messages are missing since the last clear."""
-        return self._b.stale != 0
+        return idle(self).stale != 0
 
     @property
     def levels(self):
         """Numbers of price levels: (bids, asks)."""
-        return self._b.sides[0].count, self._b.sides[1].count
+        return idle(self).sides[0].count, idle(self).sides[1].count
 
     @property
     def counts(self):
@@ -1630,7 +1655,7 @@ cdef class _Book:
         negative), ``corrupt`` (an add or a level without a side), ``unknown message type`` (an event that belongs to the other
         kind of book), ``out of memory``. All but ``ok`` left the book untouched.
         """
-        return result_counts(self._b.counts, NULL)
+        return result_counts(idle(self).counts, NULL)
 
     def depth(self, levels=None):
         """Return the best price levels.
@@ -1650,9 +1675,9 @@ cdef class _Book:
             raise ValueError(f"levels must not be negative: levels={levels}")
         sides = []
         for i in range(2):
-            n = self._b.sides[i].count
+            n = idle(self).sides[i].count
             a = np.empty(n if levels is None else min(n, levels), LEVEL_DTYPE)
-            fill_depth(self._b, i, a.size, <level_row_t*> cnp.PyArray_DATA(a))
+            fill_depth(idle(self), i, a.size, <level_row_t*> cnp.PyArray_DATA(a))
             sides.append(a)
         return tuple(sides)
 
@@ -1680,14 +1705,15 @@ cdef class _Book:
             raise ValueError(f"out must be of shape (2, levels), contiguous, aligned and writable: shape={out.shape}")
         cdef Py_ssize_t n = a.shape[1]
         cdef level_row_t* rows = <level_row_t*> cnp.PyArray_DATA(a)
-        fill_depth(self._b, 0, n, rows)
-        fill_depth(self._b, 1, n, rows + n)
-        return min(n, <Py_ssize_t> self._b.sides[0].count), min(n, <Py_ssize_t> self._b.sides[1].count)
+        cdef const book_t* b = idle(self)
+        fill_depth(b, 0, n, rows)
+        fill_depth(b, 1, n, rows + n)
+        return min(n, <Py_ssize_t> b.sides[0].count), min(n, <Py_ssize_t> b.sides[1].count)
 
     def level_size(self, side, price):
         """Return the lots that rest at a price (ticks) of a side (1 or -1); 0 where there is no level."""
         cdef int64_t ticks = checked_level(self._b, side, price)
-        return book_level_size(self._b, side, ticks)
+        return book_level_size(idle(self), side, ticks)
 
     def state_hash(self):
         """Return a 64-bit hash of all that rests, in the order of its priority.
@@ -1695,11 +1721,11 @@ cdef class _Book:
         By order: reference, price and size of each order; by level: price and size of each level. Equal books of one kind
         give equal numbers on every platform, however they came about.
         """
-        return book_hash(self._b)
+        return book_hash(idle(self))
 
     def check(self):
         """Walk through the whole structure; raises AssertionError with the rule that does not hold."""
-        cdef int broken = book_check(self._b)
+        cdef int broken = book_check(idle(self))
         if broken:
             raise AssertionError(f"{_BROKEN[broken]}: symbol_id={self.symbol_id} live={self._b.live}")
 
@@ -1779,18 +1805,18 @@ cdef class OrderBook(_Book):
     @property
     def next_stamp(self):
         """Arrival number of the next order."""
-        return self._b.next_stamp
+        return idle(self).next_stamp
 
     def order(self, order_id):
         """Return (side, price, size, stamp) of a resting order, None where there is no such order."""
-        cdef const order_t* order = book_order(self._b, order_id)
+        cdef const order_t* order = book_order(idle(self), order_id)
         if order == NULL:
             return None
         return order.side, order.price, order.size, order.stamp
 
     def position(self, order_id):
         """Return (orders ahead, lots ahead) of a resting order in its queue, None where there is no such order."""
-        cdef const order_t* order = book_order(self._b, order_id)
+        cdef const order_t* order = book_order(idle(self), order_id)
         cdef uint64_t count = 0
         cdef int64_t size = 0
         if order == NULL:
@@ -1812,17 +1838,23 @@ cdef class OrderBook(_Book):
         cdef queue_row_t* out
         cdef Py_ssize_t i = 0
         cdef int64_t ticks = checked_level(self._b, side, price)
-        cdef const level_t* l = book_find_level(self._b, side, ticks)
-        cdef uint32_t number = l.front if l != NULL else 0
-        count = l.count if l != NULL else 0
-        rows = np.empty(count, QUEUE_DTYPE)
-        out = <queue_row_t*> cnp.PyArray_DATA(rows)
-        while number:
-            out[i].order_id = self._b.orders.orders[number].order_id
-            out[i].size = self._b.orders.orders[number].size
-            out[i].stamp = self._b.orders.orders[number].stamp
-            number = self._b.orders.orders[number].after
-            i += 1
+        cdef orders_t* o = self._b.orders
+        cdef const level_t* l
+        cdef uint32_t number
+        enter(&o.busy)
+        try:
+            l = book_find_level(self._b, side, ticks)
+            number = l.front if l != NULL else 0
+            rows = np.empty(l.count if l != NULL else 0, QUEUE_DTYPE)
+            out = <queue_row_t*> cnp.PyArray_DATA(rows)
+            while number:
+                out[i].order_id = o.orders[number].order_id
+                out[i].size = o.orders[number].size
+                out[i].stamp = o.orders[number].stamp
+                number = o.orders[number].after
+                i += 1
+        finally:
+            leave(&o.busy)
         return rows
 
 

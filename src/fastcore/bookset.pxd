@@ -103,3 +103,4 @@ cdef class BookSet:
     cdef bookset_t _s
     cdef readonly OrderTable orders
     cdef readonly bint by_level
+    cdef object _snapshot(self)

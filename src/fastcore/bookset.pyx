@@ -17,6 +17,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
+from fastcore._guard cimport alone, enter, leave
 from fastcore.records cimport (
     FLAG_SNAPSHOT,
     KIND_ADD,
@@ -234,6 +235,12 @@ cdef void bookset_apply_changes(bookset_t* s, const event_t* e, Py_ssize_t n, bo
         bookset_apply(s, e + i, changes + i)
 
 
+cdef inline bookset_t* idle(BookSet books) except NULL:
+    # The set, while no call works on its table.
+    alone(&books._s.orders.busy)
+    return &books._s
+
+
 # Without tp_clear: the table must outlive the books, and neither can be part of a cycle.
 @cython.final
 @cython.no_gc_clear
@@ -273,13 +280,14 @@ cdef class BookSet:
             raise MemoryError(f"no memory for a set of books: symbols={symbols}")
 
     def __dealloc__(self):
-        bookset_free(&self._s)
+        if self._s.orders != NULL and not self._s.orders.busy:  # as the book's
+            bookset_free(&self._s)
 
     def __len__(self):
-        return self._s.count
+        return idle(self).count
 
     def __contains__(self, symbol_id):
-        return 0 <= symbol_id < self._s.capacity and bookset_find(&self._s, symbol_id) != NULL
+        return 0 <= symbol_id < self._s.capacity and bookset_find(idle(self), symbol_id) != NULL
 
     def __iter__(self):
         return iter(self.symbol_ids)
@@ -294,24 +302,24 @@ cdef class BookSet:
         """Symbols that have a book, ascending: a list of int."""
         cdef uint32_t at = 0
         cdef list found = []
-        while next_book(&self._s, &at) != NULL:
+        while next_book(idle(self), &at) != NULL:
             found.append(at - 1)
         return found
 
     @property
     def stale(self):
         """Whether messages of the whole feed are missing since the last clear of the whole feed."""
-        return self._s.stale != 0
+        return idle(self).stale != 0
 
     @property
     def nbytes(self):
         """Bytes of memory that the set holds, with its order table."""
         cdef uint32_t at = 0
         cdef uint64_t sides = 0
-        cdef const book_t* b = next_book(&self._s, &at)
+        cdef const book_t* b = next_book(idle(self), &at)
         while b != NULL:
             sides += book_bytes(b)
-            b = next_book(&self._s, &at)
+            b = next_book(idle(self), &at)
         return (
             self.orders.nbytes + self._s.bytes + sides
             + BOOKSET_BLOCK * sizeof(book_place_t) + <uint64_t> block_count(self._s.capacity) * 2 * sizeof(void*)
@@ -327,12 +335,12 @@ cdef class BookSet:
         cdef uint32_t at = 0
         cdef int i
         cdef const book_t* b
-        memcpy(total, self._s.counts, sizeof(total))
+        memcpy(total, idle(self).counts, sizeof(total))
         b = next_book(&self._s, &at)
         while b != NULL:
             for i in range(32):
                 total[i] += b.counts[i]
-            b = next_book(&self._s, &at)
+            b = next_book(idle(self), &at)
         return result_counts(total, NULL)
 
     def book(self, symbol_id):
@@ -350,7 +358,7 @@ cdef class BookSet:
         cdef book_t* b
         if not 0 <= symbol_id < self._s.capacity:
             raise ValueError(f"symbol_id must be in 0..{self._s.capacity - 1}: symbol_id={symbol_id}")
-        b = bookset_open(&self._s, symbol_id)
+        b = bookset_open(idle(self), symbol_id)
         if b == NULL:
             raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
         return book_view(b, self.orders, self)
@@ -365,8 +373,10 @@ cdef class BookSet:
         cdef cnp.ndarray a = check_events(events, "events", False, _EVENT_DTYPES)
         cdef const event_t* e = events_data(a)
         cdef Py_ssize_t n = a.shape[0]
+        enter(&self._s.orders.busy)
         with nogil:
             bookset_apply_batch(&self._s, e, n, NULL)
+        leave(&self._s.orders.busy)
 
     def apply_into(self, events, quotes):
         """Apply a batch and write a quote event for each message that changed a best price or its size.
@@ -393,8 +403,10 @@ cdef class BookSet:
             raise ValueError(f"quotes must have a row for each event: events={n} quotes={q.shape[0]}")
         if np.may_share_memory(events, quotes):
             raise ValueError("quotes must not share memory with events")
+        enter(&self._s.orders.busy)
         with nogil:
             written = bookset_apply_batch(&self._s, e, n, out)
+        leave(&self._s.orders.busy)
         return written
 
     def quotes(self):
@@ -405,13 +417,14 @@ cdef class BookSet:
         ndarray of QUOTE_DTYPE, shape (len(self),)
             `symbol_id` (ascending), `bid`, `ask` (NO_PRICE for an empty side), `bid_size`, `ask_size`; numbers and times are 0.
         """
-        rows = np.empty(self._s.count, QUOTE_DTYPE)
+        rows = np.empty(idle(self).count, QUOTE_DTYPE)
         cdef event_t* out = <event_t*> cnp.PyArray_DATA(rows)
+        cdef event_t* end = out + len(rows)
         cdef event_t e
         cdef uint32_t at = 0
-        cdef const book_t* b = next_book(&self._s, &at)
+        cdef const book_t* b = next_book(idle(self), &at)
         memset(&e, 0, sizeof(e))
-        while b != NULL:
+        while b != NULL and out != end:
             e.symbol_id = b.symbol_id
             book_quote(b, &e, out)
             out += 1
@@ -423,7 +436,7 @@ cdef class BookSet:
         cdef event_t e
         memset(&e, 0, sizeof(e))
         e.kind = KIND_CLEAR
-        apply_to_all(&self._s, &e)
+        apply_to_all(idle(self), &e)
 
     def snapshot(self, *, seq=0, exch_ns=0, local_ns=0):
         """Return events that rebuild all books: a clear of the whole feed, then one image for each book, by symbol id.
@@ -438,6 +451,15 @@ cdef class BookSet:
         ndarray of EVENT_DTYPE
             Applied to a set of the same kind and size they give the same books; see ``OrderBook.snapshot``.
         """
+        enter(&self._s.orders.busy)
+        try:
+            rows = self._snapshot()
+        finally:
+            leave(&self._s.orders.busy)
+        rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
+        return rows
+
+    cdef object _snapshot(self):
         cdef uint64_t n = 1 + self._s.stale
         cdef uint32_t at = 0
         cdef const book_t* b = next_book(&self._s, &at)
@@ -446,11 +468,12 @@ cdef class BookSet:
             n += book_snapshot_rows(b)
             b = next_book(&self._s, &at)
         rows = np.zeros(n, EVENT_DTYPE)
-        rows["symbol_id"][:1] = NO_SYMBOL
-        rows["kind"][:1] = KIND_CLEAR
-        rows["flags"][:1] = FLAG_SNAPSHOT
-        rows["price"][:1] = NO_PRICE
-        out = <event_t*> cnp.PyArray_DATA(rows) + 1
+        out = <event_t*> cnp.PyArray_DATA(rows)
+        out.symbol_id = NO_SYMBOL
+        out.kind = KIND_CLEAR
+        out.flags = FLAG_SNAPSHOT
+        out.price = NO_PRICE
+        out += 1
         if self._s.stale:
             out.symbol_id = NO_SYMBOL
             out.kind = KIND_GAP
@@ -462,20 +485,19 @@ cdef class BookSet:
         while b != NULL:
             out = book_snapshot(b, out)
             b = next_book(&self._s, &at)
-        rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
         return rows
 
     def state_hash(self):
         """Return a 64-bit hash of all books that are not empty, by symbol id: equal sets give equal numbers."""
         cdef uint32_t at = 0
         cdef uint64_t h = 0
-        cdef const book_t* b = next_book(&self._s, &at)
+        cdef const book_t* b = next_book(idle(self), &at)
         while b != NULL:
             if b.sides[0].count or b.sides[1].count:
                 h = (h ^ b.symbol_id) * <uint64_t> 0x9E3779B97F4A7C15
                 h = (h ^ (h >> 29) ^ book_hash(b)) * <uint64_t> 0xBF58476D1CE4E5B9
                 h ^= h >> 32
-            b = next_book(&self._s, &at)
+            b = next_book(idle(self), &at)
         return h
 
     def check(self):
@@ -484,13 +506,13 @@ cdef class BookSet:
         cdef uint64_t live = 0
         cdef uint64_t levels = 0
         cdef uint32_t count = 0
-        cdef const book_t* b = next_book(&self._s, &at)
+        cdef const book_t* b = next_book(idle(self), &at)
         while b != NULL:
             if book_check(b):
                 self.book(at - 1).check()
             if b.symbol_id != at - 1:
                 raise AssertionError(f"a book stands at its symbol id: symbol_id={b.symbol_id} place={at - 1}")
             count += 1
-            b = next_book(&self._s, &at)
-        if count != self._s.count:
-            raise AssertionError(f"the open books are counted: found={count} count={self._s.count}")
+            b = next_book(idle(self), &at)
+        if count != idle(self).count:
+            raise AssertionError(f"the open books are counted: found={count} count={idle(self).count}")

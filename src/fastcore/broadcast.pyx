@@ -8,6 +8,7 @@ makes a consumer that it overtakes raise :class:`~fastcore.errors.OverrunError` 
 cimport cython
 from libc.stdint cimport uint64_t
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport int64_in
 from fastcore._slots cimport NOGIL_RECORDS, RING_BROADCAST, check_count, check_wait, process_alive, unlink_name
 from fastcore.records cimport compare_exchange
@@ -259,6 +260,7 @@ cdef class BroadcastConsumer(_Reader):
 
     def detach(self):
         """Leave the ring; the producer no longer waits for this consumer. Detaching twice is allowed."""
+        alone(&self._taking)
         self._leave()
 
     def __len__(self):
@@ -291,6 +293,7 @@ cdef class BroadcastConsumer(_Reader):
         )
 
     cdef int _check_consumer(self) except -1:
+        alone(&self._taking)
         if self._broadcast._forked:
             self._broadcast._refuse("consumer")
         if self._detached:
@@ -306,8 +309,10 @@ cdef class BroadcastConsumer(_Reader):
         if count < NOGIL_RECORDS:
             done = broadcast_try_pop_batch(self._ring, self._seat, out, count, &overrun)
         else:
+            enter(&self._taking)
             with nogil:
                 done = broadcast_try_pop_batch(self._ring, self._seat, out, count, &overrun)
+            leave(&self._taking)
         if done == 0 and overrun:
             lost = broadcast_skip(self._ring, self._seat, (self._ring.mask + 1) >> 1)
             if not lost:

@@ -1,6 +1,6 @@
 """Rolling correlations, for ``cimport``; the definitions, with a comment per field, are in ``_c/fc_correlation.h``."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 
 cdef extern from "fc_correlation.h" nogil:
@@ -24,3 +24,4 @@ cdef enum:
 
 cdef class RollingCorrelation:
     cdef correlation_t _c
+    cdef uint64_t _busy

@@ -10,6 +10,7 @@ cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int32_t, int64_t
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport as_doubles, doubles_data, is_plain
 from fastcore._integers cimport int64_in
 from fastcore.records cimport RESULT_OK
@@ -85,6 +86,7 @@ cdef class RollingCorrelation:
 
         **Thread safety**: one thread at a time per object.
         """
+        alone(&self._busy)
         cdef cnp.ndarray values = as_doubles(x, "x")
         if cnp.PyArray_SIZE(values) != self._c.series:
             raise ValueError(f"x must hold one value per series: size={cnp.PyArray_SIZE(values)}, series={self._c.series}")
@@ -111,9 +113,11 @@ cdef class RollingCorrelation:
         if cnp.PyArray_DIM(values, 1) != n:
             raise ValueError(f"x must hold one column per series: columns={cnp.PyArray_DIM(values, 1)}, series={n}")
         cdef const double* p = doubles_data(values)
+        enter(&self._busy)
         with nogil:
             for i in range(rows):
                 correlation_update(&self._c, p + i * n)
+        leave(&self._busy)
 
     def matrix(self, out=None):
         """Return the correlation matrix of the newest window.
@@ -135,6 +139,7 @@ cdef class RollingCorrelation:
 
         **Thread safety**: one thread at a time per object.
         """
+        alone(&self._busy)
         cdef int64_t n = self._c.series
         if out is None:
             out = np.empty((n, n))
@@ -165,6 +170,7 @@ cdef class RollingCorrelation:
 
         **Thread safety**: one thread at a time per object.
         """
+        alone(&self._busy)
         for index in (i, j):
             if not 0 <= index < self._c.series:
                 raise IndexError(f"series must be in 0..{self._c.series - 1}: series={index}")
@@ -180,12 +186,14 @@ cdef class RollingCorrelation:
 
         **Thread safety**: one thread at a time per object.
         """
+        alone(&self._busy)
         cdef cnp.ndarray result = np.empty(self._c.series)
         correlation_means(&self._c, doubles_data(result))
         return result
 
     def reset(self):
         """Forget every row."""
+        alone(&self._busy)
         correlation_reset(&self._c)
 
     @property

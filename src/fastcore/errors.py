@@ -85,6 +85,10 @@ class UnknownSymbolError(FastcoreError, KeyError):
     __str__ = Exception.__str__
 
 
+class BusyError(FastcoreError, RuntimeError):
+    """An object serves one call at a time, and another one, of another thread, is inside."""
+
+
 class BookError(FastcoreError):
     """An order book operation refers to an unknown or duplicate order."""
 

@@ -51,6 +51,7 @@ cdef inline void histogram_record(histogram_t* h, int64_t value) noexcept nogil:
 
 
 cdef class Histogram:
+    cdef uint64_t _busy
     cdef histogram_t* _h
     cdef histogram_t _histogram
     cdef int _configure(self, int64_t lowest, int64_t highest, int64_t digits) except -1

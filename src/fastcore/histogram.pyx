@@ -35,6 +35,7 @@ from libc.math cimport sqrt
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport as_int64, refuse_range
 from fastcore.records cimport fc_alloc, fc_free
 
@@ -216,6 +217,7 @@ cdef class Histogram:
         -----
         **Thread safety**: one thread at a time.
         """
+        alone(&self._busy)
         cdef int64_t v = as_int64(value)
         if unlikely(<uint64_t> v > <uint64_t> self._histogram.highest):
             refuse_range("value", v, 0, self._h.highest)
@@ -242,6 +244,7 @@ cdef class Histogram:
         -----
         **Thread safety**: one thread at a time.
         """
+        alone(&self._busy)
         cdef int64_t v = as_int64(value)
         cdef int64_t n = as_int64(count)
         if <uint64_t> v > <uint64_t> self._h.highest:
@@ -278,6 +281,7 @@ cdef class Histogram:
         cdef int64_t interval = as_int64(expected_interval)
         if interval < 0:
             raise ValueError(f"expected_interval must not be negative: expected_interval={interval}")
+        alone(&self._busy)
         with nogil:
             for i in range(n):      # negative values are the largest of all here
                 worst = worst if <uint64_t> data[i] <= worst else <uint64_t> data[i]
@@ -288,9 +292,11 @@ cdef class Histogram:
             for i in range(n):
                 self._record_corrected(data[i], interval)
         else:
+            enter(&self._busy)
             with nogil:
                 for i in range(n):
                     histogram_record(h, data[i])
+            leave(&self._busy)
 
     def record_corrected(self, value, expected_interval):
         """Count a value, and the ones that a stalled measurement omitted.
@@ -321,6 +327,7 @@ cdef class Histogram:
 
         **Thread safety**: one thread at a time.
         """
+        alone(&self._busy)
         cdef int64_t v = as_int64(value), interval = as_int64(expected_interval)
         if <uint64_t> v > <uint64_t> self._h.highest:
             refuse_range("value", v, 0, self._h.highest)
@@ -523,6 +530,7 @@ cdef class Histogram:
         -----
         **Thread safety**: one thread at a time for both.
         """
+        alone(&self._busy)
         cdef histogram_t* h = self._h
         cdef histogram_t* o = other._h
         cdef int64_t i, last = o.counts_length - 1
@@ -549,6 +557,7 @@ cdef class Histogram:
         -----
         **Thread safety**: one thread at a time.
         """
+        alone(&self._busy)
         memset(self._h.counts, 0, <size_t> self._h.counts_length * sizeof(int64_t))
         self._h.count = self._h.saturated = self._h.negative = 0
 

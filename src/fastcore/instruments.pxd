@@ -72,6 +72,7 @@ cdef inline int64_t instrument_ticks(const instrument_t* m, double price) noexce
 @cython.final
 cdef class Instruments:
     cdef instruments_t* _t
+    cdef uint64_t _busy # compiled code adds instruments without the GIL: see _guard
     cdef list _names    # by id; rows that compiled code added come when somebody asks
     cdef dict _ids      # name -> id of them
 

@@ -17,6 +17,7 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
+from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64
 from fastcore.records cimport NO_PRICE, NO_SYMBOL, RESULT_OK, load_acquire, store_release, unlikely
 from fastcore.symbols cimport canonical, keys_add, keys_find, keys_free, keys_open, keys_reserve, padded_key, vector
@@ -318,6 +319,7 @@ taker_fee_ticks : optional
         if PyBytes_GET_SIZE(raw) <= 8:
             m.key = padded_key(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
         with cython.critical_section(self):
+            alone(&self._busy)
             known = self._find(raw)
             if known is None:
                 new_id = append(self._t, &m)

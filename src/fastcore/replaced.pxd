@@ -41,6 +41,7 @@ cdef class LockFreeRingBuffer:
 
 cdef class LatencyMonitor:
     cdef latencies_t _m
+    cdef uint64_t _busy
     cdef Histogram _distribution
     cdef histogram_t* _h    # of _distribution, so that the hot call follows one pointer
     cdef int _configure(self, int64_t capacity, digits) except -1

@@ -27,6 +27,7 @@ from libc.stdint cimport int8_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport as_doubles, doubles_data
 from fastcore._integers cimport as_int64, int64_in
 from fastcore._slots cimport RING_HEAD_BYTES, RING_SINGLE, check_capacity, ring_keep, ring_memory_t
@@ -263,6 +264,7 @@ cdef class LatencyMonitor:
         -----
         **Thread safety**: one thread at a time.
         """
+        alone(&self._busy)
         cdef int64_t latency_ns
         if unlikely(fc_sub_overflow(as_int64(end_ns), as_int64(start_ns), &latency_ns)):
             raise OverflowError(f"the latency must fit into 64 bits: start_ns={start_ns} end_ns={end_ns}")
@@ -289,13 +291,16 @@ cdef class LatencyMonitor:
         """
         cdef int64_t* data = int64_data(latencies_ns, "latencies_ns")
         cdef Py_ssize_t i, n = cnp.PyArray_DIM(latencies_ns, 0)
+        enter(&self._busy)
         with nogil:
             for i in range(n):
                 latencies_record(&self._m, self._h, data[i])
+        leave(&self._busy)
 
     @property
     def latencies(self):
         """The last `capacity` latencies in ns, oldest first: a copy, int64."""
+        alone(&self._busy)
         cdef int64_t kept = self._m.recorded if self._m.recorded < self._m.capacity else self._m.capacity
         cdef int64_t first = self._m.position if kept == self._m.capacity else 0
         out = np.empty(kept, np.int64)
@@ -307,6 +312,7 @@ cdef class LatencyMonitor:
     @property
     def histogram(self):
         """Counts in 1,000 buckets of 1 us, int64, a copy; the last bucket also counts everything longer."""
+        alone(&self._busy)
         out = np.empty(1000, np.int64)
         memcpy(cnp.PyArray_DATA(out), self._m.buckets, 1000 * sizeof(int64_t))
         return out
@@ -385,6 +391,7 @@ cdef class LatencyMonitor:
         -----
         **Thread safety**: one thread at a time.
         """
+        alone(&self._busy)
         self._distribution.reset()
         memset(self._m.buckets, 0, 1000 * sizeof(int64_t))
         self._m.position = self._m.recorded = self._m.negative = 0

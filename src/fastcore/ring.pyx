@@ -8,6 +8,7 @@ that each get every record: `fastcore.broadcast`.
 cimport cython
 from libc.stdint cimport uint64_t
 
+from fastcore._guard cimport alone
 from fastcore._slots cimport RING_SINGLE, check_wait, process_alive, unlink_name
 from fastcore.records cimport load_acquire
 
@@ -158,6 +159,7 @@ cdef class RingBuffer(_Handle):
         return 0
 
     cdef int _check_consumer(self) except -1:
+        alone(&self._taking)
         return 0 if self._consumer else self._refuse("consumer")
 
     def __repr__(self):

@@ -4,6 +4,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 
+from fastcore._guard cimport enter, leave
 from fastcore._slots cimport ring_closed
 from fastcore.clock cimport clock_wall_ns
 from fastcore.records cimport FLAG_CONTINUED, event_t
@@ -65,6 +66,12 @@ cdef class RingSource(Source):
         self._r.base.instants = True
         self._r.ring = ring._ring
         self._source = &self._r.base
+
+    cdef int enter(self) except -1:
+        return enter(&self.ring._taking)
+
+    cdef void leave(self) noexcept:
+        leave(&self.ring._taking)
 
     def __repr__(self):
         return f"RingSource({self.ring!r})"

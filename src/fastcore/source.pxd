@@ -67,6 +67,9 @@ cdef stopwatch_t NO_WATCH
 cdef class Source:
     cdef source_t* _source
     cdef gateway_t* _gateway    # of one that is both, as a simulator is; else NULL
+    # Before and after the loop: the objects that it works on are its own meanwhile (see _guard).
+    cdef int enter(self) except -1
+    cdef void leave(self) noexcept
     cdef bint refill(self) except -1
     cdef int fail(self) except -1
     cdef int attach(self, stopwatch_t* watch, const wanted_t* wanted) except -1

@@ -38,6 +38,13 @@ cdef class Source:
         self._source = NULL
         self._gateway = NULL
 
+    # The loop begins and ends: what this source works on belongs to it meanwhile.
+    cdef int enter(self) except -1:
+        return 0
+
+    cdef void leave(self) noexcept:
+        pass
+
     # Take more input; False when there is none.
     cdef bint refill(self) except -1:
         return False

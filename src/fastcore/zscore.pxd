@@ -4,7 +4,7 @@ The definitions, with a comment per field, are in ``_c/fc_rolling.h`` and ``_c/f
 """
 
 cimport numpy as cnp
-from libc.stdint cimport int8_t, int64_t
+from libc.stdint cimport int8_t, int64_t, uint64_t
 
 
 cdef extern from "fc_rolling.h" nogil:
@@ -46,6 +46,7 @@ cdef extern from "fc_pairs.h" nogil:
 
 cdef class RollingZScore:
     cdef rolling_t _r
+    cdef uint64_t _busy
 
 
 cdef class PairZScore:

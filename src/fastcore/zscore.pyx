@@ -30,6 +30,7 @@ from libc.stdint cimport int8_t, int32_t, int64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport as_doubles, doubles_data, is_plain
 from fastcore.records cimport RESULT_NO_MEMORY, RESULT_OK
 
@@ -413,6 +414,7 @@ cdef class RollingZScore:
 
         **Thread safety**: one thread at a time per object.
         """
+        alone(&self._busy)
         return rolling_update(&self._r, x)
 
     def update_many(self, x, out=None):
@@ -442,13 +444,16 @@ cdef class RollingZScore:
         cdef cnp.ndarray result = _output(out, n, values)
         cdef double* p = doubles_data(values)
         cdef double* q = doubles_data(result)
+        enter(&self._busy)
         with nogil:
             for i in range(n):
                 q[i] = rolling_update(&self._r, p[i])
+        leave(&self._busy)
         return result
 
     def reset(self):
         """Forget every point."""
+        alone(&self._busy)
         rolling_reset(&self._r)
 
     @property
@@ -469,21 +474,25 @@ cdef class RollingZScore:
     @property
     def mean(self):
         """Mean of the newest window; NaN until it is full."""
+        alone(&self._busy)
         return rolling_get(ROLLING_MEAN, &self._r)
 
     @property
     def var(self):
         """Variance of the newest window; NaN until it is full."""
+        alone(&self._busy)
         return rolling_get(ROLLING_VAR, &self._r)
 
     @property
     def std(self):
         """Standard deviation of the newest window; NaN until it is full."""
+        alone(&self._busy)
         return rolling_get(ROLLING_STD, &self._r)
 
     @property
     def zscore(self):
         """z-score of the newest point; NaN until the window is full."""
+        alone(&self._busy)
         return rolling_get(ROLLING_ZSCORE, &self._r)
 
 

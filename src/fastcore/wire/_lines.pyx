@@ -6,6 +6,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport int64_in
 from fastcore.records cimport NO_SYMBOL, fc_alloc, fc_free
@@ -126,6 +127,7 @@ cdef class _LineDecoder(_Decoder):
         return 0
 
     cdef uint32_t _index(self, object symbol) except? 0xFFFFFFFF:
+        alone(&self._busy)
         cdef bytes raw
         cdef uint32_t index
         if not isinstance(symbol, str):
@@ -195,6 +197,7 @@ cdef class _LineDecoder(_Decoder):
     @property
     def symbols(self):
         """Symbols so far: dict of symbol id to (name, price_decimals, size_decimals); -1: not known before the first image."""
+        alone(&self._busy)
         cdef uint32_t i
         cdef line_symbol_t* s
         names = {}

@@ -44,6 +44,7 @@ cimport cython
 from libc.stdint cimport INT64_MAX, uint8_t, uint16_t
 from libc.string cimport memchr, memcmp, memset
 
+from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64, int64_in
 from fastcore.records cimport (
     BUY,
@@ -715,6 +716,7 @@ cdef class BinanceDecoder(_LineDecoder):
     @property
     def pending(self):
         """Events of diffs that waited for their image and did not fit into the last array."""
+        alone(&self._busy)
         cdef binance_symbol_t* s
         if not self._d.chains.draining:
             return 0
@@ -734,6 +736,7 @@ cdef class BinanceDecoder(_LineDecoder):
     @property
     def held(self):
         """Events of diffs, and one for each diff, that wait for an image now."""
+        alone(&self._busy)
         cdef uint32_t i
         return sum(symbol_of(self._d, i).held_events - symbol_of(self._d, i).next for i in range(self._d.lines.symbol_count))
 

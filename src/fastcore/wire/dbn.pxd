@@ -31,3 +31,4 @@ cdef ptrdiff_t dbn_decode_batch(
 @cython.final
 cdef class DbnDecoder:
     cdef dbn_decoder_t* _d
+    cdef uint64_t _busy

@@ -31,6 +31,7 @@ from libc.stdint cimport INT64_MAX, UINT64_MAX, int8_t, uint16_t
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport check_events, events_data
 from fastcore.records cimport (
     FLAG_CONTINUED,
@@ -334,8 +335,10 @@ cdef class DbnDecoder:
             raise ValueError(f"out must have room for two events: size={capacity}")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
+            enter(&self._busy)
             with nogil:
                 n = dbn_decode_batch(self._d, <const uint8_t*> view.buf, view.len, events, capacity, at_end, &consumed)
+            leave(&self._busy)
         finally:
             PyBuffer_Release(&view)
         return n, consumed
@@ -363,6 +366,7 @@ cdef class DbnDecoder:
             raise ValueError(f"symbol_id must be in 0..2**32-3: symbol_id={symbol_id}")
         key = <uint64_t> instrument | <uint64_t> 1 << 32
         number = <uint32_t> DBN_PASSED if symbol_id is None else symbol_id
+        alone(&self._busy)
         known = keys_find(&self._d.ids, key)
         if known == NO_SYMBOL:
             if keys_reserve(&self._d.ids) != RESULT_OK:
@@ -384,6 +388,7 @@ cdef class DbnDecoder:
     @property
     def counts(self):
         """Records by type and action: dict of str to int without zeros, for example ``{"mbo A": 3}``."""
+        alone(&self._busy)
         cdef int i, j
         return {
             f"{_TYPE_NAMES[i]} {chr(j)}": self._d.counts[i][j]

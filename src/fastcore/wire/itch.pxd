@@ -159,3 +159,4 @@ cdef class ItchDecoder(_Decoder):
 @cython.final
 cdef class ItchEncoder:
     cdef itch_encoder_t _c
+    cdef uint64_t _busy

@@ -82,6 +82,7 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone, enter, leave, occupy, refuse_second
 from fastcore._arrays cimport check_events, check_rows, events_data
 from fastcore.instruments cimport Instruments, instruments_add
 from fastcore.records cimport (
@@ -1113,6 +1114,18 @@ cdef class ItchDecoder(_Decoder):
             tally_cut(&d.tally, data, length, consumed)
         return n
 
+    cdef int _enter(self) except -1:
+        enter(&self._busy)
+        if self.instruments is not None and not occupy(&self.instruments._busy):
+            leave(&self._busy)
+            refuse_second()
+        return 0
+
+    cdef void _leave(self) noexcept:
+        if self.instruments is not None:
+            leave(&self.instruments._busy)
+        leave(&self._busy)
+
     cdef int _settle(self) except -1:
         if unlikely(self._d.full):
             self._d.full = False
@@ -1122,6 +1135,7 @@ cdef class ItchDecoder(_Decoder):
     @property
     def listings(self):
         """The stock directory so far: array of LISTING_DTYPE, one row for each listed locate in ascending order."""
+        alone(&self._busy)
         cdef int locate
         cdef uint32_t symbol_id
         cdef const itch_decoder_t* d = self._d
@@ -1137,12 +1151,14 @@ cdef class ItchDecoder(_Decoder):
 
     def symbol(self, locate):
         """Return the symbol that was listed under a locate (0..65535), None where none was."""
+        alone(&self._busy)
         cdef uint64_t key = self._d.symbols[checked_locate(locate)]
         return symbol_name(key) if key else None
 
     @property
     def symbols(self):
         """Symbols listed so far: dict of locate to name."""
+        alone(&self._busy)
         return {i: symbol_name(self._d.symbols[i]) for i in range(ITCH_LOCATES) if self._d.symbols[i]}
 
     @property
@@ -1182,6 +1198,7 @@ cdef class ItchEncoder:
 
     def set_symbol(self, locate, symbol):
         """Name a locate (0..65535): 1 to 8 latin-1 characters, padded with spaces on the wire."""
+        alone(&self._busy)
         cdef int at = checked_locate(locate)
         raw = symbol.encode("latin-1") if isinstance(symbol, str) else bytes(symbol)
         if not 1 <= len(raw.rstrip(b" ")) <= 8:
@@ -1227,6 +1244,7 @@ cdef class ItchEncoder:
         if wire is not None:
             w = check_wire(wire, a.shape[0], a.shape[0], False)
             rows = <const itch_wire_t*> cnp.PyArray_DATA(w)
+        enter(&self._busy)
         with nogil:
             while i < n:
                 written = itch_encode(&self._c, &e[i], n - i, rows + i if rows != NULL else NULL, out + at, &used)
@@ -1234,6 +1252,7 @@ cdef class ItchEncoder:
                     break
                 at += written
                 i += used
+        leave(&self._busy)
         if written < 0:
             raise_result(-written, f"event must fit its ITCH message: index={i} event={events[i]}")
         return buffer[:at].tobytes()

@@ -87,6 +87,12 @@ cdef class ItchSource(Source):
     def __dealloc__(self):
         fc_free(self._i.events)
 
+    cdef int enter(self) except -1:
+        return self.decoder._enter()
+
+    cdef void leave(self) noexcept:
+        self.decoder._leave()
+
     cdef bint refill(self) except -1:
         cdef const uint8_t[::1] view
         for chunk in self._chunks:

@@ -36,3 +36,4 @@ cdef int lobster_apply(
 @cython.final
 cdef class LobsterWindow:
     cdef lobster_window_t* _w
+    cdef uint64_t _busy

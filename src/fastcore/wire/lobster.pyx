@@ -25,6 +25,7 @@ from libc.string cimport memmove
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore.records cimport fc_alloc, fc_free
 
 import numpy as np
@@ -237,11 +238,14 @@ cdef class LobsterWindow:
         cdef const int64_t* price = <const int64_t*> cnp.PyArray_DATA(c)
         cdef const int64_t* side = <const int64_t*> cnp.PyArray_DATA(d)
         cdef const int64_t* row = <const int64_t*> cnp.PyArray_DATA(r)
-        cdef uint64_t before = self._w.matched
         cdef Py_ssize_t i
+        cdef uint64_t before
+        enter(&self._busy)
+        before = self._w.matched
         with nogil:
             for i in range(n):
                 lobster_apply(self._w, kind[i], size[i], price[i], side[i], row + i * 4 * <Py_ssize_t> self._w.levels)
+        leave(&self._busy)
         return self._w.matched - before
 
     @property
@@ -272,12 +276,14 @@ cdef class LobsterWindow:
     @property
     def mismatches(self):
         """The first 64 rows that do not match: a list of (row, rule that does not hold)."""
+        alone(&self._busy)
         cdef uint64_t i
         cdef uint64_t n = self._w.misses if self._w.misses < LOBSTER_LOG else LOBSTER_LOG
         return [(self._w.log[i].row, _RULES[self._w.log[i].rule]) for i in range(n)]
 
     def depth(self):
         """Return the window: (bids, asks), lists of (price, size), best first."""
+        alone(&self._busy)
         return tuple(
             [(self._w.sides[i].prices[k], self._w.sides[i].sizes[k]) for k in range(self._w.sides[i].count)] for i in range(2)
         )

@@ -35,6 +35,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport check_events, events_data
 from fastcore._integers cimport as_int64, as_uint64
 from fastcore.records cimport (
@@ -484,6 +485,12 @@ cdef class MoldDecoder(_Decoder):
         bytes_ = <const uint8_t*> view.buf
         try:
             check_offsets(at, n + 1, view.len)
+            enter(&self._busy)
+            try:
+                self._itch._enter()
+            except:
+                leave(&self._busy)
+                raise
             with nogil:
                 while i < n:
                     code = mold_decode_packet(
@@ -494,6 +501,8 @@ cdef class MoldDecoder(_Decoder):
                         break
                     i += 1
                 itch.tally.position = self._m.tally.position
+            self._itch._leave()
+            leave(&self._busy)
         finally:
             PyBuffer_Release(&view)
         if code == RESULT_NO_MEMORY:
@@ -540,6 +549,7 @@ cdef class MoldDecoder(_Decoder):
             sequences = np.empty((at[n] - at[0]) // 2, np.uint64)
             out = <uint8_t*> cnp.PyArray_DATA(stream)
             numbers = <uint64_t*> cnp.PyArray_DATA(sequences)
+            enter(&self._busy)
             with nogil:
                 while i < n:
                     code = mold_extract_packet(
@@ -548,6 +558,7 @@ cdef class MoldDecoder(_Decoder):
                     if code != RESULT_OK:
                         break
                     i += 1
+            leave(&self._busy)
         finally:
             PyBuffer_Release(&view)
         if code != RESULT_OK:
@@ -564,6 +575,7 @@ cdef class MoldDecoder(_Decoder):
     @property
     def session(self):
         """Ten bytes of the session at hand; None before the first packet."""
+        alone(&self._busy)
         return (<const char*> self._m.session)[:10] if self._m.has_session else None
 
     @property
@@ -629,10 +641,12 @@ cdef class MoldDecoder(_Decoder):
     @property
     def counts(self):
         """Well-formed packets: dict of str to int without zeros, ``packets`` those with messages, ``heartbeats`` and ``ends``."""
+        alone(&self._busy)
         kinds = {"packets": self._m.packets, "heartbeats": self._m.heartbeats, "ends": self._m.ends}
         return {kind: count for kind, count in kinds.items() if count}
 
     def __repr__(self):
+        alone(&self._busy)
         return (
             f"MoldDecoder(session={self.session}, next_sequence={self._m.next_sequence}, messages={self._m.messages}, "
             f"gaps={self._m.gaps}, errors={self.errors})"

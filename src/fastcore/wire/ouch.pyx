@@ -65,6 +65,7 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport check_events, check_rows, events_data
 from fastcore._integers cimport as_int64
 from fastcore.records cimport (
@@ -739,7 +740,7 @@ cdef class OuchDecoder(_Decoder):
         cdef const uint8_t* bytes_
         cdef size_t length
         cdef ouch_decoder_t* d = &self._d
-        d.tally.position = as_int64(offset)
+        cdef int64_t start = as_int64(offset)
         if a.shape[0] < n or t.shape[0] < n:
             raise ValueError(f"out and details must be as long as rows: rows={n} out={a.shape[0]} details={t.shape[0]}")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -749,6 +750,8 @@ cdef class OuchDecoder(_Decoder):
             for i in range(n):
                 if row[i].offset > length or length - row[i].offset < row[i].length:
                     raise ValueError(f"a row must lie within data: index={i} row={rows[i]} data={length}")
+            enter(&self._busy)
+            d.tally.position = start
             with nogil:
                 for i in range(n):
                     if row[i].type != c'S' and row[i].type != c'U':
@@ -766,6 +769,7 @@ cdef class OuchDecoder(_Decoder):
                     events[written].seq = row[i].sequence
                     events[written].local_ns = local
                     written += 1
+            leave(&self._busy)
         finally:
             PyBuffer_Release(&view)
         if code != RESULT_OK:

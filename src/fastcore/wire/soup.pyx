@@ -34,6 +34,7 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone
 from fastcore._arrays cimport check_rows
 from fastcore._integers cimport as_uint64
 from fastcore.records cimport (
@@ -278,6 +279,7 @@ cdef class SoupDecoder(_Decoder):
     @property
     def pending(self):
         """Bytes of a packet that is not whole yet, kept by `push`."""
+        alone(&self._busy)
         return len(self._rest)
 
     @property

@@ -56,6 +56,7 @@ cdef int64_t checked_midnight(object value) except? -1
 
 # The Python face of all decoders. A subclass sets the first four in __cinit__, and has `_batch` if it decodes a stream.
 cdef class _Decoder:
+    cdef uint64_t _busy     # a batch is inside: see _guard
     cdef tally_t* _tally
     cdef str _rule          # what input must be, for the message of an error
     cdef str _items         # attribute of an error: how many of what were written before it
@@ -68,6 +69,10 @@ cdef class _Decoder:
     ) noexcept nogil
     # What is to be said of a batch before its errors: no memory.
     cdef int _settle(self) except -1
+    # Before and after a batch; a subclass that works on other objects too takes them along.
+    cdef int _enter(self) except -1
+    cdef void _leave(self) noexcept
+    cdef tally_t* _idle(self) except NULL
     # One call of decode: (items written, bytes consumed), or what `_batch` says as an exception.
     cdef tuple _decode(self, object data, void* out, void* beside, size_t capacity, bint final)
     cdef int _raise_last(self, size_t items) except -1

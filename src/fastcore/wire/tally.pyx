@@ -1,9 +1,11 @@
 # cython: freethreading_compatible=True
 """The Python face that all decoders share: position, counts, errors, and one call that decodes a stream."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.string cimport memset
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport as_int64
 from fastcore.records cimport unlikely
 
@@ -36,6 +38,18 @@ cdef class _Decoder:
     cdef int _settle(self) except -1:
         return 0
 
+    cdef int _enter(self) except -1:
+        return enter(&self._busy)
+
+    cdef void _leave(self) noexcept:
+        leave(&self._busy)
+
+    @cython.final
+    cdef inline tally_t* _idle(self) except NULL:
+        # The counts, while no batch is inside.
+        alone(&self._busy)
+        return self._tally
+
     cdef tuple _decode(self, object data, void* out, void* beside, size_t capacity, bint final):
         cdef tally_t* t = self._tally
         cdef uint64_t failed = t.total
@@ -43,9 +57,13 @@ cdef class _Decoder:
         cdef ptrdiff_t n
         cdef Py_buffer view
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        with nogil:
-            n = self._batch(<const uint8_t*> view.buf, view.len, out, beside, capacity, &consumed, final)
-        PyBuffer_Release(&view)
+        try:
+            self._enter()
+            with nogil:
+                n = self._batch(<const uint8_t*> view.buf, view.len, out, beside, capacity, &consumed, final)
+            self._leave()
+        finally:
+            PyBuffer_Release(&view)
         self._settle()
         if unlikely(t.strict and t.total != failed):
             self._raise_last(n)
@@ -66,54 +84,59 @@ cdef class _Decoder:
 
     def reset(self):
         """Start to count anew, as before the first byte of a stream; what was learnt of symbols stays."""
-        cdef bint strict = self._tally.strict
-        memset(self._tally, 0, sizeof(tally_t))
-        self._tally.strict = strict
+        cdef tally_t* t = self._idle()
+        cdef bint strict = t.strict
+        memset(t, 0, sizeof(tally_t))
+        t.strict = strict
 
     @property
     def strict(self):
         """Whether malformed input raises."""
-        return bool(self._tally.strict)
+        return bool(self._idle().strict)
 
     @property
     def position(self):
         """Bytes of the input that are done with."""
-        return self._tally.position
+        return self._idle().position
 
     @property
     def needed(self):
         """Size that an array must have for the message that did not fit; 0 when all did."""
-        return self._tally.needed
+        return self._idle().needed
 
     @property
     def counts(self):
         """Well-formed messages by type: dict of str to int without zeros."""
+        cdef tally_t* t = self._idle()
         types = map(chr, range(256)) if self._types is None else self._types
-        return {name: self._tally.counts[i] for i, name in enumerate(types) if self._tally.counts[i]}
+        return {name: t.counts[i] for i, name in enumerate(types) if t.counts[i]}
 
     @property
     def skipped(self):
         """Messages that were passed over, because nobody wants their symbol."""
-        return self._tally.skipped
+        return self._idle().skipped
 
     @property
     def unknown(self):
         """Messages of unknown types, by first byte as a latin-1 letter."""
-        return {chr(i): self._tally.unknown[i] for i in range(256) if self._tally.unknown[i]}
+        cdef tally_t* t = self._idle()
+        return {chr(i): t.unknown[i] for i in range(256) if t.unknown[i]}
 
     @property
     def errors(self):
         """Malformed input by reason: dict of str to int without zeros."""
-        return {name: self._tally.errors[code] for code, name in _RESULT_NAMES.items() if self._tally.errors[code]}
+        cdef tally_t* t = self._idle()
+        return {name: t.errors[code] for code, name in _RESULT_NAMES.items() if t.errors[code]}
 
     @property
     def error_log(self):
         """The first 64 errors: list of (offset, type letter or NUL, reason), of (offset, reason) where types are no letters."""
         cdef int i
         cdef tally_error_t e
+        cdef tally_t* t = self._idle()
         log = []
-        for i in range(<int> min(self._tally.total, <uint64_t> TALLY_LOG)):
-            e = self._tally.log[i]
+        for i in range(<int> min(t.total, <uint64_t> TALLY_LOG)):
+            e = t.log[i]
             reason = _RESULT_NAMES[e.code]
             log.append((e.offset, chr(e.type), reason) if self._types is None else (e.offset, reason))
         return log
