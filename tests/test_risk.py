@@ -84,6 +84,12 @@ def test_limit_that_is_not_configured_rejects(configured, result):
         assert RiskLimits(**configured).check(SELL, 100, 1, 5, reference_ticks=100) == POSITION
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_position_that_is_not_known_rejects(side):
+    limits = RiskLimits(10, 2**62, 100)
+    assert limits.check(side, 1_000, 5, NO_PRICE, reference_ticks=1_000) == POSITION
+
+
 def test_position_limit_of_zero_only_closes():
     limits = RiskLimits(10, 0, 10)
     assert limits.check(BUY, 100, 1, 0, reference_ticks=100) == POSITION

@@ -22,7 +22,7 @@ BROKEN = {
     Result.BAD_SIZE: lambda o, limits: o.size < 1,
     Result.BAD_PRICE: lambda o, limits: o.price < 1,
     Result.LIMIT_SIZE: lambda o, limits: limits.max_order_lots is None or o.size > limits.max_order_lots,
-    Result.LIMIT_POSITION: lambda o, limits: limits.max_position_lots is None or o.worst > limits.max_position_lots,
+    Result.LIMIT_POSITION: lambda o, limits: limits.max_position_lots is None or o.position == -(2**63) or o.worst > limits.max_position_lots,
     Result.NO_REFERENCE: lambda o, limits: o.reference is None or o.reference < 1,
     Result.LIMIT_COLLAR: lambda o, limits: limits.collar_ticks is None or abs(o.price - o.reference) > limits.collar_ticks,
 }

@@ -16,8 +16,8 @@ def indifference_prices(
 
 @final
 class Quoter:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         model: str = "avellaneda_stoikov",
         *,
         gamma: float,
@@ -41,7 +41,7 @@ class Quoter:
         low_increment_ticks: int = 1,
         low_below_ticks: int = 0,
         min_spread_ticks: int = 1,
-    ) -> None: ...
+    ) -> Self: ...
     def quote(self, mid: float, inventory: float = 0.0, time_left: float = 0.0, volatility: float | None = None) -> None: ...
     def ladder(
         self,

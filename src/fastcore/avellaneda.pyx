@@ -283,7 +283,7 @@ inventory_limit=1e999, tick_size=0.01, increment_ticks=1, low_increment_ticks=1,
     **Thread safety**: one thread calls methods that quote or change the volatility; reading is free.
     """
 
-    def __init__(self, model="avellaneda_stoikov", **parameters):
+    def __cinit__(self, model="avellaneda_stoikov", **parameters):
         cdef quoter_t q
         cdef dict p = resolved(model, parameters)
         cdef double base, exponent, slope, d, xi, A, k, adverse, gamma = p["gamma"]

@@ -13,7 +13,7 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_t
-from fastcore.portfolio cimport position_realised, position_t, position_unrealised
+from fastcore.portfolio cimport position_net, position_t
 from fastcore.records cimport NO_PRICE, event_t
 from fastcore.risk cimport risk_gate_t
 
@@ -83,12 +83,9 @@ ctypedef struct desk_t:
 
 
 cdef inline int64_t desk_profit(const desk_t* d, uint32_t symbol_id) noexcept nogil:
-    """Ticks * lots after fees, marked at the last middle; NO_PRICE without a mark for an open position."""
-    cdef const position_t* p = &d.positions[symbol_id]
-    cdef int64_t open_profit = position_unrealised(p, d.accounts[symbol_id].mark_ticks)
-    if open_profit == NO_PRICE:
-        return NO_PRICE
-    return position_realised(p) + open_profit - p.fees
+    """Ticks * lots after fees, marked at the last middle; NO_PRICE where it is not known (`position_net`)."""
+    cdef int64_t net
+    return net if position_net(&d.positions[symbol_id], d.accounts[symbol_id].mark_ticks, &net) else NO_PRICE
 
 
 cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil

@@ -207,14 +207,13 @@ cdef inline void desk_reconcile(desk_t* d, uint32_t symbol_id, int64_t now_ns, u
 
 
 cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
-    # Whether the loss limit is broken; judged while the market has a price.
-    cdef int64_t bid, ask, profit
+    # Whether the loss limit is broken, or cannot be judged; while the market has a price.
+    cdef int64_t bid, ask
     if likely(d.max_loss < 0) or not market_two_sided(m, symbol_id, &bid, &ask):
         return False
     if not market_trades(m, symbol_id) or market_book(m, symbol_id).stale:
         return False
-    profit = desk_profit(d, symbol_id)
-    return profit != NO_PRICE and profit < -d.max_loss
+    return desk_profit(d, symbol_id) < -d.max_loss  # NO_PRICE is the smallest of all
 
 
 cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n, int64_t now_ns, uint64_t cause) noexcept nogil:
@@ -259,8 +258,8 @@ cdef class Desk:
     limits : RiskLimits, optional
         Pre-trade limits. None rejects every order, as does a limit that is not configured.
     max_loss : int, optional
-        When the profit of an instrument falls below minus this many ticks * lots, all own orders are pulled and nothing more is sent
-        (`stopped`); at least 0.
+        When the profit of an instrument falls below minus this many ticks * lots, or cannot be told because it does not fit into
+        64 bits, all own orders are pulled and nothing more is sent (`stopped`); at least 0.
     symbols : int, default 65536
         Instruments that may come, 1..2**24.
 

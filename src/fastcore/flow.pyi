@@ -4,15 +4,15 @@ __all__ = ["EwmaVolatility"]
 
 @final
 class EwmaVolatility:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         decay: float | None = None,
         *,
         half_life: float | None = None,
         interval_ns: int = 0,
         relative: bool = False,
         variance: float | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def update(self, price: float, time_ns: int = 0) -> None: ...
     @property
     def variance(self) -> float: ...

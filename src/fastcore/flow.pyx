@@ -69,7 +69,7 @@ cdef class EwmaVolatility:
     **Thread safety**: one thread updates.
     """
 
-    def __init__(self, decay=None, *, half_life=None, interval_ns=0, relative=False, variance=None):
+    def __cinit__(self, decay=None, *, half_life=None, interval_ns=0, relative=False, variance=None):
         cdef double d
         if (decay is None) == (half_life is None):
             raise ValueError(f"exactly one of decay and half_life must be given: decay={decay}, half_life={half_life}")

@@ -52,6 +52,19 @@ cdef inline int64_t position_unrealised(const position_t* p, int64_t mark_ticks)
     return value
 
 
+cdef inline bint position_net(const position_t* p, int64_t mark_ticks, int64_t* net) noexcept nogil:
+    """Profit after fees in ticks * lots into `net`; False where it is not known: no mark for an open position, or no room in 64 bits.
+
+    What a limit judges: one that cannot be computed is broken.
+    """
+    cdef int64_t open_profit = position_unrealised(p, mark_ticks)
+    return (
+        open_profit != NO_PRICE
+        and not fc_add_overflow(position_realised(p), open_profit, net)
+        and not fc_sub_overflow(net[0], p.fees, net)
+    )
+
+
 cdef inline double position_average_price(const position_t* p) noexcept nogil:
     """Average price of the open lots in ticks, for people and reports; 0/0 = NaN when flat."""
     return <double> p.cost / <double> p.position_lots

@@ -634,7 +634,7 @@ cdef class MemoryMappedDataStore:
     **Thread safety**: one thread writes.
     """
 
-    def __init__(self, filename, max_records=1_000_000):
+    def __cinit__(self, filename, max_records=1_000_000):
         self._most = int64_in(max_records, "max_records", 1, MOST_RECORDS)
         self._store = TickStore(filename, "a", TICK_DTYPE, segment_records=max_records, grow_ahead=False)
         try:

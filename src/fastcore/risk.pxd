@@ -33,7 +33,8 @@ cdef inline int risk_check(
     """Judge one order before it is sent; `open_*_lots` count the open orders without this one.
 
     The first broken rule, in this order: RESULT_BAD_SIZE (size below 1, or no side), RESULT_BAD_PRICE (none, zero or negative),
-    RESULT_LIMIT_SIZE, RESULT_LIMIT_POSITION (also when the sum does not fit or an open quantity is negative),
+    RESULT_LIMIT_SIZE, RESULT_LIMIT_POSITION (also when the sum does not fit, an open quantity is negative or the position is
+    NO_PRICE: not known),
     RESULT_NO_REFERENCE, RESULT_LIMIT_COLLAR; else RESULT_OK.
     """
     cdef int64_t worst
@@ -44,7 +45,7 @@ cdef inline int risk_check(
         return RESULT_BAD_PRICE
     if size_lots > l.max_order_lots:
         return RESULT_LIMIT_SIZE
-    if unlikely(l.max_position_lots < 0 or open_buy_lots < 0 or open_sell_lots < 0):
+    if unlikely(l.max_position_lots < 0 or open_buy_lots < 0 or open_sell_lots < 0 or position_lots == NO_PRICE):
         return RESULT_LIMIT_POSITION
     if side == BUY:
         bad = fc_add_overflow(position_lots, open_buy_lots, &worst)

@@ -568,7 +568,7 @@ class Engine:
             if ask is not None and ask <= best_bid:
                 ask = self._grid(best_bid + 1, down=False)
             wish = {BUY: bid, SELL: ask}
-            if self._max_loss is not None and profit is not None and profit < -self._max_loss:
+            if self._max_loss is not None and (profit is None or not -self._max_loss <= profit < 2**63):
                 self._stopping = True
         for side, rung in self._rungs.items():
             rung.wish = wish[side]
