@@ -1,5 +1,7 @@
 """Databento DBN: records field by field against databento_dbn, and the events of every schema."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -364,3 +366,20 @@ def test_a_definition_names_its_instrument_and_says_its_increment(tmp_path):
     assert list(feed.instruments) == [Instrument("5", 1e-9, 1.0), Instrument("ESM4", 1e-9, 1.0, 250_000_000)]
     assert events["symbol_id"].tolist() == [0, 1, 0, 1]
     assert feed.increments == {1: 250_000_000, 0: 10}
+
+
+def test_length_of_the_metadata_is_not_believed(tmp_path):
+    path = tmp_path / "x.dbn.zst"
+    path.write_bytes(zstandard.compress(b"DBN\x03" + (2**31).to_bytes(4, "little") + bytes(2**26)))
+    with pytest.raises(CorruptDataError, match="metadata of a DBN file must have at most 67108864 bytes: .* bytes=2147483656"):
+        DbnFeed(path)
+
+
+def test_instruments_with_large_numbers_take_no_memory(tmp_path):
+    path = write(tmp_path / "x.dbn", mbo("AA", "BB", [10**9] * 2, [1] * 2, [1, 2], instrument_id=[2**32 - 2, 5]))
+    tracemalloc.start()
+    events = collect(DbnFeed(path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert events["symbol_id"].tolist() == [0, 1]
+    assert peak < 50e6

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from makers.feeds import Given
 
 from fastcore.instruments import Instrument, Instruments
-from fastcore.records import EVENT_DTYPE, KINDS
+from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from hft.feeds import Feed, open_feed
 from hft.feeds.merge import clock_offset, merge
 
@@ -221,3 +221,24 @@ def test_two_venues_of_one_pair_are_five_hours_apart_and_merge(data_dir):
         both = (at >= 0) & (a["exch_ns"] <= b["exch_ns"][-1] + offset)
         spread.append(np.median(np.abs(a["price"][both] - b["price"][at[both]])))
     assert spread[0] * 3 < spread[1]
+
+
+def test_one_absurd_time_does_not_make_the_grid_endless():
+    odd = walk(1000, 2)
+    odd["exch_ns"][-1] = 2**62
+    with pytest.raises(ValueError, match=r"the times of both sides must lie within 16777216 steps of the grid: steps=\d+ step_ns=1000000000"):
+        clock_offset(walk(1000, 1), odd)
+
+
+@pytest.mark.parametrize("names", [None, ("X", "Y")])
+def test_events_of_a_whole_feed_keep_their_mark(names):
+    class Gap(Arrays):
+        def _arrays(self):
+            for array in super()._arrays():
+                array["symbol_id"][1], array["kind"][1] = NO_SYMBOL, KINDS["gap"]
+                yield array
+
+    feed = merge(Gap([events([1, 2, 3])]), Arrays([events([2, 4])], book="quotes"), names=names)
+    merged = run(feed)
+    assert merged["symbol_id"][merged["kind"] == KINDS["gap"]].tolist() == [NO_SYMBOL]
+    assert len(feed.instruments) == (1 if names is None else 2)

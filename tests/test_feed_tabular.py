@@ -335,6 +335,35 @@ def test_cut_parquet_and_arrow_files_raise(tmp_path, form):
         list({"parquet": ParquetFeed}.get(form, ArrowFeed)(path))
 
 
+@pytest.mark.parametrize("form", ["file", "stream"])
+@pytest.mark.parametrize("wrong", ["offset", "text", "index"])
+def test_arrow_columns_that_lead_elsewhere_are_corrupt_data(tmp_path, form, wrong):
+    words = pa.py_buffer(b"AB\xff\xfe")
+    offsets = {"offset": [0, 2**30, 4], "text": [0, 2, 4], "index": [0, 1, 2]}[wrong]
+    ticker = pa.StringArray.from_buffers(2, pa.py_buffer(np.array(offsets, np.int32)), words)
+    if wrong == "index":
+        ticker = pa.DictionaryArray.from_arrays(pa.array([0, 10**6], pa.int32()), pa.array(["A", "B"]), safe=False)
+    batch = pa.record_batch({"ts": pa.array([1, 2]), "price": [1.5, 2.5], "size": [1, 2], "symbol": ticker})
+    path = tmp_path / "x"
+    create = pa.ipc.new_file if form == "file" else pa.ipc.new_stream
+    with pa.OSFile(str(path), "wb") as file, create(file, batch.schema) as writer:
+        writer.write_batch(batch)
+    with pytest.raises(CorruptDataError, match="an Arrow file must be whole"):
+        list(ArrowFeed(path, kind="trades", time_unit="ns"))
+
+
+def test_a_batch_of_arrow_of_any_size_comes_in_parts(tmp_path):
+    n = 300_000
+    batch = pa.record_batch({"ts": pa.array(np.arange(n)), "price": np.full(n, 1.5), "size": np.ones(n, np.int64)})
+    path = tmp_path / "x"
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
+    feed = ArrowFeed(path, kind="trades", time_unit="ns", tick_size=0.5, lot_size=1, chunk_events=2**30)
+    arrays = list(feed)
+    assert max(map(len, arrays)) <= 65_536
+    assert np.concatenate(arrays)["exch_ns"].tolist() == list(range(n))
+
+
 def test_real_quotes_of_a_venue(data_dir):
     feed = open_feed(data_dir / "fx" / "fxcm_eurusd_20140508_quote.zip")
     events = collect(feed)

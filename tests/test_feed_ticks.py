@@ -1,5 +1,7 @@
 """A tick store as a feed."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -104,3 +106,14 @@ def test_wrong_options_are_refused(tmp_path):
     for options in ({"tick_size": 0}, {"lot_size": float("nan")}, {"chunk_events": 0}):
         with pytest.raises(ValueError, match=next(iter(options))):
             TickFeed(path, **options)
+
+
+def test_ids_near_the_end_of_their_range_take_no_memory(tmp_path):
+    records = ticks(10)
+    records["symbol_id"][5:] = 2**32 - 2
+    tracemalloc.start()
+    events = np.concatenate(list(TickFeed(store(tmp_path / "day", records))))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert events["symbol_id"].tolist() == [0, 1, 2, 0, 1, *[3] * 5]
+    assert peak < 50e6

@@ -6,6 +6,7 @@ import signal
 import threading
 import zipfile
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
 from fastcore.tickstore import TickStore
 from hft.feeds import FORMATS, Feed, open_feed, recognise
 from hft.feeds._ahead import ahead
-from hft.feeds._files import head_of, lines, pieces
+from hft.feeds._files import LONGEST_LINE, head_of, lines, pieces
 from hft.feeds.feed import whole_messages
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -250,6 +251,33 @@ def test_lines_are_whole_and_a_cut_line_is_left_out():
     with pytest.raises(CorruptDataError):
         got.extend(lines(cut()))
     assert got == [b"a\n"]
+
+
+def test_a_line_without_an_end_is_an_error_behind_what_is_whole():
+    def endless(piece, start=b""):
+        yield b"a\nb\n" + start
+        taken[0] = 0
+        while True:
+            taken[0] += len(piece)
+            yield piece
+
+    taken, got = [0], []
+    for piece in (b"x" * 2**18, bytes(2**16)):
+        got.clear()
+        with pytest.raises(CorruptDataError, match=f"a line must have at most {LONGEST_LINE} bytes: offset=4"):
+            got.extend(lines(endless(piece)))
+        assert got == [b"a\nb\n"]
+        assert taken[0] <= LONGEST_LINE + len(piece)
+    long = b"x" * LONGEST_LINE + b"\n"
+    assert b"".join(lines(iter([long[:100], long[100:], b"end"]))) == long + b"end"
+    with pytest.raises(CorruptDataError, match="a line must"):
+        list(lines(iter([b"x" + long])))
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs /dev/zero")
+def test_a_device_without_an_end_is_an_error():
+    with pytest.raises(CorruptDataError, match="a line must"):
+        list(lines(pieces("/dev/zero")))
 
 
 def test_messages_are_not_torn_apart():

@@ -277,3 +277,8 @@ def test_one_writer_and_readers():
         thread.join()
     assert not bad
     assert p[0].fills + p[1].fills == 20_000
+
+
+def test_more_memory_than_the_machine_has_is_refused():
+    with pytest.raises(MemoryError, match="capacity=4294967295"):
+        compiled.Portfolio(2**32 - 1)  # 343 GB

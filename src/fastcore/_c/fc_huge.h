@@ -21,6 +21,7 @@ static inline void *fc_alloc_huge(size_t count, size_t size) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
     if (size && count > (SIZE_MAX - FC_HUGE_PAGE) / size) return NULL;
     size_t bytes = (count * size + FC_CACHE_LINE - 1) & ~(size_t)(FC_CACHE_LINE - 1);
+    if (fc_beyond_memory(bytes)) return NULL;
     if (bytes >= FC_HUGE_PAGE) {
         unsigned char *p = (unsigned char *)aligned_alloc(FC_HUGE_PAGE, (bytes + FC_HUGE_PAGE - 1) & ~(FC_HUGE_PAGE - 1));
         if (!p) return NULL;

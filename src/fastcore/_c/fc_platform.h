@@ -9,6 +9,8 @@
 
 #if defined(_WIN32)
 #include <malloc.h>
+#else
+#include <unistd.h>
 #endif
 
 #if defined(_MSC_VER)
@@ -51,11 +53,21 @@ static inline void fc_prefetch_write(const void *p) {
 #define fc_assert(x) ((void)0)
 #endif
 
+/* Whether the machine has not so much memory at all: systems promise more than there is, and end the program that takes it. */
+static inline int fc_beyond_memory(size_t bytes) {
+#if defined(_SC_PHYS_PAGES) && defined(_SC_PAGESIZE)
+    return bytes >> 30 && bytes / (size_t)sysconf(_SC_PAGESIZE) > (size_t)sysconf(_SC_PHYS_PAGES);
+#else
+    return 0;
+#endif
+}
+
 /* Cache-line aligned, zeroed memory; NULL on failure or overflow. A cdef class does not honour alignment of its members. */
 static inline void *fc_alloc(size_t count, size_t size) {
     if (size && count > (SIZE_MAX - FC_CACHE_LINE) / size) return NULL;
     size_t bytes = (count * size + FC_CACHE_LINE - 1) & ~(size_t)(FC_CACHE_LINE - 1);
     if (!bytes) bytes = FC_CACHE_LINE;
+    if (fc_beyond_memory(bytes)) return NULL;
 #if defined(_WIN32)
     unsigned char *p = (unsigned char *)_aligned_malloc(bytes, FC_CACHE_LINE);
 #else

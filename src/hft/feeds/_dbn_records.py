@@ -26,6 +26,7 @@ Skip = Callable[[str, Positions, list[str]], None]
 
 F_LAST, F_SNAPSHOT = 128, 32
 _WAIT = 4096  # records that may wait for the end of their venue event
+_MOST_METADATA = 1 << 26  # bytes: hundreds of thousands of symbols
 _SEAM = 1 << 14  # bytes of a piece that are joined to the rest of the one before
 
 NAMES = {
@@ -105,7 +106,7 @@ class RecordFile:
 
     def _read_metadata(self) -> bytes:
         """Read the metadata, if there is any; return the bytes behind it."""
-        head, need = b"", 8
+        head, need = bytearray(), 8
         while len(head) < need:
             piece = next(self._pieces, b"")
             if not piece:
@@ -113,13 +114,15 @@ class RecordFile:
             head += piece
             if head[:3] == b"DBN" and len(head) >= 8:
                 need = 8 + int.from_bytes(head[4:8], "little")
+                if need > _MOST_METADATA:
+                    raise CorruptDataError(f"the metadata of a DBN file must have at most {_MOST_METADATA} bytes: path={self.path} bytes={need}")
         if head[:3] != b"DBN":
-            return head
+            return bytes(head)
         if len(head) < need:
             raise CorruptDataError(f"the metadata of a DBN file must be whole: path={self.path} bytes={len(head)} needed={need}")
         dbn = extra("databento_dbn")
         try:
-            self.metadata = dbn.Metadata.decode(head[:need], dbn.VersionUpgradePolicy.AS_IS)
+            self.metadata = dbn.Metadata.decode(bytes(head[:need]), dbn.VersionUpgradePolicy.AS_IS)
         except (dbn.DBNError, ValueError) as error:
             raise CorruptDataError(f"the metadata of a DBN file must be valid: path={self.path} {error}") from error
         self.ts_out = bool(self.metadata.ts_out)
@@ -130,7 +133,7 @@ class RecordFile:
                 elif raw_symbol.isdigit():
                     self.symbols[int(raw_symbol)] = str(interval["symbol"])
         self._behind = need
-        return head[need:]
+        return bytes(head[need:])
 
     def pieces(self) -> Iterator[tuple[memoryview, int, bool]]:
         """Iterate over pieces that start with a record: (bytes, offset in the file, whether nothing follows)."""

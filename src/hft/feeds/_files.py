@@ -14,11 +14,12 @@ from typing import IO, Any
 
 from fastcore.errors import CorruptDataError
 
-__all__ = ["HEAD_BYTES", "extra", "head_of", "lines", "pieces", "text_head", "zip_names"]
+__all__ = ["HEAD_BYTES", "LONGEST_LINE", "extra", "head_of", "lines", "pieces", "text_head", "zip_names"]
 
 _Placed = tuple[int, bytes]  # where in the file the bytes behind a piece are, and the piece
 
 HEAD_BYTES = 1 << 16
+LONGEST_LINE = 1 << 24  # bytes: what has no line end is no text, and would be read whole before that is known
 _READ_BYTES = 1 << 18  # stays in the nearest caches until it is converted
 _SMALL, _LARGE = 1 << 10, 1 << 17  # of a compressed file at once: what it expands to is not known before
 _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -216,25 +217,33 @@ def lines(source: Iterator[bytes], block_bytes: int = 1 << 20) -> Iterator[bytes
     """Regroup pieces into blocks of whole lines; a file that is cut inside a line loses that line and nothing else.
 
     The last line of an undamaged file may lack its line end.
+
+    Raises
+    ------
+    CorruptDataError
+        Behind everything whole: as the source, or where a line has more than `LONGEST_LINE` bytes.
     """
-    held: list[bytes] = []
-    size = 0
+    held: list[bytes] = []  # whole lines, then the beginning of one
+    begun = whole = done = 0  # bytes of that beginning, of the lines before it, and of the blocks before those
     try:
         for piece in source:
+            first = piece.find(b"\n")
+            if begun + (len(piece) if first < 0 else first) > LONGEST_LINE:
+                raise CorruptDataError(f"a line must have at most {LONGEST_LINE} bytes: offset={done + whole}")
             held.append(piece)
-            size += len(piece)
-            if size >= block_bytes:
+            if first < 0:
+                begun += len(piece)
+                continue
+            cut = piece.rfind(b"\n") + 1
+            whole, begun = whole + begun + cut, len(piece) - cut
+            if whole + begun >= block_bytes:
                 block = b"".join(held)
-                cut = block.rfind(b"\n") + 1
-                held = [block[cut:]]
-                size = len(block) - cut
-                if cut:
-                    yield block[:cut]
+                held, done = [block[whole:]], done + whole
+                yield block[:whole]
+                whole = 0
     except CorruptDataError:
-        block = b"".join(held)
-        cut = block.rfind(b"\n") + 1
-        if cut:
-            yield block[:cut]
+        if whole:
+            yield b"".join(held)[:whole]
         raise
-    if size:
+    if whole + begun:
         yield b"".join(held)

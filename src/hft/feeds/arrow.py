@@ -16,6 +16,8 @@ from .tabular import TableFeed
 
 __all__ = ["ArrowFeed", "ParquetFeed"]
 
+_ROWS = 65_536  # at once: a batch of Arrow may have any number, and take few bytes
+
 
 class ParquetFeed(TableFeed):
     """A Parquet file; parameters as in `TableFeed`. Only the columns that have a role are read."""
@@ -37,7 +39,7 @@ class ParquetFeed(TableFeed):
         self._roles = {role: wanted.index(at) for role, at in self._roles.items()}
         done, total = 0, self._file.metadata.num_rows
         try:
-            for batch in self._file.iter_batches(65_536, columns=[names[i] for i in wanted]):
+            for batch in self._file.iter_batches(_ROWS, columns=[names[i] for i in wanted]):
                 yield batch, np.arange(done, done + len(batch))
                 done += len(batch)
                 self._progress(done, total)
@@ -59,12 +61,12 @@ class ArrowFeed(TableFeed):
 
     def _prepare(self) -> None:
         pa, ipc = extra("pyarrow"), extra("pyarrow.ipc")
-        self._map = pa.memory_map(str(self.path))
+        self._map = pa.OSFile(str(self.path))  # read, not mapped: a file that is cut meanwhile is an error and not a signal
         try:
             file = self.path.stat().st_size >= 8 and self._map.read(6) == b"ARROW1"
             self._map.seek(0)
             self._reader = ipc.open_file(self._map) if file else ipc.open_stream(self._map)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             self._map.close()
             raise CorruptDataError(f"an Arrow file must be whole: path={self.path} {error}") from error
         self._is_file = file
@@ -77,10 +79,14 @@ class ArrowFeed(TableFeed):
         batches = (reader.get_batch(i) for i in range(reader.num_record_batches)) if self._is_file else iter(reader)
         try:
             for batch in batches:
-                yield batch, np.arange(done, done + len(batch))
-                done += len(batch)
+                for column in set(self._roles.values()):
+                    batch.column(column).validate(full=True)  # offsets and text that lead elsewhere are not read, they are followed
+                for at in range(0, len(batch), _ROWS):
+                    part = batch.slice(at, _ROWS)
+                    yield part, np.arange(done, done + len(part))
+                    done += len(part)
                 self._progress(total if self._is_file else self._map.tell(), total)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise CorruptDataError(f"an Arrow file must be whole: path={self.path} row={done} {error}") from error
 
     @classmethod

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import index
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from .feed import RAW, Events, Feed, FormatError, account, check_chunk_events, w
 __all__ = ["ClockOffset", "MergedFeed", "clock_offset", "merge"]
 
 _CONTINUED = FLAGS["continued"]
+_MOST_BINS = 1 << 24  # nine days of the fine grid
 _MIN_NS, _MAX_NS = np.iinfo(np.int64).min, np.iinfo(np.int64).max
 
 
@@ -207,7 +209,7 @@ def merge(
         if values is not None and len(values) != len(feeds):
             raise ValueError(f"{name} must be as many as the feeds: {name}={len(values)} feeds={len(feeds)}")
     check_chunk_events(chunk_events)
-    return MergedFeed(feeds, by, [int(o) for o in offsets_ns or [0] * len(feeds)], names or [None] * len(feeds), chunk_events)
+    return MergedFeed(feeds, by, [index(o) for o in offsets_ns or [0] * len(feeds)], names or [None] * len(feeds), chunk_events)
 
 
 class ClockOffset(NamedTuple):
@@ -266,7 +268,8 @@ def clock_offset(
     Raises
     ------
     ValueError
-        If a side has fewer than 100 price changes, or a parameter is out of range.
+        If a side has fewer than 100 price changes, the times are further apart than 2**24 steps of a grid, or a parameter is out of
+        range.
 
     Notes
     -----
@@ -307,6 +310,8 @@ def _peak(series: list[tuple[Any, Any]], step: int, centre: int, reach: int) -> 
     (times_a, prices_a), (times_b, prices_b) = series
     start = min(int(times_a[0]), int(times_b[0]) + centre)
     bins = (max(int(times_a[-1]), int(times_b[-1]) + centre) - start) // step + 2
+    if bins > _MOST_BINS:
+        raise ValueError(f"the times of both sides must lie within {_MOST_BINS} steps of the grid: steps={bins} step_ns={step}")
     moves = []
     for times, prices, shift in ((times_a, prices_a, 0), (times_b, prices_b, centre)):
         slot = (times + shift - start) // step
