@@ -179,6 +179,12 @@ def test_level_changes_of_many_levels_are_those_of_few():
     assert [x.tolist() for x in few] == [x.tolist() for x in many]
 
 
+@pytest.mark.parametrize("levels", [5, 13, 50])
+def test_no_rows_of_any_number_of_levels_change_nothing(levels):
+    empty = (np.zeros((0, levels), np.int64),) * 4
+    assert [len(x) for x in level_changes(empty, empty)] == [0, 0, 0, 0]
+
+
 def test_cut_archives_and_files_raise_behind_what_is_whole(tmp_path):
     path = archive(tmp_path / "s.zip")
     raw = path.read_bytes()

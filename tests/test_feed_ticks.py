@@ -117,3 +117,12 @@ def test_ids_near_the_end_of_their_range_take_no_memory(tmp_path):
     tracemalloc.stop()
     assert events["symbol_id"].tolist() == [0, 1, 2, 0, 1, *[3] * 5]
     assert peak < 50e6
+
+
+def test_events_of_unknown_kinds_are_errors(tmp_path):
+    events = generate_events(messages=400, seed=1)
+    events["kind"][[3, 50]] = 26, 255
+    feed = TickFeed(store(tmp_path / "day", events))
+    assert sum(map(len, feed)) == len(events) - 2
+    assert feed.errors == {"an event must have a known kind": 2}
+    assert [entry[0] for entry in feed.error_log] == [3, 50]

@@ -223,3 +223,9 @@ def test_bad_ticks_are_refused(table):
     for ids in (9, np.array([9])):
         with pytest.raises(KeyError, match="symbol_id must be in"):
             table.prices_to_ticks(ids, np.array([1.0]))
+
+
+@pytest.mark.parametrize("name", Instrument._fields[1:])
+def test_a_default_that_is_none_is_refused(name):
+    with pytest.raises(TypeError, match=f"the defaults of a table must be given: {name}=None"):
+        Instruments(**{name: None})

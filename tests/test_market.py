@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fastcore.bookset import BookSet
 from fastcore.engine import Engine
 from fastcore.market import Market
 from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL, SESSION
@@ -91,3 +92,16 @@ def test_symbol_id_out_of_range_states_the_rule():
     for ask in (Market(symbols=4).trades, Market(symbols=4).volume_lots):
         with pytest.raises(ValueError, match=r"symbol_id must be in 0\.\.3: symbol_id=4"):
             ask(4)
+
+
+@pytest.mark.parametrize("kind", [26, 64 + KINDS["system"], 64 + KINDS["add"], 128 + KINDS["status"], 255])
+def test_kinds_that_there_are_not_are_counted_and_change_nothing(kind):
+    rows = events(("add", (100, 5, 1), 0, 0, BUY), ("add", (101, 5, 2), 0, 0, BUY), ("status", (HALTED,), 3))
+    rows["kind"][1] = kind
+    market = Market(symbols=16)
+    Engine(EventSource(rows), market).run()
+    assert (market.events, market.book_errors, market.first_error_seq) == (3, 1, 2)
+    assert market.books.book(0).best_bid == 100
+    books = BookSet(symbols=4)
+    books.apply(rows)
+    assert books.counts == {"ok": 2, "unknown message type": 1}

@@ -624,7 +624,7 @@ cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noex
     RESULT_BAD_PRICE         price below 1 (below -2^63 + 1 where prices may be negative)
     RESULT_BAD_SIZE          size <= 0 (a level, a quote: < 0), more than the order has left, or a level beyond 2^63 - 1 lots
     RESULT_CORRUPT           add or level without a side
-    RESULT_UNKNOWN_TYPE      level and quote events in a book by order, changes of orders in a book by level
+    RESULT_UNKNOWN_TYPE      level and quote events in a book by order, changes of orders in a book by level, kinds that there are not
     RESULT_NO_MEMORY         the tables could not grow
     Kinds that change no displayed order (trades, crosses, status, timers, own orders, ...) give RESULT_OK and no change.
 

@@ -39,10 +39,11 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._guard cimport alone, enter, leave
-from fastcore._integers cimport as_int64, as_side, as_uint64
+from fastcore._integers cimport as_int64, as_side, as_uint64, int64_in
 from fastcore.records cimport (
     FLAG_SNAPSHOT,
     KIND_CLEAR,
+    KIND_COUNT,
     KIND_GAP,
     NO_SYMBOL,
     RESULT_NO_MEMORY,
@@ -57,6 +58,8 @@ cdef extern from "fc_huge.h" nogil:
     void* fc_huge_remap(void* p, size_t size, size_t wanted)
     void fc_huge_unmap(void* p, size_t size)
     void fc_huge_touch(void* p, size_t start, size_t end)
+
+from operator import index
 
 import numpy as np
 
@@ -920,6 +923,8 @@ cdef int book_apply_rare(book_t* b, const event_t* e, book_change_t* out) noexce
     out.stamp = 0
     out.side = NO_SIDE
     out.new_size = 0
+    if kind >= KIND_COUNT:
+        return RESULT_UNKNOWN_TYPE
     if kind == KIND_CLEAR:
         out.top_changed = b.sides[0].count != 0 or b.sides[1].count != 0
         book_clear(b)
@@ -1263,10 +1268,8 @@ cdef event_t* book_snapshot(const book_t* b, event_t* out) noexcept nogil:
 
 # ---- Python ----
 
-cdef uint64_t checked_count(object value, str name, uint64_t low) except? 0:
-    if not low <= value <= _MAX_ORDERS:
-        raise ValueError(f"{name} must be in {low}..2**30: {name}={value}")
-    return value
+cdef uint64_t checked_count(object value, str name, int64_t low) except? 0:
+    return int64_in(value, name, low, _MAX_ORDERS)
 
 
 @cython.final
@@ -1353,11 +1356,7 @@ cdef class OrderTable:
 # ---- what the faces of both kinds of book share ----
 
 cdef uint32_t checked_symbol(object symbol_id) except? 0xFFFFFFFF:
-    if symbol_id is None:
-        return 0
-    if not 0 <= symbol_id < UINT32_MAX:
-        raise ValueError(f"symbol_id must be in 0..2**32-2: symbol_id={symbol_id}")
-    return symbol_id
+    return 0 if symbol_id is None else int64_in(symbol_id, "symbol_id", 0, UINT32_MAX - 1)
 
 
 cdef int make_book(_Book book, object symbol_id, OrderTable orders, bint by_level, bint signed_prices) except -1:
@@ -1403,11 +1402,13 @@ cdef Py_ssize_t face_apply_into(book_t* b, object events, object out, str name, 
 
 
 cdef int64_t checked_level(const book_t* b, object side, object price) except? -1:
+    cdef int64_t ticks
     if side != 1 and side != -1:
         raise ValueError(f"side must be 1 (buy) or -1 (sell): side={side}")
-    if not b.lowest <= price <= INT64_MAX:
+    if not b.lowest <= index(price) <= INT64_MAX:
         raise ValueError(f"price must be in {'1' if b.lowest == 1 else '-2**63+1'}..2**63-1: price={price}")
-    return price
+    ticks = price
+    return ticks
 
 
 cdef inline book_t* idle(_Book book) except NULL:
@@ -1551,16 +1552,14 @@ cdef class _Book:
         cdef const event_t* e = events_data(a)
         cdef Py_ssize_t n = a.shape[0]
         cdef bint filtered = self.symbol_id is not None
-        if not 1 <= levels <= 1000:
-            raise ValueError(f"levels must be in 1..1000: levels={levels}")
+        cdef Py_ssize_t width = int64_in(levels, "levels", 1, 1000)
         at_array = np.ascontiguousarray(marks, dtype=np.int64)
         if at_array.ndim != 1 or (at_array.size and (at_array[0] < 0 or at_array[at_array.size - 1] > n or np.any(np.diff(at_array) < 0))):
             raise ValueError(f"marks must be one-dimensional, ascending, in 0..{n}: shape={at_array.shape}")
-        rows = np.empty((at_array.size, 2, levels), LEVEL_DTYPE)
+        rows = np.empty((at_array.size, 2, width), LEVEL_DTYPE)
         cdef const int64_t* at = <const int64_t*> cnp.PyArray_DATA(at_array)
         cdef level_row_t* out = <level_row_t*> cnp.PyArray_DATA(rows)
         cdef Py_ssize_t m = at_array.size
-        cdef Py_ssize_t width = levels
         cdef Py_ssize_t i
         cdef Py_ssize_t done = 0
         cdef book_t* b = self._b
@@ -1601,7 +1600,7 @@ cdef class _Book:
             book_snapshot(b, <event_t*> cnp.PyArray_DATA(rows))
         finally:
             leave(&b.orders.busy)
-        rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
+        rows["seq"], rows["exch_ns"], rows["local_ns"] = as_uint64(seq), as_int64(exch_ns), as_int64(local_ns)
         return rows
 
     @property
@@ -1653,7 +1652,7 @@ cdef class _Book:
         an order that is not here), ``duplicate order`` (a reference that is in use), ``price outside range`` (not positive),
         ``size outside range`` (by order: not positive, more than the order has left, or a level beyond 2**63-1; by level:
         negative), ``corrupt`` (an add or a level without a side), ``unknown message type`` (an event that belongs to the other
-        kind of book), ``out of memory``. All but ``ok`` left the book untouched.
+        kind of book, or of a kind that there is not), ``out of memory``. All but ``ok`` left the book untouched.
         """
         return result_counts(idle(self).counts, NULL)
 
@@ -1671,7 +1670,7 @@ cdef class _Book:
             Best first: `price` (ticks), `size` (lots), `orders` (0 in a book by level).
         """
         cdef int i
-        if levels is not None and levels < 0:
+        if levels is not None and index(levels) < 0:
             raise ValueError(f"levels must not be negative: levels={levels}")
         sides = []
         for i in range(2):
@@ -1809,14 +1808,16 @@ cdef class OrderBook(_Book):
 
     def order(self, order_id):
         """Return (side, price, size, stamp) of a resting order, None where there is no such order."""
-        cdef const order_t* order = book_order(idle(self), order_id)
+        cdef uint64_t reference = as_uint64(order_id)
+        cdef const order_t* order = book_order(idle(self), reference)
         if order == NULL:
             return None
         return order.side, order.price, order.size, order.stamp
 
     def position(self, order_id):
         """Return (orders ahead, lots ahead) of a resting order in its queue, None where there is no such order."""
-        cdef const order_t* order = book_order(idle(self), order_id)
+        cdef uint64_t reference = as_uint64(order_id)
+        cdef const order_t* order = book_order(idle(self), reference)
         cdef uint64_t count = 0
         cdef int64_t size = 0
         if order == NULL:

@@ -18,11 +18,13 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._guard cimport alone, enter, leave
+from fastcore._integers cimport as_int64, as_uint64, int64_in
 from fastcore.records cimport (
     FLAG_SNAPSHOT,
     KIND_ADD,
     KIND_CANCEL,
     KIND_CLEAR,
+    KIND_COUNT,
     KIND_DELETE,
     KIND_EXECUTE,
     KIND_GAP,
@@ -35,6 +37,7 @@ from fastcore.records cimport (
     RESULT_NO_MEMORY,
     RESULT_OK,
     RESULT_UNKNOWN_SYMBOL,
+    RESULT_UNKNOWN_TYPE,
     fc_alloc,
     fc_free,
 )
@@ -53,6 +56,8 @@ from fastcore.book cimport (
     orders_bytes,
     result_counts,
 )
+
+from operator import index
 
 import numpy as np
 
@@ -198,6 +203,8 @@ cdef int bookset_apply_rare(bookset_t* s, const event_t* e, book_change_t* out) 
         result = RESULT_NO_MEMORY
     elif e.symbol_id == NO_SYMBOL and (e.kind == KIND_CLEAR or e.kind == KIND_GAP):
         apply_to_all(s, e)
+    elif e.kind >= KIND_COUNT:
+        result = RESULT_UNKNOWN_TYPE
     elif e.symbol_id >= s.capacity and opens(e.kind):
         result = RESULT_UNKNOWN_SYMBOL
     s.counts[result] += 1
@@ -272,11 +279,10 @@ cdef class BookSet:
     """
 
     def __cinit__(self, *, by_level=False, symbols=65536, OrderTable orders=None, signed_prices=False):
-        if not 1 <= symbols <= _MAX_SYMBOLS:
-            raise ValueError(f"symbols must be in 1..2**24: symbols={symbols}")
+        cdef int64_t capacity = int64_in(symbols, "symbols", 1, _MAX_SYMBOLS)
         self.orders = OrderTable() if orders is None else orders
         self.by_level = by_level
-        if bookset_init(&self._s, &self.orders._o, symbols, by_level, -INT64_MAX if signed_prices else 1) != RESULT_OK:
+        if bookset_init(&self._s, &self.orders._o, <uint32_t> capacity, by_level, -INT64_MAX if signed_prices else 1) != RESULT_OK:
             raise MemoryError(f"no memory for a set of books: symbols={symbols}")
 
     def __dealloc__(self):
@@ -287,7 +293,7 @@ cdef class BookSet:
         return idle(self).count
 
     def __contains__(self, symbol_id):
-        return 0 <= symbol_id < self._s.capacity and bookset_find(idle(self), symbol_id) != NULL
+        return 0 <= index(symbol_id) < self._s.capacity and bookset_find(idle(self), symbol_id) != NULL
 
     def __iter__(self):
         return iter(self.symbol_ids)
@@ -356,9 +362,8 @@ cdef class BookSet:
             Keeps the set alive. Its batch calls pass over events of other symbols.
         """
         cdef book_t* b
-        if not 0 <= symbol_id < self._s.capacity:
-            raise ValueError(f"symbol_id must be in 0..{self._s.capacity - 1}: symbol_id={symbol_id}")
-        b = bookset_open(idle(self), symbol_id)
+        cdef int64_t row = int64_in(symbol_id, "symbol_id", 0, self._s.capacity - 1)
+        b = bookset_open(idle(self), <uint32_t> row)
         if b == NULL:
             raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
         return book_view(b, self.orders, self)
@@ -456,7 +461,7 @@ cdef class BookSet:
             rows = self._snapshot()
         finally:
             leave(&self._s.orders.busy)
-        rows["seq"], rows["exch_ns"], rows["local_ns"] = seq, exch_ns, local_ns
+        rows["seq"], rows["exch_ns"], rows["local_ns"] = as_uint64(seq), as_int64(exch_ns), as_int64(local_ns)
         return rows
 
     cdef object _snapshot(self):

@@ -12,7 +12,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport as_doubles, doubles_data, is_plain
-from fastcore._integers cimport int64_in
+from fastcore._integers cimport as_int64, int64_in
 from fastcore.records cimport RESULT_OK
 from fastcore.zscore cimport check_window, no_memory, use_avx2
 
@@ -171,10 +171,11 @@ cdef class RollingCorrelation:
         **Thread safety**: one thread at a time per object.
         """
         alone(&self._busy)
-        for index in (i, j):
+        cdef int64_t first = as_int64(i), second = as_int64(j)
+        for index in (first, second):
             if not 0 <= index < self._c.series:
                 raise IndexError(f"series must be in 0..{self._c.series - 1}: series={index}")
-        return correlation_get(&self._c, i, j)
+        return correlation_get(&self._c, first, second)
 
     def mean_correlations(self):
         """Return the mean correlation of every series with the others.

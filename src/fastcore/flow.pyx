@@ -9,7 +9,7 @@ from libc.float cimport DBL_MAX
 from libc.math cimport INFINITY, NAN, log, pow
 from libc.stdint cimport int64_t
 
-from fastcore._integers cimport int64_in
+from fastcore._integers cimport as_int64, int64_in
 from fastcore.records cimport unlikely
 
 __all__ = ["EwmaVolatility"]
@@ -97,7 +97,7 @@ cdef class EwmaVolatility:
             f"count={self.count} volatility={self.volatility}>"
         )
 
-    def update(self, double price, long long time_ns=0):
+    def update(self, double price, time_ns=0):
         """Take a price.
 
         Parameters
@@ -112,11 +112,12 @@ cdef class EwmaVolatility:
         ValueError
             If the price or the time is not valid; nothing is changed then.
         """
+        cdef int64_t now = as_int64(time_ns)
         if unlikely(not (price > 0.0 and price <= DBL_MAX)):
             raise ValueError(f"price must be positive and finite: price={price}")
-        if unlikely(self._v.interval_ns != 0 and self._v.last == self._v.last and time_ns < self._v.last_ns):
+        if unlikely(self._v.interval_ns != 0 and self._v.last == self._v.last and now < self._v.last_ns):
             raise ValueError(f"time_ns must not go back: time_ns={time_ns}, last={self._v.last_ns}")
-        ewma_update(&self._v, price, time_ns)
+        ewma_update(&self._v, price, now)
 
     @property
     def variance(self):

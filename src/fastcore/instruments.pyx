@@ -226,10 +226,14 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
         if s == NULL:
             raise MemoryError("no memory for an instrument table")
         s.capacity = ranged("capacity", capacity, 1, 0x7FFFFFFF, "1..2**31-1")
-        put_fields(&s.defaults, (
+        fields = (
             tick_size, lot_size, increment_ticks, low_increment_ticks, low_below_ticks, multiplier, currency, venue,
             maker_fee_ticks, taker_fee_ticks,
-        ))
+        )
+        for name, field in zip(Instrument._fields[1:], fields, strict=True):
+            if field is None:
+                raise TypeError(f"the defaults of a table must be given: {name}=None")
+        put_fields(&s.defaults, fields)
         # calloc maps pages of zeros that cost nothing before they are touched.
         s.rows = <instrument_t*> calloc(s.capacity, sizeof(instrument_t))
         if s.rows == NULL or keys_open(&s.keys) != RESULT_OK:

@@ -9,7 +9,8 @@ from fastcore._integers cimport as_int64
 from fastcore.book cimport OrderTable
 from fastcore.bookset cimport BookSet
 from fastcore.records cimport (
-    KIND_BAR, KIND_BREAK, KIND_IMBALANCE, KIND_LISTING, KIND_NONE, KIND_NOTICE, KIND_QUOTE, KIND_STATUS, KIND_SYSTEM, NO_SIDE,
+    KIND_BAR, KIND_BREAK, KIND_COUNT, KIND_IMBALANCE, KIND_LISTING, KIND_NONE, KIND_NOTICE, KIND_QUOTE, KIND_STATUS, KIND_SYSTEM, NO_SIDE,
+    RESULT_UNKNOWN_TYPE,
 )
 
 __all__ = ["BOOKS", "Market"]
@@ -34,6 +35,11 @@ cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept
     out.size = out.new_size = 0
     out.top_changed = out.grew = False
     m.inside = e.flags & FLAG_CONTINUED
+    if unlikely(e.kind >= KIND_COUNT):  # one that looks like another in 64 bits
+        if m.refused == 0:
+            m.first_refused = m.number
+        m.refused += 1
+        return RESULT_UNKNOWN_TYPE
     if later_part:
         return RESULT_OK
     if e.kind == KIND_SYSTEM:
@@ -117,7 +123,7 @@ cdef class Market:
 
     @property
     def book_errors(self):
-        """Events that a book refused: unknown and duplicate orders, bad prices and sizes."""
+        """Events that were refused: unknown and duplicate orders, bad prices and sizes, unknown kinds."""
         return self._m.refused
 
     @property

@@ -22,7 +22,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastcore cimport records as t
-from fastcore._integers cimport as_int64
+from fastcore._integers cimport as_int64, as_uint64, int64_in
 from fastcore.records cimport NO_PRICE, NO_SYMBOL, load_acquire, store_release, unlikely
 
 from fastcore.errors import UnknownSymbolError
@@ -107,7 +107,7 @@ def wire_key(symbol):
     return padded_key(PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
 
 
-def key_symbol(unsigned long long key):
+def key_symbol(key):
     """Return the symbol of a wire key, the inverse of `wire_key`.
 
     Parameters
@@ -124,7 +124,8 @@ def key_symbol(unsigned long long key):
     ValueError
         If the bytes are no symbol.
     """
-    return canonical(key.to_bytes(8, "little"))[0]
+    cdef object number = as_uint64(key)
+    return canonical(number.to_bytes(8, "little"))[0]
 
 
 cdef table_t* new_table(uint64_t slots) noexcept nogil:
@@ -248,15 +249,14 @@ cdef class SymbolMapper:
 
     def __cinit__(self, symbols=(), *, capacity=1_000_000):
         cdef symbols_t* s
-        if not 1 <= capacity <= 0x7FFFFFFF:
-            raise ValueError(f"capacity must be in 1..2**31-1: capacity={capacity}")
+        cdef int64_t most = int64_in(capacity, "capacity", 1, 0x7FFFFFFF)
         self._ids = {}
         self._long_ids = {}
         self._names = []
         s = self._s = <symbols_t*> calloc(1, sizeof(symbols_t))
         if s == NULL:
             raise MemoryError(f"cannot reserve a mapper: capacity={capacity}")
-        s.capacity = capacity
+        s.capacity = most
         # calloc maps pages of zeros that cost nothing before they are touched; add() touches them.
         s.prices = <double*> calloc(s.capacity, sizeof(double))
         s.volumes = <double*> calloc(s.capacity, sizeof(double))

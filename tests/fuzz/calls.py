@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import importlib
 import inspect
 import itertools
@@ -253,6 +254,7 @@ def calls_check(data: bytes, folder: Path) -> Counts:
         for caller in callers:
             caller.kept.clear()
         os.chdir(before)
+        gc.collect()
         for left in sorted(folder.rglob("*"), reverse=True):
             left.rmdir() if left.is_dir() else left.unlink()
     for failure in failures:

@@ -357,7 +357,7 @@ class OrderBook(_Book):
             return self._reduce(order_id, None)
         if kind == KINDS["replace"]:
             return self._replace(order_id, new_id, price, size)
-        return "unknown message type" if kind in (KINDS["level"], KINDS["quote"]) else "ok"
+        return "unknown message type" if kind in (KINDS["level"], KINDS["quote"]) or kind >= len(KINDS) else "ok"
 
     def apply_levels(self, events: npt.NDArray[np.void], levels: npt.NDArray[np.void]) -> int:
         """Apply a batch and write what it does to the price levels as level events."""
@@ -523,7 +523,7 @@ class LevelBook(_Book):
         if kind == KINDS["quote"]:  # the payload is bid, ask, bid_size, ask_size
             return self._set_top([(a, c), (b, d)])
         orders = ("add", "execute", "cancel", "delete", "replace")
-        return "unknown message type" if kind in [KINDS[name] for name in orders] else "ok"
+        return "unknown message type" if kind in [KINDS[name] for name in orders] or kind >= len(KINDS) else "ok"
 
     def set_level(self, side: int, price: int, size: int) -> None:
         """Set the total at a price of a side, 0 to remove the level."""

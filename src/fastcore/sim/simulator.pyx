@@ -500,8 +500,7 @@ venue_market=None)\n--\n
         if symbol_id not in self.venues:
             if bookset_open(self._s.market.books, <uint32_t> number) == NULL:
                 raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
-            venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level)
-            venue._v.queue = self.queue._q
+            venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level, queue=self.queue)
             venue._v.state = &self._s.market.states[number]
             self.venues[symbol_id] = venue
             if self._s.opened_count == SIM_VENUES:

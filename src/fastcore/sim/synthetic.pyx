@@ -13,6 +13,7 @@ splitmix64, and the arithmetic is integer or uses only operations that IEEE 754 
 """
 
 from collections import namedtuple
+from operator import index
 
 cimport cython
 from libc.math cimport frexp, ldexp, sqrt  # exact everywhere
@@ -840,11 +841,11 @@ all_types=False)\n--\n\n
             if not (isinstance(name, str) and name.isascii() and 1 <= len(name.strip()) == len(name) <= 8):
                 raise ValueError(f"a symbol must have 1 to 8 ASCII characters: symbol={name!r}")
         least = SESSION + PER_SYMBOL * len(names) + (11 + 7 * len(names) if all_types else 0)
-        if not least <= messages < 2**40:
+        if not least <= index(messages) < 2**40:
             raise ValueError(f"messages must be in {least}..2**40-1 with {len(names)} symbols: messages={messages}")
-        if not 0 <= seed < 2**64:
+        if not 0 <= index(seed) < 2**64:
             raise ValueError(f"seed must be in 0..2**64-1: seed={seed}")
-        if not -(2**62) <= midnight_ns <= 2**62:
+        if not -(2**62) <= index(midnight_ns) <= 2**62:
             raise ValueError(f"midnight_ns must be in -2**62..2**62: midnight_ns={midnight_ns}")
         tail = within("tail", tail, 0.2, 10.0)
         orders = as_int64(orders)

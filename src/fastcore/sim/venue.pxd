@@ -23,7 +23,7 @@ from fastcore.records cimport (
     TRADING_TRADING, event_t, likely, unlikely,
 )
 from fastcore.book cimport book_change_t, book_t
-from fastcore.sim.queues cimport queue_t
+from fastcore.sim.queues cimport QueueModel, queue_t
 
 
 cdef enum:
@@ -206,5 +206,6 @@ cdef class Venue:
     cdef venue_t _v
     cdef int64_t _next_order_id
     cdef object _book
+    cdef QueueModel _queue
     cdef const book_t* _use(self, object book) except NULL
     cdef int _room(self) except -1

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.book import LevelBook, OrderBook
+from fastcore.sim.queues import QueueModel
 
 __all__ = ["TOOK", "UNKNOWN", "Venue"]
 
@@ -24,6 +25,7 @@ class Venue:
         details: bool = False,
         print_lag_ns: int = 10_000_000,
         level_lag_ns: int = 0,
+        queue: QueueModel | None = None,
     ) -> Venue: ...
     def submit(self, book: OrderBook | LevelBook, side: int, price_ticks: int, size_lots: int, terms: int = 0) -> int: ...
     def cancel(self, order_id: int) -> int: ...

@@ -31,7 +31,7 @@ cimport numpy as cnp
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from fastcore._integers cimport as_int64, as_side, as_uint64
+from fastcore._integers cimport as_int64, as_side, as_uint64, int64_in
 from fastcore.records cimport (
     BUY, FLAG_AT, FLAG_AUCTION, FLAG_CONTINUED, FLAG_CROSSING, FLAG_HIDDEN, FLAG_MAKER, FLAG_NOT_PRINTABLE, FLAG_OWN, FLAG_SNAPSHOT,
     FLAG_TAKER, FLAG_THROUGH, FLAG_TOOK, KIND_ACK, KIND_ADD, KIND_AMEND, KIND_CANCEL, KIND_CLEAR, KIND_COUNT, KIND_CROSS, KIND_DELETE,
@@ -45,7 +45,7 @@ from fastcore.book cimport (
     LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_find_level, book_level_size, book_next_price,
     book_order, book_stamp, book_t, book_worst_price, level_t, order_t,
 )
-from fastcore.sim.queues cimport QUEUE_RISK_AVERSE, queue_ahead, queue_shrunk
+from fastcore.sim.queues cimport QUEUE_RISK_AVERSE, QueueModel, queue_ahead, queue_shrunk
 
 from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE, TRADING
@@ -1023,7 +1023,7 @@ cdef int venue_grow_reports(venue_t* v, int64_t reports) noexcept nogil:
 
 @cython.final
 cdef class Venue:
-    """Venue(capacity=64, symbol_id=0, by_level=False, *, displaced_ns=None, self_trade="refuse", signed_prices=False, details=False, print_lag_ns=10000000, level_lag_ns=0)\n--\n\n
+    """Venue(capacity=64, symbol_id=0, by_level=False, *, displaced_ns=None, self_trade="refuse", signed_prices=False, details=False, print_lag_ns=10000000, level_lag_ns=0, queue=None)\n--\n\n
     Simulated venue for the own orders of one symbol, beside a recorded book.
 
     Every market event is first applied to the book, then given to `apply`. Outcomes are reports, fetched with
@@ -1067,9 +1067,10 @@ cdef class Venue:
 
     def __cinit__(
         self, capacity=64, symbol_id=0, bint by_level=False, *, displaced_ns=None, self_trade="refuse", bint signed_prices=False,
-        bint details=False, print_lag_ns=10_000_000, level_lag_ns=0,
+        bint details=False, print_lag_ns=10_000_000, level_lag_ns=0, QueueModel queue=None,
     ):
         cdef int64_t kept = VENUE_NEVER if displaced_ns is None else as_int64(displaced_ns)
+        cdef int64_t orders = int64_in(capacity, "capacity", 1, 65536), number = int64_in(symbol_id, "symbol_id", 0, NO_SYMBOL)
         cdef int64_t print_lag = as_int64(print_lag_ns), level_lag = as_int64(level_lag_ns)
         if kept < 0:
             raise ValueError(f"displaced_ns must be in 0..2**63-1, or None for ever: displaced_ns={displaced_ns}")
@@ -1078,14 +1079,13 @@ cdef class Venue:
         for name, lag in (("print_lag_ns", print_lag), ("level_lag_ns", level_lag)):
             if not 0 <= lag <= MAX_VALUE:
                 raise ValueError(f"{name} must be in 0..2**60: {name}={lag}")
-        if not 1 <= capacity <= 65536:
-            raise ValueError(f"capacity must be in 1..65536: capacity={capacity}")
-        if not 0 <= symbol_id <= NO_SYMBOL:
-            raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol_id}")
         self._v.details = details
-        if venue_init(&self._v, capacity, 4 * venue_room(capacity, details), symbol_id) != RESULT_OK:
+        if venue_init(&self._v, <int32_t> orders, 4 * venue_room(<int32_t> orders, details), <uint32_t> number) != RESULT_OK:
             raise_result(RESULT_NO_MEMORY, f"venue for own orders: capacity={capacity}")
         self._v.by_level = by_level
+        if queue is not None:
+            self._v.queue = queue._q
+            self._queue = queue
         self._v.displaced_ns = kept
         self._v.self_trade = SELF_TRADE_CANCEL if self_trade == "cancel" else SELF_TRADE_REFUSE
         self._v.lowest_ticks = -MAX_VALUE if signed_prices else 1
@@ -1241,8 +1241,9 @@ cdef class Venue:
         """
         cdef event_t e
         cdef book_change_t c
-        if not 0 <= kind < KIND_COUNT:
+        if not 0 <= as_int64(kind) < KIND_COUNT:
             raise ValueError(f"kind must be one of 0..{KIND_COUNT - 1}: kind={kind}")
+        e.kind = c.kind = kind
         e.exch_ns = as_int64(exch_ns)
         e.price = as_int64(price)
         e.size = as_int64(size)
@@ -1253,15 +1254,15 @@ cdef class Venue:
             e.match_id = as_int64(match_id)
         e.kind = c.kind = kind
         e.side = as_side(side)
-        e.flags = flags
+        e.flags = <uint16_t> int64_in(flags, "flags", 0, 0xFFFF)
         c.grew = grew
         c.side = as_side(side)
         c.price = as_int64(price)
         c.size = as_int64(size)
-        c.stamp = stamp
+        c.stamp = as_uint64(stamp)
         c.new_price = as_int64(new_price)
         c.new_size = as_int64(new_size)
-        if kind == KIND_QUOTE:
+        if e.kind == KIND_QUOTE:
             e.bid, e.bid_size, e.ask, e.ask_size = c.price, c.size, c.new_price, c.new_size
         self._room()
         venue_apply(&self._v, &e, &c, as_uint64(seq))

@@ -31,8 +31,9 @@ from libc.stdint cimport INT64_MAX, UINT64_MAX, int8_t, uint16_t
 
 cimport numpy as cnp
 
-from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport check_events, events_data
+from fastcore._guard cimport alone, enter, leave
+from fastcore._integers cimport as_int64, int64_in
 from fastcore.records cimport (
     FLAG_CONTINUED,
     FLAG_SNAPSHOT,
@@ -360,12 +361,12 @@ cdef class DbnDecoder:
         """
         cdef uint64_t key
         cdef uint32_t known
-        if not 0 <= instrument <= 0xFFFFFFFF:
-            raise ValueError(f"instrument must be in 0..2**32-1: instrument={instrument}")
-        if symbol_id is not None and not 0 <= symbol_id < 0xFFFFFFFE:
-            raise ValueError(f"symbol_id must be in 0..2**32-3: symbol_id={symbol_id}")
-        key = <uint64_t> instrument | <uint64_t> 1 << 32
-        number = <uint32_t> DBN_PASSED if symbol_id is None else symbol_id
+        cdef uint32_t number = DBN_PASSED
+        if symbol_id is not None:
+            if not 0 <= as_int64(symbol_id) <= 0xFFFFFFFD:
+                raise ValueError(f"symbol_id must be in 0..2**32-3: symbol_id={symbol_id}")
+            number = symbol_id
+        key = <uint64_t> int64_in(instrument, "instrument", 0, 0xFFFFFFFF) | <uint64_t> 1 << 32
         alone(&self._busy)
         known = keys_find(&self._d.ids, key)
         if known == NO_SYMBOL:

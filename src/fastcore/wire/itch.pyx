@@ -82,8 +82,9 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
-from fastcore._guard cimport alone, enter, leave, occupy, refuse_second
 from fastcore._arrays cimport check_events, check_rows, events_data
+from fastcore._guard cimport alone, enter, leave, occupy, refuse_second
+from fastcore._integers cimport int64_in
 from fastcore.instruments cimport Instruments, instruments_add
 from fastcore.records cimport (
     FLAG_CONTINUED,
@@ -920,9 +921,7 @@ cdef int itch_encode_rare(
 # ---- Python ----
 
 cdef int checked_locate(object value) except -1:
-    if not 0 <= value < ITCH_LOCATES:
-        raise ValueError(f"locate must be in 0..65535: locate={value}")
-    return value
+    return <int> int64_in(value, "locate", 0, ITCH_LOCATES - 1)
 
 
 cdef str symbol_name(uint64_t key):

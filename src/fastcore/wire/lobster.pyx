@@ -26,6 +26,7 @@ from libc.string cimport memmove
 cimport numpy as cnp
 
 from fastcore._guard cimport alone, enter, leave
+from fastcore._integers cimport int64_in
 from fastcore.records cimport fc_alloc, fc_free
 
 import numpy as np
@@ -194,12 +195,11 @@ cdef class LobsterWindow:
     """
 
     def __cinit__(self, levels):
-        if not 1 <= levels <= LOBSTER_LEVELS:
-            raise ValueError(f"levels must be in 1..{LOBSTER_LEVELS}: levels={levels}")
+        cdef int64_t number = int64_in(levels, "levels", 1, LOBSTER_LEVELS)
         self._w = <lobster_window_t*> fc_alloc(1, sizeof(lobster_window_t))
         if self._w == NULL:
             raise MemoryError("no memory for a window")
-        self._w.levels = levels
+        self._w.levels = <uint32_t> number
 
     def __dealloc__(self):
         fc_free(self._w)

@@ -29,7 +29,7 @@ def _missing(price: Rows, size: Rows, in_price: Rows, in_size: Rows | None) -> n
         return np.asarray(there & ~same.any(2))
     # One sorted list of (row, price), with the rank of the price so that the two fit into one number.
     _, keys = np.unique(np.concatenate([price.ravel(), in_price.ravel()]), return_inverse=True)
-    width = int(keys.max()) + 1
+    width = int(keys.max(initial=0)) + 1
     row = np.arange(n, dtype=np.int64)[:, None] * width
     mine = keys[: n * levels].reshape(n, levels) + row
     other = keys[n * levels :].reshape(n, levels) + row

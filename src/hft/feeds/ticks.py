@@ -109,6 +109,11 @@ class TickFeed(Feed):
                         events = part.view(RAW).copy().view(EVENT_DTYPE)
                         events["flags"][-1] &= ~np.uint16(FLAGS["continued"])  # the rest of the message was never stored
                     events = self._ids.events(events, self._row_of)
+                unknown = events["kind"] >= len(KINDS)
+                if unknown.any():
+                    where = np.flatnonzero(unknown)
+                    self._skip("an event must have a known kind", where + at, events["kind"][where].tolist())
+                    events = events[~unknown]
                 at += len(part)
                 if len(events):
                     kinds = np.bincount(events["kind"], minlength=32)
