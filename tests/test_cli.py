@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -10,13 +11,21 @@ import sys
 import time
 
 import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from makers.binance import capture
 from makers.itch import Day, quoted_book, random_day
+from makers.kraken import HEAD, Session
 
+from fastcore.records import EVENT_DTYPE
+from fastcore.tickstore import TickStore
+from hft import report
 from hft.cli import COMMANDS, main, short_help
 from hft.config import Config, ConfigError, load
+from hft.feeds import open_feed
 from hft.feeds.synthetic import generate
+from hft.run import replay
 
 pytestmark = pytest.mark.thin
 
@@ -79,17 +88,59 @@ def test_strategy_none_runs_the_books_only(day):
 
 
 def test_store_receives_the_executions(day, tmp_path):
-    from fastcore.tickstore import TickStore
-
     path = tmp_path / "ticks"
     out = json.loads(hft("replay", day, "--store", path, "--json").stdout)
     assert out["ticks_stored"] > 0
     with TickStore(path) as store:
         assert len(store) == out["ticks_stored"]
-    again = json.loads(hft("replay", day, "--store", path, "--json").stdout)
-    assert again["ticks_stored"] == out["ticks_stored"]
+
+
+def test_same_stretch_is_not_stored_twice(day, tmp_path):
+    path = tmp_path / "ticks"
+    assert hft("replay", day, "--store", path).exit_code == 0
     with TickStore(path) as store:
-        assert len(store) == 2 * out["ticks_stored"]
+        ticks = len(store)
+    for again in (day, path):  # a store into itself is the same
+        done = hft("replay", again, "--store", path, "--strategy", "none")
+        assert done.exit_code == 3
+        assert "a store must end before the data begin: store=" in done.stderr
+    with TickStore(path) as store:
+        assert len(store) == ticks
+    later = tmp_path / "later_2020-01-31.itch"
+    later.write_bytes(day.read_bytes())
+    assert json.loads(hft("replay", later, "--store", path, "--json").stdout)["ticks_stored"] == ticks
+
+
+def test_store_knows_the_name_and_the_units_of_its_symbol(day, tmp_path):
+    path = tmp_path / "ticks"
+    out = json.loads(hft("replay", day, "--store", path, "--json").stdout)
+    again = json.loads(hft("replay", path, "--json").stdout)
+    assert (again["symbol"], again["market_volume"], again["tick_size"]) == ("SYNTH", out["market_volume"], out["tick_size"])
+    other = tmp_path / "other_2020-01-31.itch"
+    other.write_bytes(day.read_bytes().replace(b"SYNTH   ", b"OTHER   "))
+    assert hft("replay", other, "--store", path).exit_code == 0
+    with open_feed(path) as feed:
+        assert [np.unique(a["symbol_id"]).tolist() for a in feed] == [[0, 1]]
+        assert feed.instruments.symbols == ["SYNTH", "OTHER"]
+    (tmp_path / "ticks.symbols").unlink()
+    third = tmp_path / "x_2020-02-01.itch"
+    third.write_bytes(day.read_bytes())
+    done = hft("replay", third, "--store", path)
+    assert (done.exit_code, "a store with ticks must have its names beside it" in done.stderr) == (3, True)
+
+
+def test_store_of_other_records_is_left_alone(day, tmp_path):
+    with TickStore(tmp_path / "events", "x", EVENT_DTYPE) as store:
+        store.append_many(np.zeros(5, EVENT_DTYPE))
+    before = (tmp_path / "events").read_bytes()
+    done = hft("replay", day, "--store", tmp_path / "events")
+    assert (done.exit_code, "the store holds other records" in done.stderr) == (4, True)
+    assert (tmp_path / "events").read_bytes() == before
+
+
+def test_run_that_fails_leaves_no_empty_store(day, tmp_path):
+    assert hft("replay", day, "--store", tmp_path / "ticks", "--symbol", "NOPE").exit_code == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_sample_chooses_what_is_timed(day):
@@ -145,7 +196,7 @@ def test_file_with_several_symbols_asks_for_one(tmp_path):
     path.write_bytes(random_day(1, 300))
     done = hft("replay", path)
     assert done.exit_code == 2
-    assert "AAA, BBB" in done.stderr
+    assert "choose one with --symbol (AAA, BBB)" in done.stderr
     assert hft("replay", path, "--symbol", "BBB").exit_code == 0
 
 
@@ -185,6 +236,8 @@ def test_skip_malformed_goes_on(tmp_path, day):
         ("[market_maker]\nrisk_aversion_per_usd = -1.0", "`$.market_maker.risk_aversion_per_usd`"),
         ("[fees]\nmaker_usd_per_share = 0.00005", "whole multiple"),
         ("not toml", "line 1"),
+        ("a = " + "[" * 100_000, "sections must lie within each other"),
+        ("[run]\ndate = 1000-01-01", "date must be in 1970-01-01..2261-12-31: date=1000-01-01"),
     ],
 )
 def test_bad_configuration_exit_3_with_the_path_of_the_key(day, tmp_path, text, says):
@@ -271,6 +324,149 @@ main(["replay", sys.argv[1], "--symbol", "SYNTH", "--json"])
             process.kill()  # nothing else would end it
     assert process.returncode == 130, errors
     assert json.loads(out)["events"] > 100_000
+
+
+# ---- what the books have missed
+
+
+def test_gaps_and_changes_without_a_book_are_said(tmp_path):
+    lines = capture(300).splitlines(True)
+    (tmp_path / "gap.txt").write_bytes(b"".join(lines[:52] + lines[53:]))
+    out = json.loads(hft("replay", tmp_path / "gap.txt", "--json").stdout)
+    assert (out["gaps"], out["waiting"], out["dropped"]) == (1, 3 * 274, 0)
+    assert out["stale_s"] == pytest.approx(274 * 0.05 - 0.05)  # a message every 50 ms; the one that shows the gap begins it
+    assert len(out["warnings"]) == 2
+    done = hft("replay", tmp_path / "gap.txt")
+    assert done.exit_code == 0
+    for text in ("gaps", "changes that wait for a book", "822", "book stale"):
+        assert text in done.stdout
+    assert "Warning: messages are missing in 1 places: the book was stale for 13.7 s" in done.stderr
+    assert "Warning: 822 changes of books reached none: they need an image of the book before them" in done.stderr
+
+
+def test_image_behind_a_gap_ends_the_stale_time(tmp_path):
+    lines = capture(300).splitlines(True)
+    image = lines[1].replace(b'"lastUpdateId":100', b'"lastUpdateId":505').replace(b'"E":1723161255000', b'"E":1723161259050')
+    image = image.replace(b'"T":1723161255000', b'"T":1723161259050')
+    (tmp_path / "gap.txt").write_bytes(b"".join(lines[:52] + lines[53:164] + [image] + lines[164:]))
+    out = json.loads(hft("replay", tmp_path / "gap.txt", "--json").stdout)
+    assert (out["gaps"], out["waiting"]) == (1, 0)
+    assert 0 < out["stale_s"] < 3.0
+
+
+def test_second_day_without_a_snapshot_is_said(tmp_path):
+    lines = capture(300).splitlines(True)
+    (tmp_path / "day2.txt").write_bytes(b"".join(lines[200:]))
+    done = hft("replay", tmp_path / "day2.txt")
+    assert "changes of books reached none" in done.stderr
+    (tmp_path / "day1.txt").write_bytes(b"".join(lines[:200]))
+    done = hft("replay", tmp_path / "day1.txt", tmp_path / "day2.txt", "--json")
+    assert done.stderr == ""
+    assert (json.loads(done.stdout)["waiting"], json.loads(done.stdout)["warnings"]) == (0, [])
+
+
+def test_kraken_changes_behind_a_wrong_checksum_are_said(tmp_path):
+    lines = Session(random.Random(1), 2).lines(300)
+    at = next(i for i in range(250, 300) if b'"qty":' in lines[i])
+    place = lines[at].index(b'"qty":') + 6
+    lines[at] = lines[at][:place] + b"7" + lines[at][place:]
+    (tmp_path / "k.txt").write_bytes(HEAD + b"".join(lines))
+    out = json.loads(hft("replay", tmp_path / "k.txt", "--symbol", "XBT/USD", "--json").stdout)
+    assert out["gaps"] == 1 and out["dropped"] > 0
+
+
+def test_rows_that_books_refuse_are_said_by_rule(tmp_path):
+    stream = Day(("SYNTH",))
+    for i in range(20):
+        stream.add(i, 1, 990_000 - i, 100)
+    for i in range(50):
+        stream.delete(1_000 + i)
+    (tmp_path / "x.itch").write_bytes(bytes(stream.data))
+    done = hft("replay", tmp_path / "x.itch", "--strategy", "none", "--json")
+    out = json.loads(done.stdout)
+    assert (out["book_errors"], out["book_errors_by_rule"]) == (50, {"unknown order": 50})
+    assert f"Warning: books refused 50 of {out['events']} events (unknown order 50)" in done.stderr
+
+
+# ---- options of feeds
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("decimals=8", "--option must be of its type: decimals=8: expected `"),
+        ("decimals=[8]", "--option must be of its type: decimals=[8]: expected `array` of length 2"),
+        ("decimal=8", "--option must name an option of kraken (chunk_events, decimals, depth, strict, wanted): 'decimal=8'"),
+        ("strict=maybe", "--option must be of its type: strict=maybe: expected `bool`, got `str`"),
+        ("chunk_events=0", "chunk_events must be at least 1: chunk_events=0"),
+        ("chunk_events=1.5", "--option must be of its type: chunk_events=1.5: expected `int`, got `float`"),
+        ("path=x", "--option must name an option of kraken"),
+        ("wanted=XBT/USD", "--option must be of its type: wanted=XBT/USD: expected `array | null`, got `str`"),
+        ("depth=" + "[" * 100_000, "--option must be of its type: depth="),
+        ("nothing", "--option must be NAME=VALUE: 'nothing'"),
+    ],
+)
+def test_wrong_option_says_its_rule(tmp_path, option, says):
+    (tmp_path / "k.txt").write_bytes(HEAD + b"".join(Session(random.Random(1), 2).lines(30)))
+    done = hft("replay", tmp_path / "k.txt", "--symbol", "XBT/USD", "--option", option)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+def test_options_are_text_where_the_option_is_text(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "x.csv").write_text("time,price\n1700000000,5\n1700000001,6\n")
+    for option, symbol in (("symbol=123", "123"), ("symbol=true", "true"), ("symbol=2024-01-01", "2024-01-01")):
+        assert json.loads(hft("replay", tmp_path / "x.csv", "--option", option, "--json").stdout)["symbol"] == symbol
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("date=1000-01-01", "date must be in 1970-01-01..2261-12-31: date=1000-01-01"),
+        ("date=9999-12-31", "date must be in 1970-01-01..2261-12-31: date=9999-12-31"),
+        ("date=2024-02-30", "--option must be of its type: date=2024-02-30"),
+        ("time_zone=Mars/Olympus", "time_zone must be a known zone: time_zone=Mars/Olympus"),
+        ("time_zone=../etc/passwd", "(format=csv)"),
+    ],
+)
+def test_dates_and_zones_that_are_none_are_usage_errors(tmp_path, option, says):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "x.csv").write_text("1000,1.39,1.40\n2000,1.38,1.40\n")
+    done = hft("replay", tmp_path / "x.csv", "--option", option)
+    assert done.exit_code == 2, done.exception
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("before", ["1000-01-01", "0000-00-00", "-99999", "x"])
+def test_days_of_stores_that_are_none_are_usage_errors(tmp_path, before):
+    from hft.store import DirectoryStore
+
+    with DirectoryStore(tmp_path / "d", "a") as store:
+        store.append_many(np.zeros(1, store.dtype))
+    done = hft("store", "prune", tmp_path / "d", "--before", before)
+    assert done.exit_code in (0, 2), done.exception
+    assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
+def test_data_that_end_early_are_not_an_interruption(monkeypatch):
+    def ends(*arguments, **options):
+        raise EOFError("Compressed file ended before the end-of-stream marker was reached")
+
+    monkeypatch.setattr("hft.cli.verify.run_verify", ends)
+    done = hft("verify", __file__, "--format", "binance")
+    assert (done.exit_code, "data must be whole" in done.stderr) == (4, True)
+
+
+def test_axis_of_a_picture_says_what_its_hours_are(day, data_dir):
+    with open_feed(data_dir / "binance/usdm_ethusdt_20240808.gz") as feed:
+        summary = replay(feed, Config(run=load(None, {}, strategy="none").run))
+    assert report.hours_label(summary) == "hours since 2024-08-08 23:54:16 UTC"
+    assert report.series(summary)["hours"][0] == 0.0
+    with open_feed(day) as feed:
+        summary = replay(feed, load(None, {}))
+    assert report.hours_label(summary) == "hour of the day"
+    assert 4 < report.series(summary)["hours"][0] < 20
 
 
 # ---- configuration

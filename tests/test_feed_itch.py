@@ -1,7 +1,6 @@
 """ITCH files: chunks of whole messages, gzip streams, files that are cut."""
 
 import gzip
-import os
 import random
 import struct
 import sys
@@ -199,12 +198,6 @@ def test_empty_and_missing_files(tmp_path):
     (tmp_path / "one").write_bytes(b"\0")
     with pytest.raises(CorruptDataError):
         list(open_itch(tmp_path / "one"))
-
-
-@pytest.mark.skipif(os.name != "posix", reason="there is no such device")
-def test_devices_are_refused():
-    with pytest.raises(ValueError, match="path must be a regular file: path=/dev/null"):
-        list(open_itch("/dev/null"))
 
 
 def test_sizes_are_checked(tmp_path):

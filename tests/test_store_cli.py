@@ -465,3 +465,15 @@ def test_help_lists_the_commands():
     done = hft("--help")
     for name in ("info", "verify", "export", "import", "query", "tail", "compact", "prune"):
         assert name in done.stdout
+
+
+def test_import_that_fails_leaves_no_empty_store(tmp_path):
+    (tmp_path / "back.csv").write_text("timestamp_ns,symbol_id,price,volume\n5,0,1.0,1\n4,0,1.0,1\n")
+    for arguments in (["d", "--directory"], ["s.ticks"]):
+        done = hft("import", tmp_path / arguments[0], tmp_path / "back.csv", *arguments[1:])
+        assert done.exit_code == 2
+        assert "times must not go back" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["back.csv"]
+    (tmp_path / "good.csv").write_text("timestamp_ns,symbol_id,price,volume\n5,0,1.0,1\n")
+    assert hft("import", tmp_path / "d", tmp_path / "good.csv", tmp_path / "back.csv", "--directory").exit_code == 2
+    assert "records       1" in hft("info", tmp_path / "d").stdout  # what was appended before stays

@@ -26,7 +26,10 @@ def test_tape_says_what_it_is(store):
     [
         ({"symbol_id": -1}, ValueError, "symbol_id must be in 0"),
         ({"store": None}, TypeError, "."),
+        ({"stored_id": 2**32 - 1}, ValueError, "stored_id must be in 0"),
+        ({"stored_id": 1.5}, TypeError, "."),
         ({"ticks_per_price": 0.0}, ValueError, "ticks_per_price must be finite and positive"),
+        ({"lots_per_unit": float("nan")}, ValueError, "lots_per_unit must be finite and positive"),
     ],
 )
 def test_constructor_states_the_rule(store, kwargs, error, rule):

@@ -177,3 +177,218 @@ def test_file_that_is_cut_is_corrupt(data_dir, tmp_path):
     raw = (data_dir / "binance/spot_btcusdt_20240808.gz").read_bytes()
     (tmp_path / "cut.gz").write_bytes(raw[: len(raw) // 2])
     assert hft(tmp_path / "cut.gz").exit_code == 4
+
+
+# ---- what was not compared does not pass
+
+
+def test_diffs_behind_a_gap_that_no_image_closes_count_against_the_share(tmp_path):
+    lines = capture(300).splitlines(True)
+    path = tmp_path / "gap.txt"
+    path.write_bytes(b"".join(lines[:52] + lines[53:]))  # the 26th diff of 300
+    found = verify(path)
+    assert (found.checked, found.matched, found.unchecked, found.gaps) == (25, 25, 274, 1)
+    assert found.share == 25 / 299
+    done = hft(path)
+    assert done.exit_code == 1
+    assert "not compared, for want of a book: 274" in done.stdout
+    assert hft(path, "--at-least", 8).exit_code == 0
+
+
+def test_diffs_of_one_symbol_do_not_count_against_another(tmp_path):
+    good, bad = capture(300).splitlines(True), capture(300, 6).replace(b"XUSDT", b"YUSDT").replace(b"xusdt", b"yusdt").splitlines(True)
+    for lines, symbol in ((good, b"XUSDT"), (bad, b"YUSDT")):
+        lines[1] = lines[1].replace(b'{"lastUpdateId"', b'{"symbol":"' + symbol + b'","lastUpdateId"')
+    path = tmp_path / "two.txt"
+    path.write_bytes(b"".join(good + bad[:52] + bad[53:]))
+    assert verify(path, symbol="XUSDT").share == 1.0
+    assert verify(path, symbol="YUSDT").unchecked == 274
+    assert verify(path).unchecked == 274
+    with pytest.raises(ReferenceMissing, match="the file lists no such symbol: symbol=ZUSDT symbols=XUSDT, YUSDT$"):
+        verify(path, symbol="ZUSDT")
+
+
+def test_changes_behind_a_wrong_checksum_count_against_the_share(tmp_path):
+    lines = Session(random.Random(1), 2).lines(300)
+    at = next(i for i in range(250, 300) if b'"qty":' in lines[i])
+    place = lines[at].index(b'"qty":') + 6
+    lines[at] = lines[at][:place] + b"7" + lines[at][place:]
+    (tmp_path / "bad.txt").write_bytes(HEAD + b"".join(lines))
+    found = verify(tmp_path / "bad.txt")
+    assert found.unchecked > 0
+    assert found.share == found.matched / (found.checked + found.unchecked)
+
+
+def test_file_of_which_nothing_could_be_compared_fails(tmp_path):
+    no_tickers = tmp_path / "diffs.txt"
+    no_tickers.write_bytes(b"".join(line for line in capture().splitlines(True) if b"bookTicker" not in line))
+    assert verify(no_tickers).share == 0.0
+    done = hft(no_tickers)
+    assert (done.exit_code, "nothing was compared" in done.stdout) == (1, True)
+    assert hft(no_tickers, "--at-least", 0).exit_code == 1
+
+
+@pytest.mark.parametrize("what", ["lines", "one line", "lobster", "itch"])
+def test_malformed_data_are_corrupt_whatever_else_agrees(data_dir, tmp_path, what):
+    lines = capture().splitlines(True)
+    path = tmp_path / "bad.txt"
+    if what == "lines":
+        path.write_bytes(b"".join(line[:40] + b"\n" for line in lines))
+        path = [path, "--format", "binance"]
+    elif what == "one line":
+        path.write_bytes(b"".join([*lines[:-1], lines[-1][:-20] + b"\n"]))
+        path = [path]
+    elif what == "lobster":
+        name = "AMZN_2012-06-21_34200000_57600000_1.zip"
+        path = [rewritten(data_dir / LOBSTER.format("AMZN_2012-06-21_1"), tmp_path / name,
+                          lambda name, rows: [*rows, "x" if "message" in name else ",".join("1" * 4)])]  # fmt: skip
+    else:
+        raw = (data_dir / "itch/AAPL_2020-01-30_first10k.itch").read_bytes()
+        path = tmp_path / "AAPL.itch"
+        path.write_bytes(raw + b"\0\1z")
+        path = [path, "--reference", data_dir / "itch/AAPL_2020-01-30_first10k.book.csv"]
+    done = hft("--json", *path)
+    assert done.exit_code == 4
+    assert outcomes(done)[0].get("malformed") or "must have the same rows" in done.stderr
+
+
+# ---- references are what they should be
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "rule"),
+    [
+        ("a,b\n1,2\n", 2, "a reference must be a final book (side,price_e4,shares,orders), or a row map"),
+        ("", 2, "a reference must be a final book"),
+        ("\xff\xfe", 2, "a reference must be a table in ASCII"),
+        ("side,price_e4,shares,orders\nB,1,2\n", 4, "a row of a reference must have 3 whole numbers"),
+        ("side,price_e4,shares,orders\nB,1,2,many\n", 4, "a row of a reference must have 3 whole numbers"),
+        ("side,price_e4,shares,orders\nX,1,2,3\n", 4, "a final book must have each level once, of side B or S"),
+        ("side,price_e4,shares,orders\nB,1,2,3\nB,1,2,3\n", 4, "a final book must have each level once, of side B or S"),
+        ("lobster_row,itch_messages\n1,2\n", 4, "a row map must count rows from 0"),
+        ("lobster_row,itch_messages\n0,2\n1,1\n", 4, "a row map must count rows from 0, with messages that do not decrease"),
+    ],
+)
+def test_reference_of_another_kind_or_damaged_is_refused(data_dir, tmp_path, text, code, rule):
+    (tmp_path / "reference.csv").write_bytes(text.encode("latin-1"))
+    sample = data_dir / LOBSTER.format("AMZN_2012-06-21_5")
+    done = hft(data_dir / "itch/AAPL_2020-01-30_first10k.itch", "--reference", tmp_path / "reference.csv",
+               *(("--reference", sample) if text.startswith("lobster") else ()))  # fmt: skip
+    assert done.exit_code == code
+    assert rule in done.stderr
+
+
+def test_reference_may_be_an_archive_and_is_whole(data_dir, tmp_path):
+    file, book = (data_dir / "itch" / f"AAPL_2020-01-30_first10k.{end}" for end in ("itch", "book.csv"))
+    with zipfile.ZipFile(tmp_path / "book.zip", "w") as archive:
+        archive.writestr("book.csv", book.read_bytes())
+    assert outcomes(hft("--json", file, "--reference", tmp_path / "book.zip"))[0]["matched"] == 142
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(book.read_bytes())[:-20])
+    done = hft(file, "--reference", tmp_path / "cut.gz")
+    assert done.exit_code == 4
+    assert "it ends in the middle" in done.stderr
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a", "")
+        archive.writestr("b", "")
+    assert hft(file, "--reference", tmp_path / "two.zip").exit_code == 2
+
+
+def test_reference_and_symbol_that_nobody_uses_are_refused(data_dir, tmp_path):
+    (tmp_path / "x.txt").write_bytes(capture())
+    done = hft(tmp_path / "x.txt", "--reference", tmp_path / "x.txt")
+    assert done.exit_code == 2
+    assert "a reference is for itch, csv, parquet, arrow: format=binance" in done.stderr
+    sample = data_dir / LOBSTER.format("AMZN_2012-06-21_1")
+    done = hft(sample, "--symbol", "AAPL")
+    assert (done.exit_code, "symbol=AAPL symbols=AMZN" in done.stderr) == (2, True)
+    assert hft(sample, "--symbol", "AMZN").exit_code == 0
+    (tmp_path / "k.txt").write_bytes(HEAD + b"".join(Session(random.Random(1), 2).lines(300)))
+    done = hft(tmp_path / "k.txt", "--symbol", "XBT/USD")
+    assert (done.exit_code, "all symbols are compared together" in done.stderr) == (2, True)
+
+
+# ---- several files
+
+
+def test_file_without_a_reference_leaves_the_results_of_the_others(tmp_path):
+    (tmp_path / "day.itch").write_bytes(generate(2_000, 1))
+    (tmp_path / "noise.bin").write_bytes(bytes(range(256)))
+    (tmp_path / "x.txt").write_bytes(capture())
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(capture())[:-1000])
+    names = ("day.itch", "x.txt", "noise.bin")
+    done = hft("--json", *(tmp_path / name for name in names))
+    assert done.exit_code == 2
+    without, good, unknown = outcomes(done)
+    assert "an ITCH file needs" in without["error"] and "format of a file must be known" in unknown["error"]
+    assert good["matched"] == 300
+    done = hft(*(tmp_path / name for name in (*names, "cut.gz")))
+    assert done.exit_code == 4
+    assert "x.txt" in done.stdout
+
+
+def test_parts_of_one_capture_are_compared_as_one(tmp_path):
+    lines = capture(300).splitlines(True)
+    parts = [tmp_path / "second.txt", tmp_path / "first.txt"]
+    parts[0].write_bytes(b"".join(lines[200:]))
+    parts[1].write_bytes(b"".join(lines[:200]))
+    assert hft(*parts).exit_code == 1
+    done = hft("--json", "--join", *parts)
+    assert done.exit_code == 0
+    (found,) = outcomes(done)
+    assert (found["checked"], found["matched"], found["messages"]) == (300, 300, len(lines))
+    (tmp_path / "other.txt").write_bytes(capture(10).replace(b"XUSDT", b"YUSDT"))
+    done = hft("--join", parts[0], tmp_path / "other.txt")
+    assert (done.exit_code, "must be parts of one stream of itch, binance, kraken" in done.stderr) == (2, True)
+
+
+# ---- tables
+
+
+def quotes(path, seconds, kind="bid,ask", zone_s=0):
+    rng = random.Random(3)
+    mid, rows = 100_00, []
+    for i in range(seconds):
+        mid += rng.choice((-1, 0, 1))
+        rows.append(f"{(1_700_000_000 + i + zone_s) * 1000},{mid / 100:.2f},{(mid + 2) / 100:.2f}")
+    path.write_text("\n".join([f"time,{kind}", *rows]) + "\n")
+    return path
+
+
+def test_tables_are_compared_as_their_options_say(tmp_path):
+    pytest.importorskip("pyarrow")
+    mine, other = quotes(tmp_path / "a.csv", 2000, "x,y"), quotes(tmp_path / "b.csv", 2000, "x,y", 3600)
+    assert hft(mine, "--reference", other).exit_code == 2
+    done = hft("--json", mine, "--reference", other, "--option", 'columns={"bid":"x","ask":"y"}')
+    assert done.exit_code == 0, done.stderr
+    (found,) = outcomes(done)
+    assert found["checked"] == found["matched"] > 1990
+    assert "clock offset +3600.000 s" in found["reference"]
+
+
+def test_what_is_no_quote_is_not_compared_with_quotes(tmp_path):
+    pytest.importorskip("pyarrow")
+    quoted, traded = quotes(tmp_path / "q.csv", 2000), quotes(tmp_path / "t.csv", 2000, "price,size")
+    for pair in ((quoted, traded), (traded, quoted)):
+        done = hft(pair[0], "--reference", pair[1])
+        assert (done.exit_code, "quotes are compared with quotes" in done.stderr) == (2, True)
+    (tmp_path / "x.txt").write_bytes(capture())
+    done = hft(quoted, "--reference", tmp_path / "x.txt")
+    assert (done.exit_code, "a reference of a table must be a table" in done.stderr) == (2, True)
+    short = quotes(tmp_path / "s.csv", 50)
+    done = hft(quoted, "--reference", short)
+    assert (done.exit_code, "at least 100 price changes" in done.stderr) == (2, True)
+
+
+# ---- the table
+
+
+def test_table_fits_80_columns(data_dir, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = hft(data_dir / LOBSTER.format("AMZN_2012-06-21_1"), data_dir / "itch/AAPL_2020-01-30_first10k.itch").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["57,515", "57,515", "100.000", "LOBSTER_SampleFile_AMZN_2012-06-21_1.zip"]
+
+
+def test_share_is_a_number():
+    done = hft(__file__, "--at-least", "nan")
+    assert (done.exit_code, "nan is not a number" in done.stderr) == (2, True)

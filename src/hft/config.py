@@ -7,6 +7,8 @@ currency for USD.
 
 import datetime
 import os
+import select
+import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +18,8 @@ import msgspec
 from msgspec import Meta
 
 TICKS_PER_USD = 10_000  # ITCH prices
+MAX_BYTES = 1 << 20  # of a file
+PIPE_SECONDS = 5.0  # until somebody has written the first byte of it
 
 Positive = Annotated[float, Meta(gt=0.0, lt=1e12)]
 NotNegative = Annotated[float, Meta(ge=0.0, lt=1e12)]
@@ -64,6 +68,11 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sample_every: Annotated[int, Meta(ge=0, le=2**40)] = 256
     curve_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
     skip_malformed: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.date is not None and not 1970 <= self.date.year <= 2261:
+            raise ValueError(f"date must be in 1970-01-01..2261-12-31: date={self.date}")
 
 
 class MarketMaker(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -236,13 +245,14 @@ def load(
     sections: dict[str, dict[str, Any]] = {name: dict(values) for name, values in (defaults or {}).items()}
     if path is not None:
         try:
-            with open(path, "rb") as file:
-                written = tomllib.load(file)
+            written = tomllib.loads(_text(path))
             msgspec.convert(written, Config)
             for name, values in written.items():
                 sections.setdefault(name, {}).update(values)
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(f"{path}: {error}") from None
+        except RecursionError:
+            raise ConfigError(f"{path}: sections must lie within each other a few times, not a thousand") from None
     for section, struct in _sections().items():
         for key in struct.__struct_fields__:
             variable = f"HFT_{section}_{key}".upper()
@@ -259,6 +269,19 @@ def load(
         return msgspec.convert(sections, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(str(error)) from None
+
+
+def _text(path: Path) -> str:
+    """Text of a file, or of what a pipe delivers."""
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            if not select.select([file], [], [], PIPE_SECONDS)[0]:
+                raise ValueError(f"a pipe must have a writer within {PIPE_SECONDS:g} s")
+            os.set_blocking(file.fileno(), True)
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise ValueError(f"a configuration must have at most {MAX_BYTES} bytes")
+    return raw.decode()
 
 
 def _sections() -> dict[str, type[Section]]:

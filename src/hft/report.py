@@ -34,9 +34,14 @@ def table(summary: Summary) -> Table:
         ("skipped", summary.skipped),
         ("malformed", summary.malformed),
         ("refused by a book", summary.book_errors),
+        ("gaps", summary.gaps),
+        ("changes that wait for a book", summary.waiting),
+        ("changes without a book", summary.dropped),
     ):
         if count:
             out.add_row(name, f"{count:,}")
+    if summary.gaps:
+        out.add_row("book stale", f"{summary.stale_s:,.1f} s")
     out.add_row("symbols", f"{summary.symbols:,}")
     out.add_row("market volume", f"{quantity(summary.market_volume)}")
     if summary.strategy != "none":
@@ -82,20 +87,30 @@ def title(summary: Summary) -> str:
 
 
 def series(summary: Summary) -> dict[str, npt.NDArray[np.float64]]:
-    """Return hours of the day, middle price and profit (NaN for none) and position (units) of the curve."""
+    """Return hours since the first point, middle price and profit (NaN for none) and position (units) of the curve."""
     curve = summary.curve
 
     def money(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64]:
         return np.where(values == NO_PRICE, np.nan, values * unit)
 
-    first = curve["exch_ns"][0] if len(curve) else 0
-    midnight = 0 if 0 <= first < 86_400 * 10**9 else first
     return {
-        "hours": (curve["exch_ns"] - midnight) / 3.6e12,
+        "hours": (curve["exch_ns"] - (0 if _of_day(curve) or not len(curve) else curve["exch_ns"][0])) / 3.6e12,
         "mid": money(curve["mid_ticks"], summary.tick_size),
         "position": curve["position_lots"] * summary.lot_size,
         "profit": money(curve["profit"], summary.tick_size * summary.lot_size),
     }
+
+
+def _of_day(curve: npt.NDArray[np.void]) -> bool:
+    """Whether times are counted from a midnight, of a day that nobody has said."""
+    return len(curve) > 0 and 0 <= curve["exch_ns"][0] < 86_400 * 10**9
+
+
+def hours_label(summary: Summary) -> str:
+    """Say what the hours of `series` are."""
+    if _of_day(summary.curve) or not len(summary.curve):
+        return "hour of the day"
+    return f"hours since {np.datetime_as_string(summary.curve['exch_ns'][0].astype('M8[ns]'), 's').replace('T', ' ')} UTC"
 
 
 PANELS = (("profit", "profit"), ("position", "position"), ("mid", "middle price"))
@@ -134,6 +149,6 @@ def plot(summary: Summary, path: Path) -> None:
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
     rows[0].set_title(title(summary))
-    rows[2].set_xlabel("hour of the day")
+    rows[2].set_xlabel(hours_label(summary))
     figure.savefig(path)
     pyplot.close(figure)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,7 @@ from fastcore.engine import Engine
 from fastcore.flow import EwmaVolatility
 from fastcore.instruments import Instrument
 from fastcore.market import Market
+from fastcore.records import TICK_DTYPE
 from fastcore.risk import RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import Source
@@ -31,7 +34,15 @@ from .feeds.feed import Feed, UnknownSymbolInFile
 if TYPE_CHECKING:
     from fastcore.tickstore import TickStore  # imported where a run has one
 
+WARN_SHARE = 0.001  # of events, above which a summary warns
 IDS = 1 << 20  # instruments that a run may meet: memory is taken for those that it does
+
+
+class Stored(NamedTuple):
+    """Where executions are stored, and the id of the instrument there."""
+
+    store: TickStore
+    symbol_id: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +61,13 @@ class Summary:
     events : int
         What they became: a message may be several events, or none.
     book_errors : int
-        Events that a book refused.
+        Events that a book refused; `book_errors_by_rule` says why.
+    gaps : int
+        Sequence gaps.
+    stale_s : float
+        Exchange time for which the book of the symbol was stale: behind a gap, before the next image.
+    waiting, dropped : int
+        Changes of books that wait for an image at the end, and those that no longer did.
     symbols : int
         Symbols with a book.
     orders, rejected, fills : int
@@ -84,6 +101,11 @@ class Summary:
     malformed: int
     events: int
     book_errors: int
+    book_errors_by_rule: dict[str, int]
+    gaps: int
+    stale_s: float
+    waiting: int
+    dropped: int
     symbols: int
     orders: int
     rejected: int
@@ -115,9 +137,25 @@ class Summary:
         """Own orders and what came of them: what ``Engine.reports`` returns."""
         return self.engine.reports()
 
+    @property
+    def warnings(self) -> list[str]:
+        """What puts the figures in doubt: more than one in a thousand events refused or without a book, or a book that was stale."""
+        found = []
+        few = WARN_SHARE * max(self.events, self.messages)
+        if self.book_errors > few:
+            rules = ", ".join(f"{rule} {count:,}" for rule, count in self.book_errors_by_rule.items())
+            found.append(f"books refused {self.book_errors:,} of {self.events:,} events ({rules})")
+        if self.waiting + self.dropped > few:
+            found.append(f"{self.waiting + self.dropped:,} changes of books reached none: they need an image of the book before them")
+        if self.malformed > few:
+            found.append(f"{self.malformed:,} of {self.malformed + self.messages:,} messages were malformed")
+        if self.gaps:
+            found.append(f"messages are missing in {self.gaps:,} places: the book was stale for {self.stale_s:,.1f} s")
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """Return the figures, ready for ``json.dumps``."""
-        return {name: value for name, value in vars(self).items() if name != "engine"}
+        return {name: value for name, value in vars(self).items() if name != "engine"} | {"warnings": self.warnings}
 
 
 def build(
@@ -126,7 +164,7 @@ def build(
     book: Literal["orders", "levels", "quotes", "none"],
     instrument: Instrument,
     symbol_id: int,
-    store: TickStore | None = None,
+    tape: Stored | None = None,
 ) -> Engine:
     """Return the engine that a configuration describes, ready to run.
 
@@ -142,8 +180,8 @@ def build(
         What is traded, and what its ticks and lots are.
     symbol_id : int
         Its row.
-    store : TickStore, optional
-        Opened for writing; receives the executions.
+    tape : Stored, optional
+        The store that receives the executions, opened for writing, and the id that the instrument has there.
 
     Raises
     ------
@@ -207,10 +245,11 @@ def build(
                 time_left=maker.horizon_s,
                 ticks_per_price=1.0 / instrument.tick_size,
             )
-        if store is not None:
+        if tape is not None:
             from fastcore.strategies.tape import Tape
 
-            strategies["tape"] = Tape(symbol_id, store, ticks_per_price=1.0 / instrument.tick_size)
+            rates = {"ticks_per_price": 1.0 / instrument.tick_size, "lots_per_unit": 1.0 / instrument.lot_size}
+            strategies["tape"] = Tape(symbol_id, tape.store, stored_id=tape.symbol_id, **rates)
         if strategies:
             feed_ns, offset_ns = conditions.feed(config.latency.feed)
             source = Simulator(
@@ -269,10 +308,9 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     """
     start = time.perf_counter()
     symbol_id, instrument, source = feed.begin(config.run.symbol)
-    store = _store(config.run.store)
-    try:
-        engine = build(config, source, feed.book, instrument, symbol_id, store)
-        stored = 0 if store is None else -len(store)
+    with _tape_store(config.run.store, instrument, feed.begin_ns) as tape:
+        engine = build(config, source, feed.book, instrument, symbol_id, tape)
+        stored = 0 if tape is None else -len(tape.store)
         interrupted = False
         failure: Exception | None = None
         try:
@@ -281,10 +319,7 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
             interrupted = True
         except Exception as error:
             failure = error
-        stored += 0 if store is None else len(store)
-    finally:
-        if store is not None:
-            store.close()
+        stored += 0 if tape is None else len(tape.store)
     seconds = time.perf_counter() - start
     summary = summarise(engine, config, feed, instrument, symbol_id, data, seconds, interrupted, stored)
     if failure is not None:
@@ -295,13 +330,42 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     return summary
 
 
-def _store(path: str | None) -> TickStore | None:
-    """Open the store that receives the executions, if there is to be one."""
+@contextmanager
+def _tape_store(path: str | None, instrument: Instrument, begin_ns: int) -> Iterator[Stored | None]:
+    """The store that receives the executions, if there is to be one, and the id of the instrument there.
+
+    The names are those of the table beside the store. A new one that stays empty goes again.
+    """
     if path is None:
-        return None
+        yield None
+        return
     from fastcore.tickstore import TickStore
 
-    return TickStore(path, "a")
+    from .store.symbols import SymbolTable, table_of
+
+    table = table_of(path)
+    made = [file for file in (path, str(table)) if not os.path.exists(file)]
+    kept = False
+    try:
+        with TickStore(path, "a", TICK_DTYPE) as store, closing(SymbolTable(table, "a")) as symbols:
+            before = len(store)
+            kept = before > 0
+            last = int(store.records(before - 1)["timestamp_ns"][0]) if before else -1
+            if last >= begin_ns:
+                raise ConfigError(f"a store must end before the data begin: store={path} last_ns={last} first_ns={begin_ns}")
+            if before and not len(symbols):
+                raise ConfigError(f"a store with ticks must have its names beside it: store={path} names={table} ticks={before}")
+            try:
+                yield Stored(store, symbols.add(instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size))
+            except ValueError as error:
+                raise ConfigError(f"{error} (store={path})") from None
+            finally:
+                kept = len(store) > 0
+    finally:
+        for file in () if kept else made:
+            for name in (file, f"{file}.lock"):
+                with suppress(FileNotFoundError):
+                    os.unlink(name)
 
 
 def summarise(
@@ -334,6 +398,11 @@ def summarise(
         malformed=malformed,
         events=engine.events,
         book_errors=market.book_errors,
+        book_errors_by_rule={rule: n for rule, n in market.books.counts.items() if rule != "ok"} if market.book_errors else {},
+        gaps=feed.gaps,
+        stale_s=feed.stale_ns / 1e9,
+        waiting=feed.waiting,
+        dropped=feed.dropped,
         symbols=len(market.books),
         orders=desk.orders_sent,
         rejected=desk.risk_rejects,

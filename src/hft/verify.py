@@ -11,38 +11,43 @@ kraken       the CRC32 that the venue sent with each change of the book
 pcap         another reading of the capture: ITCH messages taken out by ``dpkt`` and decoded by the plain-Python twin; what
              OUCH events encode to
 dbn          the records as ``databento_dbn`` decodes them, field by field
-csv          quotes of the same instrument at another venue: the offset between the two clocks is found and reported, and then
-             the two markets must overlap, second by second
+csv, parquet, quotes of the same instrument at another venue: the offset between the two clocks is found and reported, and then
+arrow        the two markets must overlap, second by second
 ============ ==================================================================================================
+
+What could have been compared and was not - what waits for an image behind a gap - counts against the share, and where nothing was
+compared nothing agrees.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import io
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.book import LevelBook, OrderBook
+from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE, kind_name
 from fastcore.wire import soup
 from fastcore.wire.itch import WIRE_DTYPE
 from fastcore.wire.lobster import LobsterWindow
 
-from .feeds import Events, Feed, Progress, open_feed
+from .feeds import Events, Feed, Progress, open_feed, recognise
+from .feeds._files import extra, lines, pieces
+from .feeds.feed import listed
 from .feeds.itch import midnight_ns
+from .feeds.several import ChainedFeed, open_feeds
 
 __all__ = ["ReferenceMissing", "Verification", "verify"]
 
@@ -50,7 +55,7 @@ Paths = Sequence[str | os.PathLike[str]]
 
 
 class ReferenceMissing(LookupError):
-    """There is nothing to compare with, or it is not found."""
+    """There is nothing to compare with, it is not found, or it is of another kind than the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +65,8 @@ class Verification:
     Attributes
     ----------
     path, format, reference : str
-    checked, matched : int
-        Comparisons made, and those that agree.
+    checked, matched, unchecked : int
+        Comparisons made, those that agree, and those that could have been made and were not: for want of a book.
     first_mismatch : str, optional
         Where the first disagreement is, and both values.
     messages : int
@@ -77,6 +82,7 @@ class Verification:
     reference: str
     checked: int
     matched: int
+    unchecked: int
     first_mismatch: str | None
     messages: int
     malformed: int
@@ -84,29 +90,33 @@ class Verification:
 
     @property
     def share(self) -> float:
-        """Part that agrees, 0 to 1. A file without messages agrees; one with messages of which none could be compared does not."""
-        return self.matched / self.checked if self.checked else float(self.messages == 0)
+        """Part that agrees of what could have been compared, 0 to 1; 0 where nothing was compared."""
+        return self.matched / (self.checked + self.unchecked) if self.checked else 0.0
 
 
 def verify(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Paths,
     format: str | None = None,
     references: Paths = (),
     *,
     symbol: str | None = None,
+    options: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Verification:
-    """Compare the books of one file with a reference.
+    """Compare the books of one file, or of the parts of one stream, with a reference.
 
     Parameters
     ----------
-    path : path
+    path : path, or sequence of path
+        Several are parts of one stream (ITCH, Binance, Kraken): book and sequence go on from one to the next.
     format : str, optional
         As in ``hft.feeds.open_feed``; by default recognised.
     references : sequence of path, optional
         Files to compare with, for the formats that do not carry their own.
     symbol : str, optional
-        Symbol of the reference, where the file has several.
+        The one to compare, where the file has several.
+    options : mapping, optional
+        Of the feed, as in ``hft.feeds.open_feed``; of a table that is the reference too.
     progress : callable(done, total), optional
 
     Returns
@@ -116,51 +126,84 @@ def verify(
     Raises
     ------
     ReferenceMissing
-        If the format carries no reference and none is given or found, or if the symbol is not in the file.
+        If the format carries no reference and none is given or found, if a reference is given that is of no use or of another
+        kind, or if the symbol is not in the file.
     CorruptDataError
         If the file or a reference is malformed or cut off.
     """
-    with open_feed(path, format, progress=progress) as feed:
+    paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    with open_feeds(paths, format, progress=progress, **(options or {})) as feed:
+        if len(paths) > 1 and not (isinstance(feed, ChainedFeed) and feed.format in JOINED):
+            files = ", ".join(map(str, paths))
+            raise ReferenceMissing(f"files that are compared together must be parts of one stream of {', '.join(JOINED)}: files={files}")
         check = CHECKS.get(feed.format)
         if check is None:
             raise ReferenceMissing(f"format must be one that can be verified ({', '.join(sorted(CHECKS))}): format={feed.format}")
-        reference, checked, matched, first = check(feed, [Path(p) for p in references], symbol)
+        if references and feed.format not in REFERRED:
+            raise ReferenceMissing(f"a reference is for {', '.join(REFERRED)}: format={feed.format} reference={references[0]}")
+        done = check(feed, [Path(p) for p in references], symbol, dict(options or {}))
+        known = feed.instruments.symbols
+        if symbol is not None and symbol not in known:
+            raise _unlisted(symbol, known)
+        if symbol is not None and feed.format not in CHOOSING and len(known) > 1:
+            raise ReferenceMissing(f"all symbols are compared together: format={feed.format} symbol={symbol} symbols={listed(known)}")
         return Verification(
-            path=str(path),
+            path="+".join(map(str, paths)),
             format=feed.format,
-            reference=reference,
-            checked=checked,
-            matched=matched,
-            first_mismatch=first,
+            **done._asdict(),
             messages=sum(feed.messages.values()),
             malformed=sum(feed.errors.values()),
             gaps=feed.gaps,
         )
 
 
-Outcome = tuple[str, int, int, str | None]  # reference, checked, matched, first mismatch
+class Outcome(NamedTuple):
+    """What a comparison found; as in `Verification`."""
+
+    reference: str
+    checked: int
+    matched: int
+    first_mismatch: str | None
+    unchecked: int = 0
+
+
+Options = dict[str, Any]
+
+
+def _unlisted(symbol: str | None, symbols: Sequence[str]) -> ReferenceMissing:
+    return ReferenceMissing(f"the file lists no such symbol: symbol={symbol} symbols={listed(symbols)}")
 
 
 # ---- itch ----
 
 
-def _itch(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
+def _itch(feed: Feed, references: Sequence[Path], symbol: str | None, options: Options) -> Outcome:
+    path = _parts(feed)[-1].path
     if not references:
-        stem = re.sub(r"\.itch(\.gz|\.zst)?$", "", str(feed.path))
+        stem = re.sub(r"\.itch(\.gz|\.zst)?$", "", str(path))
         references = [Path(stem + end) for end in (".book.csv", ".rowmap.csv.gz", ".rowmap.csv") if Path(stem + end).is_file()][:1]
     if not references:
-        raise ReferenceMissing(f"an ITCH file needs a final book or a row map as reference: path={feed.path}")
-    if _first_line(references[0]).startswith("lobster_row,"):
-        return _row_map(feed, references[0], references[1] if len(references) > 1 else _sample(feed.path, references[0]), symbol)
-    return _final_book(feed, references[0], symbol)
+        raise ReferenceMissing(f"an ITCH file needs a final book or a row map as reference: path={path}")
+    header, rows = _table(references[0])
+    if re.fullmatch("side,price(_e4)?,shares,orders", header) and len(references) == 1:
+        return _final_book(feed, references[0], rows, symbol)
+    if header == "lobster_row,itch_messages" and len(references) <= 2:
+        return _row_map(feed, references[0], rows, references[1] if len(references) > 1 else _sample(path, references[0]), symbol)
+    raise ReferenceMissing(
+        f"a reference must be a final book (side,price_e4,shares,orders), or a row map (lobster_row,itch_messages) and its sample: "
+        f"references={', '.join(map(str, references))} header={header[:80]!r}"
+    )
 
 
-def _final_book(feed: Feed, reference: Path, symbol: str | None) -> Outcome:
+def _final_book(feed: Feed, reference: Path, rows: list[list[str]], symbol: str | None) -> Outcome:
     book, chosen = OrderBook(), _Chosen(feed, symbol)
     for events in chosen:
         book.apply(events)
-    with _text(reference) as lines:
-        expected = {(row[0], int(row[1])): (int(row[2]), int(row[3])) for row in list(csv.reader(lines))[1:]}
+    levels = _whole(reference, [row[1:] for row in rows], 3)
+    sides = [row[0] for row in rows]
+    expected = {(side, price): (size, orders) for side, (price, size, orders) in zip(sides, levels.tolist(), strict=True)}
+    if not set(sides) <= {"B", "S"} or len(expected) < len(rows):
+        raise CorruptDataError(f"a final book must have each level once, of side B or S: reference={reference}")
     built = {
         (name, level["price"].item()): (level["size"].item(), level["orders"].item())
         for name, side in zip("BS", book.depth(), strict=True)
@@ -170,14 +213,22 @@ def _final_book(feed: Feed, reference: Path, symbol: str | None) -> Outcome:
     first = None
     if wrong:
         first = f"side={wrong[0][0]} price={wrong[0][1]}: built={built.get(wrong[0])} expected={expected.get(wrong[0])}"
-    return str(reference), len(expected | built), len(expected | built) - len(wrong), first
+    return Outcome(str(reference), len(expected | built), len(expected | built) - len(wrong), first)
 
 
-def _row_map(feed: Feed, row_map: Path, sample: Path, symbol: str | None) -> Outcome:
+def _row_map(feed: Feed, row_map: Path, rows_of_map: list[list[str]], sample: Path, symbol: str | None) -> Outcome:
     from .feeds.lobster import LobsterFeed
 
-    marks = _integers(row_map)[:, 1]
-    expected = np.concatenate([block.rows for block in LobsterFeed(sample).messages_and_rows()])
+    numbers = _whole(row_map, rows_of_map, 2)
+    marks = np.ascontiguousarray(numbers[:, 1])
+    if (numbers[:, 0] != np.arange(len(numbers))).any() or (np.diff(marks, prepend=0) < 0).any():
+        raise CorruptDataError(f"a row map must count rows from 0, with messages that do not decrease: reference={row_map}")
+    with open_feed(sample, "lobster") as lobster:
+        assert isinstance(lobster, LobsterFeed)
+        blocks = [block.rows for block in lobster.messages_and_rows()]
+    if lobster.errors:
+        raise CorruptDataError(f"a sample must have whole rows: reference={sample} errors={lobster.errors}")
+    expected = np.concatenate([np.zeros((0, 4 * lobster.levels), np.int64), *blocks])
     if len(expected) != len(marks):
         raise ReferenceMissing(f"row map and sample must have as many rows: rows={len(marks)}, sample={len(expected)}")
     levels = expected.shape[1] // 4
@@ -200,7 +251,7 @@ def _row_map(feed: Feed, row_map: Path, sample: Path, symbol: str | None) -> Out
         first = f"row={row}: built={built[row].tolist()} expected={expected[row].tolist()}"
     elif len(built) < len(expected):
         first = f"row={len(built)}: the file ends before it"
-    return f"{row_map} {sample}", len(expected), int(equal.sum()), first
+    return Outcome(f"{row_map} {sample}", len(expected), int(equal.sum()), first)
 
 
 def _sample(path: Path, row_map: Path) -> Path:
@@ -225,7 +276,7 @@ class _Chosen:
         if self.symbol is not None:
             return known.id_of(self.symbol)
         if len(known) > 1:
-            raise ReferenceMissing(f"the file has several symbols, choose one: symbols={', '.join(known.symbols[:8])}, ...")
+            raise ReferenceMissing(f"the file has several symbols, choose one: symbols={listed(known.symbols)}")
         return 0 if len(known) else None
 
     def with_counts(self) -> Iterator[tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]]:
@@ -239,7 +290,7 @@ class _Chosen:
                 own = events["symbol_id"] == number
                 yield (events, counts) if own.all() else (np.ascontiguousarray(events[own]), counts[own])
         if not found:
-            raise ReferenceMissing(f"the file lists no such symbol: symbol={self.symbol}")
+            raise _unlisted(self.symbol, self.feed.instruments.symbols)
 
     def __iter__(self) -> Iterator[npt.NDArray[np.void]]:
         return (events for events, _ in self.with_counts())
@@ -248,7 +299,7 @@ class _Chosen:
 # ---- lobster ----
 
 
-def _lobster(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
+def _lobster(feed: Feed, references: Sequence[Path], symbol: str | None, options: Options) -> Outcome:
     from .feeds.lobster import LobsterFeed
 
     assert isinstance(feed, LobsterFeed)
@@ -259,17 +310,18 @@ def _lobster(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outc
         types += np.bincount(block.type, minlength=8)
     feed.messages = {str(i): n for i, n in enumerate(types.tolist()) if n}
     first = None if window.first_mismatch is None else "row={}: {}".format(*window.mismatches[0])
-    return f"the orderbook file, {feed.levels} levels", window.checked, window.matched, first
+    return Outcome(f"the orderbook file, {feed.levels} levels", window.checked, window.matched, first)
 
 
 # ---- what the data carry ----
 
 
-def _binance(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
+def _binance(feed: Feed, references: Sequence[Path], symbol: str | None, options: Options) -> Outcome:
     from .feeds.binance import diff_ids, tops_after, verify_tops
 
     books: dict[int, LevelBook] = {}
     kept: dict[int, tuple[list[Events], list[Events], list[npt.NDArray[np.int64]]]] = {}
+    images: dict[int, int] = {}
     for events in feed:
         for number in np.unique(events["symbol_id"]).tolist():
             book = books.setdefault(number, LevelBook(number))
@@ -281,34 +333,58 @@ def _binance(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outc
             quotes = np.empty(len(changes), QUOTE_DTYPE)
             tops.append(quotes[: book.apply_into(changes, quotes)].copy())
             ids.append(diff_ids(changes))
-    checked = matched = 0
+            if number not in images and (changes["kind"] == KINDS["clear"]).any():
+                images[number] = int(changes["seq"][changes["kind"] == KINDS["clear"]][0])
+    incomplete = feed.gaps or any(part.waiting or part.dropped for part in _parts(feed))
+    written = _written_diffs([part.path for part in _parts(feed)]) if incomplete else {}
+    checked = matched = unchecked = 0
     first = None
     for number, (tickers, tops, ids) in kept.items():
         name = feed.instruments[number].symbol
         if symbol not in (None, name):
             continue
-        built = tops_after(np.concatenate(ids), np.concatenate(tops))
-        compared, equal, wrong = verify_tops(built, np.concatenate(tickers))
+        quoted, delivered = np.concatenate(tickers), np.concatenate(ids)
+        compared, equal, wrong = verify_tops(tops_after(delivered, np.concatenate(tops)), quoted)
         checked, matched = checked + compared, matched + equal
+        if len(quoted) and name in written:
+            since = max(int(quoted["seq"].min()), images.get(number, -1) + 1)
+            unchecked += int(np.count_nonzero(written[name] >= since)) - int(np.count_nonzero(delivered >= since))
         if wrong is not None and first is None:
             first = f"symbol={name} update id={wrong}"
-    return "bookTicker", checked, matched, first
+    return Outcome("bookTicker", checked, matched, first, max(unchecked, 0))
 
 
-def _kraken(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
+_DIFF = re.compile(rb'"(s|u|b|a)"\s*:\s*(?:"([^"]*)"|(\d+)|(\[\s*\]))')
+
+
+def _written_diffs(paths: Sequence[Path]) -> dict[str, npt.NDArray[np.int64]]:
+    """Update ids of all diffs with levels that captures hold, by symbol: also of those that reached no book."""
+    found: dict[str, list[int]] = {}
+    for path in paths:
+        for block in lines(pieces(path)):
+            for line in block.splitlines():
+                if b"depthUpdate" in line:
+                    names = {key: name or number or empty for key, name, number, empty in _DIFF.findall(line)}
+                    if b"s" in names and names.get(b"u", b"").isdigit() and not {b"a", b"b"} <= names.keys():
+                        found.setdefault(names[b"s"].decode("utf-8", "replace"), []).append(int(names[b"u"]))
+    return {name: np.array(ids, np.int64) for name, ids in found.items()}
+
+
+def _kraken(feed: Feed, references: Sequence[Path], symbol: str | None, options: Options) -> Outcome:
     from .feeds.kraken import KrakenFeed
 
-    assert isinstance(feed, KrakenFeed)
     for _ in feed:
         pass
-    first = None if feed.first_mismatch is None else f"line at offset={feed.first_mismatch}"
-    return "CRC32", feed.checked, feed.matched, first
+    last = _parts(feed)[-1]  # its decoder is that of all parts
+    assert isinstance(last, KrakenFeed)
+    first = None if last.first_mismatch is None else f"line at offset={last.first_mismatch}"
+    return Outcome("CRC32", last.checked, last.matched, first, last.stale)
 
 
 # ---- another reading of the same file ----
 
 
-def _pcap(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
+def _pcap(feed: Feed, references: Sequence[Path], symbol: str | None, options: Options) -> Outcome:
     from fastcore.wire.ouch import OuchEncoder
 
     from .feeds.ouch import read_ouch
@@ -320,11 +396,16 @@ def _pcap(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome
         got = np.concatenate(arrays)
         got = got[got["kind"] != KINDS["gap"]]
         got = got[np.lexsort((got["seq"], got["local_ns"]))]
-        expected = _read_again(feed.path, feed.instruments)
+        try:
+            expected = _read_again(feed.path, feed.instruments)
+        except (struct.error, LookupError, ValueError, extra("dpkt").Error) as error:
+            if isinstance(error, CorruptDataError):
+                raise
+            raise CorruptDataError(f"a capture must be readable by dpkt too: path={feed.path} {type(error).__name__}: {error}") from error
         same = len(got) == len(expected) and got.tobytes() == expected.tobytes()
         equal = int((got == expected).sum()) if len(got) == len(expected) else 0
         first = None if same else f"event={int(np.argmin(got == expected)) if equal else 0}"
-        return "dpkt and the plain-Python twin", len(expected), equal, first
+        return Outcome("dpkt and the plain-Python twin", len(expected), equal, first)
     checked = matched = 0
     first = None
     for found in read_ouch(feed.path):
@@ -337,7 +418,7 @@ def _pcap(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome
         for kind in found.events["kind"].tolist():
             name = f"OUCH {kind_name(kind)}"
             feed.messages[name] = feed.messages.get(name, 0) + 1
-    return "the bytes that the events encode to", checked, matched, first
+    return Outcome("the bytes that the events encode to", checked, matched, first)
 
 
 def _midnight(events: Events) -> int:
@@ -351,8 +432,6 @@ def _read_again(path: Path, instruments: Instruments) -> Events:
     Their symbols are looked up in a table by name.
     """
     from fastcore.reference.itch import ItchDecoder
-
-    from .feeds._files import extra, pieces
 
     dpkt = extra("dpkt")
     raw = io.BytesIO(b"".join(pieces(path)))
@@ -395,8 +474,7 @@ def _read_again(path: Path, instruments: Instruments) -> Events:
     return events[np.lexsort((events["seq"], events["local_ns"]))]
 
 
-def _dbn(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
-    from .feeds._files import extra
+def _dbn(feed: Feed, references: Sequence[Path], symbol: str | None, options: Options) -> Outcome:
     from .feeds.dbn import DbnFeed
 
     assert isinstance(feed, DbnFeed)
@@ -407,10 +485,13 @@ def _dbn(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
         has_metadata=feed.metadata is not None,
         upgrade_policy=dbn.VersionUpgradePolicy.AS_IS,
     )
-    decoder.write(raw)
-    decoded = decoder.decode()
     if raw[1:4] == b"*M\x18":
         raise ReferenceMissing(f"the format before DBN has nothing to compare with, databento_dbn reads it no longer: path={feed.path}")
+    try:
+        decoder.write(raw)
+        decoded = decoder.decode()
+    except (dbn.DBNError, ValueError, OSError) as error:
+        raise CorruptDataError(f"a DBN file must be readable by databento_dbn too: path={feed.path} {error}") from error
     expected = [record for record in decoded if not isinstance(record, dbn.Metadata)]
     by_type: dict[int, list[Any]] = {}
     for record in expected:
@@ -426,7 +507,7 @@ def _dbn(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
             if wrong is not None and first is None:
                 first = f"rtype={rtype} record={at[rtype] - 1} field={wrong}"
         feed.messages[str(rtype)] = feed.messages.get(str(rtype), 0) + len(rows)
-    return "databento_dbn, field by field", max(len(expected), sum(feed.messages.values())), matched, first
+    return Outcome("databento_dbn, field by field", max(len(expected), sum(feed.messages.values())), matched, first)
 
 
 def _field(record: Any, name: str) -> Any:
@@ -452,54 +533,91 @@ def _equal(raw: Any, value: Any) -> bool:
 # ---- another venue ----
 
 
-def _csv(feed: Feed, references: Sequence[Path], symbol: str | None) -> Outcome:
+def _quotes(feed: Feed, references: Sequence[Path], symbol: str | None, options: Options) -> Outcome:
     from .feeds.merge import clock_offset
 
     if len(references) != 1:
         raise ReferenceMissing(f"a table of quotes needs one of another venue as reference: references={len(references)}")
-    with open_feed(references[0], feed.format) as other:
-        mine, theirs = (np.concatenate(list(f)).view(QUOTE_DTYPE) for f in (feed, other))
-        ticks = [f.instruments[0].tick_size for f in (feed, other)]
-    offset = clock_offset(theirs.view(EVENT_DTYPE), mine.view(EVENT_DTYPE))
+    format = recognise(references[0])
+    if format not in TABLES:
+        raise ReferenceMissing(f"a reference of a table must be a table: reference={references[0]} format={format}")
+    with open_feed(references[0], format, **options) as other:
+        (mine, tick), (theirs, other_tick) = _quotes_of(feed, symbol), _quotes_of(other, symbol)
+    try:
+        offset = clock_offset(theirs.view(EVENT_DTYPE), mine.view(EVENT_DTYPE))
+    except ValueError as error:
+        raise ReferenceMissing(f"{error} reference={references[0]}") from None
     times = mine["exch_ns"] + offset.offset_ns, theirs["exch_ns"]
     # The market of each venue at every second at which both have quoted within the last ten.
     grid = np.arange(max(t[0] for t in times), min(t[-1] for t in times), 10**9)
     at = [np.searchsorted(t, grid, side="right") - 1 for t in times]
     fresh = (grid - times[0][at[0]] < 10**10) & (grid - times[1][at[1]] < 10**10)
     (bid, ask), (other_bid, other_ask) = (
-        (quotes["bid"][i] * tick, quotes["ask"][i] * tick) for quotes, i, tick in zip((mine, theirs), at, ticks, strict=True)
+        [np.where(quotes[side][i] == NO_PRICE, np.nan, quotes[side][i] * step) for side in ("bid", "ask")]
+        for quotes, i, step in zip((mine, theirs), at, (tick, other_tick), strict=True)
     )
+    fresh &= np.isfinite(bid + ask + other_bid + other_ask)
     overlap = (bid <= other_ask) & (other_bid <= ask)
     wrong = np.flatnonzero(fresh & ~overlap)
     first = None if not len(wrong) else f"second={int(grid[wrong[0]]) // 10**9}: {bid[wrong[0]]:g} x {ask[wrong[0]]:g} and " \
         f"{other_bid[wrong[0]]:g} x {other_ask[wrong[0]]:g}"  # fmt: skip
-    return f"{references[0]} clock offset {offset}", int(fresh.sum()), int((fresh & overlap).sum()), first
+    return Outcome(f"{references[0]} clock offset {offset}", int(fresh.sum()), int((fresh & overlap).sum()), first)
+
+
+def _quotes_of(feed: Feed, symbol: str | None) -> tuple[Events, float]:
+    """All quotes of a table, and what their tick is."""
+    parts = list(feed)
+    quotes = np.concatenate([np.zeros(0, EVENT_DTYPE), *parts])
+    if feed.book != "quotes" or not len(quotes):
+        kind = getattr(feed, "kind", None)
+        raise ReferenceMissing(f"quotes are compared with quotes: path={feed.path} kind={kind} rows={len(quotes)}")
+    names = feed.instruments.symbols
+    if len(names) > 1:
+        if symbol not in names:
+            raise _unlisted(symbol, names)
+        quotes = quotes[quotes["symbol_id"] == feed.instruments.id_of(symbol)]
+    quotes = quotes[np.argsort(quotes["exch_ns"], kind="stable")]
+    return quotes.view(QUOTE_DTYPE), feed.instruments[int(quotes["symbol_id"][0])].tick_size
 
 
 # ---- reading ----
 
 
-def _text(path: Path) -> Any:
-    return gzip.open(path, "rt", encoding="ascii") if path.suffix == ".gz" else open(path, encoding="ascii")
+def _parts(feed: Feed) -> Sequence[Feed]:
+    return feed.feeds if isinstance(feed, ChainedFeed) else [feed]
 
 
-def _first_line(path: Path) -> str:
-    with _text(path) as lines:
-        line: str = lines.readline()
-    return line
+def _table(path: Path) -> tuple[str, list[list[str]]]:
+    """The first line of a reference, and the fields of the others."""
+    try:
+        header, *rows = b"".join(pieces(path)).decode("ascii").splitlines() or [""]
+    except UnicodeDecodeError:
+        raise ReferenceMissing(f"a reference must be a table in ASCII: reference={path}") from None
+    except ValueError as error:
+        if isinstance(error, CorruptDataError):
+            raise
+        raise ReferenceMissing(str(error)) from None
+    return header, [row.split(",") for row in rows if row]
 
 
-def _integers(path: Path) -> npt.NDArray[np.int64]:
-    with _text(path) as lines:
-        return np.loadtxt(lines, np.int64, delimiter=",", skiprows=1, ndmin=2)
+def _whole(path: Path, rows: list[list[str]], width: int) -> npt.NDArray[np.int64]:
+    """Rows of whole numbers."""
+    for i, row in enumerate(rows):
+        if len(row) != width or not all(re.fullmatch(r"-?\d{1,18}", field) for field in row):
+            raise CorruptDataError(f"a row of a reference must have {width} whole numbers: reference={path} row={i} fields={row}")
+    return np.array(rows, np.int64).reshape(-1, width)
 
 
-CHECKS: dict[str, Callable[[Feed, Sequence[Path], str | None], Outcome]] = {
+TABLES = ("csv", "parquet", "arrow")
+CHECKS: dict[str, Callable[[Feed, Sequence[Path], str | None, Options], Outcome]] = {
     "itch": _itch,
     "lobster": _lobster,
     "binance": _binance,
     "kraken": _kraken,
     "pcap": _pcap,
     "dbn": _dbn,
-    "csv": _csv,
+    **dict.fromkeys(TABLES, _quotes),
 }
+JOINED = ("itch", "binance", "kraken")  # whose book goes on from file to file
+REFERRED = ("itch", *TABLES)  # that take a reference
+CHOOSING = ("itch", "binance", *TABLES)  # that compare one symbol of several

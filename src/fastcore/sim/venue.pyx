@@ -1050,6 +1050,8 @@ cdef class Venue:
         By level: a print may come so long after its level has shrunk.
     level_lag_ns : int, default 0
         By level: the feed may show growth so long after it happened, as one that gives the changes of an interval together.
+    queue : QueueModel, optional
+        By level: who is taken to have left when a level shrinks without a trade; risk-averse by default.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """Contract of the tape: every printed execution of an instrument into a store of ticks."""
 
 cimport cython
+from libc.stdint cimport uint32_t
 
 from fastcore.strategy cimport Strategy, strategy_t
 from fastcore.tickstore cimport TickStore, store_t
@@ -10,6 +11,8 @@ ctypedef struct tape_t:
     strategy_t base
     store_t* store
     double ticks_per_price
+    double lots_per_unit
+    uint32_t stored_id      # of the instrument in the store
 
 
 @cython.final

@@ -26,10 +26,10 @@ cdef int tape_on(strategy_t* strategy, context_t* c, int hook, const event_t* e,
         return STRATEGY_OK
     lap(c.watch, STAGE_STRATEGY)
     tick.timestamp_ns = <uint64_t> e.exch_ns
-    tick.symbol_id = e.symbol_id
+    tick.symbol_id = t.stored_id
     tick.pad = 0
     tick.price = <double> (change.price if e.price == NO_PRICE else e.price) / t.ticks_per_price
-    tick.volume = <double> e.size
+    tick.volume = <double> e.size / t.lots_per_unit
     result = store_append(t.store, &tick)
     lap(c.watch, STAGE_STORE)
     if unlikely(result != RESULT_OK):
@@ -39,8 +39,8 @@ cdef int tape_on(strategy_t* strategy, context_t* c, int hook, const event_t* e,
 
 @cython.final
 cdef class Tape(Strategy):
-    """Tape(symbol_id, store, *, ticks_per_price=10000.0)\n--\n\n
-    Tape(symbol_id, store, *, ticks_per_price=10000.0)\n--\n
+    """Tape(symbol_id, store, *, stored_id=None, ticks_per_price=10000.0, lots_per_unit=1.0)\n--\n\n
+    Tape(symbol_id, store, *, stored_id=None, ticks_per_price=10000.0, lots_per_unit=1.0)\n--\n
     Write every printed execution of an instrument into a store.
 
     Parameters
@@ -57,19 +57,26 @@ cdef class Tape(Strategy):
     **Thread safety**: belongs to one run, and so does the store while it runs.
     """
 
-    def __cinit__(self, symbol_id, TickStore store not None, *, double ticks_per_price=10000.0):
+    def __cinit__(
+        self, symbol_id, TickStore store not None, *, stored_id=None, double ticks_per_price=10000.0, double lots_per_unit=1.0
+    ):
         cdef int64_t number = as_int64(symbol_id)
-        if not 0 <= number < NO_SYMBOL:
-            raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL - 1}: symbol_id={symbol_id}")
-        if not (isfinite(ticks_per_price) and ticks_per_price > 0.0):
-            raise ValueError(f"ticks_per_price must be finite and positive: ticks_per_price={ticks_per_price}")
+        cdef int64_t stored = number if stored_id is None else as_int64(stored_id)
+        for name, value in (("symbol_id", number), ("stored_id", stored)):
+            if not 0 <= value < NO_SYMBOL:
+                raise ValueError(f"{name} must be in 0..{NO_SYMBOL - 1}: {name}={value}")
+        for name, rate in (("ticks_per_price", ticks_per_price), ("lots_per_unit", lots_per_unit)):
+            if not (isfinite(rate) and rate > 0.0):
+                raise ValueError(f"{name} must be finite and positive: {name}={rate}")
         self.store = store
         self._t.base.on = tape_on
         self._t.base.hooks = 1 << ON_EVENT
         self._t.base.kinds = 1 << KIND_EXECUTE | 1 << KIND_TRADE
         self._t.base.symbol_id = <uint32_t> number
         self._t.store = store._s
+        self._t.stored_id = <uint32_t> stored
         self._t.ticks_per_price = ticks_per_price
+        self._t.lots_per_unit = lots_per_unit
         self._strategy = &self._t.base
 
     cdef bint make_room(self) except -1:

@@ -3,6 +3,7 @@
 0 ok, 1 failed, 2 usage, 3 configuration, 4 corrupt data, 5 stopped by a risk limit, 130 interrupted.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -64,9 +65,17 @@ class LazyGroup(click.Group):
         except click.ClickException as error:
             error.show()
             code = error.exit_code
-        except (click.Abort, KeyboardInterrupt):
-            click.echo("Interrupted.", err=True)
-            code = INTERRUPTED
+        except (click.Abort, KeyboardInterrupt) as error:
+            if isinstance(error.__cause__, EOFError):
+                click.echo(f"Error: data must be whole: {error.__cause__}", err=True)
+                code = CORRUPT
+            else:
+                click.echo("Interrupted.", err=True)
+                code = INTERRUPTED
+        except BrokenPipeError:
+            # As a program that SIGPIPE ends: nothing more can be said on stdout.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = FAILED
         except Exception as error:
             code = exit_code(error)
             if code is None:
@@ -92,7 +101,7 @@ def exit_code(error: Exception) -> int | None:
         return USAGE
     if isinstance(error, (CorruptDataError, LayoutError)):
         return CORRUPT
-    if isinstance(error, (FastcoreError, OSError, MemoryError)):
+    if isinstance(error, (FastcoreError, OSError, ImportError, MemoryError)):
         return FAILED
     return None
 

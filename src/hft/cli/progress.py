@@ -17,7 +17,7 @@ class ProgressBar:
     """A context in which tasks show how far they are; silent where stderr is no terminal."""
 
     def __init__(self) -> None:
-        self._drawn = _rich_progress() if sys.stderr.isatty() else None
+        self._drawn = _rich_progress() if sys.stderr is not None and sys.stderr.isatty() else None
 
     def __enter__(self) -> ProgressBar:
         if self._drawn is not None:
@@ -38,7 +38,7 @@ class ProgressBar:
         if drawn is None:
             return lambda done, total: None
         task = drawn.add_task(name, total=None)
-        return lambda done, total: drawn.update(task, completed=done, total=total)
+        return lambda done, total: drawn.update(task, completed=done, total=total or None)  # of a stream nobody knows it
 
     def track(self, items: Iterable[T], name: str) -> Iterable[T]:
         """Return the items, and show how many of them have been taken."""

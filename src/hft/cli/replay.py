@@ -2,10 +2,8 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from hft.run import Summary
 from hft.run import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
+from .inputs import OPTION, StorePath, feed_options, readable
 from .progress import ProgressBar
 
 SHARES = ("itch", "pcap")  # formats of exchanges of shares, which the defaults of the market maker suit
@@ -34,7 +33,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--strategy", type=click.Choice(["avellaneda", "none"]), help="Market maker, or books only."),
         click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TOML file."),
         click.option(
-            "--store", type=click.Path(dir_okay=False), help="Append the executions of the symbol to this tick store."
+            "--store", type=StorePath(dir_okay=False), help="Append the executions of the symbol to this tick store."
         ),
         click.option(
             "--latency",
@@ -54,9 +53,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, allow_dash=True))
 @click.option("--symbol", help="Symbol to trade; may be left out where the file has only one.")
 @click.option("--format", "format_name", help="Format of the file; by default recognised.")
-@click.option(
-    "--option", "extra", multiple=True, metavar="NAME=VALUE", help="Option of the feed of that format; may be repeated."
-)
+@OPTION
 @options
 def replay(
     files: tuple[str, ...],
@@ -79,14 +76,14 @@ def replay(
     """
     check_plot(plot)
     with ExitStack() as stack:
-        paths = [standard_input(stack) if file == "-" else file for file in files]
+        paths = [readable(stack, file, format_name) for file in files]
         bar = stack.enter_context(ProgressBar())
-        progress = bar.task(" ".join(Path(path).name for path in paths))
-        chosen = feed_options(extra)
-        format_name = format_name or recognise(paths[0])
+        progress = bar.task(" ".join(path.name for path in paths))
+        formats = [format_name or recognise(path) for path in paths]
+        chosen = feed_options(extra, formats)
         settings = load(
             config,
-            defaults={} if format_name in SHARES else {"run": {"strategy": "none"}},
+            defaults={} if formats[0] in SHARES else {"run": {"strategy": "none"}},
             symbol=symbol,
             strategy=strategy,
             store=store,
@@ -94,12 +91,12 @@ def replay(
             given=conditions(latency, queue),
         )
         chosen.setdefault("strict", not settings.run.skip_malformed)
-        if settings.run.date is not None and format_name in DATED:
+        if settings.run.date is not None and formats[0] in DATED:
             chosen.setdefault("date", settings.run.date)
 
         def act(partial: Callable[[Summary], None]) -> Summary:
             feed = stack.enter_context(
-                open_feeds(paths, format_name if len(paths) == 1 else None, progress=progress, **chosen)
+                open_feeds(paths, formats[0] if len(paths) == 1 else format_name, progress=progress, **chosen)
             )
             if settings.run.strategy != "none":
                 feed = stack.enter_context(feed.to_trade())
@@ -114,32 +111,6 @@ def conditions(latency: str | None, queue: str | None) -> dict[str, dict[str, st
         return {"latency": {} if latency is None else dict(split(latency)), "venue": {"queue": queue}}
     except ValueError as error:
         raise click.UsageError(f"--latency: {error}") from None
-
-
-def standard_input(stack: ExitStack) -> str:
-    """Copy the standard input into a file, which formats can look at twice, and return its name."""
-    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "stdin"
-    with open(path, "wb") as copy:
-        while block := sys.stdin.buffer.read(1 << 20):
-            copy.write(block)
-    return str(path)
-
-
-def feed_options(pairs: tuple[str, ...]) -> dict[str, Any]:
-    """Return the options of a feed as Python values: JSON (numbers, lists, ...), dates, and text otherwise."""
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise click.UsageError(f"--option must be NAME=VALUE: {pair!r}")
-        try:
-            options[name] = json.loads(text)
-        except ValueError:
-            try:
-                options[name] = date.fromisoformat(text)
-            except ValueError:
-                options[name] = text
-    return options
 
 
 @click.command()
@@ -194,6 +165,8 @@ def run(act: Callable[[Callable[[Summary], None]], Summary], plot: Path | None, 
             if summary.latency_ns:
                 console.print()
                 console.print(report.latency_table(summary))
+        for warning in summary.warnings:
+            click.echo(f"Warning: {warning}", err=True)
         if plot is not None:
             report.plot(summary, plot)
 

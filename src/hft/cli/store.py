@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import os
 import re
+import shutil
 import sys
 import time
 import warnings
@@ -23,6 +23,7 @@ from fastcore.records import EVENT_DTYPE, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
 from . import CORRUPT
+from .inputs import Number, StorePath
 from .printer import BATCH, Printer, alive, following, last_records
 from .progress import ProgressBar
 
@@ -68,7 +69,7 @@ def pairs(context: click.Context, option: click.Parameter, values: tuple[str, ..
     return found
 
 
-PATH = click.argument("path", type=click.Path(exists=True, path_type=Path))
+PATH = click.argument("path", type=StorePath(exists=True, path_type=Path))
 START = click.option("--start", metavar="TIME", callback=time_ns, help="First time: ISO 8601 (UTC) or UNIX ns.")
 END = click.option("--end", metavar="TIME", callback=time_ns, help="Time behind the last one.")
 SYMBOL = click.option("--symbol", "symbols", multiple=True, help="Name or id; may be given several times.")
@@ -91,12 +92,6 @@ def reported() -> Iterator[None]:
             warnings.simplefilter("always", StoreWarning)
             warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
             yield
-    except BrokenPipeError:
-        # As a program that SIGPIPE ends: nothing more can be said on stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
-    except ImportError as error:
-        raise click.ClickException(str(error)) from None
     except UnknownSymbolError as error:
         raise click.UsageError(str(error)) from None
     except ValueError as error:
@@ -312,7 +307,7 @@ def export_command(
 
 
 @store.command(name="import")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=StorePath(path_type=Path))
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--column",
@@ -353,14 +348,25 @@ def import_command(
         with contextlib.ExitStack() as stack:
             target: Any = path
             if path.is_dir() or directory:
-                if not path.is_dir() and dtype is None:
-                    dtype = dtype_of_file(files[0])[0]
+                if not path.is_dir():
+                    dtype = dtype_of_file(files[0])[0] if dtype is None else dtype
+                    stack.push(lambda kind, error, trace: _unmade(path) if kind else None)
                 target = stack.enter_context(DirectoryStore(path, "a", dtype, groups=groups))
             elif groups is not None:
                 raise click.UsageError("groups are those of a directory: add --directory")
             for file in files:
                 rows += import_(file, target, symbol=given, dtype=dtype, progress=bar.task(file.name), **options)
     _said(as_json, path=str(path), files=len(files), records=rows)
+
+
+def _unmade(path: Path) -> None:
+    """Remove a directory store that was just made and has got no record."""
+    from hft.store import DirectoryStore
+
+    with DirectoryStore(path) as made:
+        empty = not made.info()["records"]
+    if empty:
+        shutil.rmtree(path)
 
 
 def _said(as_json: bool, **facts: Any) -> None:
@@ -421,7 +427,7 @@ def query(
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=10, show_default=True, help="Records to begin with.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is appended, until Ctrl-C.")
 @click.option("--until-closed", is_flag=True, help="With --follow: end when no process writes the store any more.")
-@click.option("--interval", "interval_s", type=click.FloatRange(min=0.0), default=0.05, help="Seconds between looks.")
+@click.option("--interval", "interval_s", type=Number(min=0.0), default=0.05, help="Seconds between looks.")
 @LINES
 @CSV
 def tail(

@@ -8,18 +8,21 @@ every format which events it gives.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
 
 from ._files import HEAD_BYTES, head_of
+from ._streams import is_stream
 from .feed import Events, Feed, FormatError, Progress
 
-__all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "FormatError", "Progress", "open_feed", "recognise"]
+__all__ = ["ENTRY_POINTS", "FORMATS", "Events", "Feed", "FormatError", "Progress", "feed_class", "open_feed", "recognise"]
 
 # Name -> where its class is; a module is imported when a file needs it. The order is that of recognition: formats with a
 # magic number first, those that go by a shape of text or a file name last.
@@ -35,6 +38,18 @@ FORMATS: dict[str, str] = {
     "itch": "hft.feeds.itch:ItchFeed",
     "csv": "hft.feeds.csv:CsvFeed",
 }
+# What a file of a format has at the least: a module whose format that excludes need not be asked, and is not imported.
+_AT_LEAST: dict[str, Callable[[bytes, str], bool]] = {
+    "dbn": lambda head, name: head[:3] == b"DBN" or head[1:4] == b"*M\x18" or ".dbn" in name or ".dbz" in name,
+    "pcap": lambda head, name: head[:1] in (b"\xa1", b"\xd4", b"\x4d", b"\x34", b"\x0a"),
+    "parquet": lambda head, name: head[:4] == b"PAR1",
+    "arrow": lambda head, name: head[:6] == b"ARROW1" or head[:4] == b"\xff\xff\xff\xff",
+    "ticks": lambda head, name: head[:7] == b"FCSTORE",
+    "lobster": lambda head, name: head[:2] == b"PK" or "message" in name or "orderbook" in name or not head,
+    "binance": lambda head, name: b"{" in head,
+    "kraken": lambda head, name: b"{" in head,
+    "itch": lambda head, name: b"\0" in head or not head,
+}
 # Distributions add formats with entry points of this group: name = "module:Class", the class a subclass of Feed.
 ENTRY_POINTS = "hft.feeds"
 
@@ -44,6 +59,23 @@ def _plugins() -> dict[str, str]:
     from importlib.metadata import entry_points
 
     return {point.name: point.value for point in entry_points(group=ENTRY_POINTS) if point.name not in FORMATS}
+
+
+def feed_class(format: str) -> type[Feed]:
+    """Return the class of a format: its options are described there.
+
+    Raises
+    ------
+    FormatError
+        If no format has this name.
+    """
+    where = FORMATS.get(format)
+    if where is None:
+        plugins = _plugins()
+        where = plugins.get(format)
+        if where is None:
+            raise FormatError(f"format must be one of {', '.join(sorted(FORMATS | plugins))}: format={format}")
+    return _load(where)
 
 
 def _load(where: str) -> type[Feed]:
@@ -74,7 +106,7 @@ def recognise(path: str | os.PathLike[str]) -> str:
         If no format knows it.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.exists() and not is_stream(path):
         raise FileNotFoundError(f"path must exist: path={path}")
     head = head_of(path)[:HEAD_BYTES]
     plugins: dict[str, str] = {}
@@ -82,6 +114,8 @@ def recognise(path: str | os.PathLike[str]) -> str:
         if known is plugins:
             plugins.update(_plugins())
         for name, where in known.items():
+            if name in _AT_LEAST and not _AT_LEAST[name](head, path.name):
+                continue
             try:
                 found = _load(where)
             except ImportError:
@@ -141,15 +175,15 @@ def open_feed(
     # A format of another distribution need not have what is not asked for.
     options |= {key: value for key, value in (("instruments", instruments), ("wanted", wanted)) if value is not None}
     name = recognise(path) if format is None else format
-    where = FORMATS.get(name)
-    if where is None:
-        plugins = _plugins()
-        where = plugins.get(name)
-        if where is None:
-            raise FormatError(f"format must be one of {', '.join(sorted(FORMATS | plugins))}: format={name}")
+    day = options.get("date")
+    if isinstance(day, date) and not 1970 <= day.year <= 2261:
+        raise FormatError(f"date must be in 1970-01-01..2261-12-31: date={day}")
+    opened = feed_class(name)
     try:
-        return _load(where)(path, progress=progress, **options)  # type: ignore[call-arg]
+        return opened(path, progress=progress, **options)  # type: ignore[call-arg]
     except CorruptDataError:
         raise
+    except ZoneInfoNotFoundError as error:
+        raise FormatError(f"time_zone must be a known zone: time_zone={options.get('time_zone')} (format={name})") from error
     except (ValueError, TypeError) as error:
         raise FormatError(f"{error} (format={name})") from error

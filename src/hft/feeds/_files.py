@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from fastcore.errors import CorruptDataError
 
+from ._streams import is_stream, opened
+
 __all__ = ["HEAD_BYTES", "LONGEST_LINE", "extra", "head_of", "lines", "pieces", "text_head", "zip_names"]
 
 _Placed = tuple[int, bytes]  # where in the file the bytes behind a piece are, and the piece
@@ -48,14 +50,14 @@ def head_of(path: Path) -> bytes:
     """First bytes of a file, uncompressed where it is gzip or Zstandard; what is damaged or lacks its library comes raw."""
     if path.is_dir():
         return b""
-    with open(path, "rb") as file:
-        raw = file.read(HEAD_BYTES)
+    with opened(path) as file:
+        raw: bytes = file.read(HEAD_BYTES)
     try:
         if raw[:2] == _GZIP:
             return zlib.decompressobj(wbits=31).decompress(raw, HEAD_BYTES)
         if raw[:4] in _ZSTD:
             zstandard = extra("zstandard")
-            with open(path, "rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
+            with opened(path) as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
                 return bytes(reader.read(HEAD_BYTES)) or raw  # an empty frame behind a skippable one
     except (zlib.error, ImportError):
         return raw
@@ -82,7 +84,7 @@ def _rescued(file: IO[bytes], frame: Any, error_type: type[Exception], begun: in
             if len(held) >= _READ_BYTES:
                 yield bytes(held)
                 held.clear()
-    except error_type:
+    except (error_type, OSError):  # a stream cannot go back so far
         pass  # the caller raises it
     if held:
         yield bytes(held)
@@ -90,7 +92,7 @@ def _rescued(file: IO[bytes], frame: Any, error_type: type[Exception], begun: in
 
 def _frames(path: Path, fresh_frame: Callable[[], Any], error_type: type[Exception]) -> Generator[_Placed, None, None]:
     """Pieces of a file of one or several compressed frames; gzip members and Zstandard frames behave alike."""
-    with open(path, "rb") as file:
+    with opened(path) as file:
         for piece in _unpacked(file, path, fresh_frame, error_type):
             yield file.tell(), piece
 
@@ -147,9 +149,9 @@ def pieces(
         After everything that is whole: the file is cut off, damaged, or an archive without its directory.
     """
     path = Path(path)
-    total = path.stat().st_size
-    with open(path, "rb") as file:
-        magic = file.read(4)
+    total = 0 if is_stream(path) else path.stat().st_size
+    with opened(path) as file:
+        magic: bytes = file.read(4)
     for done, piece in _placed(path, magic, member):
         if progress is not None:
             progress(done, total)
@@ -176,13 +178,15 @@ def _ahead(source: Generator[_Placed, None, None]) -> Iterator[_Placed]:
 
 
 def _plain(path: Path) -> Iterator[_Placed]:
-    with open(path, "rb") as file:
+    with opened(path) as file:
         while data := file.read(_READ_BYTES):
             yield file.tell(), data
 
 
 def _member(path: Path, member: str | None) -> Generator[_Placed, None, None]:
     """Pieces of a file in a ZIP archive."""
+    if is_stream(path):
+        raise ValueError(f"a ZIP archive must be a file, its directory is at its end: path={path}")
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]

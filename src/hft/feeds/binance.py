@@ -184,7 +184,7 @@ class BinanceFeed(LineFeed):
             self.clock_skew_ns = smallest if self.clock_skew_ns is None else min(smallest, self.clock_skew_ns)
 
     @property
-    def waiting(self) -> int:
+    def waiting(self) -> int:  # type: ignore[override]
         return int(self._decoder.held)
 
     def _pending(self) -> bool:

@@ -22,8 +22,10 @@ from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, QUOTE_DTYPE
 from fastcore.source import EventSource, Source
 
+from ._stale import StaleTime
+
 __all__ = [
-    "LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "UnknownSymbolInFile", "account", "check_chunk_events",
+    "LOG_LENGTH", "RAW", "Events", "Feed", "FormatError", "Progress", "UnknownSymbolInFile", "account", "check_chunk_events", "listed",
     "whole_messages",
 ]  # fmt: skip
 
@@ -73,6 +75,10 @@ class Feed(Iterator[Events]):
         The first 64 of them: offset (bytes, or row) in the uncompressed source, and what was wrong.
     gaps : int
         Sequence gaps so far; each is an event of kind ``gap`` too.
+    waiting, dropped : int
+        Changes of books that reached none so far: those that wait for an image, and those that no longer do.
+    begin_ns : int
+        Time of the first event that a run was given, 0 where there is none.
     strict : bool
         Whether the first malformed message raises CorruptDataError.
     includes : Feed or None
@@ -89,6 +95,10 @@ class Feed(Iterator[Events]):
     format: str
     book: Literal["orders", "levels", "quotes", "none"] = "none"
     strict: bool = False
+    waiting: int = 0
+    dropped: int = 0
+    begin_ns: int = 0
+    _stale: StaleTime | None = None
 
     def __init__(
         self, path: str | os.PathLike[str], instruments: Instruments | None = None, wanted: Collection[str] | None = None
@@ -188,14 +198,27 @@ class Feed(Iterator[Events]):
         if not len(self.instruments):
             raise UnknownSymbolInFile(f"the file has no event of any symbol: path={self.path} messages={self.messages}")
         if first is None or row is None:
-            names = ", ".join(self.instruments.symbols[:8])
-            raise UnknownSymbolInFile(f"the file has no such symbol: symbol={symbol}, symbols={names}")
+            raise UnknownSymbolInFile(f"the file has no such symbol: symbol={symbol}, symbols={listed(self.instruments.symbols)}")
         instrument = self.instruments[row]
         listed = ((first["kind"] == KINDS["listing"]) & (first["symbol_id"] == row)).any()
         if not listed and instrument.increment_ticks == 1:
             step = _increment(first[first["symbol_id"] == row])
             instrument = instrument._replace(increment_ticks=step, low_increment_ticks=step, low_below_ticks=0)
-        return row, instrument, EventSource(chain([first], self))
+        self.begin_ns = next((time for time in first[["exch_ns", "local_ns"]][0].tolist() if time), 0)
+        self._stale = StaleTime(row)
+        return row, instrument, EventSource(self._watched(first, self._stale))
+
+    def _watched(self, first: Events, stale: StaleTime) -> Iterator[Events]:
+        """The arrays from the first on; from the first gap on somebody looks at them."""
+        for events in chain([first], self):
+            if self.gaps:
+                stale.look(events)
+            yield events
+
+    @property
+    def stale_ns(self) -> int:
+        """Exchange time for which the book of the symbol of a run was stale: behind a gap, before the next image."""
+        return 0 if self._stale is None else self._stale.ns
 
     def to_trade(self) -> Self:
         """Return the feed for a run that counts money: one whose ticks and lots are no smaller than those of the venue, where it can."""
@@ -206,8 +229,7 @@ class Feed(Iterator[Events]):
         if symbol is not None:
             return self.instruments.id_of(symbol)
         if len(self.instruments) > 1:
-            names = ", ".join(self.instruments.symbols[:8])
-            raise UnknownSymbolInFile(f"the file has several symbols: choose one with --symbol ({names}, ...)")
+            raise UnknownSymbolInFile(f"the file has several symbols: choose one with --symbol ({listed(self.instruments.symbols)})")
         return 0 if len(self.instruments) else None
 
     def lists(self, symbol: str) -> bool:
@@ -269,11 +291,17 @@ class Feed(Iterator[Events]):
         raise NotImplementedError
 
 
+def listed(symbols: Sequence[str]) -> str:
+    """Return names for a message: all of them, or the first eight and dots."""
+    return ", ".join(symbols[:8]) + (", ..." if len(symbols) > 8 else "")
+
+
 def account(whole: Feed, feeds: Sequence[Feed]) -> None:
     """Give a feed the counts and errors of its parts together."""
     within = {id(feed.includes) for feed in feeds}
     parts = [feed for feed in feeds if id(feed) not in within]
-    whole.gaps = sum(feed.gaps for feed in parts)
+    for count in ("gaps", "waiting", "dropped"):
+        setattr(whole, count, sum(getattr(feed, count) for feed in parts))
     for name in ("messages", "errors"):
         total: dict[str, int] = {}
         for feed in parts:

@@ -9,7 +9,6 @@ import contextlib
 import datetime
 import mmap
 import os
-import stat
 from collections.abc import Collection, Generator, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -27,9 +26,10 @@ from fastcore.wire.itch_source import ItchSource
 
 from ._files import pieces
 from ._locates import ITCH_UNITS, LocateRows, wire_rows
+from ._streams import is_stream
 from .days import day_of, midnight_ns
 from .days import midnight_ns as midnight_of_day
-from .feed import Events, Feed, Progress, UnknownSymbolInFile
+from .feed import Events, Feed, Progress, UnknownSymbolInFile, listed
 
 __all__ = ["ItchFeed", "Progress", "day_of", "midnight_ns", "open_itch", "read_events"]
 
@@ -60,7 +60,7 @@ def open_itch(
     Raises
     ------
     ValueError
-        If chunk_bytes is too small, or if the path is a pipe or a device.
+        If chunk_bytes is too small.
     CorruptDataError
         After everything that is whole has been delivered: the file ends inside a message, the compressed stream is cut off
         or fails its checksum, or something follows it that is not of its kind.
@@ -75,15 +75,13 @@ def open_itch(
 
 
 def _chunks(path: Path, chunk_bytes: int, progress: Progress) -> Generator[memoryview, None, None]:
-    with open(path, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"path must be a regular file: path={path}")
-        total = status.st_size
-        magic = file.read(4)
-        if not (magic.startswith(_COMPRESSED) or magic[1:] == _SKIPPABLE) and total:
-            yield from _mapped(file, path, total, chunk_bytes, progress)
-            return
+    if not is_stream(path):
+        with open(path, "rb") as file:
+            total = os.fstat(file.fileno()).st_size
+            magic = file.read(4)
+            if not (magic.startswith(_COMPRESSED) or magic[1:] == _SKIPPABLE) and total:
+                yield from _mapped(file, path, total, chunk_bytes, progress)
+                return
     yield from _compressed(path, chunk_bytes, progress)
 
 
@@ -283,6 +281,9 @@ class ItchFeed(Feed):
         first = next(self._chunks, b"")
         row = self._row(symbol or _only_symbol(first), **ITCH_UNITS)
         old = self.decoder
+        events = np.empty(_MIN_CHUNK // 14 + MAX_EVENTS, EVENT_DTYPE)
+        made, _ = ItchDecoder(old.midnight_ns).decode(memoryview(first)[:_MIN_CHUNK], events)
+        self.begin_ns = int(events["exch_ns"][0]) if made else 0
         self.decoder = ItchDecoder(old.midnight_ns, old.strict, instruments=self.instruments, wanted=self.wanted)
         return row, self.instruments[row], ItchSource(chain([first], self._chunks), self.decoder)
 
@@ -342,11 +343,11 @@ def _only_symbol(head: memoryview | bytes) -> str:
         if not used:
             break
         at += used
-    listed = list(decoder.symbols.values())
-    if len(listed) == 1:
-        return listed[0]
-    if not listed:
+    names = list(decoder.symbols.values())
+    if len(names) == 1:
+        return names[0]
+    if not names:
         raise UnknownSymbolInFile("the start of the file lists no symbol: choose one with --symbol")
     raise UnknownSymbolInFile(
-        f"the file lists {len(listed):,} symbols: choose one with --symbol ({', '.join(listed[:8])}, ...)"
+        f"the file lists {len(names):,} symbols: choose one with --symbol ({listed(names)})"
     )

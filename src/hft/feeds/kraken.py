@@ -81,6 +81,10 @@ class KrakenFeed(LineFeed):
         price, size = (None, None) if decimals is None or isinstance(decimals, Mapping) else decimals
         super().__init__(path, KrakenDecoder(price, size, depth, strict), instruments, wanted, progress, chunk_events, own)
 
+    @property
+    def dropped(self) -> int:  # type: ignore[override]
+        return self.stale
+
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
         return _LINE.search(head) is not None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,8 @@ class TickFeed(Feed):
         Of ticks, whose prices and volumes are floats; by default the largest power of ten (1 down to 1e-9) that divides those of
         the first array. A price that is no whole number of ticks is an error of its record.
     names : mapping of int to Instrument, optional
-        What the ids in the store are; by default the number is the name.
+        What the ids in the store are; by default what the table beside the store says (``hft.store.symbols.table_of``), and where
+        it says nothing the number is the name.
     start_ns, end_ns : int, optional
         Part of the store: times from start_ns up to, not including, end_ns.
     strict : bool, default False
@@ -78,7 +81,7 @@ class TickFeed(Feed):
         self.strict = strict
         self._chunk, self._progress = chunk_events, progress or (lambda done, total: None)
         self._tick, self._lot = tick_size, lot_size
-        self._names = dict(names or {})
+        self._names = _names_of(self.path) if names is None else dict(names)
         self._ids = IdMap()
         self._range = start_ns, end_ns
         with self._open() as store:
@@ -160,3 +163,18 @@ class TickFeed(Feed):
     def recognise(cls, head: bytes, path: Path) -> bool:
         """By the magic number."""
         return head[:8] == b"FCSTORE\0"
+
+
+def _names_of(path: Path) -> dict[int, Instrument]:
+    """What the table beside a store says of its ids."""
+    from hft.store.symbols import SymbolTable, table_of
+
+    if not table_of(path).is_file():
+        return {}
+    with closing(SymbolTable(table_of(path))) as symbols:
+        known = Instruments()
+        for number, name in symbols.names.items():
+            tick_size, lot_size = symbols.sizes_of(number)
+            if math.isfinite(tick_size) and math.isfinite(lot_size):
+                known.add(name, tick_size=tick_size, lot_size=lot_size)
+        return {symbols.id_of(instrument.symbol): instrument for instrument in known}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from fastcore.records import NO_SYMBOL
 from fastcore.symbols import MAX_SYMBOL_BYTES
 from fastcore.tickstore import TickStore
 
-__all__ = ["SYMBOL_DTYPE", "SymbolTable"]
+__all__ = ["SYMBOL_DTYPE", "SymbolTable", "table_of"]
 
 SYMBOL_DTYPE = np.dtype(
     {
@@ -27,6 +28,11 @@ SYMBOL_DTYPE = np.dtype(
 )
 _SEGMENT = 512
 _Row = tuple[str, int | None, float, float]  # name, id where it is wanted, tick size, lot size
+
+
+def table_of(store: str | os.PathLike[str]) -> Path:
+    """Return where the names of the ids in a single store are, if they are anywhere."""
+    return Path(f"{os.fspath(store)}.symbols")
 
 
 class _Instrument(Protocol):

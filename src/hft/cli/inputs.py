@@ -1,0 +1,113 @@
+"""What commands are given: options of feeds as they are typed, numbers, files and streams."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+import msgspec
+
+from hft.feeds import feed_class, recognise
+from hft.feeds._files import head_of
+from hft.feeds._streams import STDIN, forget_streams, is_stream, opened
+
+SEEKING = ("parquet", "arrow", "ticks", "lobster")  # formats of which parts are read out of order
+_NOT_TYPED = ("path", "instruments", "progress")
+
+OPTION = click.option(
+    "--option", "extra", multiple=True, metavar="NAME=VALUE", help="Option of the feed of that format; may be repeated."
+)
+
+
+class Number(click.FloatRange):
+    """A number of a range; "nan" is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+class StorePath(click.Path):
+    """Where a store is, or is to be: a pipe or a device is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path: Any = super().convert(value, param, ctx)
+        if is_stream(Path(path)):
+            self.fail(f"a store must be a regular file or a directory: path={path}", param, ctx)
+        return path
+
+
+def feed_options(pairs: Sequence[str], formats: Sequence[str]) -> dict[str, Any]:
+    """Return the options of a feed as Python values: JSON (numbers, lists, ...) or text, whichever the option takes."""
+    types = {format: _types(format) for format in formats}
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.UsageError(f"--option must be NAME=VALUE: {pair!r}")
+        for format, known in types.items():
+            if known and name not in known:
+                raise click.UsageError(f"--option must name an option of {format} ({', '.join(sorted(known))}): {pair!r}")
+            options[name] = _value(pair, text, known.get(name, Any), format)
+    return options
+
+
+def _types(format: str) -> dict[str, Any]:
+    """The options of a format that can be typed, and their types; nothing where its class does not say them."""
+    found: dict[str, Any] = {}
+    with suppress(NameError):
+        for owner in feed_class(format).__mro__:
+            if "__init__" not in vars(owner):
+                continue
+            parameters = inspect.signature(owner.__init__).parameters  # type: ignore[misc]
+            hints = get_type_hints(owner.__init__)  # type: ignore[misc]
+            for name in hints.keys() & parameters.keys() - set(_NOT_TYPED) - found.keys():
+                with suppress(TypeError):  # of what no text can mean
+                    msgspec.json.schema(hints[name])
+                    found[name] = hints[name]
+            if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
+                break
+    found.pop("options", None)
+    return found
+
+
+def _value(pair: str, text: str, type_: Any, format: str) -> Any:
+    try:
+        meant = json.loads(text)
+    except (ValueError, RecursionError):
+        meant = text
+    try:
+        return msgspec.convert(meant, type_)
+    except msgspec.ValidationError as error:
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(text, type_)
+        raise click.UsageError(f"--option must be of its type: {pair}: {str(error)[:1].lower()}{str(error)[1:]} (format={format})") from None
+
+
+def readable(stack: ExitStack, file: str, format: str | None) -> Path:
+    """Return the path of an argument; of a stream it can be read once, and what reads a format out of order gets a copy of it."""
+    path = STDIN if file == "-" else Path(file)
+    if file == "-":
+        if sys.stdin is None:
+            raise click.UsageError("the standard input must be open: FILE=-")
+        opened(path, lambda: sys.stdin.buffer)
+    elif not is_stream(path):
+        return path
+    stack.callback(forget_streams)
+    if head_of(path)[:4] != b"PK\x03\x04" and (format or recognise(path)) not in SEEKING:
+        return path
+    copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / path.name
+    with opened(path) as source, open(copy, "wb") as target:
+        while block := source.read(1 << 20):
+            target.write(block)
+    return copy
