@@ -25,6 +25,10 @@ COMMANDS = {
         "hft.cli.replay:demo",
         "Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes.",
     ),
+    "inspect": (
+        "hft.cli.inspect:inspect",
+        "Say what each FILE holds: format, symbols, times, kinds, gaps, clocks, books, what looks wrong, and how to replay it.",
+    ),
     "verify": (
         "hft.cli.verify:verify",
         "Build the books of each FILE and compare them with its reference, or with what the data themselves carry.",
