@@ -2,7 +2,10 @@
 
 import gzip
 import importlib.metadata
+import random
 import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from importlib import import_module
@@ -10,15 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from makers.binance import capture
 
 import hft.feeds
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
 from fastcore.tickstore import TickStore
-from hft.feeds import FORMATS, Feed, open_feed, recognise
+from hft.feeds import FORMATS, Feed, FormatError, open_feed, recognise
 from hft.feeds._ahead import ahead
 from hft.feeds._files import LONGEST_LINE, head_of, lines, pieces
 from hft.feeds.feed import whole_messages
+from hft.feeds.synthetic import generate
 
 pyarrow = pytest.importorskip("pyarrow")
 QUOTES = b"time,bid,ask\n1399507217007,1.39147,1.39148\n1399507217264,1.39147,1.39149\n"
@@ -332,3 +337,40 @@ def test_bytes_that_are_no_text_are_one_malformed_row(tmp_path):
     with open_feed(path) as feed:
         assert sum(map(len, feed)) == 3
     assert sum(feed.errors.values()) == 1
+
+
+def recognised(path):
+    try:
+        return recognise(path)
+    except FormatError as error:
+        return str(error)
+
+
+def test_clues_leave_out_no_format(data_dir, tmp_path, monkeypatch):
+    random_ = random.Random(7)
+    files = [path for path in data_dir.rglob("*") if path.is_file()]
+    for i, path in enumerate(list(files)):  # and what is damaged, cut, or named otherwise
+        raw = bytearray(path.read_bytes()[:5000])
+        for _ in range(i % 4):
+            raw[random_.randrange(len(raw))] = random_.randrange(256)
+        files.append(tmp_path / f"{i}{random_.choice(['', path.suffix, '.dbn', '_message_1.csv'])}")
+        files[-1].write_bytes(raw[: random_.choice((0, 3, 5000))])
+    with_clues = [recognised(path) for path in files]
+    monkeypatch.setattr("hft.feeds._AT_LEAST", {})
+    assert with_clues == [recognised(path) for path in files]
+    assert {"itch", "dbn", "pcap", "lobster", "binance", "csv"} <= set(with_clues)
+
+
+@pytest.mark.parametrize("make", ["itch", "binance", "pcap", "csv"])
+def test_recognising_a_file_imports_its_format_alone(tmp_path, make):
+    data = {
+        "itch": generate(2_000, 1), "binance": capture(20), "pcap": bytes.fromhex("a1b2c3d4") + bytes(60),
+        "csv": b"time,bid,ask\n1700000000,1,2\n",
+    }[make]  # fmt: skip
+    (tmp_path / "file").write_bytes(data)
+    script = "import sys; from hft.feeds import recognise; print(recognise(sys.argv[1]), *(m for m in sys.modules if m.startswith('hft.feeds.')))"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path / "file")], capture_output=True, text=True, check=True)
+    name, *modules = done.stdout.split()
+    assert name == make
+    asked = {m.removeprefix("hft.feeds.") for m in modules} & {"arrow", *FORMATS}
+    assert asked == {make}

@@ -1,8 +1,6 @@
 # cython: freethreading_compatible=True
 """What a run writes down: its reports and its curve, in bounded memory; and all that passes between it and the venue, in a store."""
 
-import tempfile
-
 import numpy as np
 
 cimport cython
@@ -72,6 +70,8 @@ cdef class Spool:
     cdef int drain(self) except -1:
         cdef int64_t length = self._s.count * self._s.size
         if self._file is None:
+            import tempfile  # with all that it imports: few runs record so much
+
             self._file = tempfile.TemporaryFile()
         self._file.write(<bytes> self._s.records[:length])
         self.drained += self._s.count

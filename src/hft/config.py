@@ -9,7 +9,6 @@ import datetime
 import os
 import select
 import stat
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -244,6 +243,8 @@ def load(
     """
     sections: dict[str, dict[str, Any]] = {name: dict(values) for name, values in (defaults or {}).items()}
     if path is not None:
+        import tomllib
+
         try:
             written = tomllib.loads(_text(path))
             msgspec.convert(written, Config)

@@ -6,7 +6,6 @@ import inspect
 import json
 import math
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -106,6 +105,8 @@ def readable(stack: ExitStack, file: str, format: str | None) -> Path:
     stack.callback(forget_streams)
     if head_of(path)[:4] != b"PK\x03\x04" and (format or recognise(path)) not in SEEKING:
         return path
+    import tempfile
+
     copy = Path(stack.enter_context(tempfile.TemporaryDirectory())) / path.name
     with opened(path) as source, open(copy, "wb") as target:
         while block := source.read(1 << 20):

@@ -12,9 +12,8 @@ import click
 from hft import report
 from hft.conditions import split
 from hft.config import SYNTHETIC, load
-from hft.feeds import recognise, synthetic
+from hft.feeds import recognise
 from hft.feeds.feed import UnknownSymbolInFile
-from hft.feeds.itch import ItchFeed
 from hft.feeds.several import open_feeds
 from hft.run import Summary
 from hft.run import replay as run_replay
@@ -130,6 +129,9 @@ def demo(
     as_json: bool,
 ) -> None:
     """Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes."""
+    from hft.feeds import synthetic
+    from hft.feeds.itch import ItchFeed
+
     settings = load(config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample, given=conditions(latency, queue))
     check_plot(plot)
     if not as_json:

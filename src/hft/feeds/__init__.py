@@ -46,8 +46,8 @@ _AT_LEAST: dict[str, Callable[[bytes, str], bool]] = {
     "arrow": lambda head, name: head[:6] == b"ARROW1" or head[:4] == b"\xff\xff\xff\xff",
     "ticks": lambda head, name: head[:7] == b"FCSTORE",
     "lobster": lambda head, name: head[:2] == b"PK" or "message" in name or "orderbook" in name or not head,
-    "binance": lambda head, name: b"{" in head,
-    "kraken": lambda head, name: b"{" in head,
+    "binance": lambda head, name: b"{" in head and b"\0" not in head,
+    "kraken": lambda head, name: b"{" in head and b"\0" not in head,
     "itch": lambda head, name: b"\0" in head or not head,
 }
 # Distributions add formats with entry points of this group: name = "module:Class", the class a subclass of Feed.
