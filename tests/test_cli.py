@@ -1,6 +1,7 @@
 """The command line: tables, JSON, exit codes, configuration and its precedence, interruption."""
 
 import gzip
+import io
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import click
 import numpy as np
@@ -427,13 +429,16 @@ def test_options_are_text_where_the_option_is_text(tmp_path):
         ("date=9999-12-31", "date must be in 1970-01-01..2261-12-31: date=9999-12-31"),
         ("date=2024-02-30", "--option must be of its type: date=2024-02-30"),
         ("time_zone=Mars/Olympus", "time_zone must be a known zone: time_zone=Mars/Olympus"),
-        ("time_zone=../etc/passwd", "(format=csv)"),
+        ("time_zone=../etc/passwd", "time_zone must be a known zone: time_zone=../etc/passwd"),
+        ("time_zone=America", "time_zone must be a known zone: time_zone=America"),
+        ("tick_size=1e-300", "tick_size must be a decimal of at most 15 digits: tick_size=1e-300"),
+        ("size=99999999999999999999", "--option must be within 64 bits: size=99999999999999999999"),
     ],
 )
-def test_dates_and_zones_that_are_none_are_usage_errors(tmp_path, option, says):
+def test_values_that_no_table_has_are_usage_errors(tmp_path, option, says):
     pytest.importorskip("pyarrow")
-    (tmp_path / "x.csv").write_text("1000,1.39,1.40\n2000,1.38,1.40\n")
-    done = hft("replay", tmp_path / "x.csv", "--option", option)
+    (tmp_path / "x_20240308.csv").write_text("1000,1.39,1.40\n2000,1.38,1.40\n")
+    done = hft("replay", tmp_path / "x_20240308.csv", "--option", option)
     assert done.exit_code == 2, done.exception
     assert says in done.stderr
 
@@ -447,6 +452,52 @@ def test_days_of_stores_that_are_none_are_usage_errors(tmp_path, before):
     done = hft("store", "prune", tmp_path / "d", "--before", before)
     assert done.exit_code in (0, 2), done.exception
     assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
+def test_one_file_given_twice_is_a_usage_error(day):
+    for command in (("replay",), ("verify", "--join")):
+        done = hft(*command, day, day)
+        assert (done.exit_code, "paths must name each file once: path=" in done.stderr) == (2, True)
+
+
+def test_seed_beyond_64_bits_is_a_usage_error():
+    assert hft("demo", "--messages", 1000, "--seed", 2**64).exit_code == 2
+
+
+def archives():
+    """ZIP archives that nobody can read, or that hold no single file, by what they are."""
+
+    def packed(**members):
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return made.getvalue()
+
+    one = packed(a=b"time,bid,ask\n1700000000,1,2\n")
+    directory = one.index(b"PK\1\2")
+
+    def changed(*bytes_):
+        raw = bytearray(one)
+        for place, value in bytes_:
+            raw[place] = value
+        return bytes(raw)
+
+    return {
+        "empty": packed(), "two": packed(a=b"x", b=b"y"), "nested": packed(a=packed(b=b"x")), "cut": one[:40],
+        "encrypted": changed((6, 1), (directory + 8, 1)), "method": changed((8, 99), (directory + 10, 99)),
+        "version": changed((directory + 6, 200)), "offset": changed((directory + 42, 200)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", archives())
+@pytest.mark.parametrize("command", [["replay"], ["inspect"], ["verify"], ["replay", "--format", "csv"], ["replay", "--format", "lobster"]])
+def test_odd_archives_are_no_traceback(tmp_path, name, command):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "x_2020-01-30.zip").write_bytes(archives()[name])
+    done = hft(*command, tmp_path / "x_2020-01-30.zip")
+    assert done.exit_code in (2, 4), done.exception
+    assert "Error: " in done.stderr
 
 
 def test_data_that_end_early_are_not_an_interruption(monkeypatch):

@@ -6,17 +6,19 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import click
 import msgspec
 
+from fastcore.errors import UnknownSymbolError
 from hft.feeds import feed_class, recognise
 from hft.feeds._files import head_of
 from hft.feeds._streams import STDIN, forget_streams, is_stream, opened
+from hft.feeds.feed import UnknownSymbolInFile
 
 SEEKING = ("parquet", "arrow", "ticks", "lobster")  # formats of which parts are read out of order
 _NOT_TYPED = ("path", "instruments", "progress")
@@ -44,6 +46,19 @@ class StorePath(click.Path):
         if is_stream(Path(path)):
             self.fail(f"a store must be a regular file or a directory: path={path}", param, ctx)
         return path
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Turn what parts of a run refuse into a usage error; data that are corrupt, and foreign layouts, have codes of their own."""
+    try:
+        yield
+    except (UnknownSymbolError, UnknownSymbolInFile) as error:
+        raise click.UsageError(str(error)) from None
+    except (ValueError, OverflowError) as error:
+        if type(error) not in (ValueError, OverflowError):
+            raise
+        raise click.UsageError(str(error)) from None
 
 
 def feed_options(pairs: Sequence[str], formats: Sequence[str]) -> dict[str, Any]:
@@ -85,6 +100,8 @@ def _value(pair: str, text: str, type_: Any, format: str) -> Any:
         meant = json.loads(text)
     except (ValueError, RecursionError):
         meant = text
+    if isinstance(meant, int) and not -(2**63) <= meant < 2**63:
+        raise click.UsageError(f"--option must be within 64 bits: {pair} (format={format})")
     try:
         return msgspec.convert(meant, type_)
     except msgspec.ValidationError as error:

@@ -15,7 +15,7 @@ from hft.inspect import Inspection, clock
 from hft.inspect import inspect as run_inspect
 
 from . import CORRUPT
-from .inputs import OPTION, feed_options, readable
+from .inputs import OPTION, feed_options, readable, refused
 from .progress import ProgressBar
 
 SYMBOLS = 12  # that are shown
@@ -34,7 +34,7 @@ def inspect(files: tuple[str, ...], format_name: str | None, extra: tuple[str, .
     """
     corrupt = False
     for file in files:
-        with ProgressBar() as bar, ExitStack() as stack:
+        with ProgressBar() as bar, ExitStack() as stack, refused():
             path = readable(stack, file, format_name)
             options = feed_options(extra, [format_name or recognise(path)])
             found = run_inspect(path, format_name, options=options, progress=bar.task(path.name))

@@ -13,13 +13,12 @@ from hft import report
 from hft.conditions import split
 from hft.config import SYNTHETIC, load
 from hft.feeds import recognise
-from hft.feeds.feed import UnknownSymbolInFile
 from hft.feeds.several import open_feeds
 from hft.run import Summary
 from hft.run import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
-from .inputs import OPTION, StorePath, feed_options, readable
+from .inputs import OPTION, StorePath, feed_options, readable, refused
 from .progress import ProgressBar
 
 SHARES = ("itch", "pcap")  # formats of exchanges of shares, which the defaults of the market maker suit
@@ -114,7 +113,7 @@ def conditions(latency: str | None, queue: str | None) -> dict[str, dict[str, st
 
 @click.command()
 @click.option("--messages", type=click.IntRange(min=1_000), default=400_000, show_default=True, help="Length of the day.")
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Same seed, same day.")
+@click.option("--seed", type=click.IntRange(0, 2**64 - 1), default=1, show_default=True, help="Same seed, same day.")
 @options
 def demo(
     messages: int,
@@ -172,10 +171,8 @@ def run(act: Callable[[Callable[[Summary], None]], Summary], plot: Path | None, 
         if plot is not None:
             report.plot(summary, plot)
 
-    try:
+    with refused():
         summary = act(show)
-    except UnknownSymbolInFile as error:
-        raise click.UsageError(str(error)) from None
     show(summary)
     context = click.get_current_context()
     if summary.interrupted:

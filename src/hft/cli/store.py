@@ -18,12 +18,11 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
 from . import CORRUPT
-from .inputs import Number, StorePath
+from .inputs import Number, StorePath, refused
 from .printer import BATCH, Printer, alive, following, last_records
 from .progress import ProgressBar
 
@@ -85,19 +84,12 @@ def ranged(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Turn what a person can put right into a message and an exit code; a reader that has gone away ends the command."""
-    try:
-        with warnings.catch_warnings():
-            # A torn tail is news, not a reason to stop.
-            warnings.simplefilter("always", StoreWarning)
-            warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
-            yield
-    except UnknownSymbolError as error:
-        raise click.UsageError(str(error)) from None
-    except ValueError as error:
-        if type(error) is not ValueError:  # corrupt data and foreign layouts have codes of their own
-            raise
-        raise click.UsageError(str(error)) from None
+    """Turn what a person can put right into a message and an exit code."""
+    with refused(), warnings.catch_warnings():
+        # A torn tail is news, not a reason to stop.
+        warnings.simplefilter("always", StoreWarning)
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"Warning: {message}", err=True)
+        yield
 
 
 def opened(path: Path, *, verify: bool = True) -> Any:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import click
 
-from fastcore.errors import CorruptDataError, LayoutError
-from hft.feeds import FormatError, recognise
+from hft.feeds import recognise
 from hft.verify import ReferenceMissing, Verification
 from hft.verify import verify as run_verify
 
-from . import CORRUPT, FAILED, USAGE
+from . import CORRUPT, FAILED, USAGE, exit_code
 from .inputs import OPTION, Number, feed_options, readable
 from .progress import ProgressBar
 
@@ -49,10 +48,12 @@ def verify(
                 options = feed_options(extra, [format_name or recognise(path) for path in paths])
                 task = bar.task(" ".join(path.name for path in paths))
                 outcome = run_verify(paths, format_name, references, symbol=symbol, options=options, progress=task)
-            except (ReferenceMissing, FormatError, CorruptDataError, LayoutError, OSError, ImportError) as error:
+            except (LookupError, ValueError, OSError, ImportError) as error:
+                code = USAGE if type(error) in (ReferenceMissing, ValueError) else exit_code(error)
+                if code is None:
+                    raise
                 bar.stop()
-                corrupt, usage = isinstance(error, (CorruptDataError, LayoutError)), isinstance(error, (ReferenceMissing, FormatError))
-                codes.add(CORRUPT if corrupt else USAGE if usage else FAILED)
+                codes.add(code)
                 if as_json:
                     click.echo(json.dumps({"path": "+".join(names), "error": str(error)}))
                 click.echo(f"Error: {error}", err=True)

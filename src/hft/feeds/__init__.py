@@ -13,7 +13,6 @@ from datetime import date
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfoNotFoundError
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
@@ -178,12 +177,17 @@ def open_feed(
     day = options.get("date")
     if isinstance(day, date) and not 1970 <= day.year <= 2261:
         raise FormatError(f"date must be in 1970-01-01..2261-12-31: date={day}")
+    if (zone := options.get("time_zone")) is not None:
+        from zoneinfo import ZoneInfo
+
+        try:
+            ZoneInfo(zone)
+        except (LookupError, ValueError, TypeError, OSError) as error:
+            raise FormatError(f"time_zone must be a known zone: time_zone={zone} (format={name})") from error
     opened = feed_class(name)
     try:
         return opened(path, progress=progress, **options)  # type: ignore[call-arg]
     except CorruptDataError:
         raise
-    except ZoneInfoNotFoundError as error:
-        raise FormatError(f"time_zone must be a known zone: time_zone={options.get('time_zone')} (format={name})") from error
     except (ValueError, TypeError) as error:
         raise FormatError(f"{error} (format={name})") from error
