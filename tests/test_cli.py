@@ -124,6 +124,8 @@ def test_store_knows_the_name_and_the_units_of_its_symbol(day, tmp_path):
     with open_feed(path) as feed:
         assert [np.unique(a["symbol_id"]).tolist() for a in feed] == [[0, 1]]
         assert feed.instruments.symbols == ["SYNTH", "OTHER"]
+    assert json.loads(hft("store", "info", path, "--json").stdout)["names"] == {"0": "SYNTH", "1": "OTHER"}
+    assert "SYNTH (0), OTHER (1)" in hft("store", "info", path).stdout
     (tmp_path / "ticks.symbols").unlink()
     third = tmp_path / "x_2020-02-01.itch"
     third.write_bytes(day.read_bytes())

@@ -15,10 +15,9 @@ from makers.itch import Day, random_day
 from fastcore.records import EVENT_DTYPE, KINDS, TICK_DTYPE
 from fastcore.tickstore import TickStore
 from hft.cli import main
-from hft.feeds import FORMATS as FORMATS_OF_FEEDS
-from hft.feeds import FormatError
+from hft.feeds import FORMATS, FormatError
 from hft.feeds.synthetic import generate
-from hft.inspect import FORMATS, Inspection, SymbolFacts, inspect
+from hft.inspect import IN_WORDS, Inspection, SymbolFacts, inspect
 
 pytestmark = pytest.mark.thin
 
@@ -86,7 +85,7 @@ def test_recorded_files_of_all_formats_are_read_and_the_command_replays_them(dat
     ]  # fmt: skip
     for name in names:
         found = inspect(data_dir / name)
-        assert found.events > 0 and found.what == FORMATS[found.format] + (" of quotes" if found.format == "csv" else "")
+        assert found.events > 0 and found.what == IN_WORDS[found.format] + (" of quotes" if found.format == "csv" else "")
         words = shlex.split(found.command)
         assert words[0] == "hft"
         done = hft(*words[1:], "--strategy", "none", "--json")
@@ -98,7 +97,7 @@ def test_recorded_files_of_all_formats_are_read_and_the_command_replays_them(dat
 
 
 def test_every_format_has_a_name_in_words():
-    assert FORMATS.keys() == FORMATS_OF_FEEDS.keys()
+    assert IN_WORDS.keys() == FORMATS.keys()
 
 
 def test_malformed_messages_and_the_first_of_them(tmp_path):
@@ -195,6 +194,16 @@ def test_events_that_repeat_and_trades_that_come_again_or_are_empty(tmp_path):
     again = the_one(found, "id that was there before")
     assert (again.count, again.first) == (2, "0 2023-11-14T22:13:23.000000000Z id=103")
     assert (the_one(found, "no size").count, the_one(found, "no size").first) == (1, "0 2023-11-14T22:13:33.000000000Z")
+
+
+def test_events_of_no_symbol_and_of_unknown_kinds_are_counted(tmp_path):
+    events = np.zeros(3, EVENT_DTYPE)
+    events["exch_ns"], events["kind"], events["symbol_id"] = START, [KINDS["trade"], KINDS["trade"], 200], [0, 2**32 - 1, 0]
+    events["price"], events["size"] = 100, 1
+    with TickStore(tmp_path / "x.ticks", "x", EVENT_DTYPE) as store:
+        store.append_many(events)
+    found = inspect(tmp_path / "x.ticks")
+    assert (found.events, found.kinds, found.symbols[0].events) == (3, {"trade": 2, "200": 1}, 2)
 
 
 def test_repeated_events_are_found_across_arrays(tmp_path):

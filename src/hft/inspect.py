@@ -29,7 +29,7 @@ from .feeds.feed import RAW
 
 __all__ = ["Inspection", "SymbolFacts", "Suspicion", "clock", "inspect"]
 
-FORMATS = {
+IN_WORDS = {
     "itch": "NASDAQ TotalView-ITCH 5.0", "pcap": "network capture of MoldUDP64", "binance": "lines of Binance streams",
     "kraken": "lines of Kraken's book channel", "lobster": "LOBSTER messages and order book", "dbn": "Databento binary encoding",
     "csv": "text table", "parquet": "Parquet table", "arrow": "Arrow table", "ticks": "tick store",
@@ -42,6 +42,11 @@ STEP = 0.2  # of a price, from one trade (or middle of a book) to the next: more
 SHARE = 0.001  # of the time: a book that is crossed or stale for longer is suspicious
 TIGHT = 0.05  # spread of a book whose middle is a price
 _ODD = np.int64(0x1E3779B97F4A7C15)
+_ROW = np.dtype([
+    ("events", "i8"), ("first", "i8"), ("last", "i8"), ("stale", "i8"), ("step", "i8"), ("trade", "f8"), ("middle", "f8"),
+    ("state", "i8"), ("since", "i8"),  # of its book
+    ("held", "f8", (4,)),  # ns in which its book was one-sided, open, locked, crossed
+])  # fmt: skip
 _ONE_SIDED, _OPEN, _LOCKED, _CROSSED = range(4)
 
 
@@ -217,17 +222,12 @@ class _Facts:
         self.feed = feed
         self.now = time.time_ns()
         self.events = 0
-        self.kinds = np.zeros(64, np.int64)
+        self.kinds = np.zeros(256, np.int64)
         self.first = self.clock_smallest = _UNSET
         self.last = self.clock_largest = _LAST
         self.silence = self.silence_begins = 0
         self.books = None if feed.book == "none" else BookSet(by_level=feed.book != "orders", symbols=1 << 20)
-        self.count = np.zeros(0, np.int64)  # by symbol, like all that follow
-        self.firsts, self.lasts = np.full(0, _UNSET), np.full(0, _LAST)
-        self.held = np.zeros((4, 0))  # ns in which its book was one-sided, open, locked, crossed
-        self.state, self.since = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        self.traded, self.middle = np.full(0, np.nan), np.full(0, np.nan)
-        self.stale_ns, self.increment = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self.rows = np.zeros(0, _ROW)  # by symbol
         self.stale_since: dict[int, int] = {}
         self.latest = {"exch_ns": _LAST, "local_ns": _LAST}
         self.end: Events = np.zeros(0, EVENT_DTYPE)  # the last event
@@ -244,21 +244,21 @@ class _Facts:
                 ("repeated", "events repeat the one before them, bit for bit", ""),
                 ("ids", "trades have an id that was there before", ""),
                 ("empty", "trades have no size", ""),
-                ("traded", f"trades are more than {STEP:.0%} away from the one before", "times"),
+                ("trade", f"trades are more than {STEP:.0%} away from the one before", "times"),
                 ("middle", f"middle prices are more than {STEP:.0%} away from the one before", "times"),
             )
         }
 
     def add(self, events: Events) -> None:
         """Take account of an array of events."""
-        self._grow(len(self.feed.instruments))
+        self._grow()
         kinds, times = events["kind"].copy(), events["exch_ns"].copy()
         if not times.all():
             times = np.where(times == 0, events["local_ns"], times)
-        ids = np.minimum(events["symbol_id"], len(self.count))  # the last place is that of no symbol
-        self.kinds += np.bincount(kinds, minlength=64)
+        ids = np.minimum(events["symbol_id"], len(self.rows))  # the last place is that of no symbol
+        self.kinds += np.bincount(kinds, minlength=256)
         self.events += len(events)
-        self.count += np.bincount(ids, minlength=len(self.count) + 1)[:-1]
+        self.rows["events"] += np.bincount(ids, minlength=len(self.rows) + 1)[:-1]
         # Images were taken at some time before: they say nothing of when something happened.
         live = (events["flags"] & FLAGS["snapshot"]) == 0
         if live.all():
@@ -271,27 +271,25 @@ class _Facts:
         if self.books is not None:
             self._books(events, kinds)
 
-    def _grow(self, symbols: int) -> None:
-        more = symbols - len(self.count)
-        if more:
-            self.count, self.increment, self.stale_ns = (np.pad(a, (0, more)) for a in (self.count, self.increment, self.stale_ns))
-            self.state, self.since = (np.pad(a, (0, more)) for a in (self.state, self.since))
-            self.held = np.pad(self.held, ((0, 0), (0, more)))
-            self.firsts = np.pad(self.firsts, (0, more), constant_values=_UNSET)
-            self.lasts = np.pad(self.lasts, (0, more), constant_values=_LAST)
-            self.traded, self.middle = (np.pad(a, (0, more), constant_values=np.nan) for a in (self.traded, self.middle))
+    def _grow(self) -> None:
+        """Make a row for every symbol that the feed knows."""
+        more = np.zeros(len(self.feed.instruments) - len(self.rows), _ROW)
+        if len(more):
+            more["first"], more["last"], more["trade"], more["middle"] = _UNSET, _LAST, np.nan, np.nan
+            self.rows = np.concatenate([self.rows, more])
 
     def _times(
         self, ids: npt.NDArray[Any], times: npt.NDArray[np.int64], exch: npt.NDArray[np.int64], local: npt.NDArray[np.int64]
     ) -> None:
         """Range, silence, clocks, and what goes back."""
         self.first, self.last = min(self.first, int(times.min())), max(self.last, int(times.max()))
-        if len(self.count) == 1 and not ids.any():
-            self.firsts[0], self.lasts[0] = min(self.firsts[0], times.min()), max(self.lasts[0], times.max())
+        if len(self.rows) == 1 and not ids.any():
+            self.rows["first"] = min(self.rows["first"][0], times.min())
+            self.rows["last"] = max(self.rows["last"][0], times.max())
         else:
-            inside = ids < len(self.count)
-            np.minimum.at(self.firsts, ids[inside], times[inside])
-            np.maximum.at(self.lasts, ids[inside], times[inside])
+            inside = ids < len(self.rows)
+            np.minimum.at(self.rows["first"], ids[inside], times[inside])
+            np.maximum.at(self.rows["last"], ids[inside], times[inside])
         for name, where in (("early", times < _YEAR_1990), ("late", times > self.now)):
             self.suspicions[name].add(where, where, lambda i: clock(int(times[i])))
         both = (local > 0) & (exch > 0)
@@ -319,16 +317,16 @@ class _Facts:
         """Books between a gap and the next image."""
         for i in np.flatnonzero((kinds == KINDS["gap"]) | (kinds == KINDS["clear"])).tolist():
             symbol = int(events["symbol_id"][i])
-            for row in range(len(self.count)) if symbol == NO_SYMBOL else (symbol,):
-                if row < len(self.count):
+            for row in range(len(self.rows)) if symbol == NO_SYMBOL else (symbol,):
+                if row < len(self.rows):
                     since = self.stale_since.pop(row, None)
-                    self.stale_ns[row] += max(0, int(times[i]) - since) if since is not None else 0
+                    self.rows["stale"][row] += max(0, int(times[i]) - since) if since is not None else 0
                     if kinds[i] == KINDS["gap"]:
                         self.stale_since[row] = int(times[i])
 
     def _trades(self, events: Events, kinds: npt.NDArray[np.uint8], times: npt.NDArray[np.int64]) -> None:
         """Steps of prices, ids that come again, and trades of nothing."""
-        at = np.flatnonzero((kinds == KINDS["trade"]) | (kinds == KINDS["execute"]))
+        at = np.flatnonzero(((kinds == KINDS["trade"]) | (kinds == KINDS["execute"])) & (events["symbol_id"] < len(self.rows)))
         trades, times = events.view(RAW)[at].view(EVENT_DTYPE), times[at]
         size, ids, symbols = trades["size"], trades["match_id"].copy(), trades["symbol_id"].astype(np.int64)
         self.suspicions["empty"].add(size == 0, size, lambda i: self._place(symbols[i], times[i]))
@@ -343,20 +341,19 @@ class _Facts:
         priced = trades["price"] != NO_PRICE
         prices = trades["price"][priced]
         if self.books is None:
-            np.gcd.at(self.increment, symbols[priced], prices)
-        self._step("traded", self.traded, symbols[priced], prices.astype(float), times[priced])
+            np.gcd.at(self.rows["step"], symbols[priced], prices)
+        self._step("trade", symbols[priced], prices.astype(float), times[priced])
 
     def _step(
-        self, name: str, last: npt.NDArray[np.float64], symbols: npt.NDArray[np.int64], prices: npt.NDArray[np.float64],
-        times: npt.NDArray[np.int64],
-    ) -> None:  # fmt: skip
+        self, name: str, symbols: npt.NDArray[np.int64], prices: npt.NDArray[np.float64], times: npt.NDArray[np.int64]
+    ) -> None:
         """Prices far from the one before of the same symbol."""
         if not len(prices):
             return
-        if len(self.count) > 1:
+        if len(self.rows) > 1:
             order = _by_symbol(symbols)
             symbols, prices, times = symbols[order], prices[order], times[order]
-        before = _before(symbols, prices, last)
+        before = _before(symbols, prices, self.rows[name])
         far = (np.abs(prices - before) > STEP * np.minimum(np.abs(prices), np.abs(before))) & (np.abs(prices - before) > 10)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.maximum(np.abs(prices / before), np.abs(before / prices)) if far.any() else prices
@@ -382,20 +379,20 @@ class _Facts:
         quotes = self.quotes[: self.books.apply_into(events, self.quotes)]
         if not len(quotes):
             return
-        if len(self.count) > 1:
+        if len(self.rows) > 1:
             quotes = quotes.view(RAW)[_by_symbol(quotes["symbol_id"])].view(QUOTE_DTYPE)
         symbols, bid, ask = quotes["symbol_id"].astype(np.int64), quotes["bid"].copy(), quotes["ask"].copy()
         times = np.where(quotes["exch_ns"] == 0, quotes["local_ns"], quotes["exch_ns"])
         both = (bid != NO_PRICE) & (ask != NO_PRICE)
         state = both * (_OPEN + (bid == ask) + 2 * (bid > ask))
         for prices in (bid, ask):
-            np.gcd.at(self.increment, symbols[both], prices[both])
-        before, since = _before(symbols, state, self.state), _before(symbols, times, self.since)
+            np.gcd.at(self.rows["step"], symbols[both], prices[both])
+        before, since = _before(symbols, state, self.rows["state"]), _before(symbols, times, self.rows["since"])
         spent = np.where(since == 0, 0, np.maximum(times - since, 0))
-        self.held += np.bincount(before * len(self.count) + symbols, spent, 4 * len(self.count)).reshape(4, -1)
+        self.rows["held"] += np.bincount(symbols * 4 + before, spent, 4 * len(self.rows)).reshape(-1, 4)
         at = np.flatnonzero(state == _OPEN)
         at = at[ask[at] - bid[at] < TIGHT * np.abs(ask[at])]
-        self._step("middle", self.middle, symbols[at], (bid[at] + ask[at]) * 0.5, times[at])
+        self._step("middle", symbols[at], (bid[at] + ask[at]) * 0.5, times[at])
 
     def _place(self, symbol: Any, time_ns: Any) -> str:
         return f"{self.feed.instruments[int(symbol)].symbol} {clock(int(time_ns))}"
@@ -403,30 +400,30 @@ class _Facts:
     def told(self, corrupt: str | None, options: dict[str, Any]) -> Inspection:
         """What was found, now that the file is read."""
         feed = self.feed
-        self._grow(len(feed.instruments))
-        for row, since in self.stale_since.items():
-            self.stale_ns[row] += max(0, self.last - since)
-        rows = np.flatnonzero(self.since)
-        self.held[self.state[rows], rows] += np.maximum(self.lasts[rows] - self.since[rows], 0)
-        with np.errstate(invalid="ignore"):
-            shares = self.held[1:] / self.held[1:].sum(axis=0)
+        self._grow()
+        for number, since in self.stale_since.items():
+            self.rows["stale"][number] += max(0, self.last - since)
+        opened = self.rows["since"] != 0
+        at = np.flatnonzero(opened), self.rows["state"][opened]
+        self.rows["held"][at] += np.maximum(self.rows["last"] - self.rows["since"], 0)[opened]
         symbols = []
-        for row in np.argsort(-self.count, kind="stable").tolist():
-            instrument, seen = feed.instruments[row], self.lasts[row] != _LAST
-            crossed, locked = (None if np.isnan(share) else float(share) for share in (shares[2, row], shares[1, row]))
-            first, last = (int(self.firsts[row]), int(self.lasts[row])) if seen else (0, 0)
+        for number in np.argsort(-self.rows["events"], kind="stable").tolist():
+            instrument, row = feed.instruments[number], self.rows[number]
+            both, span = float(row["held"][_OPEN:].sum()), max(0, int(row["last"]) - int(row["first"]))
             symbols.append(SymbolFacts(
-                symbol=instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size, events=int(self.count[row]),
-                increment=float(f"{self.increment[row] * instrument.tick_size:.12g}") if self.increment[row] else None,
-                first_ns=first, last_ns=last, crossed_share=crossed, locked_share=locked,
-                stale_share=min(1.0, int(self.stale_ns[row]) / (last - first)) if last > first else 0.0,
+                symbol=instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size, events=int(row["events"]),
+                increment=float(f"{row['step'] * instrument.tick_size:.12g}") if row["step"] else None,
+                first_ns=int(row["first"]) if row["first"] != _UNSET else 0, last_ns=max(0, int(row["last"])),
+                crossed_share=float(row["held"][_CROSSED]) / both if both else None,
+                locked_share=float(row["held"][_LOCKED]) / both if both else None,
+                stale_share=min(1.0, int(row["stale"]) / span) if span else 0.0,
             ))  # fmt: skip
         counts = {} if self.books is None else self.books.counts
         path, table = str(feed.path), getattr(feed, "kind", None)
         return Inspection(
             path=path,
             format=feed.format,
-            what=FORMATS.get(feed.format, feed.format) + (f" of {table}" if table else ""),
+            what=IN_WORDS.get(feed.format, feed.format) + (f" of {table}" if table else ""),
             packed=_packed(feed.path),
             file_bytes=0 if is_stream(feed.path) else feed.path.stat().st_size,
             messages=dict(feed.messages),

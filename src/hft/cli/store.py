@@ -144,6 +144,8 @@ def info(path: Path, as_json: bool) -> None:
     for name, value in about.items():
         if name.endswith("_ns") and name[:-3] in ("first", "last", "created"):
             name, value = name[:-3], iso(value)
+        if name == "names":
+            value = ", ".join(f"{symbol} ({number})" for number, symbol in value.items()) or "none"
         if name == "writer":
             value = (
                 "none"
@@ -171,6 +173,8 @@ def described(source: Any) -> dict[str, Any]:
             **{name: told[name] for name in names},
             "writer": writer,
         }
+    from hft.feeds.ticks import names_of
+
     records = source.records(0, told["records"])
     field = told["time_field"]
     times = records[field].view(np.int64) if field is not None and len(records) else None
@@ -189,6 +193,7 @@ def described(source: Any) -> dict[str, Any]:
         "first_ns": None if times is None else int(times.min()),
         "last_ns": None if times is None else int(times.max()),
         "symbols": symbols,
+        "names": {str(number): instrument.symbol for number, instrument in names_of(Path(told["path"])).items()},
         "segments": told["segments"],
         "segment_records": told["segment_records"],
         "file_bytes": told["file_bytes"],

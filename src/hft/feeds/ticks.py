@@ -21,7 +21,7 @@ from ._ids import IdMap
 from ._scale import power_of_ten, whole_units
 from .feed import RAW, Events, Feed, Progress, check_chunk_events, whole_messages
 
-__all__ = ["TickFeed"]
+__all__ = ["TickFeed", "names_of"]
 
 
 class TickFeed(Feed):
@@ -81,7 +81,7 @@ class TickFeed(Feed):
         self.strict = strict
         self._chunk, self._progress = chunk_events, progress or (lambda done, total: None)
         self._tick, self._lot = tick_size, lot_size
-        self._names = _names_of(self.path) if names is None else dict(names)
+        self._names = names_of(self.path) if names is None else dict(names)
         self._ids = IdMap()
         self._range = start_ns, end_ns
         with self._open() as store:
@@ -165,8 +165,8 @@ class TickFeed(Feed):
         return head[:8] == b"FCSTORE\0"
 
 
-def _names_of(path: Path) -> dict[int, Instrument]:
-    """What the table beside a store says of its ids."""
+def names_of(path: Path) -> dict[int, Instrument]:
+    """Return what the table beside a store says of its ids; nothing where there is none."""
     from hft.store.symbols import SymbolTable, table_of
 
     if not table_of(path).is_file():
