@@ -108,8 +108,17 @@ def test_archive_in_a_stream_is_refused_by_a_feed(fifo):
         list(pieces(path))
 
 
-def test_verify_and_its_reference_take_pipes(fifo):
+def test_verify_takes_pipes(fifo):
     assert json.loads(hft("verify", fifo(capture()), "--json").stdout)["matched"] == 300
+
+
+@pytest.mark.parametrize(
+    "name", ["dbn/glbx_mbo_2024-05-08.dbn.zst", "pcap/totalview-itch5/Multiple.Packets.pcap", "itch/AAPL_2020-01-30_first10k.itch"]
+)
+def test_verify_reads_a_pipe_as_often_as_it_compares(fifo, data_dir, name):
+    reference = ["--reference", data_dir / "itch/AAPL_2020-01-30_first10k.book.csv"] if "itch/A" in name else []
+    found = json.loads(hft("verify", fifo((data_dir / name).read_bytes()), "--json", *reference).stdout)
+    assert found["matched"] == found["checked"] > 0
 
 
 def test_devices_end(tmp_path):
@@ -139,7 +148,13 @@ def test_store_is_no_pipe(tmp_path, command):
     (tmp_path / "x.csv").write_text("timestamp_ns,symbol_id,price,volume\n")
     name, *rest = command.format(tmp_path / "pipe").replace("x.csv", str(tmp_path / "x.csv")).split()
     done = hft("store", name, *([] if str(tmp_path / "pipe") in rest else [tmp_path / "pipe"]), *rest)
-    assert (done.exit_code, "a store must be a regular file or a directory: path=" in done.stderr) == (2, True)
+    assert (done.exit_code, "it must be a regular file or a directory, no pipe and no device: path=" in done.stderr) == (2, True)
+
+
+def test_import_from_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    done = hft("store", "import", tmp_path / "x.ticks", tmp_path / "pipe.csv")
+    assert (done.exit_code, "no pipe and no device" in done.stderr) == (2, True)
 
 
 def test_replay_into_a_pipe_is_refused(tmp_path):

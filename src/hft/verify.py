@@ -45,6 +45,7 @@ from fastcore.wire.lobster import LobsterWindow
 
 from .feeds import Events, Feed, Progress, open_feed, recognise
 from .feeds._files import extra, lines, pieces
+from .feeds._streams import opened
 from .feeds.feed import listed
 from .feeds.itch import midnight_ns
 from .feeds.several import ChainedFeed, open_feeds
@@ -276,7 +277,7 @@ class _Chosen:
         if self.symbol is not None:
             return known.id_of(self.symbol)
         if len(known) > 1:
-            raise ReferenceMissing(f"the file has several symbols, choose one: symbols={listed(known.symbols)}")
+            raise ReferenceMissing(f"the file has several symbols: choose one with --symbol ({listed(known.symbols)})")
         return 0 if len(known) else None
 
     def with_counts(self) -> Iterator[tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]]:
@@ -479,18 +480,18 @@ def _dbn(feed: Feed, references: Sequence[Path], symbol: str | None, options: Op
 
     assert isinstance(feed, DbnFeed)
     dbn = extra("databento_dbn")
-    raw = feed.path.read_bytes()
+    with opened(feed.path) as file:
+        if file.read(4)[1:] == b"*M\x18":
+            raise ReferenceMissing(f"the format before DBN has nothing to compare with, databento_dbn reads it no longer: path={feed.path}")
     decoder = dbn.DBNDecoder(
-        compression=dbn.Compression.ZSTD if raw[:4] == b"\x28\xb5\x2f\xfd" else dbn.Compression.NONE,
-        has_metadata=feed.metadata is not None,
-        upgrade_policy=dbn.VersionUpgradePolicy.AS_IS,
+        compression=dbn.Compression.NONE, has_metadata=feed.metadata is not None, upgrade_policy=dbn.VersionUpgradePolicy.AS_IS
     )
-    if raw[1:4] == b"*M\x18":
-        raise ReferenceMissing(f"the format before DBN has nothing to compare with, databento_dbn reads it no longer: path={feed.path}")
     try:
-        decoder.write(raw)
+        decoder.write(b"".join(pieces(feed.path)))
         decoded = decoder.decode()
     except (dbn.DBNError, ValueError, OSError) as error:
+        if isinstance(error, CorruptDataError):
+            raise
         raise CorruptDataError(f"a DBN file must be readable by databento_dbn too: path={feed.path} {error}") from error
     expected = [record for record in decoded if not isinstance(record, dbn.Metadata)]
     by_type: dict[int, list[Any]] = {}

@@ -38,13 +38,13 @@ class Number(click.FloatRange):
         return number
 
 
-class StorePath(click.Path):
-    """Where a store is, or is to be: a pipe or a device is none."""
+class FilePath(click.Path):
+    """Where a file is, or is to be, that is not read from its beginning to its end: no pipe or device."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path: Any = super().convert(value, param, ctx)
         if is_stream(Path(path)):
-            self.fail(f"a store must be a regular file or a directory: path={path}", param, ctx)
+            self.fail(f"it must be a regular file or a directory, no pipe and no device: path={path}", param, ctx)
         return path
 
 

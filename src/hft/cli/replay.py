@@ -18,7 +18,7 @@ from hft.run import Summary
 from hft.run import replay as run_replay
 
 from . import INTERRUPTED, STOPPED
-from .inputs import OPTION, StorePath, feed_options, readable, refused
+from .inputs import OPTION, FilePath, feed_options, readable, refused
 from .progress import ProgressBar
 
 SHARES = ("itch", "pcap")  # formats of exchanges of shares, which the defaults of the market maker suit
@@ -31,7 +31,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--strategy", type=click.Choice(["avellaneda", "none"]), help="Market maker, or books only."),
         click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TOML file."),
         click.option(
-            "--store", type=StorePath(dir_okay=False), help="Append the executions of the symbol to this tick store."
+            "--store", type=FilePath(dir_okay=False), help="Append the executions of the symbol to this tick store."
         ),
         click.option(
             "--latency",

@@ -22,7 +22,7 @@ from fastcore.records import EVENT_DTYPE, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
 from . import CORRUPT
-from .inputs import Number, StorePath, refused
+from .inputs import Number, FilePath, refused
 from .printer import BATCH, Printer, alive, following, last_records
 from .progress import ProgressBar
 
@@ -68,7 +68,7 @@ def pairs(context: click.Context, option: click.Parameter, values: tuple[str, ..
     return found
 
 
-PATH = click.argument("path", type=StorePath(exists=True, path_type=Path))
+PATH = click.argument("path", type=FilePath(exists=True, path_type=Path))
 START = click.option("--start", metavar="TIME", callback=time_ns, help="First time: ISO 8601 (UTC) or UNIX ns.")
 END = click.option("--end", metavar="TIME", callback=time_ns, help="Time behind the last one.")
 SYMBOL = click.option("--symbol", "symbols", multiple=True, help="Name or id; may be given several times.")
@@ -304,8 +304,8 @@ def export_command(
 
 
 @store.command(name="import")
-@click.argument("path", type=StorePath(path_type=Path))
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("path", type=FilePath(path_type=Path))
+@click.argument("files", nargs=-1, required=True, type=FilePath(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--column",
     "columns",
