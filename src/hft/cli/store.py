@@ -22,7 +22,7 @@ from fastcore.records import EVENT_DTYPE, TICK_DTYPE
 from fastcore.tickstore import StoreWarning, TickStore
 
 from . import CORRUPT
-from .inputs import Number, FilePath, refused
+from .inputs import FilePath, Number, refused
 from .printer import BATCH, Printer, alive, following, last_records
 from .progress import ProgressBar
 
