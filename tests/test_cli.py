@@ -131,6 +131,10 @@ def test_store_knows_the_name_and_the_units_of_its_symbol(day, tmp_path):
     third.write_bytes(day.read_bytes())
     done = hft("replay", third, "--store", path)
     assert (done.exit_code, "a store with ticks must have its names beside it" in done.stderr) == (3, True)
+    assert not (tmp_path / "ticks.symbols").exists()
+    with TickStore(path) as store:
+        ticks = len(store)
+    assert ticks == 2 * out["ticks_stored"]
 
 
 def test_store_of_other_records_is_left_alone(day, tmp_path):

@@ -349,16 +349,17 @@ def _tape_store(path: str | None, instrument: Instrument, begin_ns: int) -> Iter
     try:
         with TickStore(path, "a", TICK_DTYPE) as store, closing(SymbolTable(table, "a")) as symbols:
             before = len(store)
-            kept = before > 0
             last = int(store.records(before - 1)["timestamp_ns"][0]) if before else -1
             if last >= begin_ns:
                 raise ConfigError(f"a store must end before the data begin: store={path} last_ns={last} first_ns={begin_ns}")
             if before and not len(symbols):
                 raise ConfigError(f"a store with ticks must have its names beside it: store={path} names={table} ticks={before}")
             try:
-                yield Stored(store, symbols.add(instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size))
+                stored_id = symbols.add(instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size)
             except ValueError as error:
                 raise ConfigError(f"{error} (store={path})") from None
+            try:
+                yield Stored(store, stored_id)
             finally:
                 kept = len(store) > 0
     finally:

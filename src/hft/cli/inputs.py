@@ -63,7 +63,7 @@ def refused() -> Iterator[None]:
 
 def feed_options(pairs: Sequence[str], formats: Sequence[str]) -> dict[str, Any]:
     """Return the options of a feed as Python values: JSON (numbers, lists, ...) or text, whichever the option takes."""
-    types = {format: _types(format) for format in formats}
+    types = {format: _types(format) for format in formats} if pairs else {}
     options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
