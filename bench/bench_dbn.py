@@ -56,7 +56,7 @@ def run(bench: Bench) -> None:
         kinds[ord(letter)] = KINDS[kind]
 
     def named(decoder: Any) -> Any:
-        decoder.set_symbol_id(5602, 5602)
+        decoder.set_symbol_id(1, 5602, 5602)
         return decoder
 
     def compiled() -> dict[str, int]:

@@ -16,7 +16,7 @@ UNDEF = 2**63 - 1
 def run(decoder, data, size=64, final=True):
     """Events of the data; instruments have their numbers for symbol ids."""
     for instrument in (7, 8, 77):
-        decoder.set_symbol_id(instrument, instrument)
+        decoder.set_symbol_id(1, instrument, instrument)
     out = np.zeros(size, EVENT_DTYPE)
     out.view(np.uint8)[:] = 0xAA  # every byte is written
     n, consumed = decoder.decode(data, out, final)
@@ -148,14 +148,14 @@ def test_events_have_the_symbol_ids_of_their_instruments(impl):
         assert not decoder.blocked
         if data:
             asked.append(decoder.unknown)
-            decoder.set_symbol_id(decoder.unknown, len(asked) - 1)
-    assert asked == [5, 2**32 - 1, 0, 6] and decoder.unknown is None
+            decoder.set_symbol_id(*decoder.unknown, len(asked) - 1)
+    assert asked == [(1, 5), (1, 2**32 - 1), (1, 0), (1, 6)] and decoder.unknown is None
     assert np.concatenate(events)["symbol_id"].tolist() == [0, 1, 2, 0, 1, 3, 0]
 
 
 def test_instruments_without_a_symbol_id_of_their_own_are_counted_and_passed_over(impl):
     decoder = impl.DbnDecoder()
-    decoder.set_symbol_id(5, None)
+    decoder.set_symbol_id(1, 5, None)
     passed = mbo(instrument=5, flags=0)
     data = passed + mbo("C", flags=0) + mbo("M") + passed * 2 + quote((99, 101, 3, 4), "T", instrument=5)
     events, consumed = run(decoder, data)
@@ -166,17 +166,20 @@ def test_instruments_without_a_symbol_id_of_their_own_are_counted_and_passed_ove
 
 def test_an_instrument_keeps_its_symbol_id(impl):
     decoder = impl.DbnDecoder()
-    decoder.set_symbol_id(5, 1)
-    decoder.set_symbol_id(5, 1)
+    decoder.set_symbol_id(1, 5, 1)
+    decoder.set_symbol_id(1, 5, 1)
     for other in (2, None):
         with pytest.raises(ValueError, match="an instrument must keep its symbol id: instrument=5, known=1, symbol_id="):
-            decoder.set_symbol_id(5, other)
+            decoder.set_symbol_id(1, 5, other)
     for number in (-1, 2**32):
         with pytest.raises(ValueError, match=f"instrument must be in 0..2..32-1: instrument={number}"):
-            decoder.set_symbol_id(number, 0)
+            decoder.set_symbol_id(1, number, 0)
     for number in (-1, 2**32 - 2):
         with pytest.raises(ValueError, match=f"symbol_id must be in 0..2..32-3: symbol_id={number}"):
-            decoder.set_symbol_id(6, number)
+            decoder.set_symbol_id(1, 6, number)
+    for number in (-1, 2**16):
+        with pytest.raises(ValueError, match=f"publisher must be in 0..2..16-1: publisher={number}"):
+            decoder.set_symbol_id(number, 6, 0)
 
 
 def test_lengths_are_those_of_the_layouts(impl):
@@ -191,3 +194,112 @@ def test_other_arrays_are_refused():
             DbnDecoder().decode(mbo(), out)
     with pytest.raises(TypeError):
         DbnDecoder().decode("text", np.zeros(4, EVENT_DTYPE))
+
+
+def kinds(events):
+    names = {number: name for name, number in KINDS.items()}
+    return [(names[k], *p) for k, p in zip(events["kind"].tolist(), events.view(np.int64).reshape(-1, 8)[:, 4:].tolist(), strict=True)]
+
+
+def event(*parts):
+    """Records of one venue event: (action, size, order_id, price, side)."""
+    rows = [(*part, 100, "B")[:5] if len(part) < 5 else part for part in parts]
+    return b"".join(
+        mbo(action, side, price, size, order_id, flags=128 * (i == len(rows) - 1)) for i, (action, size, order_id, price, side) in enumerate(rows)
+    )
+
+
+F, C, T = ord("F"), ord("C"), ord("T")
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([("T", 5, 0), ("F", 5, 1), ("C", 5, 1)], [("notice", T, 5, 0, 100), ("execute", 100, 5, 1, 0), ("notice", C, 5, 1, 100)]),
+        ([("T", 9, 0), ("F", 5, 1), ("C", 5, 1)], [("trade", 100, 4, 0, 0), ("execute", 100, 5, 1, 0), ("notice", C, 5, 1, 100)]),
+        ([("F", 5, 1), ("C", 8, 1)], [("execute", 100, 5, 1, 0), ("cancel", 100, 3, 1, 0)]),
+        ([("F", 5, 1), ("C", 3, 1)], [("execute", 100, 3, 1, 0), ("notice", C, 3, 1, 100)]),
+        ([("F", 2, 1), ("F", 3, 1), ("C", 5, 1)], [("execute", 100, 2, 1, 0), ("execute", 100, 3, 1, 0), ("notice", C, 5, 1, 100)]),
+        ([("F", 5, 1), ("M", 7, 1)], [("execute", 100, 5, 1, 0), ("replace", 100, 7, 1, 1)]),
+        ([("F", 5, 1), ("C", 5, 2)], [("notice", F, 5, 1, 100), ("cancel", 100, 5, 2, 0)]),
+        ([("C", 5, 1), ("F", 5, 1)], [("cancel", 100, 5, 1, 0), ("notice", F, 5, 1, 100)]),
+        ([("F", 0, 1), ("C", 5, 1)], [("notice", F, 0, 1, 100), ("cancel", 100, 5, 1, 0)]),
+        (
+            [("T", 5, 0), ("F", 2, 1), ("F", 3, 2), ("T", 4, 0), ("F", 4, 3), ("C", 2, 1), ("M", 6, 3), ("C", 3, 2)],
+            [("notice", T, 5, 0, 100), ("execute", 100, 2, 1, 0), ("execute", 100, 3, 2, 0), ("notice", T, 4, 0, 100),
+             ("execute", 100, 4, 3, 0), ("notice", C, 2, 1, 100), ("replace", 100, 6, 3, 3), ("notice", C, 3, 2, 100)],
+        ),
+    ],
+    ids=["whole order", "a part traded against nothing displayed", "the rest is cancelled", "less is taken off", "two fills",
+         "a modify gives what is left", "another order", "before the fill", "nothing filled", "one aggressor behind another"],
+)  # fmt: skip
+def test_fills_are_executions_where_the_book_is_reduced_behind_them(impl, parts, expected):
+    decoder = impl.DbnDecoder()
+    assert kinds(run(decoder, event(*parts))[0]) == expected
+    assert sum(decoder.counts.values()) == len(parts)
+
+
+def test_a_fill_is_joined_within_its_venue_event_alone(impl):
+    apart = mbo("F", size=5) + mbo("C", size=5)
+    assert kinds(run(impl.DbnDecoder(), apart)[0]) == [("notice", F, 5, 7, 100), ("cancel", 100, 5, 7, 0)]
+    other = mbo("F", size=5, flags=0, publisher=1) + mbo("C", size=5, publisher=2)
+    decoder = impl.DbnDecoder()
+    decoder.set_symbol_id(2, 77, 78)
+    assert [row[0] for row in kinds(run(decoder, other)[0])] == ["notice", "cancel"]
+
+
+def test_publishers_have_instruments_and_references_of_their_own(impl):
+    decoder = impl.DbnDecoder()
+    decoder.set_symbol_id(39, 77, 3)
+    decoder.set_symbol_id(40, 77, 4)
+    events, _ = run(decoder, mbo(publisher=39) + mbo(publisher=40) + mbo(publisher=39, flags=0) + mbo(publisher=40))
+    assert events["symbol_id"].tolist() == [3, 4, 3, 4]
+    assert events["flags"].tolist() == [0, 0, 0, 0]
+    mark = ((39 ^ 40) << 48) ^ 7
+    assert events["order_id"].tolist() == [7, mark, 7, mark]
+    assert decoder.publisher == 39
+    decoder.publisher = 40
+    assert run(decoder, mbo(publisher=40))[0]["order_id"].tolist() == [7]
+    with pytest.raises(ValueError, match="publisher must be in"):
+        compiled.DbnDecoder().publisher = 65536
+
+
+def test_best_prices_as_orders_replace_their_side(impl):
+    top = 64 | 128
+    events, _ = run(impl.DbnDecoder(), b"".join([
+        mbo("A", "B", 100, 5, 0, top), mbo("A", "A", 110, 6, 0, top), mbo("A", "B", 99, 7, 0, top), mbo("A", "A", UNDEF, 0, 0, top),
+        mbo("R", "N", UNDEF, 0, 0, top), mbo("M", "A", 111, 4, 9, top), mbo("C", "A", 111, 1, 9, top),
+    ]))  # fmt: skip
+    bid, ask = -1 - 2 * 77, -2 - 2 * 77
+    assert kinds(events) == [
+        ("replace", 100, 5, bid, bid), ("replace", 110, 6, ask, ask), ("replace", 99, 7, bid, bid), ("clear", NO_PRICE, 0, ask, ask),
+        ("clear", NO_PRICE, 0, 0, 0), ("replace", 111, 4, ask, ask), ("cancel", 111, 1, ask, 0),
+    ]  # fmt: skip
+    assert events["side"].tolist() == [1, -1, 1, -1, 0, -1, -1]
+    from importlib import import_module
+
+    book = import_module("fastcore.book" if impl is compiled else "fastcore.reference.book").OrderBook()
+    assert book.apply(events) == {"ok": 7}
+    assert (book.best_bid, book.best_ask, book.best_ask_size) == (None, 111, 3)
+    assert book.apply(events[:4]) == {"ok": 4}
+    assert (book.best_bid, book.best_bid_size, book.best_ask) == (99, 7, None)
+
+
+def test_symbol_ids_hold_for_a_time(impl):
+    decoder = impl.DbnDecoder()
+    decoder.hold(TIME, TIME + 1000)
+    with pytest.raises(ValueError, match="until_ns must be behind from_ns: from_ns=5 until_ns=5"):
+        decoder.hold(5, 5)
+    data = mbo("F", flags=0) + mbo(received=TIME + 999) + mbo(received=TIME + 1000)
+    events, consumed = run(decoder, data, final=False)
+    assert (len(events), consumed, decoder.outside, decoder.blocked, decoder.unknown) == (2, 112, True, False, None)
+    # A message that goes on at the other side of the time ends before it.
+    events, consumed = run(decoder, mbo(flags=0) + mbo(received=TIME + 1000), final=False)
+    assert (events["flags"].tolist(), consumed, decoder.outside) == ([0], 56, True)
+    for inside in (mbo(received=2**64 - 1), mbo(time=2**64 - 1, received=2**64 - 1)):
+        assert run(decoder, inside)[1] == 56 and not decoder.outside
+    assert run(decoder, mbo(received=TIME - 1))[1] == 0 and decoder.outside
+    assert run(decoder, mbo(time=TIME - 1, received=2**64 - 1))[1] == 0 and decoder.outside
+    decoder.hold()
+    decoder.set_symbol_id(1, 77, 5)  # the ids before are forgotten
+    assert decoder.decode(mbo(received=5), np.zeros(4, EVENT_DTYPE), True) == (1, 56)

@@ -1,6 +1,9 @@
 """Databento DBN: records field by field against databento_dbn, and the events of every schema."""
 
 import tracemalloc
+from datetime import date
+from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +12,10 @@ dbn = pytest.importorskip("databento_dbn")
 zstandard = pytest.importorskip("zstandard")
 
 from makers.dbn_files import mbo, records, write  # noqa: E402
+from makers.markets import Market  # noqa: E402
 
 from fastcore.book import OrderBook  # noqa: E402
+from fastcore.bookset import BookSet  # noqa: E402
 from fastcore.errors import CorruptDataError  # noqa: E402
 from fastcore.instruments import Instrument, Instruments  # noqa: E402
 from fastcore.records import FLAGS, KINDS, NO_PRICE  # noqa: E402
@@ -105,13 +110,15 @@ def test_mbo_events_have_the_values_of_the_records(data_dir):
     assert feed.messages == {"mbo A": 13678, "mbo R": 1, "mbo C": 80, "mbo M": 27, "mbo T": 5, "mbo F": 5}
     assert feed.errors == {}
     assert list(feed.instruments) == [Instrument("ESM4", 1e-9, 1.0)]
-    kinds = {"A": "add", "C": "cancel", "M": "replace", "R": "clear", "T": "trade", "F": "notice"}
+    kinds = {"A": "add", "C": "cancel", "M": "replace", "R": "clear", "T": "notice", "F": "execute"}  # all trades are filled
+    filled = set(events["order_id"][events["kind"] == KINDS["execute"]].tolist())
     for event, record in zip(events, expected, strict=True):
         action = str(record.action.value if hasattr(record.action, "value") else record.action)
-        assert event["kind"] == KINDS[kinds[action]]
+        # An order is filled once here: it is gone by that, or modified to what it has left.
+        assert event["kind"] == KINDS["notice" if action == "C" and record.order_id in filled else kinds[action]]
         assert (event["exch_ns"], event["local_ns"], event["seq"]) == (record.ts_event, record.ts_recv, record.sequence)
         assert bool(event["flags"] & FLAGS["snapshot"]) == bool(record.flags & 32)
-        if action in "ACM":
+        if action in "AMF" or event["kind"] == KINDS["cancel"]:
             assert (event["price"], event["size"], event["order_id"]) == (record.price, record.size, record.order_id)
     book = OrderBook(0)
     for part in (events[:7000], events[7000:]):
@@ -383,3 +390,176 @@ def test_instruments_with_large_numbers_take_no_memory(tmp_path):
     tracemalloc.stop()
     assert events["symbol_id"].tolist() == [0, 1]
     assert peak < 50e6
+def venue_event(*parts, time, ids=77):
+    """Records (action, side, price, size, order_id) of one venue event."""
+    rows = mbo(*([p[i] for p in parts] for i in range(5)), flags=[0] * (len(parts) - 1) + [128])
+    rows["ts_event"], rows["ts_recv"], rows["instrument_id"] = time, time + 1, ids
+    return rows
+
+
+def test_own_orders_are_filled_by_the_fills_of_orders_behind_them(tmp_path):
+    # 10 ahead of our 5, 20 behind, trades of 15 and 15.
+    before, ours = [("A", "B", 100, 10, 1)], ("A", "B", 100, 20, 2)
+    first = [("T", "A", 100, 15, 0), ("F", "B", 100, 10, 1), ("F", "B", 100, 5, 2), ("C", "B", 100, 10, 1), ("M", "B", 100, 15, 2)]
+    second = [("T", "A", 100, 15, 0), ("F", "B", 100, 15, 2), ("C", "B", 100, 15, 2)]
+    parts = [venue_event(*rows, time=i) for i, rows in enumerate((before, [ours], first, second), start=1)]
+    events = collect(DbnFeed(write(tmp_path / "x.dbn", *parts)))
+    market = Market(import_module("fastcore.sim.venue"))
+    market.add(1, 1, 100, 10)
+    market.submit(1, 100, 5)
+    for event in events[1:]:
+        price, size, order_id = (int(event[name]) for name in ("price", "size", "order_id"))
+        if event["kind"] == KINDS["add"]:
+            market.add(order_id, 1, price, size)
+        elif event["kind"] == KINDS["execute"]:
+            market.execute(order_id, size)
+        else:
+            assert event["kind"] in (KINDS["notice"], KINDS["replace"])
+    assert market.venue.filled_lots == 5
+    book = OrderBook()
+    assert book.apply(events) == {"ok": len(events)}
+    assert len(book) == 0
+
+
+def test_an_order_that_is_displayed_anew_is_filled_and_put_at_the_end(tmp_path):
+    # All that was displayed trades, and more of the same order is shown.
+    parts = [venue_event(("A", "B", 100, 10, 1), ("A", "B", 100, 4, 2), time=1),
+             venue_event(("T", "A", 100, 10, 0), ("F", "B", 100, 10, 1), ("M", "B", 100, 10, 1), time=2)]  # fmt: skip
+    book = OrderBook()
+    events = collect(DbnFeed(write(tmp_path / "x.dbn", *parts)))
+    assert book.apply(events) == {"ok": 5}
+    assert book.queue(1, 100)[["order_id", "size"]].tolist() == [(2, 4), (1, 10)]
+
+
+def day(n):
+    return 1_704_153_600_000_000_000 + n * 86_400_000_000_000  # 2024-01-02
+
+
+def mapped(path, mappings, *parts, schema=dbn.Schema.TRADES, by_number=False):
+    sides = (dbn.SType.INSTRUMENT_ID, dbn.SType.RAW_SYMBOL) if by_number else (dbn.SType.CONTINUOUS, dbn.SType.INSTRUMENT_ID)
+    table = [
+        SimpleNamespace(raw_symbol=name, intervals=[
+            SimpleNamespace(start_date=date(2024, 1, 2 + a), end_date=date(2024, 1, 2 + b), symbol=symbol) for a, b, symbol in rows
+        ]) for name, rows in mappings.items()
+    ]  # fmt: skip
+    metadata = dbn.Metadata("XNAS.ITCH", 0, *sides, schema, mappings=table)
+    path.write_bytes(bytes(metadata) + b"".join(part.tobytes() for part in parts))
+    return path
+
+
+def trades(times, ids, sizes, **more):
+    rows = records(dbn.TradeMsg, len(ids), 0, action=b"T", side=b"A", price=5, size=sizes, instrument_id=ids, **more)
+    rows["ts_event"] = rows["ts_recv"] = times
+    return rows
+
+
+ROLL = {"AAA": [(0, 1, "100"), (1, 2, "101")], "BBB": [(1, 2, "100")]}
+
+
+def volumes(feed):
+    events = collect(feed)
+    return {
+        feed.instruments[i].symbol: events["size"][events["symbol_id"] == i].tolist() for i in np.unique(events["symbol_id"]).tolist()
+    }
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_symbol_of_an_instrument_depends_on_the_date(tmp_path, mixed):
+    parts = [trades([day(0) + 5, day(1) - 1], [100, 100], [3, 7]), trades([day(1), day(1) + 9, day(1) + 10], [100, 101, 100], [4, 5, 6])]
+    other = records(dbn.StatMsg, 1, 24)  # from the first other type on, a piece is read in another way
+    other["ts_event"] = other["ts_recv"] = day(0)
+    path = mapped(tmp_path / "x.dbn", ROLL, *([other] if mixed else []), *parts)
+    for options in ({}, {"chunk_events": 1}):
+        assert volumes(DbnFeed(path, **options)) == {"AAA": [3, 7, 5], "BBB": [4, 6]}
+    assert volumes(DbnFeed(path, wanted=["BBB"])) == {"BBB": [4, 6]}
+
+
+def test_receive_time_decides_the_date_and_days_outside_are_those_next_to_them(tmp_path):
+    rows = trades([day(-3), day(1) - 1, day(7)], [100, 100, 100], [1, 2, 3])
+    rows["ts_recv"][1], rows["ts_recv"][2] = day(1), UNDEF_TIME
+    assert volumes(DbnFeed(mapped(tmp_path / "x.dbn", ROLL, rows))) == {"AAA": [1], "BBB": [2, 3]}
+
+
+def test_symbols_may_be_numbers_and_mappings_may_go_the_other_way(tmp_path):
+    rows = trades([day(0), day(1)], [100, 100], [1, 2])
+    assert volumes(DbnFeed(mapped(tmp_path / "x.dbn", {"700": [(0, 2, "100")]}, rows))) == {"700": [1, 2]}
+    way = {"100": [(0, 1, "700"), (1, 2, "AAPL")]}
+    assert volumes(DbnFeed(mapped(tmp_path / "y.dbn", way, rows, by_number=True))) == {"700": [1], "AAPL": [2]}
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_the_book_of_a_symbol_is_cleared_when_it_goes_to_another_instrument(tmp_path, mixed):
+    parts = [venue_event(("A", "B", 100, 10, 1), ("A", "B", 99, 1, 2), time=day(0), ids=100),
+             venue_event(("A", "B", 95, 7, 3), ("A", "A", 97, 2, 4), time=day(1), ids=101)]  # fmt: skip
+    other = records(dbn.StatMsg, 1, 24)
+    other["instrument_id"], other["ts_event"], other["ts_recv"] = 100, day(0), day(0)
+    feed = DbnFeed(mapped(tmp_path / "x.dbn", ROLL, *([other] if mixed else []), *parts, schema=dbn.Schema.MBO))
+    events = collect(feed)
+    assert events["kind"].tolist() == [KINDS[name] for name in ("add", "add", "clear", "add", "add")]
+    assert events[2][["exch_ns", "local_ns", "symbol_id"]].tolist() == (day(1), day(1) + 1, 0)
+    book = OrderBook()
+    book.apply(events)
+    assert (book.best_bid, book.best_ask, len(book)) == (95, 97, 2)
+
+
+def test_levels_begin_anew_when_a_symbol_goes_to_another_instrument(tmp_path):
+    rows = records(dbn.MBP10Msg, 4, 10, action=b"A", flags=128)
+    for i in range(10):
+        for side in ("bid", "ask"):
+            rows[f"{side}_px_{i:02}"] = UNDEF_PRICE
+    rows["bid_px_00"], rows["bid_sz_00"], rows["instrument_id"] = [100, 90, 100, 91], [1, 2, 1, 3], [100, 101, 100, 101]
+    rows["ts_event"] = rows["ts_recv"] = [day(0), day(1), day(1), day(1) + 1]
+    feed = DbnFeed(mapped(tmp_path / "x.dbn", ROLL, rows, schema=dbn.Schema.MBP_10))
+    books = BookSet(by_level=True)
+    books.apply(collect(feed))
+    best = {feed.instruments[i].symbol: (books.book(i).best_bid, len(books.book(i))) for i in books}
+    assert best == {"AAA": (91, 1), "BBB": (100, 1)}
+
+
+def test_a_mapping_among_the_records_renames_an_instrument(tmp_path):
+    def told(time, instrument, symbol):
+        row = records(dbn.SymbolMappingMsg, 1, 22, stype_in_symbol=symbol, stype_out_symbol=b"", instrument_id=instrument)
+        row["ts_event"] = time
+        return row
+
+    path = write(
+        tmp_path / "x.dbn", told(1, 100, b"ES.c.0"), trades([2], [100], [3]), told(3, 101, b"ES.c.0"), trades([4, 5], [101, 100], [5, 4]),
+        told(6, 101, b"ES.c.1"), trades([7], [101], [6]), schema=dbn.Schema.TRADES,
+    )  # fmt: skip
+    assert volumes(DbnFeed(path)) == {"ES.c.0": [3, 5], "100": [4], "ES.c.1": [6]}
+
+
+def publishers(tmp_path):
+    rows = mbo("RARAA", "NBNBA", [UNDEF_PRICE, 99, UNDEF_PRICE, 98, 101], [0, 5, 0, 7, 7], [0, 1, 0, 1, 2], publisher_id=[39, 39, 40, 40, 40])
+    return write(tmp_path / "x.dbn", rows)
+
+
+def test_each_publisher_of_an_instrument_has_a_book(tmp_path):
+    path = publishers(tmp_path)
+    feed = DbnFeed(path)
+    books = BookSet()
+    books.apply(collect(feed))
+    assert books.counts == {"ok": 5}
+    best = {feed.instruments[i].symbol: (books.book(i).best_bid, books.book(i).best_ask) for i in books}
+    assert best == {"77": (99, None), "77@40": (98, 101)}
+    feed = DbnFeed(path, publisher=40)
+    events = collect(feed)
+    assert feed.instruments.symbols == ["77"] and events["price"][1:].tolist() == [98, 101]
+    assert feed.messages == {"mbo A": 3, "mbo R": 2}
+
+
+def test_publishers_keep_their_names_in_the_part_that_follows(tmp_path):
+    first = publishers(tmp_path)
+    rows = mbo("AA", "BB", [97, 96], [1, 1], [1, 1], publisher_id=[40, 39])
+    feed = DbnFeed(first)
+    collect(feed)
+    later = DbnFeed(write(tmp_path / "y.dbn", rows), instruments=feed.instruments)
+    later.follow(feed)
+    events = collect(later)
+    assert events[["symbol_id", "order_id"]].tolist() == [(1, ((39 ^ 40) << 48) ^ 1), (0, 1)]
+
+
+def test_consolidated_records_of_all_publishers_are_one_instrument(tmp_path):
+    rows = records(dbn.CMBP1Msg, 2, 177, action=b"A", flags=128, publisher_id=[39, 40])
+    feed = DbnFeed(write(tmp_path / "x.dbn", rows, schema=dbn.Schema.CMBP_1))
+    assert collect(feed)["symbol_id"].tolist() == [0, 0]

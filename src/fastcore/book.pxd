@@ -169,9 +169,10 @@ ctypedef struct book_t:
     uint32_t number     # of this book in the table
     uint32_t symbol_id
     uint8_t by_level    # set between book_init and the first event, never after
+    uint8_t quotes      # likewise: of a book by level, whether a quote is all that it holds
     uint8_t stale       # messages were missed (gap): wrong until the next clear
     uint8_t open        # between the first event of a message that is continued and its last
-    uint8_t pad[5]
+    uint8_t pad[4]
     uint64_t pad_counts
     uint64_t counts[32] # events by result code
     top_t before        # while `open`: the top when the message began
@@ -188,7 +189,8 @@ ctypedef struct book_change_t:
     int64_t size        # lots added (add) or taken off (execute, cancel, delete, replace), level: difference; not negative
     uint64_t stamp      # arrival number of that order; 0 for a level
     int8_t side         # of that order or level: +1 buy, -1 sell, 0 none
-    uint8_t kind        # of the event; KIND_CANCEL for a replace after which the order keeps its place (then size may be 0)
+    uint8_t kind        # of the event; KIND_CANCEL for a replace after which the order keeps its place (then size may be 0), KIND_ADD
+                        # for one of an order that was not there
     bint top_changed    # the message that ends with this event changed the best price or its size, of either side
     bint grew           # level, and only there: lots were added
     int result          # what book_apply returned
@@ -214,7 +216,7 @@ cdef void book_free(book_t* b) noexcept nogil
 # Bytes of the ladders and directories that the book itself has allocated.
 cdef uint64_t book_bytes(const book_t* b) noexcept nogil
 # Remove every order or level of this book; it is no longer stale. Arrival numbers go on.
-cdef void book_clear(book_t* b) noexcept nogil
+cdef void book_clear(book_t* b, int8_t side) noexcept nogil
 # Room for one more level on a side, wherever it goes. Needed before book_put_level where the pool of levels is used up, the
 # key lies outside of the ladder or, before a level is taken off first, some levels of the side do.
 cdef int side_ready(book_t* b, int side_index) noexcept nogil
@@ -595,6 +597,9 @@ cdef inline int book_apply_orders(book_t* b, const event_t* e, book_change_t* ou
         result = book_reduce(b, <uint64_t> e.order_id, e.size, kind == KIND_DELETE, out)
     elif kind == KIND_REPLACE:
         result = book_replace(b, <uint64_t> e.order_id, <uint64_t> e.new_order_id, e.price, e.size, out)
+        if unlikely(result == RESULT_UNKNOWN_ORDER and e.side != NO_SIDE and e.order_id == e.new_order_id):
+            out.kind = KIND_ADD
+            result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
     else:
         result = book_apply_rare(b, e, out)
     b.counts[result] += 1
@@ -619,7 +624,8 @@ cdef inline int book_apply_totals(book_t* b, const event_t* e, book_change_t* ou
 cdef inline int book_apply(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
     """Apply one event, whatever its symbol_id. Orders and levels are unchanged unless the result is RESULT_OK.
 
-    RESULT_UNKNOWN_ORDER     execute, cancel, delete, replace of an order that this book does not hold
+    RESULT_UNKNOWN_ORDER     execute, cancel, delete, replace of an order that this book does not hold; a replace that has a side and
+                             keeps the reference says all of the order, and adds it
     RESULT_DUPLICATE_ORDER   add or replace with a reference that the table already holds
     RESULT_BAD_PRICE         price below 1 (below -2^63 + 1 where prices may be negative)
     RESULT_BAD_SIZE          size <= 0 (a level, a quote: < 0), more than the order has left, or a level beyond 2^63 - 1 lots

@@ -3,14 +3,18 @@
 
 ``OrderBook`` holds every displayed order with its place in the queue of its price level, and is driven by events of the kinds
 add, execute, cancel, delete and replace. ``LevelBook`` holds the total of each price level, and is driven by level events (price
-and new total; 0 removes) and quote events (both best prices: the book is one level a side from then on). Both take clear and gap.
+and new total; 0 removes); one of quotes also by quote events (both best prices: the book is one level a side from then on), which
+are otherwise the venue's own account of its best prices and change nothing. Both take clear (of both sides, or of that of the
+event) and gap.
 
 What an event refers to and the book does not hold (unknown orders, duplicate references, sizes beyond what an order has left,
 prices or sizes outside their range), and events of the other kind of book, give a result code, are counted and leave the book
 untouched. Removing a level that is not there is no error: feeds by level do so where an order came and went between two messages.
 
 A replace takes the old order out and puts the new one at the back of its level. Where it keeps reference and price and the size
-does not grow (a modify downwards), the order keeps its place and its arrival number: in effect a cancel of the difference.
+does not grow (a modify downwards), the order keeps its place and its arrival number: in effect a cancel of the difference. One that
+keeps the reference and has a side says all of the order: if the book does not hold it (a recording that began later, a hidden
+quantity that is displayed once the displayed one has traded), it is added.
 
 **Crossed and locked books** are kept as they come (auctions, late sides); `crossed` and `locked` tell.
 
@@ -835,7 +839,7 @@ cdef void book_free(book_t* b) noexcept nogil:
     cdef far_t* f
     cdef int i
     if b.orders != NULL:
-        book_clear(b)
+        book_clear(b, NO_SIDE)
     for i in range(2):
         f = side_far(&b.sides[i]) if b.sides[i].slots != NULL else NULL
         if f != NULL:
@@ -861,11 +865,11 @@ cdef uint64_t book_bytes(const book_t* b) noexcept nogil:
     return n
 
 
-cdef void book_clear(book_t* b) noexcept nogil:
+cdef void book_clear(book_t* b, int8_t side) noexcept nogil:
     cdef orders_t* o = b.orders
     cdef uint32_t number, slot
     cdef int i
-    for i in range(2):
+    for i in range(side == SELL, 2 - (side == BUY)):
         while b.sides[i].best_level:
             if b.by_level:
                 book_drop_level(b, i, b.sides[i].best_level)
@@ -873,7 +877,8 @@ cdef void book_clear(book_t* b) noexcept nogil:
             number = o.levels[b.sides[i].best_level].front
             orders_find(o, o.orders[number].order_id, &slot)
             book_take(b, slot, number, o.orders[number].size)
-    b.stale = False
+    if side == NO_SIDE:
+        b.stale = False
 
 
 # ---- rare events ----
@@ -926,12 +931,12 @@ cdef int book_apply_rare(book_t* b, const event_t* e, book_change_t* out) noexce
     if kind >= KIND_COUNT:
         return RESULT_UNKNOWN_TYPE
     if kind == KIND_CLEAR:
-        out.top_changed = b.sides[0].count != 0 or b.sides[1].count != 0
-        book_clear(b)
+        out.top_changed = (e.side != SELL and b.sides[0].count != 0) or (e.side != BUY and b.sides[1].count != 0)
+        book_clear(b, e.side)
     elif kind == KIND_GAP:
         b.stale = True
     elif b.by_level:
-        if kind == KIND_QUOTE:
+        if kind == KIND_QUOTE and b.quotes:
             return apply_quote(b, e, out)
         if kind == KIND_ADD or kind == KIND_EXECUTE or kind == KIND_CANCEL or kind == KIND_DELETE or kind == KIND_REPLACE:
             return RESULT_UNKNOWN_TYPE
@@ -1359,7 +1364,7 @@ cdef uint32_t checked_symbol(object symbol_id) except? 0xFFFFFFFF:
     return 0 if symbol_id is None else int64_in(symbol_id, "symbol_id", 0, UINT32_MAX - 1)
 
 
-cdef int make_book(_Book book, object symbol_id, OrderTable orders, bint by_level, bint signed_prices) except -1:
+cdef int make_book(_Book book, object symbol_id, OrderTable orders, bint by_level, bint signed_prices, bint quotes=False) except -1:
     book.symbol_id = symbol_id
     book.orders = orders
     book._b = book._own = <book_t*> fc_alloc(1, sizeof(book_place_t))
@@ -1367,6 +1372,7 @@ cdef int make_book(_Book book, object symbol_id, OrderTable orders, bint by_leve
         raise MemoryError("no memory for an order book")
     book_init_at(book._b, &orders._o, checked_symbol(symbol_id), (<book_place_t*> book._b).ladders)
     book._b.by_level = by_level
+    book._b.quotes = quotes
     if signed_prices:
         book._b.lowest = -INT64_MAX
     return 0
@@ -1576,7 +1582,7 @@ cdef class _Book:
 
     def clear(self):
         """Empty the book, which is no longer stale then. Counts go on."""
-        book_clear(idle(self))
+        book_clear(idle(self), NO_SIDE)
 
     def snapshot(self, *, seq=0, exch_ns=0, local_ns=0):
         """Return events that rebuild the book: a clear, then its contents from the worst level to the best.
@@ -1862,7 +1868,7 @@ cdef class OrderBook(_Book):
 @cython.final
 @cython.no_gc_clear
 cdef class LevelBook(_Book):
-    """LevelBook(symbol_id=None, orders=None, *, signed_prices=False)\n--\n\n
+    """LevelBook(symbol_id=None, orders=None, *, signed_prices=False, quotes=False)\n--\n\n
     Book by level (L2) of one symbol: the total of each price, without its orders.
 
     Parameters
@@ -1873,6 +1879,9 @@ cdef class LevelBook(_Book):
         Table to keep the levels in, which several books may share. None makes a private one.
     signed_prices : bool, default False
         Take negative prices and 0 too.
+    quotes : bool, default False
+        The feed has best prices alone: a quote leaves one level a side, with the size that it says, 0 where the feed has no sizes.
+        Otherwise quote events change nothing.
 
     Raises
     ------
@@ -1881,15 +1890,14 @@ cdef class LevelBook(_Book):
 
     Notes
     -----
-    Prices are ticks and sizes lots. A quote leaves one level a side, with the size that it says, 0 where the feed has no
-    sizes; a level event of size 0 removes its level. The length is the number of levels. Messages of several events, gaps
+    Prices are ticks and sizes lots; a level event of size 0 removes its level. The length is the number of levels. Messages of several events, gaps
     and crossed books are in the text of the module.
 
     **Thread safety**: one thread owns a book and its table.
     """
 
-    def __cinit__(self, symbol_id=None, OrderTable orders=None, *, signed_prices=False):
-        make_book(self, symbol_id, OrderTable(1) if orders is None else orders, True, signed_prices)
+    def __cinit__(self, symbol_id=None, OrderTable orders=None, *, signed_prices=False, quotes=False):
+        make_book(self, symbol_id, OrderTable(1) if orders is None else orders, True, signed_prices, quotes)
 
     def set_level(self, side, price, size):
         """Set the total (lots) at a price of a side (1 or -1), 0 to remove the level; raises ValueError for bad values."""
@@ -1903,8 +1911,10 @@ cdef class LevelBook(_Book):
         apply_single(self._b, &e, f"side={side} price={price} size={size}")
 
     def set_quote(self, bid, ask, bid_size=0, ask_size=0):
-        """Set both best prices (ticks; None empties the side) and sizes (lots), and remove all other levels."""
+        """Set both best prices (ticks; None empties the side) and sizes (lots) of a book of quotes, all that it holds."""
         cdef event_t e
+        if not self._b.quotes:
+            raise ValueError("a book must be made for quotes to be set to one: quotes=False")
         memset(&e, 0, sizeof(e))
         e.kind = KIND_QUOTE
         e.symbol_id = self._b.symbol_id

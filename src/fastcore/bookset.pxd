@@ -35,6 +35,7 @@ ctypedef struct bookset_t:
     uint32_t count          # open books
     int64_t lowest          # as in book_t, for the books to come
     uint8_t by_level
+    uint8_t quotes          # as in book_t
     uint8_t stale           # a gap of the whole feed: books that open from now on have missed messages too
     uint64_t counts[32]     # by result code: events that went to no book
 

@@ -11,7 +11,8 @@ __all__ = ["BookSet"]
 @final
 class BookSet:
     def __new__(
-        cls, *, by_level: bool = False, symbols: int = 65536, orders: OrderTable | None = None, signed_prices: bool = False
+        cls, *, by_level: bool = False, symbols: int = 65536, orders: OrderTable | None = None, signed_prices: bool = False,
+        quotes: bool = False,
     ) -> BookSet: ...
     @property
     def by_level(self) -> bool: ...

@@ -149,6 +149,7 @@ cdef book_t* bookset_open(bookset_t* s, uint32_t symbol_id) noexcept nogil:
         place = s.blocks[symbol_id // BOOKSET_BLOCK] + symbol_id % BOOKSET_BLOCK
         book_init_at(b, s.orders, symbol_id, place.ladders)
         b.by_level = s.by_level
+        b.quotes = s.quotes
         b.lowest = s.lowest
         b.stale = s.stale
         s.count += 1
@@ -182,7 +183,7 @@ cdef void apply_to_all(bookset_t* s, const event_t* e) noexcept nogil:
         if s.stale:
             b.stale = True
         else:
-            book_clear(b)
+            book_clear(b, NO_SIDE)
         b = next_book(s, &at)
 
 
@@ -252,19 +253,21 @@ cdef inline bookset_t* idle(BookSet books) except NULL:
 @cython.final
 @cython.no_gc_clear
 cdef class BookSet:
-    """BookSet(*, by_level=False, symbols=65536, orders=None, signed_prices=False)\n--\n\n
+    """BookSet(*, by_level=False, symbols=65536, orders=None, signed_prices=False, quotes=False)\n--\n\n
     Order books of all symbols of a feed.
 
     Parameters
     ----------
     by_level : bool, default False
-        Books by level (level and quote events) instead of by order.
+        Books by level instead of by order.
     symbols : int, default 65536
         Symbol ids are 0..symbols-1, 1..2**24: the default holds every ITCH stock locate. Only opened books take memory.
     orders : OrderTable, optional
         Table of all books. None makes a private table.
     signed_prices : bool, default False
         Take negative prices and 0 too.
+    quotes : bool, default False
+        As in ``fastcore.book.LevelBook``.
 
     Raises
     ------
@@ -278,12 +281,13 @@ cdef class BookSet:
     **Thread safety**: one thread owns a set, its table and the books that `book` returns.
     """
 
-    def __cinit__(self, *, by_level=False, symbols=65536, OrderTable orders=None, signed_prices=False):
+    def __cinit__(self, *, by_level=False, symbols=65536, OrderTable orders=None, signed_prices=False, quotes=False):
         cdef int64_t capacity = int64_in(symbols, "symbols", 1, _MAX_SYMBOLS)
         self.orders = OrderTable() if orders is None else orders
         self.by_level = by_level
         if bookset_init(&self._s, &self.orders._o, <uint32_t> capacity, by_level, -INT64_MAX if signed_prices else 1) != RESULT_OK:
             raise MemoryError(f"no memory for a set of books: symbols={symbols}")
+        self._s.quotes = quotes
 
     def __dealloc__(self):
         if self._s.orders != NULL and not self._s.orders.busy:  # as the book's

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_t
 from fastcore.bookset cimport BookSet, bookset_apply, bookset_find, bookset_t
 from fastcore.records cimport (
-    FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, SESSION_MARKET_OPENS, TRADING_TRADING,
+    FLAG_CONTINUED, KIND_CROSS, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, SESSION_MARKET_OPENS, TRADING_TRADING,
     TRADING_UNKNOWN, event_t, likely, unlikely,
 )
 
@@ -25,7 +25,14 @@ cdef enum:
     SESSION_MARKET = 1 + SESSION_MARKET_OPENS
 
     # Kinds that are executions, one bit each.
-    MARKET_PRINTS = 1 << KIND_EXECUTE | 1 << KIND_TRADE
+    MARKET_PRINTS = 1 << KIND_EXECUTE | 1 << KIND_TRADE | 1 << KIND_CROSS
+    # The latest executions, which may still be broken: a power of two.
+    MARKET_KEPT = 1 << 20
+
+ctypedef struct print_t:
+    int64_t match_id
+    int64_t size            # lots that the volume counts; 0 not printed
+    uint32_t symbol_id
 
 ctypedef struct market_t:
     bookset_t* books        # by dense id
@@ -35,6 +42,9 @@ ctypedef struct market_t:
     uint64_t first_refused  # number of the first of them; 0 for none
     uint8_t* states         # trading state by dense id
     int64_t* volumes        # lots in printed executions, by dense id
+    print_t* prints         # of a book by order: MARKET_KEPT executions, in a circle
+    uint64_t printed        # executions that were kept
+    uint64_t lost_breaks    # broken trades whose execution is not there
     uint32_t capacity       # ids
     uint8_t session         # of the whole venue; 0: none announced, always open
     bint inside             # the event before said that this one carries more of its message
@@ -42,6 +52,8 @@ ctypedef struct market_t:
 
 # market_apply as a call, for whoever has it in a hotter place too.
 cdef int market_take(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
+# An execution: its volume.
+cdef void market_print(market_t* m, const event_t* e) noexcept nogil
 # market_apply for kinds that touch no book.
 cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
 
@@ -61,8 +73,8 @@ cdef inline int market_apply(market_t* m, const event_t* e, book_change_t* out) 
         if m.refused == 0:
             m.first_refused = m.number
         m.refused += 1
-    elif unlikely(MARKET_PRINTS >> (out.kind & 63) & 1) and not e.flags & FLAG_NOT_PRINTABLE and e.symbol_id < m.capacity:
-        m.volumes[e.symbol_id] += e.size
+    elif unlikely(MARKET_PRINTS >> (out.kind & 63) & 1) and e.symbol_id < m.capacity:
+        market_print(m, e)
     return result
 
 

@@ -9,8 +9,8 @@ from fastcore._integers cimport as_int64
 from fastcore.book cimport OrderTable
 from fastcore.bookset cimport BookSet
 from fastcore.records cimport (
-    KIND_BAR, KIND_BREAK, KIND_COUNT, KIND_IMBALANCE, KIND_LISTING, KIND_NONE, KIND_NOTICE, KIND_QUOTE, KIND_STATUS, KIND_SYSTEM, NO_SIDE,
-    RESULT_UNKNOWN_TYPE,
+    FLAG_NOT_PRINTABLE, KIND_BAR, KIND_BREAK, KIND_COUNT, KIND_IMBALANCE, KIND_LISTING, KIND_NONE, KIND_NOTICE, KIND_QUOTE, KIND_STATUS,
+    KIND_SYSTEM, NO_SIDE, NO_SYMBOL, RESULT_UNKNOWN_TYPE,
 )
 
 __all__ = ["BOOKS", "Market"]
@@ -25,6 +25,30 @@ cdef uint64_t RARE = (
 
 cdef int market_take(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
     return market_apply(m, e, out)
+
+
+cdef void market_print(market_t* m, const event_t* e) noexcept nogil:
+    cdef print_t* kept
+    cdef int64_t size = 0 if e.flags & FLAG_NOT_PRINTABLE else e.size
+    m.volumes[e.symbol_id] += size
+    if e.match_id and not m.books.by_level:
+        kept = &m.prints[m.printed & (MARKET_KEPT - 1)]
+        kept.match_id, kept.size, kept.symbol_id = e.match_id, size, e.symbol_id
+        m.printed += 1
+
+
+# The volume of a trade that is broken is none.
+cdef void market_break(market_t* m, const event_t* e) noexcept nogil:
+    cdef uint64_t i = m.printed
+    cdef print_t* kept
+    while i and m.printed - i < MARKET_KEPT:
+        i -= 1
+        kept = &m.prints[i & (MARKET_KEPT - 1)]
+        if kept.match_id == e.match_id and (kept.symbol_id == e.symbol_id or e.symbol_id == NO_SYMBOL):
+            m.volumes[kept.symbol_id] -= kept.size
+            kept.size = 0
+            return
+    m.lost_breaks += 1
 
 
 cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
@@ -42,7 +66,9 @@ cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept
         return RESULT_UNKNOWN_TYPE
     if later_part:
         return RESULT_OK
-    if e.kind == KIND_SYSTEM:
+    if e.kind == KIND_BREAK:
+        market_break(m, e)
+    elif e.kind == KIND_SYSTEM:
         m.session = <uint8_t> (1 + e.payload[0])
     elif e.symbol_id >= m.capacity:
         return RESULT_OK
@@ -89,18 +115,21 @@ cdef class Market:
         if not 1 <= capacity <= 1 << 24:
             raise ValueError(f"symbols must be in 1..{1 << 24}: symbols={symbols}")
         self.book = book
-        self.books = BookSet(by_level=book != "orders", symbols=symbols, orders=OrderTable(orders))
+        self.books = BookSet(by_level=book != "orders", symbols=symbols, orders=OrderTable(orders), quotes=book == "quotes")
         self._m.books = &self.books._s
         self._m.rare = RARE if book == "quotes" else RARE | 1 << KIND_QUOTE
         self._m.capacity = <uint32_t> capacity
         self._m.states = <uint8_t*> calloc(capacity, 1)
         self._m.volumes = <int64_t*> calloc(capacity, sizeof(int64_t))
-        if self._m.states == NULL or self._m.volumes == NULL:
+        if book == "orders":
+            self._m.prints = <print_t*> calloc(MARKET_KEPT, sizeof(print_t))  # the system gives memory where it is written
+        if self._m.states == NULL or self._m.volumes == NULL or (self._m.prints == NULL and book == "orders"):
             raise MemoryError(f"no memory for the states of instruments: symbols={symbols}")
 
     def __dealloc__(self):
         free(self._m.states)
         free(self._m.volumes)
+        free(self._m.prints)
 
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF:
         cdef int64_t number = as_int64(symbol_id)
@@ -113,13 +142,18 @@ cdef class Market:
         return bool(market_trades(&self._m, self._id(symbol_id)))
 
     def volume_lots(self, symbol_id):
-        """Return the lots of an instrument in the printed executions so far."""
+        """Return the lots of an instrument in the printed executions and crosses so far, less the trades that were broken."""
         return self._m.volumes[self._id(symbol_id)]
 
     @property
     def events(self):
         """Events applied."""
         return self._m.number
+
+    @property
+    def lost_breaks(self):
+        """Broken trades that are not among the latest 1,048,576 executions: the volume still counts them."""
+        return self._m.lost_breaks
 
     @property
     def book_errors(self):

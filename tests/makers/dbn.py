@@ -5,9 +5,11 @@ import struct
 TIME = 1_700_000_000_000_000_000
 
 
-def mbo(action="A", side="B", price=100, size=5, order_id=7, flags=128, time=TIME, instrument=77, sequence=9, length=14, rtype=160, out=b""):
-    head = struct.pack("<BBHIQ", length, rtype, 1, instrument, time)
-    body = struct.pack("<QqIBBccQiI", order_id, price, size, flags, 0, action.encode(), side.encode(), time + 500, 14, sequence)
+def mbo(action="A", side="B", price=100, size=5, order_id=7, flags=128, time=TIME, instrument=77, sequence=9, length=14, rtype=160,
+        out=b"", publisher=1, received=None):  # fmt: skip
+    head = struct.pack("<BBHIQ", length, rtype, publisher, instrument, time)
+    received = time + 500 if received is None else received
+    body = struct.pack("<QqIBBccQiI", order_id, price, size, flags, 0, action.encode(), side.encode(), received, 14, sequence)
     return head + body + out
 
 

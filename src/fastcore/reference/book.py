@@ -98,6 +98,11 @@ class _Book:
 
     def clear(self) -> None:
         """Empty the book, which is no longer stale then."""
+        self._empty(BUY)
+        self._empty(SELL)
+        self.stale = False
+
+    def _empty(self, side: int) -> None:
         raise NotImplementedError
 
     # ---- changes ----
@@ -112,7 +117,10 @@ class _Book:
         if self._before is None:
             self._before = self._top()
         if kind == KINDS["clear"]:
-            self.clear()
+            sides = [int(row["side"])] if row["side"] else [BUY, SELL]
+            for side in sides:
+                self._empty(side)
+            self.stale &= len(sides) == 1
             result = "ok"
         elif kind == KINDS["gap"]:
             self.stale = True
@@ -356,7 +364,10 @@ class OrderBook(_Book):
         if kind == KINDS["delete"]:
             return self._reduce(order_id, None)
         if kind == KINDS["replace"]:
-            return self._replace(order_id, new_id, price, size)
+            result = self._replace(order_id, new_id, price, size)
+            if result == "unknown order" and order_id == new_id and row["side"]:
+                return self._add(order_id, int(row["side"]), price, size)
+            return result
         return "unknown message type" if kind in (KINDS["level"], KINDS["quote"]) or kind >= len(KINDS) else "ok"
 
     def apply_levels(self, events: npt.NDArray[np.void], levels: npt.NDArray[np.void]) -> int:
@@ -381,7 +392,7 @@ class OrderBook(_Book):
                 levels[written] = row
                 written += 1
                 continue
-            if row["kind"] == KINDS["add"]:
+            if row["kind"] == KINDS["add"] or not places:
                 places = [(int(row["side"]), int(row["price"]))]
             elif row["kind"] == KINDS["replace"] and places[0][1] != row["price"]:
                 places.append((places[0][0], int(row["price"])))
@@ -413,14 +424,11 @@ class OrderBook(_Book):
         message = f"order_id={order_id} new_order_id={new_order_id} price={price} size={size}"
         self._one(self._replace(order_id, new_order_id, price, size), message)
 
-    def clear(self) -> None:
-        """Remove all orders."""
-        for side in self._sides.values():
-            for queue in side.values():
-                for order in queue:
-                    del self.orders.by_id[order.order_id]
-            side.clear()
-        self.stale = False
+    def _empty(self, side: int) -> None:
+        for queue in self._sides[side].values():
+            for order in queue:
+                del self.orders.by_id[order.order_id]
+        self._sides[side].clear()
 
     def _image(self) -> list[tuple[int, int, tuple[int, int, int, int]]]:
         return [
@@ -484,8 +492,11 @@ class OrderBook(_Book):
 class LevelBook(_Book):
     """Book by level of one symbol."""
 
-    def __init__(self, symbol_id: int | None = None, orders: OrderTable | None = None, *, signed_prices: bool = False) -> None:
+    def __init__(
+        self, symbol_id: int | None = None, orders: OrderTable | None = None, *, signed_prices: bool = False, quotes: bool = False
+    ) -> None:
         super().__init__(symbol_id, orders, signed_prices=signed_prices)
+        self._quotes = quotes
         self._sides: dict[int, dict[int, int]] = {BUY: {}, SELL: {}}
 
     def __len__(self) -> int:
@@ -520,7 +531,7 @@ class LevelBook(_Book):
         a, b, c, d = (int(row[name]) for name in ("price", "size", "order_id", "match_id"))
         if kind == KINDS["level"]:
             return self._set(int(row["side"]), a, b)
-        if kind == KINDS["quote"]:  # the payload is bid, ask, bid_size, ask_size
+        if kind == KINDS["quote"] and self._quotes:  # the payload is bid, ask, bid_size, ask_size
             return self._set_top([(a, c), (b, d)])
         orders = ("add", "execute", "cancel", "delete", "replace")
         return "unknown message type" if kind in [KINDS[name] for name in orders] or kind >= len(KINDS) else "ok"
@@ -530,15 +541,14 @@ class LevelBook(_Book):
         self._one(self._set(side, price, size), f"side={side} price={price} size={size}")
 
     def set_quote(self, bid: int | None, ask: int | None, bid_size: int = 0, ask_size: int = 0) -> None:
-        """Set both best prices and remove all other levels."""
+        """Set both best prices of a book of quotes."""
+        if not self._quotes:
+            raise ValueError("a book must be made for quotes to be set to one: quotes=False")
         best = [(NO_PRICE if p is None else p, size) for p, size in ((bid, bid_size), (ask, ask_size))]
         self._one(self._set_top(best), f"bid={bid} ask={ask} bid_size={bid_size} ask_size={ask_size}")
 
-    def clear(self) -> None:
-        """Remove all levels."""
-        for side in self._sides.values():
-            side.clear()
-        self.stale = False
+    def _empty(self, side: int) -> None:
+        self._sides[side].clear()
 
     def _image(self) -> list[tuple[int, int, tuple[int, int, int, int]]]:
         rows: list[tuple[int, int, tuple[int, int, int, int]]] = []

@@ -93,8 +93,9 @@ class _World:
 
     def open(self, locate: int) -> OrderBook | LevelBook:
         if locate not in self.books:
-            make = OrderBook if self.kind == "orders" else LevelBook
-            self.books[locate] = make(orders=self.orders)
+            orders = self.orders
+            by_order = self.kind == "orders"
+            self.books[locate] = OrderBook(orders=orders) if by_order else LevelBook(orders=orders, quotes=self.kind == "quotes")
         return self.books[locate]
 
     def apply(self, event: Event) -> _Change | None:
@@ -124,6 +125,8 @@ class _World:
             return self._refused(_Change(0, top_changed=top))
         if kind in _PRINTS and locate == self.symbol_id and not flags & FLAGS["not_printable"]:
             self.traded_lots += size
+        if kind == KINDS["replace"] and found is None:
+            kind = KINDS["add"]
         if kind == KINDS["add"]:
             assert isinstance(book, OrderBook)
             return _Change(kind, side, price, size, book.next_stamp - 1, top_changed=top)

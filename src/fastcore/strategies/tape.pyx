@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from fastcore._integers cimport as_int64
 from fastcore.book cimport book_change_t
 from fastcore.records cimport (
-    FLAG_NOT_PRINTABLE, KIND_EXECUTE, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_OK, event_t, tick_t, unlikely,
+    FLAG_NOT_PRINTABLE, KIND_CROSS, KIND_EXECUTE, KIND_TRADE, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_OK, event_t, tick_t, unlikely,
 )
 from fastcore.stopwatch cimport STAGE_STORE, STAGE_STRATEGY, lap
 from fastcore.strategy cimport ON_EVENT, STRATEGY_ERROR, STRATEGY_OK, STRATEGY_ROOM, Strategy, context_t, strategy_t
@@ -22,7 +22,7 @@ cdef int tape_on(strategy_t* strategy, context_t* c, int hook, const event_t* e,
     cdef tape_t* t = <tape_t*> strategy
     cdef tick_t tick
     cdef int result
-    if e.flags & FLAG_NOT_PRINTABLE:
+    if e.flags & FLAG_NOT_PRINTABLE or e.size == 0:  # a cross in which nothing traded
         return STRATEGY_OK
     lap(c.watch, STAGE_STRATEGY)
     tick.timestamp_ns = <uint64_t> e.exch_ns
@@ -71,7 +71,7 @@ cdef class Tape(Strategy):
         self.store = store
         self._t.base.on = tape_on
         self._t.base.hooks = 1 << ON_EVENT
-        self._t.base.kinds = 1 << KIND_EXECUTE | 1 << KIND_TRADE
+        self._t.base.kinds = 1 << KIND_EXECUTE | 1 << KIND_TRADE | 1 << KIND_CROSS
         self._t.base.symbol_id = <uint32_t> number
         self._t.store = store._s
         self._t.stored_id = <uint32_t> stored

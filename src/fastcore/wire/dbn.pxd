@@ -1,7 +1,7 @@
 """Databento DBN records to events: the contract. Layouts and rules in ``dbn.pyx``."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.records cimport event_t
 from fastcore.symbols cimport keys_t
@@ -13,12 +13,17 @@ cdef enum:
 
 ctypedef struct dbn_decoder_t:
     uint64_t counts[DBN_TYPES][256]  # records by type and action
-    keys_t ids                       # instrument + 2**32 (no key is 0) -> symbol id, or DBN_PASSED
-    uint64_t last                    # instrument of the record before, as a key; 0 at first
+    keys_t ids                       # publisher, instrument << 16 and a mark (no key is 0) -> symbol id, or DBN_PASSED
+    uint64_t last                    # key of the record before; 0 at first
     uint32_t last_id                 # its symbol id
-    uint64_t unknown                 # instrument at which decoding stopped, as a key: it has no symbol id; 0 for none
+    uint64_t mark                    # what its publisher adds to the references of orders
+    uint64_t unknown                 # key at which decoding stopped: it has no symbol id; 0 for none
+    uint64_t from_ns                 # receive time from which the symbol ids hold
+    uint64_t for_ns                  # how long
+    int32_t publisher                # whose references of orders stay as they are; -1 not known yet
     uint32_t extra                   # bytes behind each record: 8 where records carry the send time
     bint joined                      # records of one venue event are continued
+    bint outside                     # the record at hand is of a time for which the symbol ids do not hold
     bint blocked                     # the record at hand is of another type, or malformed
 
 

@@ -17,17 +17,28 @@ Events: mbo A add, C cancel (what is taken off), M replace with the same referen
 size, order_id, price); trades trade; mbp-1 quote, and behind it a trade where the action is T. Side B is +1, A is -1, and the
 other way round for trades, whose side is DBN's aggressor and the event's resting order. Prices are 1e-9, the undefined one
 is NO_PRICE and its size in a quote 0; an undefined time is 0. Flag 32 (snapshot) is the event's. A record without
-flag 128 (last) and 32 whose successor has its type, instrument and time is ``continued``, but for trades.
+flag 128 (last) and 32 whose successor has its type, publisher, instrument and time is ``continued``, but for trades.
 
-Other types, and records that break these rules, are the caller's: decoding stops before them (`DbnDecoder.blocked`), and
-before a record of an instrument without a symbol id (`DbnDecoder.unknown`).
+**Executions.** An F says what of an order has traded, and a C or M of that order behind it in the same venue event takes that off
+the book. There the F is the execute, the C a cancel of what is left of it, or else a notice (``C``, its size, order_id, price), and an M
+stays as it is, since it gives the new size. A T is a trade of what its Fs do not account for, or else a notice like theirs.
+
+**Best prices as orders** (flag 64): an A or M is a replace of the one order of its side, whose reference is -1 - 2 * symbol_id for
+bids and one less for asks; without a price it is a clear of the side.
+
+**Publishers.** An instrument of another publisher is another instrument. References of orders are those of the first publisher; those of
+another one have the two numbers of the publishers in their upper 16 bits, by exclusive or, so that they do not meet.
+
+Other types, and records that break these rules, are the caller's: decoding stops before them (`DbnDecoder.blocked`), before a
+record of an instrument without a symbol id (`DbnDecoder.unknown`), and before one outside the time for which the symbol ids hold
+(`DbnDecoder.outside`).
 
 Source: DBN specification, version 3; these three layouts are those of versions 1 and 2 as well.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MAX, UINT64_MAX, int8_t, uint16_t
+from libc.stdint cimport INT64_MAX, UINT64_MAX, int8_t, int32_t, uint16_t
 
 cimport numpy as cnp
 
@@ -40,6 +51,7 @@ from fastcore.records cimport (
     KIND_ADD,
     KIND_CANCEL,
     KIND_CLEAR,
+    KIND_EXECUTE,
     KIND_NONE,
     KIND_NOTICE,
     KIND_QUOTE,
@@ -73,9 +85,12 @@ cdef enum:
     TYPE_TRADES = 1
     TYPE_QUOTES = 2
     F_LAST = 128
+    F_TOP = 64
     F_SNAPSHOT = 32
     HEADER = 16
     NO_SIGN = 2
+
+cdef uint64_t KEY_MARK = <uint64_t> 1 << 48
 
 
 cdef inline int64_t price_of(uint64_t raw) noexcept nogil:
@@ -120,22 +135,82 @@ cdef inline void set_head(event_t* e, const uint8_t* r, const uint8_t* received,
     e.kind = kind
 
 
+# A notice of what happened at a price, which has it last.
+cdef inline void make_notice(event_t* e, uint8_t action) noexcept nogil:
+    e.kind = KIND_NOTICE
+    e.payload[3] = e.price
+    e.payload[0] = action
+
+
 cdef inline void write_mbo(
-    event_t* e, const uint8_t* r, uint32_t symbol_id, uint8_t kind, uint8_t action, int8_t side, uint8_t flags
+    event_t* e, const uint8_t* r, uint32_t symbol_id, uint8_t kind, uint8_t action, int8_t side, uint8_t flags, uint64_t mark
 ) noexcept nogil:
+    cdef uint64_t order_id = key8(r + 16) ^ mark
     set_head(e, r, r + 40, symbol_id, kind)
     e.side = side
     e.flags = FLAG_SNAPSHOT if flags & F_SNAPSHOT else 0
     e.price = price_of(key8(r + 24))
     e.size = <int64_t> <uint32_t> key8(r + 32)
-    e.order_id = <int64_t> key8(r + 16)
+    e.order_id = <int64_t> order_id
     # Without a branch: modifies are too many to be foreseen and too few to be usual.
-    e.new_order_id = <int64_t> (key8(r + 16) & -<uint64_t> (kind == KIND_REPLACE))
+    e.new_order_id = <int64_t> (order_id & -<uint64_t> (kind == KIND_REPLACE))
     if kind == KIND_TRADE:
         e.side = -side
     elif kind == KIND_NOTICE:
-        e.payload[3] = e.price
-        e.payload[0] = action
+        make_notice(e, action)
+    elif unlikely(flags & F_TOP and kind != KIND_CLEAR):
+        e.order_id = -1 - 2 * <int64_t> symbol_id - (side < 0)
+        if kind != KIND_CANCEL:
+            e.kind = KIND_CLEAR if e.price == NO_PRICE else KIND_REPLACE
+            e.new_order_id = e.order_id
+
+
+cdef inline bint is_fill(const event_t* e) noexcept nogil:
+    return e.kind == KIND_NOTICE and e.payload[0] == c"F"
+
+
+# The events of a message in which orders were filled: executions and what is left besides, as said above.
+cdef void join_fills(event_t* start, event_t* end) noexcept nogil:
+    cdef event_t* e = start
+    cdef event_t* fill = start      # before it none is open
+    cdef event_t* trade = NULL
+    cdef event_t* f
+    cdef int64_t size, left
+    cdef int64_t filled = 0
+    while e < end:
+        if e.kind == KIND_CANCEL or e.kind == KIND_REPLACE:
+            while fill < e and not is_fill(fill):
+                fill += 1
+            f = fill
+            size = left = e.size
+            while f < e and left > 0:
+                if is_fill(f) and f.order_id == e.order_id and f.size > 0:
+                    f.kind = KIND_EXECUTE
+                    f.price = f.payload[3]
+                    f.payload[3] = 0
+                    if e.kind == KIND_CANCEL:
+                        f.size = min(f.size, left)
+                        left -= f.size
+                f += 1
+            if left == 0 and size > 0:
+                make_notice(e, c"C")
+            elif e.kind == KIND_CANCEL:
+                e.size = left
+        e += 1
+    e = start
+    while True:
+        if e == end or e.kind == KIND_TRADE:
+            if filled and filled >= trade.size:
+                make_notice(trade, c"T")
+            elif filled:
+                trade.size -= filled
+            if e == end:
+                break
+            trade = e
+            filled = 0
+        elif e.kind == KIND_EXECUTE and trade != NULL:
+            filled += e.size
+        e += 1
 
 
 # Of a record of trades, or of quotes whose action is a trade: they start alike.
@@ -168,13 +243,14 @@ cdef ptrdiff_t dbn_decode_batch(
     cdef size_t size
     cdef const uint8_t* r
     cdef event_t* e
-    cdef uint64_t head, packed, instrument
+    cdef uint64_t head, packed, key, received
     cdef uint8_t rtype, kind, action, letter, flags
     cdef int8_t side
     cdef int type_
     cdef bint open_ = False      # the last message may go on
     cdef bint more = False       # the next record decides, and it is not here yet
-    d.blocked = False
+    cdef bint fills = False      # in the last message
+    d.blocked = d.outside = False
     d.unknown = 0
     while length - at >= HEADER:
         r = data + at
@@ -201,21 +277,32 @@ cdef ptrdiff_t dbn_decode_batch(
         if type_ == TYPE_MBO:
             packed = key8(r + 32)
             flags, action, letter = <uint8_t> (packed >> 32), <uint8_t> (packed >> 48), <uint8_t> (packed >> 56)
+            received = key8(r + 40)
         else:
             packed = key8(r + 24)
             action, letter, flags = <uint8_t> (packed >> 32), <uint8_t> (packed >> 40), <uint8_t> (packed >> 48)
+            received = key8(r + 32)
         kind = _kinds[action]
         side = _signs[letter]
         if unlikely(kind == KIND_NONE or side == NO_SIGN):
             d.blocked = True
             break
-        instrument = head >> 32 | <uint64_t> 1 << 32
-        if unlikely(instrument != d.last):
-            d.last_id = keys_find(&d.ids, instrument)
-            if d.last_id == NO_SYMBOL:
-                d.last, d.unknown = 0, instrument
+        if unlikely(received - d.from_ns >= d.for_ns):
+            if received == UINT64_MAX:
+                received = key8(r + 8)
+            if received != UINT64_MAX and received - d.from_ns >= d.for_ns:
+                d.outside = True
                 break
-            d.last = instrument
+        key = head >> 16 | KEY_MARK
+        if unlikely(key != d.last):
+            d.last_id = keys_find(&d.ids, key)
+            if d.last_id == NO_SYMBOL:
+                d.last, d.unknown = 0, key
+                break
+            d.last = key
+            if d.publisher < 0:
+                d.publisher = <int32_t> (key & 0xFFFF)
+            d.mark = ((key ^ <uint64_t> d.publisher) & 0xFFFF) << 48
         if d.last_id == <uint32_t> DBN_PASSED:
             d.counts[type_][action] += 1
             at += size
@@ -225,7 +312,8 @@ cdef ptrdiff_t dbn_decode_batch(
             break
         e = &out[n]
         if type_ == TYPE_MBO:
-            write_mbo(e, r, d.last_id, kind, action, side, flags)
+            write_mbo(e, r, d.last_id, kind, action, side, flags, d.mark)
+            fills |= action == c"F"
         elif type_ == TYPE_TRADES:
             write_trade(e, r, d.last_id, side)
         else:
@@ -244,17 +332,21 @@ cdef ptrdiff_t dbn_decode_batch(
                 more = True
                 open_ = True
                 break
-            open_ = data[at + 1] == rtype and key8(data + at + 8) == key8(r + 8) and key8(data + at) >> 32 == head >> 32
+            open_ = key8(data + at) >> 8 == head >> 8 and key8(data + at + 8) == key8(r + 8)
             if open_:
                 e.flags |= FLAG_CONTINUED
         if not open_:
+            if unlikely(fills):
+                join_fills(out + whole_n, out + n)
+                fills = False
             whole_at, whole_n = at, n
     else:
         more = at < length
     if whole_n < n:
         # The message at the end is not whole. What follows will tell, unless nothing can follow here.
-        if final or d.blocked or (whole_n == 0 and n + 2 > capacity) or n - whole_n >= DBN_WAIT:
+        if final or d.blocked or d.outside or (whole_n == 0 and n + 2 > capacity) or n - whole_n >= DBN_WAIT:
             out[n - 1].flags &= <uint16_t> ~FLAG_CONTINUED
+            join_fills(out + whole_n, out + n)
             whole_at, whole_n = at, n
         else:
             # They come again: uncount them.
@@ -295,6 +387,8 @@ cdef class DbnDecoder:
             raise MemoryError("no memory for the instruments of a DBN decoder")
         self._d.extra = 8 if ts_out else 0
         self._d.joined = joined
+        self._d.publisher = -1
+        self._d.for_ns = UINT64_MAX
 
     def __dealloc__(self):
         if self._d != NULL:
@@ -317,8 +411,8 @@ cdef class DbnDecoder:
         -------
         (events, consumed) : (int, int)
             Events written to `out`, and bytes of `data` that are done with. Fewer than len(data) when `out` is full, when the
-            next record is of an instrument without a symbol id (`unknown`) or not for this decoder (`blocked`), or when the
-            last message is not whole: pass the rest again, with what follows it.
+            next record is of an instrument without a symbol id (`unknown`), of another time (`outside`) or not for this decoder
+            (`blocked`), or when the last message is not whole: pass the rest again, with what follows it.
 
         Raises
         ------
@@ -344,13 +438,15 @@ cdef class DbnDecoder:
             PyBuffer_Release(&view)
         return n, consumed
 
-    def set_symbol_id(self, instrument, symbol_id):
+    def set_symbol_id(self, publisher, instrument, symbol_id):
         """Say which symbol id the events of an instrument have.
 
         Parameters
         ----------
+        publisher : int
+            0..2**16-1, as the records have it.
         instrument : int
-            0..2**32-1, as the records have it. One that has a symbol id keeps it.
+            0..2**32-1. One that has a symbol id keeps it, until `hold`.
         symbol_id : int or None
             0..2**32-3; None for an instrument whose records are counted and make no event.
 
@@ -366,7 +462,10 @@ cdef class DbnDecoder:
             if not 0 <= as_int64(symbol_id) <= 0xFFFFFFFD:
                 raise ValueError(f"symbol_id must be in 0..2**32-3: symbol_id={symbol_id}")
             number = symbol_id
-        key = <uint64_t> int64_in(instrument, "instrument", 0, 0xFFFFFFFF) | <uint64_t> 1 << 32
+        key = (
+            <uint64_t> int64_in(instrument, "instrument", 0, 0xFFFFFFFF) << 16
+            | <uint64_t> int64_in(publisher, "publisher", 0, 0xFFFF) | KEY_MARK
+        )
         alone(&self._busy)
         known = keys_find(&self._d.ids, key)
         if known == NO_SYMBOL:
@@ -376,10 +475,49 @@ cdef class DbnDecoder:
         elif known != number:
             raise ValueError(f"an instrument must keep its symbol id: instrument={instrument}, known={known}, symbol_id={symbol_id}")
 
+    def hold(self, from_ns=0, until_ns=None):
+        """Forget all symbol ids, and say for which time those to come hold.
+
+        Parameters
+        ----------
+        from_ns : int, default 0
+            Of the receive time of the records, or of their event time where that is undefined.
+        until_ns : int, optional
+            The first time that does not belong to it.
+        """
+        cdef uint64_t start = from_ns
+        cdef uint64_t end = UINT64_MAX if until_ns is None else until_ns
+        if end <= start:
+            raise ValueError(f"until_ns must be behind from_ns: from_ns={from_ns} until_ns={until_ns}")
+        keys_free(&self._d.ids)
+        if keys_open(&self._d.ids) != RESULT_OK:
+            raise MemoryError("no memory for the instruments of a DBN decoder")
+        self._d.last = 0
+        self._d.from_ns, self._d.for_ns = start, end - start
+
+    @property
+    def publisher(self):
+        """int or None: the publisher whose orders keep their references; by default that of the first record."""
+        return self._d.publisher if self._d.publisher >= 0 else None
+
+    @publisher.setter
+    def publisher(self, number):
+        if number is not None and not 0 <= number <= 0xFFFF:
+            raise ValueError(f"publisher must be in 0..2**16-1: publisher={number}")
+        self._d.publisher = -1 if number is None else number
+        self._d.last = 0
+
     @property
     def unknown(self):
-        """int or None: the instrument before whose record the last call stopped, because it has no symbol id."""
-        return <uint32_t> self._d.unknown if self._d.unknown else None
+        """(int, int) or None: publisher and instrument before whose record the last call stopped, for want of a symbol id."""
+        if self._d.unknown == 0:
+            return None
+        return <uint16_t> self._d.unknown, <uint32_t> (self._d.unknown >> 16)
+
+    @property
+    def outside(self):
+        """Whether the last call stopped before a record outside the time that `hold` was given."""
+        return bool(self._d.outside)
 
     @property
     def blocked(self):

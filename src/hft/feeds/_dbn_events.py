@@ -18,7 +18,7 @@ from ._dbn_records import F_LAST, F_SNAPSHOT, INTERVAL_NS, Records
 from ._levels import CONTINUED, SNAPSHOT, Rows, level_changes, place
 from .feed import RAW, Events
 
-__all__ = ["CONVERT", "Block", "Depth", "Made", "actions", "assemble"]
+__all__ = ["CONVERT", "Block", "Depth", "Made", "actions", "assemble", "times"]
 
 _UNDEF_PRICE = np.iinfo(np.int64).max
 _UNDEF_TIME = np.iinfo(np.uint64).max
@@ -30,14 +30,14 @@ Made = tuple[Events, Positions | None]
 
 
 class Depth:
-    """The last row of levels of each instrument."""
+    """The last row of levels of each symbol id."""
 
     def __init__(self) -> None:
         self._ids = np.zeros(0, np.uint32)  # ascending
         self._rows = np.zeros((0, 4, 10), np.int64)
 
     def previous(self, ids: npt.NDArray[np.uint32], rows: Rows) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        """Return the row before each row of the same instrument, and where there is none (its values are 0)."""
+        """Return the row before each row of the same symbol id, and where there is none (its values are 0)."""
         order = np.argsort(ids, kind="stable")
         ids, n = ids[order], len(order)
         first = np.ones(n, bool)
@@ -59,6 +59,11 @@ class Depth:
         self._ids, self._rows = all_ids[sort], all_rows[sort]
         return before, fresh
 
+    def forget(self, symbol_id: int) -> None:
+        """Take the next row of a symbol id for the first."""
+        keep = self._ids != symbol_id
+        self._ids, self._rows = self._ids[keep], self._rows[keep]
+
 
 class Block(NamedTuple):
     """Records of one type."""
@@ -74,10 +79,10 @@ class Block(NamedTuple):
         """Events with the header of their records; `counts` of them for each record."""
         records = self.records
         source = np.zeros(len(records), EVENT_DTYPE)
-        source["exch_ns"] = _times(records["ts_event"])
+        source["exch_ns"] = times(records["ts_event"])
         names = records.dtype.names or ()
         if "ts_recv" in names:
-            source["local_ns"] = _times(records["ts_recv"])
+            source["local_ns"] = times(records["ts_recv"])
         if "sequence" in names:
             source["seq"] = records["sequence"]
         source["symbol_id"] = self.symbol_ids
@@ -87,8 +92,8 @@ class Block(NamedTuple):
         """Records whose successor belongs to the same venue event."""
         records = self.records
         i = np.flatnonzero((records["flags"][:-1] & np.uint8(F_LAST | F_SNAPSHOT)) == 0)
-        time, instrument = records["ts_event"], records["instrument_id"]
-        same = (time[i] == time[i + 1]) & (instrument[i] == instrument[i + 1])
+        time, ids = records["ts_event"], self.symbol_ids
+        same = (time[i] == time[i + 1]) & (ids[i] == ids[i + 1])
         if self.at is not None:
             same &= self.at[i] + 1 == self.at[i + 1]
         return np.asarray(i[same])
@@ -128,7 +133,7 @@ def _levels(block: Block) -> Made:
         rows[:, 1, i], rows[:, 3, i] = records[f"ask_sz_{i:02}"], records[f"bid_sz_{i:02}"]
     rows[:, 1][rows[:, 0] == _UNDEF_PRICE] = 0
     rows[:, 3][rows[:, 2] == _UNDEF_PRICE] = 0
-    before, fresh = block.depth.previous(np.ascontiguousarray(records["instrument_id"]), rows)
+    before, fresh = block.depth.previous(block.symbol_ids, rows)
     row, side, price, size = level_changes(_sides(before), _sides(rows))
     prints = actions(records) == ord("T")
     lead = prints + fresh.astype(np.int64)  # a trade, and the clear of a first image
@@ -219,8 +224,9 @@ def _payload(events: Events) -> Rows:
     return events.view(np.int64).reshape(-1, 8)[:, 4:]
 
 
-def _times(times: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    return np.where(times == _UNDEF_TIME, 0, times.astype(np.int64))
+def times(raw: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """Return times of records as those of events: 0 where they are undefined."""
+    return np.where(raw == _UNDEF_TIME, 0, raw.astype(np.int64))
 
 
 def _prices(prices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -71,6 +71,11 @@ class Group(NamedTuple):
     offsets: Positions
     records: Records
 
+    @property
+    def places(self) -> Positions:
+        """Their places, also where they are all."""
+        return np.arange(len(self.records)) if self.at is None else self.at
+
 
 class RecordFile:
     """The records of a file.
@@ -85,8 +90,6 @@ class RecordFile:
     Attributes
     ----------
     metadata : databento_dbn.Metadata or None
-    symbols : dict of int to str
-        By instrument, as the metadata say.
     schema : str
         By the metadata, or the first record of a fragment.
     used : int
@@ -97,7 +100,6 @@ class RecordFile:
         _layouts()
         self.path, self.ts_out, self.used = path, ts_out, 0
         self.metadata: Any = None
-        self.symbols: dict[int, str] = {}
         self._pieces = pieces(path, progress=progress)
         self._behind = 0  # the metadata
         self._start = self._read_metadata()
@@ -126,12 +128,6 @@ class RecordFile:
         except (dbn.DBNError, ValueError) as error:
             raise CorruptDataError(f"the metadata of a DBN file must be valid: path={self.path} {error}") from error
         self.ts_out = bool(self.metadata.ts_out)
-        for raw_symbol, intervals in self.metadata.mappings.items():
-            for interval in intervals:
-                if str(interval["symbol"]).isdigit():
-                    self.symbols[int(interval["symbol"])] = raw_symbol
-                elif raw_symbol.isdigit():
-                    self.symbols[int(raw_symbol)] = str(interval["symbol"])
         self._behind = need
         return bytes(head[need:])
 
@@ -169,6 +165,11 @@ class RecordFile:
         if rest:
             where = f"path={self.path} offset={offset} (uncompressed)"
             raise CorruptDataError(f"a DBN file must end with a whole record: {where} remaining={len(rest)}")
+
+    def first(self, data: memoryview) -> Records:
+        """Return the record at the position `used`, of a known type."""
+        layout = _layouts()[data[self.used + 1], 4 * data[self.used] - 8 * self.ts_out]
+        return np.frombuffer(data, layout, 1, self.used)
 
     def close(self) -> None:
         """Release the file."""

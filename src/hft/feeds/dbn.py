@@ -3,8 +3,10 @@
 The metadata and the layouts of the records are those of `databento_dbn` (extra ``feeds``). Records of orders, trades and best
 prices are converted by ``fastcore.wire.dbn``, the others are viewed in place and converted a block at a time. Prices are the
 format's own: 1e-9 of the currency, so one tick is 1e-9 for every instrument and nothing is rounded.
-Instruments have the symbols that metadata, mappings and definitions give them before their first event comes, or their numbers;
-an instrument keeps the row that it got. ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
+Instruments have the symbols that the metadata give them for the day (UTC) of a record, or else those that mappings and definitions
+have given them before, or their numbers. Where a symbol goes from one instrument to another (a continuous one, a number
+that is used again), its book is cleared. Each publisher of an instrument has a book of its own: the first one has the symbol, others
+the symbol and their number, ``AAPL@40``; in consolidated records all are one. ``exch_ns`` is ts_event, ``local_ns`` ts_recv, ``seq`` the
 venue's sequence number (where a record has one).
 
 =================== =========================================================================================================
@@ -16,7 +18,9 @@ mbo M               replace with new_order_id = order_id: price and size are the
                     ``fastcore.book`` too, where the price stays and the size does not grow; else it goes to the end
 mbo R               clear
 mbo T               trade: side is that of the resting order (DBN gives the aggressor's)
-mbo F               notice, payload ``F``, size, order_id, price: the cancel or modify that follows changes the book
+mbo F               execute, where a C or M of the order is behind it in its venue event; else notice, payload ``F``, size, order_id,
+                    price. That C is then a cancel of what is left of it, or a notice; a T is a trade of what Fs do not
+                    account for, or a notice
 mbo N               notice, payload ``N``
 trades              trade
 mbp-1, cmbp-1       quote; of a record of a trade the quote, then the trade
@@ -30,6 +34,8 @@ statistics,         counted
 imbalance, error,
 system, mapping
 =================== =========================================================================================================
+
+Orders that are best prices (flag F_TOB) replace their side, or empty it without a price.
 
 ``continued`` joins the records of one venue event: a record without the flag LAST whose successor has its instrument and
 time. Records of a snapshot have the flag ``snapshot`` and are not joined. Fields that are undefined become NO_PRICE or 0.
@@ -51,12 +57,12 @@ import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
-from fastcore.records import EVENT_DTYPE, NO_SYMBOL
+from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, NO_SYMBOL
 from fastcore.wire.dbn import LENGTHS, DbnDecoder
 
-from ._dbn_events import CONVERT, Block, Depth, Made, actions, assemble
+from ._dbn_events import CONVERT, Block, Depth, Made, actions, assemble, times
+from ._dbn_names import Names
 from ._dbn_records import NAMES, Group, RecordFile, Records
-from ._ids import IdMap
 from ._levels import CONTINUED
 from .feed import Events, Feed, Progress, check_chunk_events, whole_messages
 
@@ -68,6 +74,10 @@ _WAIT = 4096  # records that may wait for the end of their venue event
 _BUFFER = 2 * _WAIT  # events at once: room for the longest message that is waited for, and they stay in the cache
 _MBP1, _DEFINITION, _ERROR, _MAPPING, _SYSTEM = 1, 19, 21, 22, 23
 _GROUPED = frozenset({160, 1, 10, 177})  # whose records may be parts of one venue event
+_NAMING = frozenset({_DEFINITION, _MAPPING})
+_OF_NOTHING = frozenset({_ERROR, _SYSTEM, _MAPPING})  # records of no instrument
+_CONSOLIDATED = frozenset({177, 192, 193, 194})  # of all publishers of an instrument together
+_ALL = 1 << 16  # beyond the numbers of publishers
 _BY_ACTION = frozenset({10, 177, 194, 197})  # counted by action
 
 
@@ -88,6 +98,8 @@ class DbnFeed(Feed):
         Raise CorruptDataError at the first malformed record.
     ts_out : bool, default False
         Of a fragment: records carry the send time at their end. Metadata says so itself.
+    publisher : int, optional
+        Number of the one whose records are read, where the file has several. By default all.
 
     Attributes
     ----------
@@ -119,6 +131,7 @@ class DbnFeed(Feed):
         chunk_events: int = 65_536,
         strict: bool = False,
         ts_out: bool = False,
+        publisher: int | None = None,
     ) -> None:
         super().__init__(path, instruments, wanted)
         check_chunk_events(chunk_events)
@@ -127,9 +140,14 @@ class DbnFeed(Feed):
         self._chunk = chunk_events
         self._file = RecordFile(self.path, ts_out, progress)
         self.metadata = self._file.metadata
-        self._symbols = self._file.symbols
+        self._names = Names(self.metadata)
+        self._publisher = publisher
+        self._first: dict[str, int] = {}  # publisher of a symbol that has no number at its name
         self._steps: dict[int, int] = {}  # increments of instruments that have no row yet
-        self._ids = IdMap()
+        self._rows: dict[tuple[int, int], int] = {}  # by publisher and instrument, as long as they have one symbol
+        self._taken: dict[str, int] = {}  # instrument by name of a row, likewise
+        self._before: dict[int, int] = {}  # instrument whose events a row had last
+        self._turned: list[int] = []  # rows whose book is that of another instrument
         self._counted: dict[str, int] = {}  # records converted by NumPy
         schema = self._file.schema
         # The records of trades have no LAST, and nothing follows that could have it.
@@ -144,10 +162,11 @@ class DbnFeed(Feed):
             self.book = "quotes"
 
     def follow(self, previous: Feed) -> None:
-        """Go on with the names and levels of the part before."""
+        """Go on with the names, publishers and levels of the part before."""
         if isinstance(previous, DbnFeed):
-            self._symbols = previous._symbols | self._symbols
-            self._depth = previous._depth
+            self._names.follow(previous._names)
+            self._first, self._before, self._depth = previous._first, previous._before, previous._depth
+            self._decoder.publisher = previous._decoder.publisher
 
     def records(self) -> Iterator[tuple[int, Records]]:
         """Iterate over the records themselves, instead of over events.
@@ -171,6 +190,7 @@ class DbnFeed(Feed):
     def _arrays(self) -> Iterator[Events]:
         decoder, file = self._decoder, self._file
         out, n = np.empty(_BUFFER, EVENT_DTYPE), 0
+        self._begin(0)
         try:
             for view, offset, last in file.pieces():
                 # What comes by the million is compiled; from the first other record on, the types of the piece come one by one.
@@ -179,20 +199,28 @@ class DbnFeed(Feed):
                     file.used += consumed
                     n += made
                     if decoder.unknown is not None:
-                        self._ids.rows(np.array([decoder.unknown], np.uint32), self._row_of)
-                        continue
+                        self._row_of(*decoder.unknown)
+                    elif decoder.outside:
+                        self._begin(int(self._names.spans(file.first(view))[0]))
                     full = n > len(out) - _WAIT - 2
-                    if full or (n and decoder.blocked):
+                    if full or (n and (decoder.blocked or self._turned)):
                         self._recount()
                         yield from whole_messages(out[:n], self._chunk)
                         out, n = np.empty(_BUFFER, EVENT_DTYPE), 0
+                    if self._turned:
+                        yield self._cleared(file.first(view))
+                    if decoder.unknown is not None or decoder.outside:
+                        continue
                     if decoder.blocked:
                         waiting = frozenset[int]() if last else self._grouped
                         groups, count, consumed = file.split(view[file.used :], offset + file.used, waiting, self._skip)
-                        events = self._converted(groups, count)
+                        for part in self._parts(groups, count):
+                            events = self._converted(part, count)
+                            if self._turned:
+                                yield self._cleared(part[0].records[:1])
+                            self._recount()
+                            yield from whole_messages(events, self._chunk)
                         file.used += consumed
-                        self._recount()
-                        yield from whole_messages(events, self._chunk)
                     if not consumed and not full:
                         break
         except CorruptDataError:
@@ -202,21 +230,54 @@ class DbnFeed(Feed):
         self._recount()
         yield from whole_messages(out[:n], self._chunk)
 
+    def _parts(self, groups: list[Group], count: int) -> Iterator[list[Group]]:
+        """Cut the records of a piece where the symbols of instruments become others."""
+        cuts: list[int] = []
+        if self._names.several and groups:
+            spans = np.zeros(count, np.intp)
+            known = np.zeros(count, bool)
+            for group in groups:
+                spans[group.places], known[group.places] = self._names.spans(group.records), True
+            at = np.flatnonzero(known)
+            cuts += at[1:][spans[at[1:]] != spans[at[:-1]]].tolist()
+        told: dict[int, str] = {}
+        holder: dict[str, int] = {}
+        renaming = [(place, i, s) for g in groups if g.rtype in _NAMING for place, i, s in zip(g.places.tolist(), *_said(g), strict=True)]
+        for place, instrument, symbol in sorted(renaming):
+            moved = told.get(instrument, symbol) != symbol or holder.get(symbol, instrument) != instrument
+            if moved or self._names.renames(instrument, symbol):
+                cuts.append(place)
+            told[instrument], holder[symbol] = symbol, instrument
+        if not cuts:
+            yield groups
+            return
+        bounds = np.array([0, *sorted(cuts), count])
+        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+            part = []
+            for group in groups:
+                own = (group.places >= start) & (group.places < end)
+                if own.any():
+                    part.append(Group(group.rtype, group.places[own], group.offsets[own], group.records[own]))
+            if part:
+                yield part
+
     def _converted(self, groups: list[Group], count: int) -> Events:
-        """Events of the records of a piece, in their order."""
+        """Events of the records of a part of a piece, in their order."""
         made: list[tuple[npt.NDArray[np.int64] | None, Events, npt.NDArray[np.int64] | None]] = []
+        if self._names.several and groups:
+            self._begin(int(self._names.spans(groups[0].records[:1])[0]))
         for group in groups:  # names come before the records that they belong to
             self._take_names(group)
-        ids = [(g.offsets, g.records["instrument_id"]) for g in groups if g.rtype not in (_ERROR, _SYSTEM)]
+        ids = [(g.offsets, _key(g)) for g in groups if g.rtype not in _OF_NOTHING]
         if len(ids) > 1:  # rows in the order of the file
-            offsets, instruments = (np.concatenate(parts) for parts in zip(*ids, strict=True))
-            self._ids.rows(instruments[np.argsort(offsets)], self._row_of)
+            offsets, keys = (np.concatenate(parts) for parts in zip(*ids, strict=True))
+            self._rows_of(keys[np.argsort(offsets)])
         for group in groups:
             rtype, at, _, records = group
-            if rtype in (_ERROR, _SYSTEM):  # of no instrument
+            if rtype in _OF_NOTHING:
                 self._count(NAMES[rtype], len(records))
                 continue
-            symbol_ids = self._ids.rows(records["instrument_id"], self._row_of)
+            symbol_ids = self._rows_of(_key(group))
             if rtype in LENGTHS:
                 made.append((at, *self._compiled(group, symbol_ids)))
                 continue
@@ -274,26 +335,71 @@ class DbnFeed(Feed):
 
     def _take_names(self, group: Group) -> None:
         """What definitions and mappings say, once for each of their records."""
-        records = group.records
-        if group.rtype not in (_DEFINITION, _MAPPING):
+        if group.rtype not in _NAMING:
             return
-        symbols = records["raw_symbol" if group.rtype == _DEFINITION else "stype_in_symbol"].tolist()
-        for instrument, symbol in zip(records["instrument_id"].tolist(), symbols, strict=True):
-            self._symbols[instrument] = symbol.decode("utf-8", "replace")
+        for instrument, symbol in zip(*_said(group), strict=True):
+            if self._names.renames(instrument, symbol):
+                self._names.tell(instrument, symbol)
+                self._begin(self._names.span)
+            self._names.tell(instrument, symbol)
         if group.rtype == _DEFINITION:
-            self._steps.update(zip(records["instrument_id"].tolist(), records["min_price_increment"].tolist(), strict=True))
-            rows = self._ids.rows(records["instrument_id"], self._row_of)
-            for row, step in zip(rows.tolist(), records["min_price_increment"].tolist(), strict=True):
+            instruments, steps = (group.records[name].tolist() for name in ("instrument_id", "min_price_increment"))
+            self._steps.update(zip(instruments, steps, strict=True))
+            rows = self._rows_of(_key(group))
+            for row, step in zip(rows.tolist(), steps, strict=True):
                 if row != NO_SYMBOL and 0 < step < _UNDEF_PRICE:
                     self.increments[row] = step
 
-    def _row_of(self, instrument: int) -> int:
+    def _begin(self, span: int) -> None:
+        """Look up the rows of instruments anew: from here on they have other symbols."""
+        self._rows.clear()
+        self._taken.clear()
+        self._decoder.hold(*self._names.begin(span))
+
+    def _rows_of(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint32]:
+        """Rows of instruments, ``NO_SYMBOL`` for those that are not wanted."""
+        if len(keys) and (keys == keys[0]).all():  # nearly always
+            return np.full(len(keys), self._row_of(*divmod(int(keys[0]), 1 << 32)), np.uint32)
+        distinct, first, places = np.unique(keys, return_index=True, return_inverse=True)
+        rows = np.empty(len(distinct), np.uint32)
+        for i in np.argsort(first).tolist():
+            rows[i] = self._row_of(*divmod(int(distinct[i]), 1 << 32))
+        return rows[places]
+
+    def _row_of(self, publisher: int, instrument: int) -> int:
         """Row of an instrument, which the decoder is told too; ``NO_SYMBOL`` where it is not wanted."""
-        symbol, step = self._symbols.get(instrument, str(instrument)), self._steps.get(instrument, 0)
-        row = self._row(symbol, TICK_SIZE, increment_ticks=step if 0 < step < 1 << 31 else None)
-        wanted = self.wanted is None or self.instruments[row].symbol in self.wanted
-        self._decoder.set_symbol_id(instrument, row if wanted else None)
-        return row if wanted else NO_SYMBOL
+        known = self._rows.get((publisher, instrument))
+        if known is not None:
+            return known
+        row = NO_SYMBOL
+        if publisher == _ALL or self._publisher in (None, publisher):
+            name = self._names.symbol(instrument)
+            if publisher not in (_ALL, self._first.setdefault(name, publisher)):
+                name = f"{name}@{publisher}"
+            if self._taken.setdefault(name, instrument) != instrument:
+                name = f"{name}#{instrument}"
+            step = self._steps.get(instrument, 0)
+            row = self._row(name, TICK_SIZE, increment_ticks=step if 0 < step < 1 << 31 else None)
+            if self._before.setdefault(row, instrument) != instrument:
+                self._before[row] = instrument
+                self._depth.forget(row)
+                if self.book == "orders":
+                    self._turned.append(row)
+            if self.wanted is not None and self.instruments[row].symbol not in self.wanted:
+                row = NO_SYMBOL
+        self._rows[publisher, instrument] = row
+        if publisher != _ALL:
+            self._decoder.set_symbol_id(publisher, instrument, None if row == NO_SYMBOL else row)
+        return row
+
+    def _cleared(self, records: Records) -> Events:
+        """Clear the books that are now of another instrument, at the time of a record."""
+        events = np.zeros(len(self._turned), EVENT_DTYPE)
+        events["symbol_id"], events["kind"], events["price"] = self._turned, KINDS["clear"], NO_PRICE
+        events["exch_ns"] = times(records["ts_event"])[0]
+        events["local_ns"] = times(records["ts_recv" if "ts_recv" in (records.dtype.names or ()) else "ts_event"])[0]
+        self._turned = []
+        return events
 
     def close(self) -> None:
         """Release the file; the feed ends."""
@@ -308,3 +414,18 @@ class DbnFeed(Feed):
         if head[1:4] == b"*M\x18" and head[8:11] == b"DBZ":
             return True
         return (".dbn" in path.suffixes or path.suffix == ".dbz") and len(head) >= 16 and head[1] in NAMES and head[0] >= 4
+
+
+def _key(group: Group) -> npt.NDArray[np.uint64]:
+    """Publisher and instrument of each record, the latter in the lower 32 bits."""
+    publishers = np.uint64(_ALL) if group.rtype in _CONSOLIDATED else group.records["publisher_id"].astype(np.uint64)
+    return publishers << np.uint64(32) | group.records["instrument_id"]
+
+
+def _said(group: Group) -> tuple[list[int], list[str]]:
+    """Instruments and the symbols that records give them."""
+    records, instruments = group.records, group.records["instrument_id"].tolist()
+    if group.rtype == _DEFINITION:
+        return instruments, [symbol.decode("utf-8", "replace") for symbol in records["raw_symbol"].tolist()]
+    pairs = zip(instruments, records["stype_in_symbol"].tolist(), records["stype_out_symbol"].tolist(), strict=True)
+    return instruments, [(out if name == b"%d" % i else name).decode("utf-8", "replace") for i, name, out in pairs]
