@@ -468,9 +468,6 @@ def test_removing_a_level_that_is_not_there_is_no_error(ladder_book):
         (("cancel", 1, BUY, 100, 1), "unknown message type"),
         (("delete", 1, BUY, 100, 1), "unknown message type"),
         (("replace", 1, BUY, 100, 1), "unknown message type"),
-        (("quote", 5, 0, 0, 101, 5), "price outside range"),  # bid 0, ask 101
-        (("quote", -1, 0, 100, 101, 5), "size outside range"),
-        (("quote", 1, 0, 100, 101, -5), "size outside range"),
     ],
 )
 def test_malformed_level_event_is_counted_and_changes_nothing(ladder_book, event, result):
@@ -481,7 +478,9 @@ def test_malformed_level_event_is_counted_and_changes_nothing(ladder_book, event
     ladder_book.check()
 
 
-def test_quote_leaves_one_level_a_side(ladder_book):
+def test_quote_is_all_that_a_book_of_quotes_holds(impl):
+    ladder_book = impl.LevelBook(quotes=True)
+    ladder_book.apply(levels((BUY, 100, 10), (BUY, 99, 20), (SELL, 102, 30), (SELL, 103, 40)))
     assert ladder_book.apply(events(("quote", 7, 0, 98, 99, 8))) == {"ok": 1}
     assert ladder(ladder_book) == ([(98, 7, 0)], [(99, 8, 0)])
     ladder_book.apply(events(("quote", 7, 0, NO_PRICE, 99, 9)))
@@ -492,10 +491,54 @@ def test_quote_leaves_one_level_a_side(ladder_book):
     ladder_book.check()
     ladder_book.apply(levels((BUY, 97, 0)))
     assert len(ladder_book) == 0
+    for event, reason in (
+        (("quote", 5, 0, 0, 101, 5), "price outside range"),  # bid 0, ask 101
+        (("quote", -1, 0, 100, 101, 5), "size outside range"),
+        (("quote", 1, 0, 100, 101, -5), "size outside range"),
+    ):
+        assert ladder_book.apply(events(event)) == {reason: 1}
+
+
+def test_quotes_beside_levels_change_nothing(impl):
+    # An image, a change, the venue's own best prices, a change that removes the best ask.
+    b = impl.LevelBook()
+    image = levels((BUY, 100, 10), (BUY, 99, 20), (SELL, 101, 5), (SELL, 102, 30))
+    assert b.apply(image) == {"ok": 4}
+    quotes = np.zeros(1, QUOTE_DTYPE)
+    assert b.apply_into(events(("quote", 10, 0, 100, 101, 5)), quotes) == 0
+    b.apply(levels((SELL, 101, 0)))
+    assert ladder(b) == ([(100, 10, 0), (99, 20, 0)], [(102, 30, 0)])
+    assert b.apply(events(("quote", -1, 0, 0, 101, 5))) == {"ok": 1}
+    with pytest.raises(ValueError, match="a book must be made for quotes to be set to one: quotes=False"):
+        b.set_quote(1, 2)
+
+
+def test_clear_of_a_side_leaves_the_other(impl, ladder_book):
+    assert ladder_book.apply(events(("gap", 0, 0, 0, 0), ("clear", 0, BUY, NO_PRICE, 0))) == {"ok": 2}
+    assert ladder(ladder_book) == ([], [(102, 30, 0), (103, 40, 0)])
+    assert ladder_book.stale  # until the whole book is cleared
+    b = impl.OrderBook()
+    quotes = np.zeros(3, QUOTE_DTYPE)
+    flow = events(("add", 1, BUY, 100, 5), ("add", 2, SELL, 102, 6), ("clear", 0, SELL, NO_PRICE, 0))
+    assert b.apply_into(flow, quotes) == 3
+    assert (b.best_bid, b.best_ask, len(b)) == (100, None, 1)
+    assert quotes[2][["bid", "ask"]].tolist() == (100, NO_PRICE)
+    assert b.apply_into(events(("clear", 0, SELL, NO_PRICE, 0)), quotes) == 0
+    b.check()
+
+
+def test_replace_that_says_all_of_an_unknown_order_adds_it(impl):
+    b = impl.OrderBook()
+    out = np.zeros(8, EVENT_DTYPE)
+    flow = events(("replace", 1, BUY, 100, 5, 1), ("replace", 2, 0, 100, 5, 2), ("replace", 3, SELL, 101, 5, 4), ("replace", 1, SELL, 99, 6, 1))
+    assert b.apply_levels(flow, out) == 3
+    assert b.counts == {"ok": 2, "unknown order": 2}
+    assert b.order(1)[:3] == (BUY, 99, 6)
+    assert out["price"][:3].tolist() == [100, 100, 99]
 
 
 def test_single_calls_of_a_level_book(impl):
-    b = impl.LevelBook()
+    b = impl.LevelBook(quotes=True)
     b.set_level(BUY, 100, 5)
     b.set_level(SELL, 101, 6)
     assert ladder(b) == ([(100, 5, 0)], [(101, 6, 0)])
@@ -618,7 +661,7 @@ def test_snapshot_of_a_stale_book_is_stale(ladder_book, impl):
 
 
 def test_snapshot_keeps_levels_without_size(impl):
-    a, b = impl.LevelBook(), impl.LevelBook()
+    a, b = impl.LevelBook(quotes=True), impl.LevelBook(quotes=True)
     a.set_quote(100, 101)
     a.set_level(SELL, 103, 5)
     rows = a.snapshot()
@@ -692,7 +735,7 @@ def test_level_tables_grow_and_freed_levels_are_used_again():
 
 def test_level_and_order_books_share_a_table(impl):
     table = impl.OrderTable(1, 1)
-    a, b = impl.OrderBook(0, table), impl.LevelBook(1, table)
+    a, b = impl.OrderBook(0, table), impl.LevelBook(1, table, quotes=True)
     a.add(1, BUY, 100, 5)
     b.set_level(BUY, 100, 6)
     b.set_quote(101, 102, 1, 1)

@@ -216,10 +216,12 @@ def with_messages(events, clock):
 
 
 @examples(200)
-@given(LEVEL_STREAM, CLOCK, st.booleans())
-def test_level_book_matches_reference(rows, clock, signed):
+@given(LEVEL_STREAM, CLOCK, st.booleans(), st.booleans())
+def test_level_book_matches_reference(rows, clock, signed, quoted):
     events = with_messages(to_events(rows), clock)
-    a, b = LevelBook(0, OrderTable(1, 1), signed_prices=signed), twin.LevelBook(0, signed_prices=signed)
+    a, b = (
+        LevelBook(0, OrderTable(1, 1), signed_prices=signed, quotes=quoted), twin.LevelBook(0, signed_prices=signed, quotes=quoted)
+    )  # fmt: skip
     quotes_a, quotes_b = np.zeros((2, 1), QUOTE_DTYPE)
     for i in range(len(events)):
         written = a.apply_into(events[i : i + 1], quotes_a)

@@ -123,11 +123,16 @@ def test_face_keeps_the_set_alive():
 
 def test_book_by_level():
     s = BookSet(by_level=True, symbols=8)
+    s.apply(events(("level", 1, 0, BUY, 10, 5), ("quote", 1, 7, 0, 20, 21, 8)))
+    assert top(s, 1) == (10, 5, None, 0)
+    s = BookSet(by_level=True, symbols=8, quotes=True)
     s.apply(events(("level", 1, 0, BUY, 10, 5), ("quote", 2, 7, 0, 20, 21, 8), ("add", 1, 1, BUY, 10, 5)))
     assert s.counts == {"ok": 2, "unknown message type": 1}
     assert (top(s, 1), top(s, 2)) == ((10, 5, None, 0), (20, 7, 21, 8))
     assert type(s.book(1)).__name__ == "LevelBook"
     s.check()
+    s.apply(events(("gap", NO_SYMBOL, 0, 0, 0, 0), ("clear", NO_SYMBOL, 0, SELL, NO_PRICE, 0)))
+    assert (top(s, 1), top(s, 2), s.stale) == ((10, 5, None, 0), (20, 7, None, 0), True)
 
 
 def test_signed_prices():

@@ -69,6 +69,27 @@ def test_volume_is_that_of_printed_executions():
     assert (market.events, market.book_errors, market.first_error_seq) == (6, 1, 5)
 
 
+def of_match(kind, price, size, match_id, flags=0, order_id=0):
+    return (kind, (price, size, order_id, match_id), 0, flags)
+
+
+def test_volume_counts_crosses_and_takes_broken_trades_off():
+    hidden = FLAGS["not_printable"]
+    rows = [
+        ("add", (100, 200, 1), 0, 0, BUY), of_match("execute", NO_PRICE, 30, 11, order_id=1), of_match("execute", 100, 10, 12, order_id=1),
+        of_match("execute", 100, 40, 13, hidden, order_id=1), of_match("cross", 100, 40, 13), of_match("trade", 100, 25, 14),
+    ]  # fmt: skip
+    assert after(*rows).volume_lots(0) == 105
+    broken = [*rows, of_match("break", NO_PRICE, 0, 14)]
+    assert after(*broken).volume_lots(0) == 80
+    assert after(*broken, of_match("break", NO_PRICE, 0, 14)).volume_lots(0) == 80  # broken once
+    # Of the execution and the cross with one number the cross, which came last, was counted.
+    assert after(*rows, of_match("break", NO_PRICE, 0, 13)).volume_lots(0) == 65
+    elsewhere = after(*rows, ("break", (NO_PRICE, 0, 0, 14), 1), ("break", (NO_PRICE, 0, 0, 99), 0))
+    assert (elsewhere.volume_lots(0), elsewhere.lost_breaks) == (105, 2)
+    assert after(*rows, ("break", (NO_PRICE, 0, 0, 14), NO_SYMBOL)).volume_lots(0) == 80
+
+
 def test_quotes_beside_orders_change_no_book():
     market = after(("add", (100, 50, 1), 0, 0, BUY), ("quote", (101, 102, 5, 5)))
     assert market.books.book(0).best_bid == 100

@@ -20,7 +20,7 @@ class LevelMarket:
     """A by-level stream: book and venue side by side, as the engine drives them."""
 
     def __init__(self, impl):
-        self.book = same_kind(impl, "book").LevelBook()
+        self.book = same_kind(impl, "book").LevelBook(quotes=True)
         self.venue = impl.Venue(4, by_level=True)
         self.unknown = impl.UNKNOWN
 

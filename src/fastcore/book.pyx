@@ -877,7 +877,7 @@ cdef void book_clear(book_t* b, int8_t side) noexcept nogil:
             number = o.levels[b.sides[i].best_level].front
             orders_find(o, o.orders[number].order_id, &slot)
             book_take(b, slot, number, o.orders[number].size)
-    if side == NO_SIDE:
+    if side != BUY and side != SELL:
         b.stale = False
 
 

@@ -32,7 +32,9 @@ from fastcore.records cimport (
     KIND_QUOTE,
     KIND_REPLACE,
     NO_PRICE,
+    BUY,
     NO_SIDE,
+    SELL,
     NO_SYMBOL,
     RESULT_NO_MEMORY,
     RESULT_OK,
@@ -178,12 +180,13 @@ cdef void apply_to_all(bookset_t* s, const event_t* e) noexcept nogil:
     # Clear or gap of the whole feed; counted once, by the caller.
     cdef uint32_t at = 0
     cdef book_t* b = next_book(s, &at)
-    s.stale = e.kind == KIND_GAP
+    if e.kind == KIND_GAP or (e.side != BUY and e.side != SELL):
+        s.stale = e.kind == KIND_GAP
     while b != NULL:
-        if s.stale:
+        if e.kind == KIND_GAP:
             b.stale = True
         else:
-            book_clear(b, NO_SIDE)
+            book_clear(b, e.side)
         b = next_book(s, &at)
 
 

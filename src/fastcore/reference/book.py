@@ -117,7 +117,7 @@ class _Book:
         if self._before is None:
             self._before = self._top()
         if kind == KINDS["clear"]:
-            sides = [int(row["side"])] if row["side"] else [BUY, SELL]
+            sides = [int(row["side"])] if row["side"] in (BUY, SELL) else [BUY, SELL]
             for side in sides:
                 self._empty(side)
             self.stale &= len(sides) == 1
