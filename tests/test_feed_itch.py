@@ -365,7 +365,7 @@ def test_an_instrument_is_there_before_its_first_event(tmp_path):
     feed = ItchFeed(path, chunk_events=3)
     for events in feed:
         assert set(events["symbol_id"].tolist()) <= {*range(len(feed.instruments)), NO_SYMBOL}
-    assert feed.instruments.symbols == ["AAPL", "MSFT", "locate 16", "OLD", "NEW"]
+    assert feed.instruments.symbols == ["AAPL", "MSFT", "OLD", "NEW"]
 
 
 def test_a_feed_can_be_left_early_and_its_file_is_released(tmp_path, data, monkeypatch):

@@ -156,9 +156,16 @@ def test_every_itch_capture_agrees_with_an_independent_reading(data_dir):
             )
             for e in events[events["kind"] != GAP]
         ]
-        rows = set(zip((row[3] for row in known), (row[3] for row in got), strict=True))
-        assert len({locate for locate, _ in rows}) == len({symbol_id for _, symbol_id in rows}) == len(rows), path.name
-        assert all((locate == 0) == (symbol_id == NO_SYMBOL) for locate, symbol_id in rows), path.name
+        # A locate has a row from the message on that names it.
+        rows = list(zip((row[3] for row in known), (row[3] for row in got), strict=True))
+        assert {locate: row for locate, row in rows if row != NO_SYMBOL} == feed.decoder.symbol_ids, path.name
+        assert len(set(feed.decoder.symbol_ids.values())) == len(feed.decoder.symbol_ids) == len(feed.instruments)
+        seen = set()
+        for locate, row in rows:
+            assert row != NO_SYMBOL or locate not in seen, path.name
+            if row != NO_SYMBOL:
+                seen.add(locate)
+        assert all(row == NO_SYMBOL for locate, row in rows if locate == 0)
         assert [(*row[:3], *row[4:]) for row in got] == [(*row[:3], *row[4:]) for row in known], path.name
         assert feed.messages == dict(sorted(counts.items())), path.name
         assert (feed.errors, feed.error_log, feed.skipped) == ({}, [], {})
@@ -477,8 +484,8 @@ def test_instruments_are_named_by_what_messages_carry(tmp_path, day):
     delete = b"D" + struct.pack(">HH", 9, 0) + bytes(14)
     alone = mold.MoldEncoder("S").encode(b"\0\x13" + delete)[0]
     feed = PcapFeed(pcap(tmp_path / "x", timed([ethernet(ip4(alone))])))
-    events_of(feed)
-    assert feed.instruments.symbols == ["locate 9"]
+    assert events_of(feed)["symbol_id"].tolist() == [NO_SYMBOL]
+    assert feed.instruments.symbols == []
 
 
 def test_gaps_are_events_and_counted(tmp_path, day):

@@ -87,7 +87,7 @@ class Ids(dict):
 
     id_of = dict.get
 
-    def add(self, symbol):
+    def add(self, symbol, **units):
         return self.setdefault(symbol, len(self))
 
 

@@ -31,11 +31,11 @@ ctypedef struct instruments_t:
     uint64_t count              # rows, published with release
     uint64_t capacity           # rows that fit
     instrument_t* rows
-    instrument_t defaults       # what a row added by its key alone means
+    instrument_t defaults       # what holds of which nothing else is said
 
 
-# Row of a wire key, added with the table's defaults where it is new; NO_SYMBOL for the key 0, without room or without memory.
-cdef uint32_t instruments_add(instruments_t* s, uint64_t key) noexcept nogil
+# Row of a wire key, added with the meaning of `fields` where it is new; NO_SYMBOL for the key 0, without room or without memory.
+cdef uint32_t instruments_add(instruments_t* s, uint64_t key, const instrument_t* fields) noexcept nogil
 
 
 cdef inline uint32_t instruments_find(const instruments_t* s, uint64_t key) noexcept nogil:

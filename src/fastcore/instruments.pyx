@@ -169,12 +169,12 @@ cdef uint32_t append(instruments_t* s, const instrument_t* m) noexcept nogil:
     return <uint32_t> i
 
 
-cdef uint32_t instruments_add(instruments_t* s, uint64_t key) noexcept nogil:
+cdef uint32_t instruments_add(instruments_t* s, uint64_t key, const instrument_t* fields) noexcept nogil:
     cdef instrument_t m
     cdef uint32_t found = keys_find(&s.keys, key)
     if found != NO_SYMBOL or key == 0:
         return found
-    m = s.defaults
+    m = fields[0]
     m.key = key
     return append(s, &m)
 
@@ -197,8 +197,8 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
     multiplier : float, default 1
     currency, venue : str, default ""
     maker_fee_ticks, taker_fee_ticks : int, default 0
-        What holds for every instrument of which nothing else is said, as `Instrument` has them: that is so for symbols that a
-        decoder reads from the wire.
+        What holds for every instrument of which nothing else is said, as `Instrument` has them. A decoder that reads symbols
+        from the wire says what a tick, a lot and the increments are.
 
     Raises
     ------

@@ -43,6 +43,8 @@ _BODIES = {
     "O": struct.Struct(">8scIIIQII"),
 }
 _SYMBOL_AT = {**dict.fromkeys("RHYKJhNO", 0), "L": 1, "Q": 1, "A": 3, "F": 3, "P": 3, "I": 3}  # which of the fields
+UNITS = {"tick_size": 0.0001, "lot_size": 1.0, "increment_ticks": 100, "low_increment_ticks": 1, "low_below_ticks": 10_000}
+
 LENGTHS = {type: _HEAD.size + body.size for type, body in _BODIES.items()}
 MAX_EVENTS = 3
 _EVENTS = {"I": 2, "J": 2, "O": 3}
@@ -181,6 +183,12 @@ class ItchDecoder(Decoder):
         self.symbols: dict[int, str] = {}
         self._listings: dict[int, tuple[Any, ...]] = {}
 
+    @property
+    def symbol_ids(self) -> dict[int, int]:
+        if self.instruments is None:
+            return {}
+        return {i: number for i in sorted(self._names) if i and (number := self._symbol_id(i)) != NO_SYMBOL}
+
     def _symbol_id(self, locate: int) -> int:
         """The id of a locate."""
         name = self._names.get(locate)
@@ -191,7 +199,7 @@ class ItchDecoder(Decoder):
         if name is None:
             return NO_SYMBOL
         known = self.instruments.id_of(name)
-        return int(self.instruments.add(name) if known is None else known)
+        return int(self.instruments.add(name, **UNITS) if known is None else known)
 
     def _message(self, message: bytes, room: int) -> list[tuple[Any, ...]]:
         """The events of a message, all fields behind ``seq``; none where its symbol is not wanted."""

@@ -485,8 +485,9 @@ cdef class DbnDecoder:
         until_ns : int, optional
             The first time that does not belong to it.
         """
-        cdef uint64_t start = from_ns
-        cdef uint64_t end = UINT64_MAX if until_ns is None else until_ns
+        cdef uint64_t start = as_uint64(from_ns)
+        cdef uint64_t end = UINT64_MAX if until_ns is None else as_uint64(until_ns)
+        alone(&self._busy)
         if end <= start:
             raise ValueError(f"until_ns must be behind from_ns: from_ns={from_ns} until_ns={until_ns}")
         keys_free(&self._d.ids)

@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastcore.instruments cimport Instruments, instruments_t
+from fastcore.instruments cimport Instruments, instrument_t, instruments_t
 from fastcore.records cimport (
     be16,
     be32,
@@ -63,6 +63,7 @@ ctypedef struct itch_decoder_t:
     uint32_t sides[256]         # letter -> side in the second byte; bit 30: no side
     uint32_t* ids               # by locate; NULL: the symbol id is the locate
     instruments_t* instruments  # where ids come from; NULL: they are locates
+    instrument_t fields         # of an instrument that is new there
     keys_t wanted               # symbols that are wanted; without a table: all
     bint full                   # the instruments have no room for a symbol
     uint64_t* symbols           # by locate: the eight bytes of the symbol, from its listing; 0 not listed

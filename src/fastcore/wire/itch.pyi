@@ -7,11 +7,12 @@ import numpy.typing as npt
 from fastcore.instruments import Instruments
 from fastcore.wire.tally import _Decoder
 
-__all__ = ["LENGTHS", "LISTING_DTYPE", "MAX_EVENTS", "WIRE_DTYPE", "ItchDecoder", "ItchEncoder", "whole_messages"]
+__all__ = ["LENGTHS", "LISTING_DTYPE", "MAX_EVENTS", "UNITS", "WIRE_DTYPE", "ItchDecoder", "ItchEncoder", "whole_messages"]
 
 LENGTHS: Final[dict[str, int]]
 LISTING_DTYPE: Final[np.dtype[np.void]]
 MAX_EVENTS: Final[int]
+UNITS: Final[dict[str, Any]]
 WIRE_DTYPE: Final[np.dtype[np.void]]
 
 def whole_messages(data: Any) -> tuple[int, int]: ...
@@ -36,6 +37,8 @@ class ItchDecoder(_Decoder):
     @property
     def listings(self) -> npt.NDArray[np.void]: ...
     def symbol(self, locate: int) -> str | None: ...
+    @property
+    def symbol_ids(self) -> dict[int, int]: ...
     @property
     def symbols(self) -> dict[int, str]: ...
     @property

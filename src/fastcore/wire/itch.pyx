@@ -85,7 +85,7 @@ cimport numpy as cnp
 from fastcore._arrays cimport check_events, check_rows, events_data
 from fastcore._guard cimport alone, enter, leave, occupy, refuse_second
 from fastcore._integers cimport int64_in
-from fastcore.instruments cimport Instruments, instruments_add
+from fastcore.instruments cimport Instruments, instrument_t, instruments_add
 from fastcore.records cimport (
     FLAG_CONTINUED,
     FLAG_HIDDEN,
@@ -136,13 +136,16 @@ from fastcore.symbols import key_symbol, wire_key
 
 cnp.import_array()
 
-__all__ = ["LENGTHS", "LISTING_DTYPE", "MAX_EVENTS", "WIRE_DTYPE", "ItchDecoder", "ItchEncoder", "whole_messages"]
+__all__ = ["LENGTHS", "LISTING_DTYPE", "MAX_EVENTS", "UNITS", "WIRE_DTYPE", "ItchDecoder", "ItchEncoder", "whole_messages"]
 
 # Exact length of every message type of version 5.0, without the length prefix.
 LENGTHS = {
     "S": 12, "R": 39, "H": 25, "Y": 20, "L": 26, "V": 35, "W": 12, "K": 28, "J": 35, "h": 21, "A": 36, "F": 40, "E": 31, "C": 36,
     "X": 23, "D": 19, "U": 35, "P": 44, "Q": 40, "B": 19, "I": 50, "N": 20, "O": 48,
 }
+
+# What the integers mean, as fields of an Instrument: prices in 0.0001 USD, quoted in cents from 1 USD on.
+UNITS = {"tick_size": 0.0001, "lot_size": 1.0, "increment_ticks": 100, "low_increment_ticks": 1, "low_below_ticks": 10_000}
 
 # Most events that one message makes: an array with this much room always receives the next message.
 MAX_EVENTS = ITCH_MAX_EVENTS
@@ -292,7 +295,7 @@ cdef uint32_t named_id(itch_decoder_t* d, const uint8_t* message, const itch_lay
     elif d.instruments == NULL:
         symbol_id = locate
     else:
-        symbol_id = instruments_add(d.instruments, key)
+        symbol_id = instruments_add(d.instruments, key, &d.fields)
         if symbol_id == NO_SYMBOL:
             d.full = True
             return <uint32_t> ITCH_UNNAMED
@@ -1000,7 +1003,7 @@ cdef class ItchDecoder(_Decoder):
     strict : bool, default False
         Raise at the first malformed message, instead of counting it and going on with the next one.
     instruments : Instruments, optional
-        Gives `symbol_id`, and receives the symbols that it does not know. Without it `symbol_id` is the stock locate.
+        Gives `symbol_id`, and receives the symbols that it does not know, with `UNITS`. Without it `symbol_id` is the stock locate.
     wanted : iterable of str or bytes, optional
         Symbols whose messages are decoded; those of others are skipped and counted (`skipped`). By default all.
 
@@ -1029,6 +1032,8 @@ cdef class ItchDecoder(_Decoder):
     def __cinit__(self, midnight_ns=0, strict=False, *, Instruments instruments=None, wanted=None):
         cdef uint32_t locate
         cdef uint32_t unnamed = <uint32_t> ITCH_UNNAMED
+        cdef instrument_t* fields
+        cdef Instruments own
         self._d = <itch_decoder_t*> fc_alloc(1, sizeof(itch_decoder_t))
         if self._d == NULL or itch_decoder_init(self._d, checked_midnight(midnight_ns), strict) != RESULT_OK:
             raise MemoryError("no memory for the symbols of an ITCH decoder")
@@ -1038,6 +1043,12 @@ cdef class ItchDecoder(_Decoder):
         if instruments is not None:
             self.instruments = instruments
             self._d.instruments = instruments._t
+            own = Instruments(capacity=1, **UNITS)
+            fields = &self._d.fields
+            fields[0] = instruments._t.defaults
+            fields.tick_size, fields.tick_num, fields.tick_den = own._t.defaults.tick_size, own._t.defaults.tick_num, own._t.defaults.tick_den
+            fields.lot_size, fields.increment_ticks = own._t.defaults.lot_size, own._t.defaults.increment_ticks
+            fields.low_increment_ticks, fields.low_below_ticks = own._t.defaults.low_increment_ticks, own._t.defaults.low_below_ticks
         if wanted is not None:
             if isinstance(wanted, (str, bytes)):
                 raise TypeError(f"wanted must be an iterable of symbols, not one: wanted={wanted!r}")
@@ -1153,6 +1164,13 @@ cdef class ItchDecoder(_Decoder):
         alone(&self._busy)
         cdef uint64_t key = self._d.symbols[checked_locate(locate)]
         return symbol_name(key) if key else None
+
+    @property
+    def symbol_ids(self):
+        """Symbol ids by locate, of those that were listed or named by a message and are wanted: a dict, empty without instruments."""
+        if self._d.instruments == NULL:
+            return {}
+        return {i: self._d.ids[i] for i in range(1, ITCH_LOCATES) if self._d.ids[i] < <uint32_t> ITCH_UNNAMED}
 
     @property
     def symbols(self):

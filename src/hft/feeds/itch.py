@@ -19,13 +19,12 @@ import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instrument, Instruments
-from fastcore.records import EVENT_DTYPE
+from fastcore.records import EVENT_DTYPE, NO_SYMBOL
 from fastcore.source import Source
-from fastcore.wire.itch import MAX_EVENTS, ItchDecoder, whole_messages
+from fastcore.wire.itch import MAX_EVENTS, UNITS, ItchDecoder, whole_messages
 from fastcore.wire.itch_source import ItchSource
 
 from ._files import pieces
-from ._locates import ITCH_UNITS, LocateRows, wire_rows
 from ._streams import is_stream
 from .days import day_of, midnight_ns
 from .days import midnight_ns as midnight_of_day
@@ -236,9 +235,9 @@ class ItchFeed(Feed):
 
     Notes
     -----
-    A symbol is there from its listing on. A locate that has events without having been listed (a capture that begins late) has the
-    symbol that its message carries, or, until one does, ``locate 13``; from a later listing on it has that one.
-    Locate 0 belongs to the session, whose events have no symbol.
+    A symbol is there from its listing on. A locate that has events without having been listed (a capture that begins late, a file of
+    some messages) has the symbol that its message carries; until one does, events are of orders that nobody has seen and have no
+    symbol. From a later listing on it has that one. Locate 0 belongs to the session, whose events have no symbol.
 
     **Thread safety**: one thread at a time.
     """
@@ -264,22 +263,23 @@ class ItchFeed(Feed):
         _check_chunk_events(chunk_events)
         if midnight_ns is None:
             midnight_ns = _midnight_of(path) if date is None else midnight_of_day(date)
-        self.decoder = ItchDecoder(midnight_ns, strict)
+        self.decoder = ItchDecoder(midnight_ns, strict, instruments=self.instruments)
         self._chunks: Generator[bytes | memoryview, None, None] = (
             open_itch(path, chunk_bytes=chunk_bytes, progress=progress) if chunks is None else (chunk for chunk in chunks)
         )
         self._chunk_events = chunk_events
-        self._locates = LocateRows()
+        self._units = Units(self)
 
     def follow(self, previous: Feed) -> None:
         """Go on with the listings of the part before, if it is of the same day."""
-        if isinstance(previous, ItchFeed) and previous.decoder.midnight_ns == self.decoder.midnight_ns:
-            self.decoder, self._locates, self.includes = previous.decoder, previous._locates, previous
+        same = isinstance(previous, ItchFeed) and previous.instruments is self.instruments
+        if same and previous.decoder.midnight_ns == self.decoder.midnight_ns:
+            self.decoder, self.includes = previous.decoder, previous
 
     def begin(self, symbol: str | None = None) -> tuple[int, Instrument, Source]:
         """As in ``Feed.begin``; the bytes go to the run as they are, which decodes them in its loop."""
         first = next(self._chunks, b"")
-        row = self._row(symbol or _only_symbol(first), **ITCH_UNITS)
+        row = self._row(symbol or _only_symbol(first), **UNITS)
         old = self.decoder
         events = np.empty(_MIN_CHUNK // 14 + MAX_EVENTS, EVENT_DTYPE)
         made, _ = ItchDecoder(old.midnight_ns).decode(memoryview(first)[:_MIN_CHUNK], events)
@@ -288,8 +288,8 @@ class ItchFeed(Feed):
         return row, self.instruments[row], ItchSource(chain([first], self._chunks), self.decoder)
 
     def lists(self, symbol: str) -> bool:
-        """Say whether a symbol has been listed by now."""
-        return symbol in self.decoder.symbols.values()
+        """Say whether a symbol has been listed, or named by a message, by now."""
+        return self.instruments.id_of(symbol) in self.decoder.symbol_ids.values()
 
     def counts(self) -> tuple[dict[str, int], int, int]:
         """Return messages by type, and how many were skipped and malformed, so far."""
@@ -306,20 +306,20 @@ class ItchFeed(Feed):
                         events, consumed = self.decoder.decode(chunk[at:], out)
                     except CorruptDataError as error:
                         failure, events, consumed = error, error.events, 0  # type: ignore[attr-defined]
-                    self._note(chunk[at:], out[:events])
+                    self._note(out[:events])
                     if events:
                         yield out[:events]
                     if failure is not None:
                         raise failure
                     at += consumed
 
-    def _note(self, data: bytes | memoryview, events: Events) -> None:
-        """Take over the counts, and see that every symbol of the events has an instrument."""
+    def _note(self, events: Events) -> None:
+        """Take over the counts, and see that the events mean what the instruments say."""
         self.messages = self.decoder.counts
         self.errors = self.decoder.errors
         if len(self.error_log) < 64:
             self.error_log = [(offset, f"{reason} (type {type!r})") for offset, type, reason in self.decoder.error_log]
-        self._locates.assign_in_turn(events, lambda symbol: self._row(symbol, **ITCH_UNITS), lambda: wire_rows(data, len(events)))
+        self._units.check(events)
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
@@ -335,19 +335,37 @@ class ItchFeed(Feed):
         return good > 9 * bad
 
 
+class Units:
+    """Refuses the symbols that the table of a run knows with other units than those of the protocol."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._others = np.zeros(1, bool)  # by row; the last is for events of no symbol
+
+    def check(self, events: Events) -> None:
+        """Raise FormatError where an event is of such a symbol."""
+        table, known = self._feed.instruments, len(self._others) - 1
+        if len(table) > known:
+            units = UNITS["tick_size"], UNITS["lot_size"]
+            fresh = [(table[row].tick_size, table[row].lot_size) != units for row in range(known, len(table))]
+            self._others = np.array([*self._others[:-1], *fresh, False], bool)
+        if self._others.any():
+            rows = np.minimum(events["symbol_id"], len(self._others) - 1)
+            for row in np.unique(rows[self._others[rows]]).tolist():
+                self._feed._row(table[row].symbol, **UNITS)  # raises
+
+
 def _only_symbol(head: memoryview | bytes) -> str:
-    """The only symbol that the head of a file lists."""
-    decoder, events, at = ItchDecoder(), np.empty(8192, EVENT_DTYPE), 0
+    """The only symbol that the head of a file lists or names."""
+    table = Instruments()
+    decoder, events, at = ItchDecoder(instruments=table), np.empty(8192, EVENT_DTYPE), 0
     while at < len(head):
         _, used = decoder.decode(memoryview(head)[at:], events)
         if not used:
             break
         at += used
-    names = list(decoder.symbols.values())
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise UnknownSymbolInFile("the start of the file lists no symbol: choose one with --symbol")
-    raise UnknownSymbolInFile(
-        f"the file lists {len(names):,} symbols: choose one with --symbol ({listed(names)})"
-    )
+    if len(table) == 1:
+        return table[0].symbol
+    if not len(table):
+        raise UnknownSymbolInFile("the start of the file has no symbol: choose one with --symbol")
+    raise UnknownSymbolInFile(f"the file has {len(table):,} symbols: choose one with --symbol ({listed(table.symbols)})")

@@ -17,26 +17,20 @@ import numpy.typing as npt
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE
-from fastcore.wire.itch import MAX_EVENTS, ItchDecoder
+from fastcore.wire.itch import ItchDecoder
 from fastcore.wire.mold import MoldDecoder
 
 from ._capture import Packet, address_name, is_capture, read_packets
 from ._files import extra
-from ._locates import ITCH_UNITS, LocateRows, carried_symbols
 from ._turns import Turns
 from .days import midnight_before
 from .feed import LOG_LENGTH, Events, Feed, Progress
+from .itch import Units
 
 __all__ = ["PcapFeed"]
 
 _BATCH_BYTES = 1 << 18
 _MIN_EVENTS = 64
-
-
-def _carried(data: bytes, offsets: npt.NDArray[np.int64]) -> dict[int, str]:
-    """The symbols that the messages in packets carry, by locate."""
-    stream, sequences = MoldDecoder().extract(data, offsets)
-    return carried_symbols(stream, MAX_EVENTS * len(sequences))
 
 
 class PcapFeed(Feed):
@@ -128,7 +122,7 @@ class PcapFeed(Feed):
         self._turns: dict[str, Turns] = {}
         self._strict = strict
         self._out = np.zeros(chunk_events, EVENT_DTYPE)
-        self._locates = LocateRows()
+        self._units = Units(self)
         self._logged: dict[str, int] = {}  # entries of a decoder's log that are in ours
 
     @classmethod
@@ -212,12 +206,13 @@ class PcapFeed(Feed):
     def _begin(self, midnight_ns: int) -> None:
         """Take a decoder for the day of the first packet: that of the part before, or a new one."""
         previous = self._previous
-        if previous is not None and previous.decoder is not None and previous.decoder.midnight_ns == midnight_ns:
-            self.decoder, self.streams, self._locates = previous.decoder, previous.streams, previous._locates
+        same = previous is not None and previous.instruments is self.instruments
+        if same and previous.decoder is not None and previous.decoder.midnight_ns == midnight_ns:
+            self.decoder, self.streams = previous.decoder, previous.streams
             self._logged, self.includes = previous._logged, previous
             self.error_log = list(previous.error_log)
         else:
-            self.decoder = ItchDecoder(midnight_ns, self._strict)
+            self.decoder = ItchDecoder(midnight_ns, self._strict, instruments=self.instruments)
 
     def _decode(self, name: str, batch: list[Packet]) -> Iterator[Events]:
         if self.decoder is None:
@@ -237,18 +232,17 @@ class PcapFeed(Feed):
             except CorruptDataError as error:
                 self._note(name, mold, base, offsets, batch)
                 if error.events:  # type: ignore[attr-defined]
-                    yield self._array(error.events, data, offsets)  # type: ignore[attr-defined]
+                    yield self._array(error.events)  # type: ignore[attr-defined]
                 raise
             done += packets
             self._note(name, mold, base, offsets, batch)
             if events:
-                yield self._array(events, data, offsets)
+                yield self._array(events)
 
-    def _array(self, events: int, data: bytes, offsets: npt.NDArray[np.int64]) -> Events:
-        """What was decoded, after every symbol in it has an instrument."""
-        assert self.decoder is not None
+    def _array(self, events: int) -> Events:
+        """What was decoded, apart from the memory for what comes next."""
         out = self._out[:events].copy()
-        self._locates.assign(out, self.decoder, lambda symbol: self._row(symbol, **ITCH_UNITS), lambda: _carried(data, offsets))
+        self._units.check(out)
         return out
 
     def _note(self, name: str, mold: MoldDecoder, base: int, offsets: npt.NDArray[np.int64], batch: list[Packet]) -> None:

@@ -21,7 +21,7 @@ from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from fastcore.sim.synthetic import Pair, SyntheticMarket, Truth
 from fastcore.wire.itch import ItchEncoder
 
-from ._locates import ITCH_UNITS
+from fastcore.wire.itch import UNITS
 from .feed import Events, Feed, Progress, check_chunk_events
 
 __all__ = ["Pair", "SyntheticFeed", "generate", "generate_events", "iterate", "write_itch"]
@@ -196,7 +196,7 @@ class SyntheticFeed(Feed):
         check_chunk_events(chunk_events)
         self._market = SyntheticMarket(messages, seed, symbols, midnight_ns, **options)
         self._total, self._chunk_events, self._progress = messages, chunk_events, progress
-        self._rows = np.array([NO_SYMBOL, *(self._row(name, **ITCH_UNITS) for name in self._market.symbols)], np.uint32)
+        self._rows = np.array([NO_SYMBOL, *(self._row(name, **UNITS) for name in self._market.symbols)], np.uint32)
 
     @property
     def truth(self) -> Truth:
