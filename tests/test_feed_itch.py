@@ -11,10 +11,13 @@ import pytest
 from makers.framing import framed
 
 from fastcore.errors import CorruptDataError
-from fastcore.instruments import Instrument
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_SYMBOL
 from fastcore.wire.itch import LENGTHS, ItchDecoder
+from hft.config import Config, Run
+from hft.feeds.feed import FormatError, UnknownSymbolInFile
 from hft.feeds.itch import ItchFeed, day_of, midnight_ns, open_itch, read_events
+from hft.run import replay
 
 
 def stream(messages=40_000, seed=1):
@@ -219,6 +222,10 @@ def test_sizes_are_checked(tmp_path):
         ("AAPL_2020-01-30_first10k.itch", date(2020, 1, 30)),
         ("01302020.NASDAQ_ITCH50.gz", date(2020, 1, 30)),
         ("S020120-v50_20200201.gz", date(2020, 2, 1)),
+        ("S081320-v50.txt.gz", date(2020, 8, 13)),
+        ("PS123119-v50", date(2019, 12, 31)),
+        ("S133120-v50", None),
+        ("xS081320-v50", None),
         ("12345678901.itch", None),
         ("9999-99-99.itch", None),
         ("x.itch", None),
@@ -366,6 +373,39 @@ def test_an_instrument_is_there_before_its_first_event(tmp_path):
     for events in feed:
         assert set(events["symbol_id"].tolist()) <= {*range(len(feed.instruments)), NO_SYMBOL}
     assert feed.instruments.symbols == ["AAPL", "MSFT", "OLD", "NEW"]
+
+
+def without_strategy(path, symbol=None):
+    return replay(ItchFeed(path), Config(run=Run(strategy="none", symbol=symbol)))
+
+
+@pytest.mark.parametrize("symbol", [None, "AAPL"])
+def test_a_file_without_listings_runs_by_the_symbol_that_its_messages_name(tmp_path, symbol):
+    path = tmp_path / "x.itch"
+    path.write_bytes(framed(message("D", 13), add(1), add(2), message("S", 0)))
+    summary = without_strategy(path, symbol)
+    assert (summary.symbol, summary.messages) == ("AAPL", 4)
+    with pytest.raises(UnknownSymbolInFile, match="the file lists no such symbol: symbol=MSFT"):
+        without_strategy(path, "MSFT")
+    path.write_bytes(framed(add(1), add(2, 15, "MSFT")))
+    with pytest.raises(UnknownSymbolInFile, match=r"the file has 2 symbols: choose one with --symbol \(AAPL, MSFT\)"):
+        without_strategy(path)
+    path.write_bytes(framed(message("D", 13)))
+    with pytest.raises(UnknownSymbolInFile, match="the start of the file has no symbol"):
+        without_strategy(path)
+
+
+def test_units_of_the_protocol_hold_in_the_table_of_a_run(tmp_path):
+    path = tmp_path / "x.itch"
+    path.write_bytes(framed(add(1)))
+    for table, error in ((Instruments(tick_size=0.01), None), (Instruments(["AAPL"], tick_size=0.01), FormatError)):
+        feed = ItchFeed(path, instruments=table)
+        if error is None:
+            list(feed)
+            assert table[0].tick_size == 0.0001 and table[0].increment_ticks == 100
+        else:
+            with pytest.raises(error, match="a symbol must have one tick size and one lot size: symbol=AAPL"):
+                list(feed)
 
 
 def test_a_feed_can_be_left_early_and_its_file_is_released(tmp_path, data, monkeypatch):

@@ -9,7 +9,9 @@ from datetime import date
 
 import numpy as np
 import pytest
-from makers.captures import DAY, NOON, ethernet, ip4, ip6, packets_of, pcap, pcapng, tcp_frame, timed
+from makers.captures import (
+    DAY, NOON, block, ethernet, interface, ip4, ip6, packet, packets_of, pcap, pcapng, section, tcp_frame, timed,
+)  # fmt: skip
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instrument
@@ -17,6 +19,8 @@ from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE, NO_SYMBOL
 from fastcore.symbols import SymbolMapper
 from fastcore.wire import mold, ouch, soup
 from fastcore.wire.itch import LENGTHS, WIRE_DTYPE, ItchDecoder, ItchEncoder
+from hft.feeds._frames import read_frames
+from hft.feeds.feed import FormatError
 from hft.feeds.itch import midnight_ns
 from hft.feeds.ouch import read_ouch
 from hft.feeds.pcap import PcapFeed
@@ -722,3 +726,87 @@ def test_damaged_captures_of_connections_end_or_raise(tmp_path, session):
         except (CorruptDataError, ValueError):
             pass
         assert total < len(raw), seed
+
+
+def frames_in(path):
+    return [(frame.local_ns, frame.link, frame.data) for frame in read_frames(path, None)]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_sections_and_interfaces_have_their_own_resolution_offset_and_link_type(tmp_path, order):
+    path = tmp_path / "x.pcapng"
+    micro, coarse = NOON // 1000, NOON * 2**10 // 10**9
+    path.write_bytes(b"".join([
+        section(order), interface(1, 9, order=order), interface(101, None, order=order), interface(1, 128 | 10, order=order),
+        interface(1, 0, 1_600_000_000, order=order),
+        packet(NOON + 1, b"ns", 0, order), packet(micro + 2, b"us", 1, order), packet(coarse, b"2^-10", 2, order),
+        packet(5, b"offset", 3, order),
+        block(2, struct.pack(order + "HHIIII", 1, 0, micro >> 32, micro & 0xFFFFFFFF, 3, 3) + b"old", order),
+        section("<"), interface(113, 6), packet(micro + 3, b"another section"),
+    ]))  # fmt: skip
+    assert frames_in(path) == [
+        (NOON + 1, 1, b"ns"), (micro * 1000 + 2000, 101, b"us"), (coarse * 10**9 // 2**10, 1, b"2^-10"),
+        (1_600_000_005 * 10**9, 1, b"offset"), (micro * 1000, 101, b"old"), (micro * 1000 + 3000, 113, b"another section"),
+    ]  # fmt: skip
+
+
+def test_simple_packets_have_the_time_of_the_packet_before(tmp_path):
+    path = tmp_path / "x.pcapng"
+    simple = [block(3, struct.pack("<I", size) + data) for size, data in ((6, b"simple"), (9, b"cut of"), (90_000, b"x"))]
+    path.write_bytes(b"".join([section(), interface(snap=6), simple[0], packet(NOON, b"a"), *simple]))
+    assert [(ns, data) for ns, _, data in frames_in(path)] == [
+        (0, b"simple"), (NOON, b"a"), (NOON, b"simple"), (NOON, b"cut of"), (NOON, b"x\0\0\0"),
+    ]  # fmt: skip
+
+
+def test_a_day_without_times_must_be_given(tmp_path, day):
+    _, stream = day
+    frames = [ethernet(ip4(p)) for p in packets_of(stream)[:3]]
+    path = tmp_path / "x.pcapng"
+    path.write_bytes(b"".join([section(), interface(), *(block(3, struct.pack("<I", len(f)) + f) for f in frames)]))
+    with pytest.raises(FormatError, match="the day of a capture must be given where its packets have no times: date=None"):
+        list(PcapFeed(path))
+    whole = events_of(PcapFeed(pcap(tmp_path / "y", timed(frames))))
+    got = events_of(PcapFeed(path, date=DAY))
+    assert got["exch_ns"].tolist() == whole["exch_ns"].tolist() and not got["local_ns"].any()
+
+
+def test_check_sums_at_the_end_of_frames_are_no_part_of_the_link_type(tmp_path, day):
+    _, stream = day
+    rows = timed([ethernet(ip4(p)) + b"FCS!" for p in packets_of(stream)[:3]])
+    plain = events_of(PcapFeed(pcap(tmp_path / "x", rows)))
+    assert events_of(PcapFeed(pcap(tmp_path / "y", rows, link=1 | 1 << 26 | 4 << 28))).tobytes() == plain.tobytes()
+
+
+def test_interfaces_of_other_link_types_are_passed_over(tmp_path, day):
+    _, stream = day
+    frames = [ethernet(ip4(p)) for p in packets_of(stream)[:3]]
+    path = tmp_path / "x.pcapng"
+    path.write_bytes(b"".join([section(), interface(220), interface(), packet(NOON, b"usb"), *(packet(NOON, f, 1) for f in frames)]))
+    feed = PcapFeed(path)
+    assert len(events_of(feed)) and feed.skipped == {"link type 220": 1}
+
+
+@pytest.mark.parametrize(
+    ("blocks", "rule"),
+    [
+        ([packet(1, b"x")], "a packet must be of an interface that its section describes: type=6 length=36"),
+        ([interface(), packet(1, b"x", 1)], "a packet must be of an interface that its section describes"),
+        ([interface(), section(), packet(1, b"x")], "a packet must be of an interface that its section describes"),
+        ([block(3, b"\1\0\0\0x")], "a packet must be of an interface"),
+        ([interface(), block(6, struct.pack("<IIIII", 0, 0, 0, 99, 99))], "a packet must fit into its block: size=99"),
+        ([interface(), block(6, b"")], "a block is too short: type=6 length=12"),
+        ([block(1, b"")], "a block is too short: type=1"),
+        ([struct.pack("<II", 5, 8)], "a block must have room for its head: length=8"),
+        ([block(5, b"abcd")[:-4] + bytes(4)], "a block must end with its length: length=16"),
+        ([section(version=2)], "the version of a section must be 1: version=2"),
+        ([struct.pack("<III", 0x0A0D0D0A, 28, 7) + bytes(16)], "a section must say its byte order: magic=07000000"),
+        ([struct.pack("<II", 5, 1 << 31)], "a record must be smaller than 64 MiB"),
+        ([interface(), packet(2**63, b"x")], "a time must be in 1970..2116"),
+    ],
+)
+def test_damaged_blocks_state_the_rule(tmp_path, blocks, rule):
+    path = tmp_path / "x.pcapng"
+    path.write_bytes(b"".join([section(), *blocks]))
+    with pytest.raises(CorruptDataError, match=f"a capture must be whole: {rule}"):
+        frames_in(path)

@@ -47,7 +47,7 @@ def tcp_frame(*args, **options):
 
 
 def pcap(path, rows, link=1, nano=True):
-    """Write (ns, frame) rows."""
+    """Write (ns, frame) rows; above the 16 bits of the link type stands how long check sums are."""
     with open(path, "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B23C4D if nano else 0xA1B2C3D4, 2, 4, 0, 0, 65_535, link))
         for ns, frame in rows:
@@ -56,18 +56,28 @@ def pcap(path, rows, link=1, nano=True):
     return path
 
 
-def pcapng(path, rows, link=1):
-    def block(type, body):
-        body += bytes(-len(body) % 4)
-        return struct.pack("<II", type, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+def block(type, body, order="<"):
+    body += bytes(-len(body) % 4)
+    return struct.pack(order + "II", type, len(body) + 12) + body + struct.pack(order + "I", len(body) + 12)
 
-    with open(path, "wb") as file:
-        file.write(block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
-        file.write(block(1, struct.pack("<HHI", link, 0, 65_535) + struct.pack("<HHB3xHH", 9, 1, 9, 0, 0)))
-        file.write(block(5, struct.pack("<III", 0, 0, 0)))  # statistics: passed over
-        for ns, frame in rows:
-            head = struct.pack("<IIIII", 0, ns >> 32, ns & 0xFFFFFFFF, len(frame), len(frame))
-            file.write(block(6, head + frame))
+
+def section(order="<", version=1):
+    return block(0x0A0D0D0A, struct.pack(order + "IHHq", 0x1A2B3C4D, version, 0, -1), order)
+
+
+def interface(link=1, resolution=9, offset=None, snap=65_535, order="<"):
+    options = struct.pack(order + "HHB3x", 9, 1, resolution) if resolution is not None else b""
+    options += struct.pack(order + "HHq", 14, 8, offset) if offset is not None else b""
+    return block(1, struct.pack(order + "HHI", link, 0, snap) + options + struct.pack(order + "HH", 0, 0), order)
+
+
+def packet(units, frame, number=0, order="<"):
+    return block(6, struct.pack(order + "IIIII", number, units >> 32, units & 0xFFFFFFFF, len(frame), len(frame)) + frame, order)
+
+
+def pcapng(path, rows, link=1):
+    statistics = block(5, struct.pack("<III", 0, 0, 0))  # passed over
+    path.write_bytes(b"".join([section(), interface(link), statistics, *(packet(ns, frame) for ns, frame in rows)]))
     return path
 
 

@@ -30,10 +30,11 @@ __all__ = ["BinanceFeed", "decimals_of", "diff_ids", "tops_after", "verify_tops"
 
 Decimals = int | tuple[int, int] | Mapping[str, int | tuple[int, int]]
 
-_SYMBOL = re.compile(rb'"(?:s|symbol)":"([^"\\]{1,32})"')
-_LINE = re.compile(rb'(?:\d{10,19} )?\{(?=[^\n]*"(?:lastUpdateId|stream|e|u)"\s*:)')
-_MARKS = (b'"lastUpdateId"', b"@depth", b"@bookTicker", b"@trade", b"@aggTrade", b'"depthUpdate"', b'"bookTicker"', b'"aggTrade"',
-          b'"e":"trade"')  # fmt: skip
+_SYMBOL = re.compile(rb'"(?:s|symbol)"\s*:\s*"([^"\\]{1,32})"')
+# A line begins with its receive time, or at once; what it carries is one of these, as compact JSON or with spaces.
+_LINE = re.compile(rb"(?:\d{10,19} )?\s*\{")
+_STREAM = re.compile(rb'"lastUpdateId"|@depth|@bookTicker|@trade|@aggTrade|"e"\s*:\s*"(?:depthUpdate|bookTicker|aggTrade|trade)"')
+_TICKER = re.compile(rb"(?:\d{10,19} )?\s*\{" + b"".join(rb'(?=[^\n]*"%c"\s*:\s*%b)' % (k, b"\\d" if k == ord("u") else b'"') for k in b"usbBaA"))
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
@@ -140,7 +141,7 @@ class BinanceFeed(LineFeed):
     def recognise(cls, head: bytes, path: Path) -> bool:
         start = head.lstrip()[: 1 << 14]
         # The first line may be longer than the head: a snapshot is.
-        return _LINE.match(start) is not None and any(mark in start for mark in _MARKS)
+        return _LINE.match(start) is not None and (_STREAM.search(start) or _TICKER.match(start)) is not None
 
     def _arrays(self) -> Iterator[Events]:
         if not self._corrected:

@@ -7,19 +7,23 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from .feed import FormatError
+
 __all__ = ["day_of", "midnight_before", "midnight_ns"]
 
 
 def day_of(path: str | os.PathLike[str]) -> date | None:
-    """Return the day in a file name (``2020-01-30``, ``20200130`` or the exchange's ``01302020``), None where there is none."""
+    """Return the day in a file name (``2020-01-30``, ``20200130`` or the exchange's ``01302020`` and ``S013020-v50``), None where there is none."""
     name = Path(path).name
     for pattern, order in (
         (r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?!\d)", (0, 1, 2)),
         (r"(?<!\d)((?:19|20)\d\d)(\d\d)(\d\d)(?!\d)", (0, 1, 2)),
         (r"(?<!\d)(\d\d)(\d\d)((?:19|20)\d\d)(?!\d)", (2, 0, 1)),
+        (r"^[A-Z]{1,3}(\d\d)(\d\d)(\d\d)-v\d", (2, 0, 1)),
     ):
         for found in re.finditer(pattern, name):
             year, month, day = (int(found.groups()[i]) for i in order)
+            year += 2000 * (year < 100)
             try:
                 return date(year, month, day)
             except ValueError:
@@ -63,5 +67,7 @@ def _day_at(local_ns: int) -> date:
 
 def midnight_before(local_ns: int, day: date | None) -> int:
     """Return midnight (New York) of a day, by default of the one that it is at a time; 0 before 2007."""
+    if day is None and local_ns == 0:
+        raise FormatError("the day of a capture must be given where its packets have no times: date=None")
     day = _day_at(local_ns) if day is None else day
     return midnight_ns(day) if day.year >= 2007 else 0

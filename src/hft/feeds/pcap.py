@@ -20,8 +20,9 @@ from fastcore.records import EVENT_DTYPE
 from fastcore.wire.itch import ItchDecoder
 from fastcore.wire.mold import MoldDecoder
 
-from ._capture import Packet, address_name, is_capture, read_packets
+from ._capture import Packet, address_name, read_packets
 from ._files import extra
+from ._frames import is_capture
 from ._turns import Turns
 from .days import midnight_before
 from .feed import LOG_LENGTH, Events, Feed, Progress
@@ -48,7 +49,7 @@ class PcapFeed(Feed):
         Largest number of events in an array, at least 64.
     date : datetime.date, optional
         Day of the capture at the exchange: `exch_ns` is its midnight in New York and the time in the message. By default the
-        day in New York of the first packet.
+        day in New York of the first packet, which must have a time then.
     ports : collection of int, optional
         UDP ports of the feed; by default every UDP packet is taken for MoldUDP64.
     arbitrate : bool, default False
@@ -67,7 +68,7 @@ class PcapFeed(Feed):
     decoder : ItchDecoder or None
         Shared by all streams; there from the first packet on.
     skipped : dict of str to int
-        Packets passed over by reason: ``fragment``, ``not IP``, ``not UDP``, ``other port``.
+        Packets passed over by reason: ``fragment``, ``not IP``, ``not UDP``, ``other port``, ``link type 147``.
 
     Raises
     ------
@@ -84,7 +85,7 @@ class PcapFeed(Feed):
     `local_ns` is the time of the capture, `seq` the MoldUDP64 number. With `hold` the order is that of the numbers, so that
     `local_ns` goes back where a packet came late. Symbols are those of ``hft.feeds.itch.ItchFeed``.
     Errors have the offset of the record of their packet in the
-    (uncompressed) file. Of a pcapng file the resolution and link type of the first interface are used for all.
+    (uncompressed) file.
     """
 
     format = "pcap"
