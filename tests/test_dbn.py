@@ -239,6 +239,17 @@ def test_fills_are_executions_where_the_book_is_reduced_behind_them(impl, parts,
     assert sum(decoder.counts.values()) == len(parts)
 
 
+def test_fills_in_an_array_are_joined_by_symbol_and_time(impl):
+    decoder = impl.DbnDecoder(joined=False)
+    rows = [("T", 5, 0), ("F", 5, 1), ("C", 5, 1)]
+    data = event(*rows) + mbo("F", size=5, time=TIME + 1) + mbo("C", size=5, time=TIME + 2) + mbo("F", size=5) + mbo("C", size=5, instrument=8)
+    events, _ = run(decoder, data)
+    assert [row[0] for row in kinds(events)] == ["trade", "notice", "cancel", "notice", "cancel", "notice", "cancel"]
+    impl.join_fills(events)
+    assert [row[0] for row in kinds(events)] == ["notice", "execute", "notice", "notice", "cancel", "notice", "cancel"]
+    impl.join_fills(events[:0])
+
+
 def test_a_fill_is_joined_within_its_venue_event_alone(impl):
     apart = mbo("F", size=5) + mbo("C", size=5)
     assert kinds(run(impl.DbnDecoder(), apart)[0]) == [("notice", F, 5, 7, 100), ("cancel", 100, 5, 7, 0)]

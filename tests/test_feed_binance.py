@@ -185,11 +185,25 @@ def test_recognises_its_lines_and_nothing_else(tmp_path):
         return BinanceFeed.recognise(head, tmp_path)
 
     assert known(capture(2))
-    assert known(b'1723161253937085768 {"u":5,"s":"A","b":"1","B":"1","a":"1","A":"1"}\n') is False  # too little to tell
+    ticker = {"u": 5, "s": "A", "b": "1", "B": "1", "a": "1", "A": "1"}
+    for line in (json.dumps(ticker), json.dumps(ticker, separators=(",", ":")), json.dumps(ticker, sort_keys=True)):
+        assert known(b"1723161253937085768 " + line.encode() + b"\n") and known(line.encode())
+    for missing in ticker:
+        assert not known(json.dumps({key: value for key, value in ticker.items() if key != missing}).encode())
+    assert known(b'{"e": "trade", "E": 5, "s": "BTCUSDT"}\n')
     assert known(b'{"e":"aggTrade","E":5,"s":"BTCUSDT"}\n')
     assert known(b'1723161254206652067 {"lastUpdateId":50093239218,"bids":[["61837.63000000","3.78826000"],')
     for other in (b"", b"1,2,3\n", b"{}\n", b"1723161254206652067 [5]\n", b'1616663113.2: {"event":"heartbeat"}\n', b"\x1f\x8b"):
         assert not known(other)
+
+
+def test_lines_with_spaces_give_the_events_of_compact_ones(written):
+    lines = [line.split(b" ", 1) for line in capture(200).splitlines()]
+    spaced = b"".join(received + b" " + json.dumps(json.loads(message)).encode() + b"\n" for received, message in lines)
+    path = written(spaced)
+    assert recognise(path) == "binance"
+    events = np.concatenate(list(BinanceFeed(path)))
+    assert len(events) and events.tobytes() == np.concatenate(list(BinanceFeed(written(capture(200))))).tobytes()
 
 
 def quotes(*rows):

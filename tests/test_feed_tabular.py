@@ -142,6 +142,26 @@ def test_order_messages_build_a_book(tmp_path):
     assert events["match_id"].tolist() == [0, 0, 0, 0, 9, 77, 0]
 
 
+def test_fills_are_executions_where_the_book_is_reduced_behind_them(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(
+        "ts_event,action,side,price,size,order_id\n"
+        "1700000000000000001,A,B,100,10,1\n1700000000000000001,A,B,100,20,2\n"
+        "1700000000000000002,T,A,100,16,0\n1700000000000000002,F,B,100,10,1\n1700000000000000002,x,,,,\n"
+        "1700000000000000002,F,B,100,5,2\n1700000000000000002,C,B,100,10,1\n1700000000000000002,M,B,100,15,2\n"
+        "1700000000000000003,F,B,100,15,2\n1700000000000000004,C,B,100,15,2\n"
+    )
+    actions = {"A": "add", "T": "trade", "F": "fill", "C": "cancel", "M": "replace"}
+    events = collect(open_feed(path, kind="orders", actions=actions, tick_size=1))
+    names = ["add", "add", "trade", "execute", "execute", "notice", "replace", "notice", "cancel"]
+    assert events["kind"].tolist() == [KINDS[name] for name in names]
+    assert events["size"].tolist()[:5] == [10, 20, 1, 10, 5]
+    book = OrderBook()
+    assert book.apply(events) == {"ok": 9} and len(book) == 0
+    with pytest.raises(ValueError, match="actions must be kinds of events, resize, fill or ignore: A=ad"):
+        open_feed(path, kind="orders", actions={"A": "ad"})
+
+
 def test_new_sizes_become_what_is_taken_off(tmp_path):
     rng = np.random.default_rng(4)
     left, rows, expected = {}, [], []

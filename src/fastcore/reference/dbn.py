@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,17 @@ def _time(raw: int) -> int:
 
 def _price(raw: int) -> int:
     return NO_PRICE if raw == 2**63 - 1 else raw
+
+
+def join_fills(events: npt.NDArray[np.void]) -> None:
+    """See ``fastcore.wire.dbn.join_fills``."""
+    rows = events.view(np.int64).reshape(-1, 8)
+    heads = ["seq", "exch_ns", "local_ns", "symbol_id", "kind", "side", "flags"]
+    for _, found in groupby(range(len(events)), key=lambda i: events[["exch_ns", "symbol_id"]][i].tolist()):
+        at = list(found)
+        for i, e in zip(at, _joined([(*events[heads][i].tolist(), *rows[i, 4:].tolist()) for i in at]), strict=True):
+            events["kind"][i] = e[4]
+            rows[i, 4:] = e[7:]
 
 
 class DbnDecoder:

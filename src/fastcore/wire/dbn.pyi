@@ -3,9 +3,11 @@ from typing import Any, Final, final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LENGTHS", "DbnDecoder"]
+__all__ = ["LENGTHS", "DbnDecoder", "join_fills"]
 
 LENGTHS: Final[dict[int, int]]
+
+def join_fills(events: npt.NDArray[np.void]) -> None: ...
 
 @final
 class DbnDecoder:

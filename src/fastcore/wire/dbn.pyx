@@ -72,7 +72,7 @@ from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
 
-__all__ = ["LENGTHS", "DbnDecoder"]
+__all__ = ["LENGTHS", "DbnDecoder", "join_fills"]
 
 # Length of the records that are decoded here, by type code, without ts_out.
 LENGTHS = {160: 56, 0: 48, 1: 80}
@@ -170,7 +170,7 @@ cdef inline bint is_fill(const event_t* e) noexcept nogil:
 
 
 # The events of a message in which orders were filled: executions and what is left besides, as said above.
-cdef void join_fills(event_t* start, event_t* end) noexcept nogil:
+cdef void join_message(event_t* start, event_t* end) noexcept nogil:
     cdef event_t* e = start
     cdef event_t* fill = start      # before it none is open
     cdef event_t* trade = NULL
@@ -337,7 +337,7 @@ cdef ptrdiff_t dbn_decode_batch(
                 e.flags |= FLAG_CONTINUED
         if not open_:
             if unlikely(fills):
-                join_fills(out + whole_n, out + n)
+                join_message(out + whole_n, out + n)
                 fills = False
             whole_at, whole_n = at, n
     else:
@@ -346,7 +346,7 @@ cdef ptrdiff_t dbn_decode_batch(
         # The message at the end is not whole. What follows will tell, unless nothing can follow here.
         if final or d.blocked or d.outside or (whole_n == 0 and n + 2 > capacity) or n - whole_n >= DBN_WAIT:
             out[n - 1].flags &= <uint16_t> ~FLAG_CONTINUED
-            join_fills(out + whole_n, out + n)
+            join_message(out + whole_n, out + n)
             whole_at, whole_n = at, n
         else:
             # They come again: uncount them.
@@ -360,6 +360,31 @@ cdef ptrdiff_t dbn_decode_batch(
             d.blocked = False
     consumed[0] = whole_at
     return <ptrdiff_t> whole_n
+
+
+def join_fills(events):
+    """Make executions of the fills among events that say as DBN does what happens to orders.
+
+    Parameters
+    ----------
+    events : ndarray of EVENT_DTYPE, shape (n,), contiguous, writable
+        Notices ``F`` (letter, size, order_id, price), cancels, replaces and trades. What follows each other with one symbol and
+        time is one venue event.
+    """
+    cdef cnp.ndarray a = check_events(events, "events", True, _EVENT_DTYPES)
+    cdef event_t* e = events_data(a)
+    cdef event_t* end = e + a.shape[0]
+    cdef event_t* start
+    cdef bint fills
+    with nogil:
+        while e < end:
+            start = e
+            fills = False
+            while e < end and e.exch_ns == start.exch_ns and e.symbol_id == start.symbol_id:
+                fills |= is_fill(e)
+                e += 1
+            if fills:
+                join_message(start, e)
 
 
 @cython.final

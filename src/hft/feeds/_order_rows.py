@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.records import KINDS, NO_PRICE
+from fastcore.wire.dbn import join_fills
 
 from ._columns import numbers, sides, strings
 from ._files import extra
@@ -32,14 +33,15 @@ class OrderRows:
     Parameters
     ----------
     actions : mapping of str to str, optional
-        Word of the column to kind of event, "resize" or "ignore".
+        Word of the column to kind of event, "resize", "ignore" or "fill": what of an order has traded, where a row behind it, of the
+        same time, takes that off the book (a row "trade" is then what no fill accounts for).
     """
 
     def __init__(self, actions: Mapping[str, str] | None) -> None:
         table = ACTIONS if actions is None else actions
         for value, what in table.items():
-            if what not in ("ignore", "resize") and what not in KINDS:
-                raise ValueError(f"actions must be kinds of events, resize or ignore: {value}={what}")
+            if what not in ("ignore", "resize", "fill") and what not in KINDS:
+                raise ValueError(f"actions must be kinds of events, resize, fill or ignore: {value}={what}")
         self._actions = {value.upper(): what for value, what in table.items()}
         self._resizes = "resize" in self._actions.values()
         self._live = np.zeros(0, np.int64), np.zeros(0, np.int64)  # orders and what they have left, where sizes are told anew
@@ -49,9 +51,9 @@ class OrderRows:
         values = events.view(np.int64).reshape(len(rows), 8)[:, 4:]
         what, ids = self._words(rows), rows.integers("id")
         for name in set(what[~rows.bad].tolist()):
-            events["kind"][what == name] = KINDS["cancel" if name == "resize" else name]
-        priced = np.isin(what, ["add", "replace", "trade"]) & ~rows.bad
-        sized = np.isin(what, ["add", "replace", "trade", "cancel", "execute", "resize"]) & ~rows.bad
+            events["kind"][what == name] = KINDS[{"resize": "cancel", "fill": "notice"}.get(name, name)]
+        priced = np.isin(what, ["add", "replace", "trade", "fill"]) & ~rows.bad
+        sized = np.isin(what, ["add", "replace", "trade", "cancel", "execute", "resize", "fill"]) & ~rows.bad
         values[:, 0] = np.where(priced, ticks("price", priced) if "price" in rows else NO_PRICE, NO_PRICE)
         values[:, 1] = np.where(sized, lots("size", sized), 0)
         if self._resizes:
@@ -66,6 +68,12 @@ class OrderRows:
             rows.refuse("side of an order must be known", (side == 0) & (what == "add"), values[:, 2])
         new = rows.integers("new_id")
         values[:, 3] = np.where(what == "replace", np.where(new < 0, ids, new), values[:, 3])
+        fills = (what == "fill") & ~rows.bad
+        if fills.any():
+            values[fills, 3], values[fills, 0] = values[fills, 0], ord("F")
+            good = events[~rows.bad]
+            join_fills(good)
+            events[~rows.bad] = good
 
     def _words(self, rows: TableRows) -> Words:
         """What each row does; rows of unknown actions are refused, ignored ones left out."""
