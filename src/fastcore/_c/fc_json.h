@@ -60,6 +60,15 @@ static inline uint64_t fc_le64(const uint8_t *p) {
 
 #define FC_ZEROS 0x3030303030303030ull /* eight digits */
 
+/* Whether the first 1..8 bytes at p, of which eight can be read, are those of a word. */
+static inline int fc_begins(const uint8_t *p, uint64_t word, int bytes) { return (fc_le64(p) ^ word) << (64 - 8 * bytes) == 0; }
+
+/* What stands between a price and its size, and between two levels; with the spaces that some put behind commas. */
+#define FC_BETWEEN 0x222C22ull            /* "," */
+#define FC_BETWEEN_SPACED 0x22202C22ull   /* ", " */
+#define FC_NEXT_LEVEL 0x225B2C5D22ull     /* "],[" */
+#define FC_NEXT_SPACED 0x225B202C5D22ull  /* "], [" */
+
 /* By a number of bytes: the factor that moves the first ones of a word to its end and drops the others (a shift by 64 is none). */
 static const uint64_t fc_lift[9] = {0, 1ull << 56, 1ull << 48, 1ull << 40, 1ull << 32, 1ull << 24, 1ull << 16, 1ull << 8, 1};
 
@@ -256,7 +265,7 @@ static inline const uint8_t *fc_json_level(
     uint32_t numbers[4];
     size_t whole = price_shape->whole;
     const uint8_t *q = p + whole + price_shape->behind;
-    if (p[whole] != price_shape->point || memcmp(q, "\",\"", 3) != 0) return NULL;
+    if (p[whole] != price_shape->point || !fc_begins(q, FC_BETWEEN, 3)) return NULL;
     words[0] = (fc_le64(p) ^ FC_ZEROS) * fc_lift[whole];
     words[1] = (fc_le64(p + whole + 1) ^ FC_ZEROS) * price_shape->lift;
     words[2] = fc_le64(q + 3) ^ FC_ZEROS;

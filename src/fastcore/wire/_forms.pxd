@@ -8,13 +8,15 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcore.records cimport event_t
 from fastcore.wire._json cimport shape_t, span_t
-from fastcore.wire._lines cimport lines_t
+from fastcore.wire._lines cimport line_symbol_t, lines_t
 
 cdef enum:
     FORM_SLOTS = 32
     FORM_TEXT = 768             # bytes of the fixed text of a form, each piece padded to words
     FORM_PLACES = 1024          # forms by key
     FORM_RECENT = 4             # forms of lines without a key
+    FORM_LINE = 65536           # bytes of the longest last line of a buffer that is read by its form
+    FORM_BEHIND = 128           # bytes that can be read behind it
 
 # What stands between two pieces of the fixed text.
 cdef enum:
@@ -58,6 +60,7 @@ ctypedef struct forms_t:
     form_t** places
     form_t* recent[FORM_RECENT]
     uint32_t recent_next
+    uint8_t* copy               # of a last line
 
 
 # False: no memory.
@@ -69,6 +72,16 @@ cdef void forms_close(forms_t* forms) noexcept nogil
 cdef form_t* form_learn(
     forms_t* forms, uint64_t key, const uint8_t* line, const uint8_t* end, form_value_t* values, int n
 ) noexcept nogil
+
+# Levels written the way Binance writes them, to `out` (price and size alone): the place behind them, NULL otherwise. Those beyond the
+# capacity are counted. The slot remembers their shapes.
+cdef const uint8_t* form_levels(
+    const uint8_t* p, const uint8_t* end, const line_symbol_t* s, slot_t* slot, event_t* out, size_t capacity, int64_t* count
+) noexcept nogil
+
+# The last line of a buffer, of at most FORM_LINE bytes without its end, where numbers can be read in words: a copy with FORM_BEHIND bytes
+# behind it, the first of which is the end of the line.
+cdef const uint8_t* form_copy(forms_t* forms, const uint8_t* line, size_t length) noexcept nogil
 
 # Read a line: the form that it has, NULL where it has none of those that are kept. The values are in `values` by field, the levels
 # in `out` (price and size alone), as far as they fit, and `next` is the next line.

@@ -4,7 +4,9 @@
 from libc.string cimport memcmp, memcpy, memset
 
 from fastcore.records cimport fc_alloc, fc_free, likely, unlikely
-from fastcore.wire._json cimport NUMBER_SLACK, json_decimal, json_level, json_uint_like, le64, shape_for
+from fastcore.wire._json cimport (
+    BETWEEN, BETWEEN_SPACED, NEXT_LEVEL, NEXT_SPACED, NUMBER_SLACK, begins, json_decimal, json_level, json_uint_like, le64, shape_for,
+)
 from fastcore.wire._lines cimport line_symbol_t, symbol_at
 
 __all__ = []
@@ -12,7 +14,8 @@ __all__ = []
 
 cdef bint forms_open(forms_t* forms) noexcept nogil:
     forms.places = <form_t**> fc_alloc(FORM_PLACES, sizeof(form_t*))
-    return forms.places != NULL
+    forms.copy = <uint8_t*> fc_alloc(FORM_LINE + FORM_BEHIND, 1)
+    return forms.places != NULL and forms.copy != NULL
 
 
 cdef void forms_close(forms_t* forms) noexcept nogil:
@@ -23,6 +26,7 @@ cdef void forms_close(forms_t* forms) noexcept nogil:
         for i in range(<int> FORM_PLACES):
             fc_free(forms.places[i])
     fc_free(forms.places)
+    fc_free(forms.copy)
 
 
 cdef form_t* form_learn(
@@ -80,8 +84,7 @@ cdef form_t* form_learn(
     return f
 
 
-# Levels written the way Binance writes them, to `out`: the place behind them, NULL otherwise. Those beyond the capacity are counted.
-cdef const uint8_t* read_levels(
+cdef const uint8_t* form_levels(
     const uint8_t* p, const uint8_t* end, const line_symbol_t* s, slot_t* slot, event_t* out, size_t capacity, int64_t* count
 ) noexcept nogil:
     cdef shape_t price_shape = slot.price
@@ -91,6 +94,8 @@ cdef const uint8_t* read_levels(
     cdef event_t beyond
     cdef event_t* e
     count[0] = 0
+    if end - p < 8:
+        return NULL
     if memcmp(p, b"[]", 2) == 0:
         return p + 2
     if memcmp(p, b'[["', 3) != 0:
@@ -99,23 +104,31 @@ cdef const uint8_t* read_levels(
     shape_for(&price_shape, s.price_decimals)
     shape_for(&size_shape, s.size_decimals)
     while True:
-        if unlikely(end - p < 2 * NUMBER_SLACK):
-            return NULL
         e = &out[n] if likely(n < capacity) else &beyond
-        q = json_level(p, &price_shape, &size_shape, &e.price, &e.size)
+        q = json_level(p, &price_shape, &size_shape, &e.price, &e.size) if likely(end - p >= 2 * NUMBER_SLACK) else NULL
         if unlikely(q == NULL):
             q = json_decimal(p, end, False, s.price_decimals, &price_shape, &e.price)
-            if q == NULL or end - q < NUMBER_SLACK or memcmp(q, b'","', 3) != 0:
+            if q == NULL or end - q < 8:
+                return NULL
+            if begins(q, BETWEEN_SPACED, 4):
+                q += 1
+            elif not begins(q, BETWEEN, 3):
                 return NULL
             q = json_decimal(q + 3, end, True, s.size_decimals, &size_shape, &e.size)
-            if q == NULL:
+            if q == NULL or end - q < 3:
                 return NULL
-        if unlikely(end - q < NUMBER_SLACK or e.price == 0):
+            if end - q < 8 and e.price:  # the last level
+                n += 1
+                break
+        if unlikely(e.price == 0):
             return NULL
         n += 1
-        if memcmp(q, b'"],["', 5) != 0:
+        if likely(begins(q, NEXT_LEVEL, 5)):
+            p = q + 5
+        elif begins(q, NEXT_SPACED, 6):
+            p = q + 6
+        else:
             break
-        p = q + 5
     slot.price = price_shape
     slot.size = size_shape
     count[0] = <int64_t> n
@@ -163,7 +176,7 @@ cdef const uint8_t* read_line(
             else:
                 p = p + 5 if memcmp(p, b"false", 5) == 0 else NULL
         elif slot.kind == SLOT_LEVELS:
-            p = read_levels(p, end, s, slot, out, capacity, &levels)
+            p = form_levels(p, end, s, slot, out, capacity, &levels)
             values[slot.field] = levels
             levels = min(levels, <int64_t> capacity)
             out += levels
@@ -173,6 +186,13 @@ cdef const uint8_t* read_line(
         if unlikely(p == NULL):
             return NULL
         slot += 1
+
+
+cdef const uint8_t* form_copy(forms_t* forms, const uint8_t* line, size_t length) noexcept nogil:
+    memcpy(forms.copy, line, length)
+    forms.copy[length] = c"\n"
+    memset(forms.copy + length + 1, 0, FORM_BEHIND - 1)
+    return forms.copy
 
 
 cdef form_t* form_read(

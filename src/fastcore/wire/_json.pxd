@@ -24,6 +24,11 @@ cdef extern from "fc_json.h" nogil:
         DECIMAL_SYNTAX "FC_DECIMAL_SYNTAX"
         NUMBER_SLACK "FC_NUMBER_SLACK"      # bytes behind a number without which it is read digit by digit
     uint64_t le64 "fc_le64"(const uint8_t*)
+    bint begins "fc_begins"(const uint8_t*, uint64_t, int)
+    const uint64_t BETWEEN "FC_BETWEEN"
+    const uint64_t BETWEEN_SPACED "FC_BETWEEN_SPACED"
+    const uint64_t NEXT_LEVEL "FC_NEXT_LEVEL"
+    const uint64_t NEXT_SPACED "FC_NEXT_SPACED"
     const uint8_t* json_uint "fc_json_uint"(const uint8_t*, const uint8_t*, int64_t*)
     const uint8_t* json_uint_like "fc_json_uint_like"(const uint8_t*, const uint8_t*, uint8_t*, int64_t*)
     int any_decimal "fc_decimal"(const uint8_t**, const uint8_t*, int, int64_t*)

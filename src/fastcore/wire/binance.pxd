@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.records cimport event_t
 from fastcore.wire._chain cimport chained_symbol_t, chains_t
-from fastcore.wire._forms cimport forms_t
+from fastcore.wire._forms cimport forms_t, slot_t
 from fastcore.wire._json cimport span_t
 from fastcore.wire._lines cimport _LineDecoder, line_symbol_t, lines_t
 
@@ -26,6 +26,7 @@ ctypedef struct binance_decoder_t:
     lines_t lines
     chains_t chains
     forms_t forms
+    slot_t levels               # how those of a line that is read key by key are written
     uint32_t image_symbol       # of images that name none, NO_SYMBOL: the only symbol there is
     uint8_t head_digits         # of the receive time of the line before
     int64_t v[32]               # values of the message at hand, by key

@@ -64,6 +64,8 @@ from fastcore.records cimport (
 )
 from fastcore.wire._chain cimport chain_change, chain_drain, chain_image, update_t
 from fastcore.wire._forms cimport (
+    FORM_BEHIND,
+    FORM_LINE,
     FORM_SLOTS,
     SLOT_FLAG,
     SLOT_INTEGER,
@@ -71,7 +73,9 @@ from fastcore.wire._forms cimport (
     SLOT_PRICE,
     SLOT_SIZE,
     SLOT_SKIP,
+    form_copy,
     form_learn,
+    form_levels,
     form_read,
     form_t,
     form_value_t,
@@ -190,7 +194,9 @@ cdef inline bint time_ns(int64_t value, int64_t* ns) noexcept nogil:
 
 
 # Levels of an array of valid JSON: how many; LINES_FULL, or a negative result code.
-cdef ptrdiff_t read_levels(const span_t* array, const line_symbol_t* s, event_t* out, size_t capacity) noexcept nogil:
+cdef ptrdiff_t read_levels(
+    binance_decoder_t* d, const span_t* array, const line_symbol_t* s, event_t* out, size_t capacity
+) noexcept nogil:
     cdef const uint8_t* p = array.at + 1
     cdef size_t n = 0
     cdef span_t level
@@ -199,8 +205,11 @@ cdef ptrdiff_t read_levels(const span_t* array, const line_symbol_t* s, event_t*
     cdef bint full = False
     cdef int64_t price_ticks = 0
     cdef int64_t size_lots = 0
+    cdef int64_t count = 0
     if array.type != JSON_ARRAY:
         return -RESULT_CORRUPT
+    if form_levels(array.at, array.at + array.length, s, &d.levels, out, capacity, &count) == array.at + array.length:
+        return LINES_FULL if <size_t> count > capacity else <ptrdiff_t> count
     while next_value(&p, array.at + array.length, &level):
         if level.type != JSON_ARRAY:
             return -RESULT_CORRUPT
@@ -226,14 +235,14 @@ cdef ptrdiff_t read_levels(const span_t* array, const line_symbol_t* s, event_t*
 cdef ptrdiff_t read_sides(
     binance_decoder_t* d, int bids, int asks, const line_symbol_t* s, event_t* out, size_t capacity
 ) noexcept nogil:
-    cdef ptrdiff_t n = read_levels(&d.spans[bids], s, out, capacity)
+    cdef ptrdiff_t n = read_levels(d, &d.spans[bids], s, out, capacity)
     cdef ptrdiff_t more
     if n < 0 and n != LINES_FULL:
         return n
     if n == LINES_FULL:
-        more = read_levels(&d.spans[asks], s, out, 0)
+        more = read_levels(d, &d.spans[asks], s, out, 0)
         return more if more < 0 else LINES_FULL
-    more = read_levels(&d.spans[asks], s, out + n, capacity - n)
+    more = read_levels(d, &d.spans[asks], s, out + n, capacity - n)
     if more < 0:
         return more
     d.v[bids] = n
@@ -616,6 +625,7 @@ cdef ptrdiff_t binance_decode_batch(
     cdef const uint8_t* end = data + length
     cdef const uint8_t* line_end
     cdef const uint8_t* next = end
+    cdef const uint8_t* copy
     cdef size_t n = 0
     cdef ptrdiff_t result
     d.lines.tally.needed = 0
@@ -625,13 +635,26 @@ cdef ptrdiff_t binance_decode_batch(
         if unlikely(n == capacity):
             d.lines.tally.needed = 1
             break
-        result = read_quickly(d, p, end, out + n, capacity - n, &next)
-        if unlikely(result == BINANCE_MISS):
+        line_end = NULL
+        if unlikely(end - p <= FORM_LINE):
             line_end = <const uint8_t*> memchr(p, c"\n", end - p)
             if line_end == NULL:
                 if not final:
                     break
                 line_end = end
+        if unlikely(line_end != NULL and end - line_end <= 1):
+            copy = form_copy(&d.forms, p, line_end - p)
+            result = read_quickly(d, copy, copy + (line_end - p) + FORM_BEHIND, out + n, capacity - n, &next)
+            next = end
+        else:
+            result = read_quickly(d, p, end, out + n, capacity - n, &next)
+        if unlikely(result == BINANCE_MISS):
+            if line_end == NULL:
+                line_end = <const uint8_t*> memchr(p, c"\n", end - p)
+                if line_end == NULL:
+                    if not final:
+                        break
+                    line_end = end
             next = line_end + 1 if line_end < end else end
             result = read_line(d, p, line_end, out + n, capacity - n)
         if unlikely(result == LINES_FULL):
