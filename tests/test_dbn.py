@@ -205,7 +205,8 @@ def event(*parts):
     """Records of one venue event: (action, size, order_id, price, side)."""
     rows = [(*part, 100, "B")[:5] if len(part) < 5 else part for part in parts]
     return b"".join(
-        mbo(action, side, price, size, order_id, flags=128 * (i == len(rows) - 1)) for i, (action, size, order_id, price, side) in enumerate(rows)
+        mbo(action, side, price, size, order_id, flags=0 if rest else 128)
+        for rest, (action, size, order_id, price, side) in zip(range(len(rows) - 1, -1, -1), rows, strict=True)
     )
 
 

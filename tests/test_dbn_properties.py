@@ -10,7 +10,8 @@ from fastcore.reference import dbn as twin
 from fastcore.wire import dbn
 
 actions, sides = st.sampled_from("ACMRTFN"), st.sampled_from("ABN")
-small = {"flags": st.sampled_from([0, 0, 0, 128, 32, 168, 64, 192]), "time": st.integers(TIME, TIME + 1), "instrument": st.sampled_from([7, 8, 2**31])}
+flags = st.sampled_from([0, 0, 0, 128, 32, 168, 64, 192])
+small = {"flags": flags, "time": st.integers(TIME, TIME + 1), "instrument": st.sampled_from([7, 8, 2**31])}
 prices = st.one_of(st.integers(-5, 200), st.just(2**63 - 1))
 sizes = st.integers(0, 2**32 - 1)
 good = st.one_of(

@@ -10,7 +10,20 @@ from datetime import date
 import numpy as np
 import pytest
 from makers.captures import (
-    DAY, NOON, block, ethernet, interface, ip4, ip6, packet, packets_of, pcap, pcapng, section, tcp_frame, timed,
+    DAY,
+    NOON,
+    block,
+    ethernet,
+    interface,
+    ip4,
+    ip6,
+    packet,
+    packets_of,
+    pcap,
+    pcapng,
+    section,
+    tcp_frame,
+    timed,
 )  # fmt: skip
 
 from fastcore.errors import CorruptDataError

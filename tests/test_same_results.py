@@ -193,7 +193,7 @@ class Books:
         from fastcore.bookset import BookSet
 
         self.kind = kind
-        self._set = BookSet(by_level=kind != "orders")
+        self._set = BookSet(by_level=kind != "orders", quotes=kind == "quotes")
 
     def apply(self, events: np.ndarray) -> None:
         if self.kind == "none":

@@ -34,7 +34,7 @@ _SYMBOL = re.compile(rb'"(?:s|symbol)"\s*:\s*"([^"\\]{1,32})"')
 # A line begins with its receive time, or at once; what it carries is one of these, as compact JSON or with spaces.
 _LINE = re.compile(rb"(?:\d{10,19} )?\s*\{")
 _STREAM = re.compile(rb'"lastUpdateId"|@depth|@bookTicker|@trade|@aggTrade|"e"\s*:\s*"(?:depthUpdate|bookTicker|aggTrade|trade)"')
-_TICKER = re.compile(rb"(?:\d{10,19} )?\s*\{" + b"".join(rb'(?=[^\n]*"%c"\s*:\s*%b)' % (k, b"\\d" if k == ord("u") else b'"') for k in b"usbBaA"))
+_TICKER = re.compile(_LINE.pattern + rb'(?=[^\n]*"u"\s*:\s*\d)' + b"".join(rb'(?=[^\n]*"%c"\s*:\s*")' % key for key in b"sbBaA"))
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -13,7 +13,7 @@ __all__ = ["day_of", "midnight_before", "midnight_ns"]
 
 
 def day_of(path: str | os.PathLike[str]) -> date | None:
-    """Return the day in a file name (``2020-01-30``, ``20200130`` or the exchange's ``01302020`` and ``S013020-v50``), None where there is none."""
+    """Return the day in a file name, None where there is none: ``2020-01-30``, ``20200130``, the exchange's ``01302020``, ``S013020-v50``."""
     name = Path(path).name
     for pattern, order in (
         (r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?!\d)", (0, 1, 2)),

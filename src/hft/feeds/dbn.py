@@ -50,6 +50,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -251,8 +252,7 @@ class DbnFeed(Feed):
         if not cuts:
             yield groups
             return
-        bounds = np.array([0, *sorted(cuts), count])
-        for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, end in pairwise([0, *sorted(cuts), count]):
             part = []
             for group in groups:
                 own = (group.places >= start) & (group.places < end)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instrument, Instruments
-from fastcore.records import EVENT_DTYPE, NO_SYMBOL
+from fastcore.records import EVENT_DTYPE
 from fastcore.source import Source
 from fastcore.wire.itch import MAX_EVENTS, UNITS, ItchDecoder, whole_messages
 from fastcore.wire.itch_source import ItchSource
@@ -272,8 +272,9 @@ class ItchFeed(Feed):
 
     def follow(self, previous: Feed) -> None:
         """Go on with the listings of the part before, if it is of the same day."""
-        same = isinstance(previous, ItchFeed) and previous.instruments is self.instruments
-        if same and previous.decoder.midnight_ns == self.decoder.midnight_ns:
+        if not isinstance(previous, ItchFeed) or previous.instruments is not self.instruments:
+            return
+        if previous.decoder.midnight_ns == self.decoder.midnight_ns:
             self.decoder, self.includes = previous.decoder, previous
 
     def begin(self, symbol: str | None = None) -> tuple[int, Instrument, Source]:

@@ -202,13 +202,13 @@ class PcapFeed(Feed):
 
     def follow(self, previous: Feed) -> None:
         """Go on with the sequences and listings of the part before, if it is of the same day."""
-        self._previous = previous if isinstance(previous, PcapFeed) else None
+        same = isinstance(previous, PcapFeed) and previous.instruments is self.instruments
+        self._previous = previous if same else None  # type: ignore[assignment]
 
     def _begin(self, midnight_ns: int) -> None:
         """Take a decoder for the day of the first packet: that of the part before, or a new one."""
         previous = self._previous
-        same = previous is not None and previous.instruments is self.instruments
-        if same and previous.decoder is not None and previous.decoder.midnight_ns == midnight_ns:
+        if previous is not None and previous.decoder is not None and previous.decoder.midnight_ns == midnight_ns:
             self.decoder, self.streams = previous.decoder, previous.streams
             self._logged, self.includes = previous._logged, previous
             self.error_log = list(previous.error_log)

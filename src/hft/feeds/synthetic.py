@@ -19,9 +19,8 @@ import numpy.typing as npt
 from fastcore.instruments import Instruments
 from fastcore.records import EVENT_DTYPE, KINDS, NO_SYMBOL
 from fastcore.sim.synthetic import Pair, SyntheticMarket, Truth
-from fastcore.wire.itch import ItchEncoder
+from fastcore.wire.itch import UNITS, ItchEncoder
 
-from fastcore.wire.itch import UNITS
 from .feed import Events, Feed, Progress, check_chunk_events
 
 __all__ = ["Pair", "SyntheticFeed", "generate", "generate_events", "iterate", "write_itch"]
