@@ -44,7 +44,7 @@ cimport numpy as cnp
 
 from fastcore._arrays cimport check_events, events_data
 from fastcore._guard cimport alone, enter, leave
-from fastcore._integers cimport as_int64, int64_in
+from fastcore._integers cimport as_int64, as_uint64, int64_in
 from fastcore.records cimport (
     FLAG_CONTINUED,
     FLAG_SNAPSHOT,
@@ -528,9 +528,7 @@ cdef class DbnDecoder:
 
     @publisher.setter
     def publisher(self, number):
-        if number is not None and not 0 <= number <= 0xFFFF:
-            raise ValueError(f"publisher must be in 0..2**16-1: publisher={number}")
-        self._d.publisher = -1 if number is None else number
+        self._d.publisher = -1 if number is None else <int> int64_in(number, "publisher", 0, 0xFFFF)
         self._d.last = 0
 
     @property
