@@ -577,7 +577,7 @@ def test_the_lock_ends_with_the_writer_and_not_with_its_children(impl, path):
 
 
 def test_a_killed_creator_leaves_no_half_store(impl, path):
-    Path(path + ".new-12345").write_bytes(b"half")
+    Path(path + ".new-99999999-0123abcd").write_bytes(b"FCSTORE\0 half")
     with impl.TickStore(path, "a") as store:
         store.append(1, 1, 1.0, 1.0)
     assert sorted(os.listdir(os.path.dirname(path))) == ["ticks.store", "ticks.store.lock"]

@@ -17,11 +17,13 @@ import pytest
 from fastcore import _bench, tickstore
 from fastcore.errors import CorruptDataError
 from fastcore.records import TICK_DTYPE
+from hft.store import DirectoryStore
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
 KILLS = int(os.environ.get("FASTCORE_TEST_KILLS", "200"))
 SEGMENT = 2048
+DAY = 86_400 * 10**9
 
 
 @pytest.fixture
@@ -185,6 +187,85 @@ def test_recovery_notices_a_writer_that_publishes_before_it_writes(path):
             with tickstore.TickStore(name, "a") as store:
                 noticed += store.recovery is not None and store.count < told[0]
     assert noticed >= 3
+
+
+MODES = {
+    "memory": {},
+    "memory, flushed": {},
+    "memory, grown by the writer": {"grow_ahead": False},
+    "interval": {"sync": "interval", "sync_interval_s": 0.002},
+    "commit": {"sync": "commit"},
+}
+
+
+def dated(first, stop):
+    """Ticks of which 20,000 make a day, for two groups."""
+    a = rows(first, stop)
+    a["timestamp_ns"] = np.arange(first, stop, dtype=np.uint64) * np.uint64(DAY // 20_000)
+    a["symbol_id"] = np.arange(first, stop) % 2
+    return a
+
+
+def opened(kind, path, mode):
+    options = MODES[mode]
+    if kind == "store":
+        return tickstore.TickStore(path, "a", segment_records=SEGMENT, **options)
+    options = {name: value for name, value in options.items() if name != "grow_ahead"}  # a directory never does
+    return DirectoryStore(path, "a", groups=2, segment_records=SEGMENT, **options)
+
+
+def append_for_ever(store, mode, first, told):
+    chooser = random.Random(first)
+    while True:
+        n = chooser.choice((1, 7, 128, 1000, 5000))
+        store.append_many(dated(first, first + n))
+        if mode == "memory, flushed":
+            store.flush()
+        first += n
+        told[0] = first
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("kind", ["store", "directory"])
+def test_kill_in_any_mode_loses_no_acknowledged_record(path, kind, mode):
+    shared = mmap.mmap(-1, mmap.PAGESIZE)
+    told = np.frombuffer(shared, np.uint64, 1)
+    chooser = random.Random(f"{kind} {mode}")
+    kills, acknowledged, first = 0, [], 0
+    while kills < max(5, KILLS // 20):
+        if kills % 20 == 0:
+            name = f"{path}-{kills}"
+            acknowledged, first = [], 0
+        told[0] = first
+        pid = os.fork()
+        if pid == 0:
+            try:
+                append_for_ever(opened(kind, name, mode), mode, first, told)
+            finally:
+                os._exit(1)
+        while told[0] == first and os.waitpid(pid, os.WNOHANG) == (0, 0):
+            time.sleep(0.0002)
+        time.sleep(chooser.uniform(0.0, 0.01))
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        acknowledged.append((first, int(told[0])))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with opened(kind, name, mode) as store:
+                found = store.query()
+        numbers = np.sort((found["timestamp_ns"] // np.uint64(DAY // 20_000)).astype(np.int64))
+        assert (np.diff(numbers) > 0).all(), "no record is there twice"
+        for start, stop in acknowledged:
+            part = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, stop)]
+            assert len(part) == stop - start, f"kill {kills}: acknowledged {start}..{stop}, there {len(part)}"
+        if len(found):
+            whole = dated(0, int(numbers[-1]) + 1)
+            assert found.tobytes() == whole.view("V32")[numbers].tobytes(), f"kill {kills}: a record is not what was appended"
+            first = int(numbers[-1]) + 1
+        kills += 1
+        if kills % 20 == 0:
+            shutil.rmtree(name) if kind == "directory" else os.unlink(name)
 
 
 @pytest.mark.parametrize("stage", ["posix_fallocate", "write", "fsync", "rename"])

@@ -193,7 +193,7 @@ def test_a_power_cut_during_a_compaction_loses_nothing(disk, to):
     half = 0
 
     def at_work():
-        return any(".compact-" in name for _, _, names in os.walk(root) for name in names)
+        return any(".new-" in name for _, _, names in os.walk(root) for name in names)
 
     for number in range(CUTS):
         disk.mount()

@@ -24,7 +24,10 @@ offset  size  field             meaning
 
 import hashlib
 import json
+import math
+import operator
 import os
+import re
 import struct
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +36,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import CorruptDataError, LayoutError
+from fastcore.errors import CorruptDataError, LayoutError, range_error
 
 PAGE = 4096
 BASE = 65536  # where the first segment starts
@@ -42,6 +45,9 @@ SEGMENT_BYTES = 16 << 20  # of records, where nobody says how many
 MAGIC, MAJOR, MINOR, ENDIAN = b"FCSTORE\0", 1, 0, 0x01020304
 TIME_FIELDS = ("timestamp_ns", "exch_ns", "local_ns")
 SYNC_POLICIES = ("memory", "interval", "commit")
+MOST_SEGMENT_BYTES = 1 << 40
+SMALL_TABLE_BYTES = 1 << 20  # commit words of a segment that may be there whatever the size of the file
+_KIND = re.compile(r"[biufcSVU][0-9]+|[mM]8(\[[0-9A-Za-z/]+\])?")  # of a field: a number, or bytes of a fixed length
 _FIELDS = struct.Struct("=8sHHIIIQQQQqIIII")
 _CRC_AT = 76
 _CONTROL = struct.Struct("=Q56xQ")  # of the page behind: published records, writers so far
@@ -88,7 +94,26 @@ def describe_fields(dtype: np.dtype[np.void]) -> list[list[Any]]:
 
 
 def dtype_of(fields: Sequence[Sequence[Any]], itemsize: int) -> np.dtype[np.void]:
-    """Return the dtype that `describe_fields` described."""
+    """Return the dtype that `describe_fields` described; ValueError where it described none: the text may be anybody's."""
+    try:
+        made = _dtype_of(fields, itemsize)
+        if describe_fields(check_dtype(made)) == [list(field) for field in fields]:
+            return made
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, MemoryError, RecursionError) as error:
+        raise ValueError(f"records must be plain numeric fields: {error}") from None
+    raise ValueError("records must be plain numeric fields, described as a store describes them")
+
+
+def _dtype_of(fields: Sequence[Sequence[Any]], itemsize: int) -> np.dtype[np.void]:
+    for name, kind, *numbers in fields:
+        if not isinstance(name, str) or not isinstance(kind, str) or not _KIND.fullmatch(kind):
+            raise ValueError(f"fields must be numbers or fixed-size bytes: field={name!r}, type={kind!r}")
+        if not all(type(number) is int and 0 <= number <= PAGE for number in numbers):
+            raise ValueError(f"offset and shape of a field must be in 0..{PAGE}: field={name!r}, offset and shape={numbers}")
+        if math.prod(numbers[1:]) > PAGE:
+            raise ValueError(f"a field must fit the record: field={name!r}, shape={numbers[1:]}")
+    if type(itemsize) is not int or not 8 <= itemsize <= PAGE:
+        raise ValueError(f"the record size must be a multiple of 8 in 8..{PAGE}: itemsize={itemsize!r}")
     dtype: np.dtype[np.void] = np.dtype(
         {
             "names": [name for name, *_ in fields],
@@ -110,7 +135,7 @@ def field_of(dtype: np.dtype[np.void], name: str) -> tuple[np.dtype[Any], int]:
 def check_dtype(dtype: npt.DTypeLike) -> np.dtype[np.void]:
     """Return the dtype of records, or raise ValueError where a store cannot hold them."""
     checked: np.dtype[Any] = np.dtype(dtype)
-    if checked.names is None:
+    if not checked.names:
         raise ValueError(f"records must have named fields: dtype={checked}")
     if checked.itemsize % 8 or not 8 <= checked.itemsize <= PAGE:
         raise ValueError(f"the record size must be a multiple of 8 in 8..{PAGE}: itemsize={checked.itemsize}")
@@ -146,15 +171,21 @@ def round_segment(records: int, record_size: int) -> int:
     return max(1, -(-records // unit)) * unit
 
 
+def round_growth(records: int | None, segment_records: int, record_size: int) -> int:
+    """Return by how many records a file grows where `records` were asked for: a segment, or a part of one."""
+    return segment_records if records is None else min(segment_records, round_segment(records, record_size))
+
+
 def segment_parts(segment_records: int, record_size: int) -> tuple[int, int]:
     """Return the bytes of the commit words and of the records of a segment."""
     words = segment_records // block_records(record_size) * 8
     return -(-words // ALIGN) * ALIGN, segment_records * record_size
 
 
-def least_bytes(records: int, record_size: int) -> int:
-    """Return the size of a store of one segment for so many records."""
-    return BASE + sum(segment_parts(round_segment(records, record_size), record_size))
+def least_bytes(records: int, record_size: int, room: int | None = None) -> int:
+    """Return the size of a store of one segment for so many records, or (`room`) of which so many have their place on the disk."""
+    table, data = segment_parts(round_segment(records, record_size), record_size)
+    return BASE + table + (data if room is None else room * record_size)
 
 
 # ---- the page
@@ -166,6 +197,8 @@ def make_header(dtype: np.dtype[np.void], time_field: str | None, segment_record
     if len(text) > PAGE - _FIELDS.size:
         raise ValueError(f"the description of a record must fit the header page: bytes={len(text)}")
     size, salt = dtype.itemsize, int.from_bytes(os.urandom(8), "little")
+    if segment_records * size > MOST_SEGMENT_BYTES:
+        raise ValueError(f"a segment must be at most 2**40 bytes: segment_records={segment_records}, record_size={size}")
     fields = (size, _hash(text), 0, salt, segment_records, time.time_ns(), block_records(size), len(text), 0)
 
     def page(crc: int) -> bytes:
@@ -174,8 +207,8 @@ def make_header(dtype: np.dtype[np.void], time_field: str | None, segment_record
     return page(crc32c(page(0)))
 
 
-def parse_header(page: bytes, path: str, crc32c: Checksum) -> Header:
-    """Return what the first page of a store says; LayoutError where it is another's, CorruptDataError where it is damaged."""
+def parse_header(page: bytes, path: str, file_bytes: int, crc32c: Checksum) -> Header:
+    """Return what the first page of a store says; LayoutError where it is another's, CorruptDataError where it is damaged or absurd."""
     # In the order in which a stranger's file breaks the rules.
     if len(page) < PAGE:
         raise CorruptDataError(f"a store starts with a header of {PAGE} bytes: path={path}, bytes={len(page)}")
@@ -194,13 +227,23 @@ def parse_header(page: bytes, path: str, crc32c: Checksum) -> Header:
     text = page[_FIELDS.size : _FIELDS.size + length]
     if _hash(text) != schema_hash:
         raise CorruptDataError(f"the schema must match its hash: path={path}")
-    schema = json.loads(text)
-    if schema["itemsize"] != size:
-        raise CorruptDataError(f"the record size must be that of the schema: path={path}, record_size={size}")
-    if round_segment(segment, size) != segment or block_records(size) != block:
+    # A checksum vouches for no intent: whoever made the file made that too.
+    try:
+        schema = json.loads(text)
+        fields, itemsize, time_name = schema["fields"], schema["itemsize"], schema["time"]
+        if itemsize != size:
+            raise CorruptDataError(f"the record size must be that of the schema: path={path}, record_size={size}")
+        dtype = dtype_of(fields, itemsize)
+        time_field = time_field_of(dtype, time_name) if time_name is not None else None
+    except CorruptDataError:
+        raise
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CorruptDataError(f"the schema must describe records: path={path}, {error}") from None
+    if not 0 < segment <= MOST_SEGMENT_BYTES // size or round_segment(segment, size) != segment or block_records(size) != block:
         raise CorruptDataError(f"block and segment must fit the record size: path={path}, block={block}, segment={segment}")
-    dtype = dtype_of(schema["fields"], size)
-    time_field = time_field_of(dtype, schema["time"]) if schema["time"] else None
+    # Commit words are there as a whole before the first record is.
+    if segment_parts(segment, size)[0] > max(file_bytes, SMALL_TABLE_BYTES):
+        raise CorruptDataError(f"a segment must fit the file: path={path}, segment={segment}, bytes={file_bytes}")
     return Header(size, schema_hash, segment_id, salt, segment, created, block, minor, dtype, time_field)
 
 
@@ -216,14 +259,28 @@ def identity_of(head: bytes) -> list[int] | None:
 # ---- what a caller asks for
 
 
-def check_options(sync: str, sync_interval_s: float, segment_records: int | None) -> None:
+def whole(name: str, value: Any, low: int, high: int | None) -> int:
+    """Return an argument that must be a whole number in LOW..HIGH; TypeError for a float, whose fraction nobody cuts off."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number: {name}={value!r}") from None
+    if high is None and number < low:
+        raise ValueError(f"{name} must be at least {low}: {name}={number}")
+    if high is not None and not low <= number <= high:
+        raise range_error(name, number, low, high)
+    return number
+
+
+def check_options(sync: str, sync_interval_s: float, segment_records: int | None, grow_records: int | None = None) -> None:
     """Refuse options that no store has."""
     if sync not in SYNC_POLICIES:
         raise ValueError(f"sync must be one of {SYNC_POLICIES}: sync={sync!r}")
     if not 0.0 < sync_interval_s < float("inf"):
         raise ValueError(f"sync_interval_s must be positive and finite: sync_interval_s={sync_interval_s}")
-    if segment_records is not None and not 1 <= segment_records < 1 << 40:
-        raise ValueError(f"segment_records must be in 1..2**40-1: segment_records={segment_records}")
+    for name, records in (("segment_records", segment_records), ("grow_records", grow_records)):
+        if records is not None:
+            whole(name, records, 1, (1 << 40) - 1)
 
 
 def check_asked(header: Header, path: str, dtype: np.dtype[np.void] | None, time_field: str | None, writable: bool) -> None:

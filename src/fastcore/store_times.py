@@ -1,9 +1,20 @@
-"""Times of a store: the range that a query asks for, and which blocks can answer it where times are not in order."""
+"""Times of a store: the range that a query asks for, and which records can answer it where times are not in order."""
 
+import struct
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastcore.store_header import whole
+
+MOST_BREAKS = 4096
+_WORD, _COUNTS = struct.Struct("=Q"), struct.Struct("=QQ")
+ORDER_BYTES = _WORD.size + _COUNTS.size + 8 * MOST_BREAKS
+
+Checksum = Callable[[bytes], int]
 
 
 def check_range(start_ns: int | None, end_ns: int | None) -> None:
@@ -20,8 +31,7 @@ def check_symbol(dtype: np.dtype[np.void], symbol_id: int | None) -> None:
     if symbol_id is not None:
         if "symbol_id" not in (dtype.names or ()):
             raise ValueError(f"the records have no symbol_id: dtype={dtype}")
-        if not 0 <= symbol_id <= 0xFFFFFFFF:
-            raise ValueError(f"symbol_id must be in 0..{0xFFFFFFFF}: symbol_id={symbol_id}")
+        whole("symbol_id", symbol_id, 0, 0xFFFFFFFF)
 
 
 def bounds(start_ns: int | None, end_ns: int | None, signed: bool) -> tuple[int | None, int | None] | None:
@@ -47,39 +57,112 @@ def inside(times: npt.NDArray[Any], start: int | None, end: int | None) -> npt.N
     return mask
 
 
-class TimeIndex:
-    """How far the times of a store are in order; where they are not, least and greatest time of each full block.
+class Order:
+    """How far the times of a store are in order: where they go back, up to `MOST_BREAKS` times, and blocks behind.
 
-    Every process makes its own.
+    Parameters
+    ----------
+    block_records : int
+        Records of a block.
+    epoch : int
+        The writer under which it was made: the next one may drop records.
+
+    Attributes
+    ----------
+    checked : int
+        So many records are known.
+    breaks : list of int
+        Those of them whose time is below that of the one before: where runs of rising times begin.
+
+    Notes
+    -----
+    The writer notes it in the file, in the byte order of its machine, at offset 8,192: CRC32C of the salt of the store and what
+    follows (u64), `checked` (u64), the number of breaks (u64), breaks (u64 each). It is a hint: where it does not match its checksum
+    everybody looks at the times.
 
     **Thread safety**: one thread.
     """
 
-    def __init__(self, block_records: int) -> None:
-        self.block_records = block_records
+    def __init__(self, block_records: int, epoch: int = 0) -> None:
+        self.epoch = epoch
         self.checked = 0
-        self.ordered = True
-        self.least: npt.NDArray[Any] | None = None
-        self.greatest: npt.NDArray[Any] | None = None
+        self.breaks: list[int] = []
+        self._block_records = block_records
+        self._first = -1  # of the records that the blocks are of
+        self._least: npt.NDArray[Any] = np.zeros(0, np.int64)
+        self._greatest = self._least
 
-    def candidates(self, times: npt.NDArray[Any], start: int | None, end: int | None) -> tuple[int, int]:
-        """Return the range of records outside which no time is in ``[start, end)``."""
-        n, size = len(times), self.block_records
-        if self.least is None or self.greatest is None:
-            self.least = self.greatest = np.zeros(0, times.dtype)
-        done = len(self.least)
-        if n // size > done:
-            blocks = times[done * size : n // size * size].reshape(-1, size)
-            self.least = np.concatenate([self.least, blocks.min(axis=1)])
-            self.greatest = np.concatenate([self.greatest, blocks.max(axis=1)])
-            done = n // size
-        mask = np.ones(done, bool)
-        if start is not None:
-            mask &= self.greatest >= start
-        if end is not None:
-            mask &= self.least < end
-        hit = np.flatnonzero(mask)
-        # The open block is always looked at.
-        first = int(hit[0]) * size if len(hit) else done * size
-        last = n if n > done * size or not len(hit) else (int(hit[-1]) + 1) * size
-        return first, last
+    def note(self, at: int, n: int) -> bool:
+        """Take that times rise from `checked` to `at`, and go back there unless it is `n`; return whether to look further."""
+        if at == n or len(self.breaks) == MOST_BREAKS:
+            self.checked = at
+            return False
+        self.breaks.append(at)
+        self.checked = at + 1
+        return True
+
+    def forget(self, n: int) -> None:
+        """Forget what is known of the records from `n` on."""
+        self.checked = min(self.checked, n)
+        self.breaks = [at for at in self.breaks if at < n]
+
+    def text(self, salt: int, crc32c: Checksum) -> bytes:
+        """Return what stands in the file."""
+        body = _COUNTS.pack(self.checked, len(self.breaks)) + np.array(self.breaks, np.uint64).tobytes()
+        return _WORD.pack(crc32c(_WORD.pack(salt) + body)) + body
+
+    def take(self, text: bytes, salt: int, crc32c: Checksum) -> None:
+        """Know what stands in a file, where it is whole and makes sense."""
+        checked, count = _COUNTS.unpack_from(text, _WORD.size)
+        body = text[_WORD.size : ORDER_BYTES - 8 * (MOST_BREAKS - count)] if count <= MOST_BREAKS else b""
+        if checked < 1 << 63 and _WORD.pack(crc32c(_WORD.pack(salt) + body)) == text[: _WORD.size]:
+            breaks = np.frombuffer(body, np.uint64, offset=_COUNTS.size).tolist()
+            if all(first < second for first, second in pairwise([0, *breaks, checked])):
+                self.checked, self.breaks = checked, breaks
+
+    def runs(self, times: npt.NDArray[Any], start: int | None, end: int | None) -> list[tuple[int, int]]:
+        """Return the runs of rising times that may reach into ``[start, end)``."""
+        known = min(self.checked, len(times))
+        if not known:
+            return []
+        first = np.array([0, *(at for at in self.breaks if at < known)])
+        last = np.append(first[1:], known)
+        hit = _reach(times[first], times[last - 1], start, end)
+        return list(zip(first[hit].tolist(), last[hit].tolist(), strict=True))
+
+    def blocks(self, times: npt.NDArray[Any], start: int | None, end: int | None) -> list[tuple[int, int]]:
+        """Return the ranges of records behind the known ones that may have a time in ``[start, end)``."""
+        first, n, size = self.checked, len(times), self._block_records
+        if first >= n:
+            return []
+        if self._first != first:
+            self._first, self._least, self._greatest = first, times[:0], times[:0]
+        done, whole = len(self._least), (n - first) // size
+        if whole > done:
+            blocks = times[first + done * size : first + whole * size].reshape(-1, size)
+            self._least = np.concatenate([self._least, blocks.min(axis=1)])
+            self._greatest = np.concatenate([self._greatest, blocks.max(axis=1)])
+        hit = np.flatnonzero(_reach(self._least[:whole], self._greatest[:whole], start, end))
+        if first + whole * size < n:
+            hit = np.append(hit, whole)  # the open block is always looked at
+        groups = np.split(hit, np.flatnonzero(np.diff(hit) > 1) + 1) if len(hit) else []
+        return [(first + int(group[0]) * size, min(n, first + (int(group[-1]) + 1) * size)) for group in groups]
+
+
+def side_by_side(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ascending ranges with those joined that touch."""
+    joined: list[tuple[int, int]] = []
+    for low, high in ranges:
+        if joined and joined[-1][1] == low:
+            low = joined.pop()[0]
+        joined.append((low, high))
+    return joined
+
+
+def _reach(least: npt.NDArray[Any], greatest: npt.NDArray[Any], start: int | None, end: int | None) -> npt.NDArray[np.bool_]:
+    mask = np.ones(len(least), bool)
+    if start is not None:
+        mask &= greatest >= start
+    if end is not None:
+        mask &= least < end
+    return mask

@@ -22,7 +22,10 @@ After the first failed sync the store accepts nothing more (`StoreError`): the s
 not write, and a second sync would report success. Open the store again to see what reached the disk.
 """
 
+import errno
 import os
+import stat
+import threading
 import time
 import warnings
 import weakref
@@ -35,16 +38,18 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy
 
 from fastcore cimport records as t
-from fastcore._integers cimport as_int64
-from fastcore.records cimport fc_alloc, fc_free, load_acquire, load_relaxed, store_release, tick_t, unlikely
+from fastcore._integers cimport as_int64, as_uint64, int64_in
+from fastcore.records cimport (
+    fc_alloc, fc_free, fetch_add, load_acquire, load_relaxed, store_release, tick_t, unlikely,
+)
 
 from fastcore import store_header, store_times
 from fastcore.errors import CorruptDataError, LayoutError, StoreError
 from fastcore.records import EVENT_DTYPE, TICK_DTYPE
-from fastcore.store_files import FileLock, create, sync_folder
+from fastcore.store_files import FILE_MODE, DataLock, FileLock, check_file_mode, create, sync_folder
 from fastcore.store_header import BASE as _BASE
 from fastcore.store_keeper import Keeper
 from fastcore.store_report import REASONS, StoreReport, StoreWarning
@@ -90,8 +95,9 @@ cdef extern from "fc_store.h" nogil:
         uint32_t crc, in_block, block_records, record_size
         stream_t stream
         uint64_t crc_instruction
-        uint64_t hungry, state, segments, salt, segment_records, segment_blocks, table_bytes, data_bytes, most_segments
-        uint64_t synced, syncs
+        uint64_t hungry, state, growing, segments, allocated, grow_records, salt, segment_records, segment_blocks
+        uint64_t table_bytes, data_bytes, most_segments, synced, syncs
+        const char* path
         control_t* control
         unsigned char* head
         unsigned char* table
@@ -119,13 +125,27 @@ cdef extern from "fc_store_os.h" nogil:
     int fc_allocate(int fd, uint64_t offset, uint64_t size)
     int fc_sync_pages(unsigned char* p, size_t size, int fd)
     void fc_populate(unsigned char* p, size_t size)
-    int fc_store_attach(whole_t* s)
-    int fc_store_do_grow(store_t* s)
+    void fc_yield()
+    void fc_store_lock(uint64_t* lock)
+    void fc_store_unlock(uint64_t* lock)
+    uint64_t fc_store_end(const whole_t* s, uint64_t records)
+    int fc_store_map_segment(whole_t* s, uint64_t segment, unsigned char** table, unsigned char** data)
+    int fc_store_attach(whole_t* s, uint64_t segments)
+    void fc_store_move(whole_t* s, unsigned char* table, unsigned char* data, uint64_t most_segments)
+    void fc_store_clear_words(whole_t* s, uint64_t block)
+    int fc_store_do_grow(store_t* s, uint64_t records)
     int fc_store_do_sync(store_t* s)
     void fc_store_refuse(whole_t* s, int state)
     checkpoint_t fc_store_last_checkpoint(const whole_t* s)
     void fc_store_do_scan(const whole_t* s, uint64_t blocks, uint64_t readable, scan_t* out)
     bint fc_store_block_valid(const whole_t* s, uint64_t block, uint64_t word)
+
+
+cdef extern from "fc_cut.h" nogil:
+    ctypedef struct watch_t "fc_watch_t":
+        uint64_t cut
+    watch_t* fc_watch(const void* p, size_t bytes)
+    void fc_unwatch(watch_t* watch)
 
 
 cdef extern from "numpy/arrayobject.h":
@@ -135,7 +155,10 @@ cdef extern from "numpy/arrayobject.h":
     )
 
 
-_RESERVE_BYTES = 256 << 30  # addresses, not memory: how far a store can grow while it is open
+# Addresses, not memory: how far a store can grow before it is mapped again elsewhere. Compiled code that grows a store by itself
+# cannot move it, so that a writer has more of them.
+_READER_BYTES, _WRITER_BYTES = 1 << 30, 64 << 30
+_ORDER_AT = 8192  # in the file: how far times are in order
 
 fc_crc32c_init()
 cdef crc32c_t _portable = fc_crc32c_select(False)
@@ -147,7 +170,7 @@ cdef ticks_check_t _ticks_check = fc_ticks_check_select(_checksum != _portable)
 CRC32C_IMPLEMENTATION = "scalar" if _checksum == _portable else "sse4.2"
 
 
-def crc32c(const unsigned char[::1] data not None, unsigned int crc=0):
+def crc32c(const unsigned char[::1] data not None, crc=0):
     """Return the CRC32C (Castagnoli) of bytes, with the instruction of the processor where there is one.
 
     Parameters
@@ -165,16 +188,18 @@ def crc32c(const unsigned char[::1] data not None, unsigned int crc=0):
     -----
     **Thread safety**: any thread. RFC 3720, section 12.1 and appendix B.4.
     """
-    return ~_checksum(~crc, &data[0] if data.shape[0] else NULL, data.shape[0]) & 0xFFFFFFFF
+    cdef uint32_t before = <uint32_t> int64_in(crc, "crc", 0, 0xFFFFFFFF)
+    return ~_checksum(~before, &data[0] if data.shape[0] else NULL, data.shape[0]) & 0xFFFFFFFF
 
 
-def crc32c_scalar(const unsigned char[::1] data not None, unsigned int crc=0):
+def crc32c_scalar(const unsigned char[::1] data not None, crc=0):
     """Return what `crc32c` returns, from the twin that runs on every processor."""
-    return ~_portable(~crc, &data[0] if data.shape[0] else NULL, data.shape[0]) & 0xFFFFFFFF
+    cdef uint32_t before = <uint32_t> int64_in(crc, "crc", 0, 0xFFFFFFFF)
+    return ~_portable(~before, &data[0] if data.shape[0] else NULL, data.shape[0]) & 0xFFFFFFFF
 
 
 cdef int store_grow(store_t* s) noexcept nogil:
-    return fc_store_do_grow(s)
+    return fc_store_do_grow(s, 0)
 
 
 cdef int store_sync(store_t* s) noexcept nogil:
@@ -183,29 +208,45 @@ cdef int store_sync(store_t* s) noexcept nogil:
 
 @cython.final
 cdef class _Mapping:
-    # Owns the addresses of a store; arrays on them keep it alive after the store is closed.
-    cdef unsigned char* head
+    # Owns addresses: those of the head of a store, or those of its commit words and records. Arrays on them keep them alive after the
+    # store is closed, and the addresses that it had before.
     cdef unsigned char* table
     cdef unsigned char* data
     cdef size_t table_bytes, data_bytes
+    cdef watch_t* table_watch
+    cdef watch_t* data_watch
+    cdef _Mapping before
+
+    cdef int watch(self) except -1:
+        self.table_watch = fc_watch(self.table, self.table_bytes)
+        if self.data != NULL:
+            self.data_watch = fc_watch(self.data, self.data_bytes)
+        if self.table_watch == NULL or (self.data != NULL and self.data_watch == NULL):
+            raise MemoryError("no memory for a mapped store")
+        return 0
+
+    cdef bint is_cut(self) noexcept:
+        return load_relaxed(&self.table_watch.cut) or (self.data_watch != NULL and load_relaxed(&self.data_watch.cut))
 
     def __dealloc__(self):
-        if self.head != NULL:
-            fc_unmap(self.head, 65536)
+        if self.table_watch != NULL:
+            fc_unwatch(self.table_watch)
+        if self.data_watch != NULL:
+            fc_unwatch(self.data_watch)
         if self.table != NULL:
             fc_unmap(self.table, self.table_bytes)
         if self.data != NULL:
             fc_unmap(self.data, self.data_bytes)
 
 
-_writers = weakref.WeakSet()
+_opened = weakref.WeakSet()
 
 
 def _after_fork_in_child():
-    # The parent stays the writer: its child may look, and must neither append nor hold the lock when the parent dies.
-    for store in list(_writers):
+    # The parent stays the writer: its child may look, and must neither append nor hold the locks when the parent dies. Threads that were
+    # in the middle of something exist in the parent alone.
+    for store in list(_opened):
         _disown(store)
-    _writers.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -219,10 +260,13 @@ cdef uint64_t _room(const whole_t* s) noexcept nogil:
 
 
 cdef _disown(TickStore store):
-    fc_store_refuse(<whole_t*> store._s, t.RESULT_CLOSED)
-    if store._lock is not None:
-        store._lock.abandon()
-        store._lock = None
+    cdef whole_t* s = <whole_t*> store._s
+    fc_store_refuse(s, t.RESULT_CLOSED)
+    s.writable = 0  # what it maps from now on
+    s.growing = store._busy = 0
+    for lock in store._locks:
+        lock.abandon()
+    store._locks = ()
     store._keeper = None
 
 
@@ -245,9 +289,11 @@ cdef uint64_t _first_disorder(const unsigned char* times, size_t stride, uint64_
     return end
 
 
-cdef uint64_t _lower_bound(const unsigned char* times, size_t stride, uint64_t flip, uint64_t n, uint64_t key) noexcept nogil:
-    # First record with time >= key in an ordered store.
-    cdef uint64_t low = 0, high = n, middle
+cdef uint64_t _lower_bound(
+    const unsigned char* times, size_t stride, uint64_t flip, uint64_t low, uint64_t high, uint64_t key
+) noexcept nogil:
+    # First record from `low` on with time >= key; times rise from there to `high`.
+    cdef uint64_t middle
     while low < high:
         middle = low + (high - low) // 2
         if ((<const uint64_t*> (times + middle * stride))[0] ^ flip) < key:
@@ -271,7 +317,7 @@ cdef int refuse_tick(int64_t timestamp_ns, int64_t symbol_id, double price, doub
 @cython.final
 cdef class TickStore:
     """TickStore(path, mode="r", dtype=None, *, segment_records=None, sync="memory", sync_interval_s=1.0, verify=True, \
-salvage=False, grow_ahead=True, time_field=None)\n--\n\n
+salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o600)\n--\n\n
     Open an append-only store of fixed-size records.
 
     Parameters
@@ -284,8 +330,8 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         Structured dtype of the records, native byte order, size a multiple of 8 up to 4,096 bytes. By default that of the file, and
         ``TICK_DTYPE`` for a new one. A file of another dtype is refused.
     segment_records : int, optional
-        Records by which a new store grows, rounded up to whole pages; by default 16 MiB of records. Room for one segment
-        is always there.
+        Records of a segment of a new store, rounded up to whole pages; by default 16 MiB of records. A process maps each
+        segment by itself, and Linux allows 32,765 of them in all (vm.max_map_count).
     sync : {"memory", "interval", "commit"}, default "memory"
         When records reach the disk; see the table at the top of the module.
     sync_interval_s : float, default 1.0
@@ -299,6 +345,10 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         Let a thread allocate the next segment when half of the last one is used, so that `append` need not.
     time_field : str, optional
         Field that `query` searches, in a new store: ``timestamp_ns``, ``exch_ns`` or ``local_ns``, the first that there is.
+    grow_records : int, optional
+        Records by which this writer makes the file grow, rounded up to whole pages; by default a segment, and never more.
+    file_mode : int, default 0o600
+        Permissions of a new store: who may read and who may write it.
 
     Raises
     ------
@@ -308,8 +358,10 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         Not a store, or one of another version, record layout or byte order.
     StoreLockedError
         There is a writer already.
+    StoreError
+        For a writer: the file has a second name (hard link), or what has the name of its lock is a link or another file.
     CorruptDataError
-        The header is damaged, or records up to the last checkpoint are.
+        The header is damaged or absurd, or records up to the last checkpoint are damaged.
 
     Warns
     -----
@@ -321,7 +373,8 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
     **Thread safety**: one thread appends. Readers in other threads open the path again or use `records`, `query` and `count` of the
     writer's object; arrays stay valid after `close` and while the store grows. A forked child may read, not append.
 
-    Never cut or overwrite a store that is open: a process that has it mapped would be killed (SIGBUS).
+    A store that is cut, deleted or replaced while it is open is an error of the next `flush`, growth or `close` of its writer, and,
+    cut, of the next look of a reader (CorruptDataError): arrays that reach into what is gone show bytes of 0xFF there.
     """
 
     def __cinit__(self, *args, **kwargs):
@@ -331,6 +384,7 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         (<whole_t*> self._s).state = t.RESULT_CLOSED
         (<whole_t*> self._s).fd = -1
         self._frozen = <uint64_t> -1
+        self._locks = ()
 
     def __init__(
         self,
@@ -345,16 +399,21 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         bint salvage=False,
         bint grow_ahead=True,
         time_field=None,
+        grow_records=None,
+        file_mode=FILE_MODE,
     ):
         if self._path is not None:
             raise StoreError(f"a store object opens once: path={self._path}")
         if mode not in ("r", "a", "x"):
             raise ValueError(f"mode must be 'r', 'a' or 'x': mode={mode!r}")
-        store_header.check_options(sync, sync_interval_s, segment_records)
+        store_header.check_options(sync, sync_interval_s, segment_records, grow_records)
+        check_file_mode(file_mode)
         if dtype is not None:
             dtype = store_header.check_dtype(dtype)
         path = os.path.realpath(os.fsdecode(path))
         self._path = path
+        self._path_bytes = os.fsencode(path)
+        self._noting = threading.Lock()
         self._mode = mode
         self._sync_policy = sync
         self._commit = sync == "commit"
@@ -362,16 +421,18 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         self._grow_ahead = grow_ahead and CAN_GROW
         try:
             if mode != "r":
-                self._lock = FileLock(path + ".lock")
+                self._locks = (FileLock(path + ".lock", file_mode=file_mode),)
                 if mode == "x" and os.path.lexists(path):
                     raise FileExistsError(f"mode 'x' creates a store: path={path} exists")
                 if not os.path.lexists(path):
                     fresh = TICK_DTYPE if dtype is None else dtype
-                    records = segment_records or store_header.SEGMENT_BYTES // fresh.itemsize
+                    size = fresh.itemsize
+                    records = store_header.round_segment(segment_records or store_header.SEGMENT_BYTES // size, size)
                     field = store_header.time_field_of(fresh, time_field)
-                    head = store_header.make_header(fresh, field, store_header.round_segment(records, fresh.itemsize), crc32c)
-                    create(path, head, store_header.least_bytes(records, fresh.itemsize), self._allocate)
-            self._map(dtype, time_field)
+                    head = store_header.make_header(fresh, field, records, crc32c)
+                    room = store_header.round_growth(grow_records, records, size) if CAN_GROW else records
+                    create(path, head, store_header.least_bytes(records, size, room), self._allocate, file_mode)
+            self._map(dtype, time_field, grow_records)
             self._examine(verify, salvage)
             if mode != "r":
                 self._start_writing()
@@ -407,25 +468,35 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         if error:
             raise OSError(error, os.strerror(error), self._path)
 
-    def _map(self, dtype, time_field):
+    def _map(self, dtype, time_field, grow_records):
         # Check the header, then map it and every segment.
         cdef whole_t* s = <whole_t*> self._s
-        cdef _Mapping mapping = _Mapping()
+        cdef _Mapping head = _Mapping()
         cdef int error = 0
-        cdef uint64_t most, segments
+        cdef uint64_t segments
         cdef bint writable = self._mode != "r"
-        flags = (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0)
+        flags = (os.O_RDWR if writable else os.O_RDONLY) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         s.fd = os.open(self._path, flags)
-        header = store_header.parse_header(os.read(s.fd, store_header.PAGE), self._path, crc32c)
+        found = os.fstat(s.fd)
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise LayoutError(f"a store is a file: path={self._path}")
+        if writable:
+            self._locks += (DataLock(self._path, s.fd),)
+        size = found.st_size
+        header = store_header.parse_header(os.read(s.fd, store_header.PAGE), self._path, size, crc32c)
         store_header.check_asked(header, self._path, dtype, time_field, writable)
         stored = header.dtype
         self._dtype = TICK_DTYPE if stored == TICK_DTYPE else EVENT_DTYPE if stored == EVENT_DTYPE else stored
         self._ticks = stored == TICK_DTYPE
         self._time_field = header.time_field
         self._header = header
+        s.path = self._path_bytes
         s.record_size = header.record_size
         s.block_records = header.block_records
         s.segment_records = header.segment_records
+        s.grow_records = s.segment_records
+        if CAN_GROW:
+            s.grow_records = store_header.round_growth(grow_records, header.segment_records, header.record_size)
         s.salt = header.salt
         s.segment_blocks = s.segment_records // s.block_records
         s.table_bytes, s.data_bytes = store_header.segment_parts(header.segment_records, header.record_size)
@@ -433,55 +504,134 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         s.stream = _stream
         s.crc_instruction = _checksum != _portable
         s.writable = writable
-        size = os.fstat(s.fd).st_size
         if size < _BASE:
             raise CorruptDataError(f"a store has at least {_BASE} bytes: path={self._path}, bytes={size}")
-        segment_bytes = s.table_bytes + s.data_bytes
-        segments = max(1, -(-(size - _BASE) // segment_bytes))
-        most = max(_RESERVE_BYTES, 4 * segments * s.data_bytes) // s.data_bytes if CAN_GROW else 1
-        most = max(most, segments + 1) if CAN_GROW else 1
-        if not CAN_GROW and segments > 1:
-            raise LayoutError(f"this system maps stores of one segment: path={self._path}, segments={segments}")
-        self._mapping = mapping
-        mapping.head = s.head = fc_map_file(NULL, s.fd, 0, _BASE, writable, &error)
-        if s.head == NULL:
-            self._check_system(error)
+        segments = max(1, -(-(size - _BASE) // (s.table_bytes + s.data_bytes)))
+        head.table_bytes = _BASE
+        head.table = s.head = fc_map_file(NULL, s.fd, 0, _BASE, writable, &error)
+        self._check_system(error)
+        head.watch()
+        self._head = head
         s.control = <control_t*> (s.head + 4096)
-        while CAN_GROW:
-            mapping.table_bytes = most * s.table_bytes
-            mapping.data_bytes = most * s.data_bytes
-            mapping.table = s.table = fc_reserve(mapping.table_bytes, &error)
-            if s.table != NULL:
-                mapping.data = s.data = fc_reserve(mapping.data_bytes, &error)
-                if s.data != NULL:
-                    break
-                fc_unmap(s.table, mapping.table_bytes)
-                mapping.table = s.table = NULL
-            if most <= segments + 1:
-                self._check_system(error)
-            most = max(most // 2, segments + 1)
-        s.most_segments = most
-        while s.segments < segments:
-            self._check_system(fc_store_attach(s))
-        if not CAN_GROW:
-            mapping.table, mapping.table_bytes = s.table, s.table_bytes
-            mapping.data, mapping.data_bytes = s.data, s.data_bytes
-        self._index = store_times.TimeIndex(int(s.block_records))
+        if CAN_GROW:
+            most = max(_WRITER_BYTES if writable else _READER_BYTES, 4 * segments * s.data_bytes) // s.data_bytes
+            self._move(max(most, segments + writable), segments + writable)
+            self._attach(segments)
+        elif segments > 1:
+            raise LayoutError(f"this system maps stores of one segment: path={self._path}, segments={segments}")
+        else:
+            head = _Mapping()
+            head.table_bytes, head.data_bytes = s.table_bytes, s.data_bytes
+            self._check_system(fc_store_map_segment(s, 0, &head.table, &head.data))
+            head.watch()
+            s.table, s.data, s.segments, s.most_segments = head.table, head.data, 1, 1
+            self._mapping = head
+        s.allocated = self._extent()[1]
+        self._index = store_times.Order(int(s.block_records))
         s.published = &s.control.count
         s.state = t.RESULT_OK if writable else t.RESULT_CLOSED
         self._open = True
+        _opened.add(self)
 
-    def _attach_whole_segments(self):
-        # What a writer has added since; what it has published is in segments that were complete before.
+    def _move(self, most, least):
+        # Map the segments at other addresses, which have room for `most` of them, or for as many as there are addresses for.
         cdef whole_t* s = <whole_t*> self._s
-        if self._mode == "r":
-            while os.fstat(s.fd).st_size >= <int64_t> (_BASE + (s.segments + 1) * (s.table_bytes + s.data_bytes)):
-                self._check_system(fc_store_attach(s))
+        cdef _Mapping new
+        cdef uint64_t segment
+        cdef int error = 0
+        while True:
+            new = _Mapping()
+            new.table_bytes, new.data_bytes = most * s.table_bytes, most * s.data_bytes
+            new.table = fc_reserve(new.table_bytes, &error)
+            if new.table != NULL:
+                new.data = fc_reserve(new.data_bytes, &error)
+                if new.data != NULL:
+                    break
+            if most <= least:
+                self._check_system(error)
+            most = max(most // 2, least)
+        new.watch()
+        new.before = self._mapping
+        with nogil:
+            fc_store_lock(&s.growing)
+        try:
+            for segment in range(s.segments):
+                self._check_mapped(fc_store_map_segment(s, segment, &new.table, &new.data))
+            self._mapping = new  # before the addresses: who has those finds the owner
+            fc_store_move(s, new.table, new.data, most)
+        finally:
+            fc_store_unlock(&s.growing)
+
+    def _attach(self, uint64_t segments):
+        # Map segments that are in the file.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef int code
+        if segments > s.most_segments:
+            self._move(4 * segments, segments)
+        with nogil:
+            fc_store_lock(&s.growing)
+            code = fc_store_attach(s, segments)
+            fc_store_unlock(&s.growing)
+        if code:
+            self._check_mapped(s.error)
+
+    def _check_mapped(self, int error):
+        # As _check_system, for what is mapped segment by segment.
+        if error == errno.ENOMEM:
+            raise OSError(
+                error,
+                "the system allows a process so many mappings (vm.max_map_count) and a store takes two a segment: compact it, or make it "
+                f"with larger segments: segments={(<whole_t*> self._s).segments}, segment_records={self._header.segment_records}",
+                self._path,
+            )
+        self._check_system(error)
+
+    cdef bint _owned(self) noexcept:
+        # Whether this process is the writer, who knows what is in the file.
+        return self._mode != "r" and (<whole_t*> self._s).owner_pid == fc_pid()
+
+    def _look_again(self):
+        # What a writer in another process has added since: it is in segments that have at least one record.
+        cdef whole_t* s = <whole_t*> self._s
+        if not self._owned():
+            segment_bytes = s.table_bytes + s.data_bytes
+            segments = (self._bytes() - _BASE - int(s.table_bytes) - 1) // int(segment_bytes) + 1
+            if segments > s.segments:
+                self._attach(segments)
+            store_release(&s.allocated, self._extent()[1])
+
+    cdef int _check_cut(self) except -1:
+        if unlikely(not self._open):
+            self._check_open()
+        if unlikely((<_Mapping> self._mapping).is_cut() or (<_Mapping> self._head).is_cut()):
+            raise CorruptDataError(
+                f"the file was cut while it was open: path={self._path}, bytes={self._bytes()}"
+            )
+        return 0
+
+    # Calls that leave the interpreter hold off `close` in another thread.
+    cdef int _enter(self) except -1:
+        fetch_add(&self._busy, 1)
+        if not self._open:
+            self._leave()
+            self._check_open()
+        return 0
+
+    cdef void _leave(self) noexcept:
+        fetch_add(&self._busy, <uint64_t> -1)
+
+    def _bytes(self):
+        # Size of the file.
+        try:
+            return os.fstat((<whole_t*> self._s).fd).st_size
+        except OSError:
+            self._check_open()  # another thread may have closed it
+            raise
 
     def _extent(self):
         # Blocks and records that lie inside the file; touching more would be SIGBUS.
         cdef whole_t* s = <whole_t*> self._s
-        size = os.fstat(s.fd).st_size - _BASE
+        size = self._bytes() - _BASE
         segment_bytes = s.table_bytes + s.data_bytes
         whole = min(max(size, 0) // segment_bytes, load_acquire(&s.segments))
         blocks, records = whole * s.segment_blocks, whole * s.segment_records
@@ -489,24 +639,28 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         if rest > 0:
             blocks += min(rest // 8, s.segment_blocks)
             records += max(0, rest - <int64_t> s.table_bytes) // s.record_size
-        return blocks, records, rest
+        return blocks, records
 
     def _scan(self, bint salvage):
-        # Find the longest valid prefix; damage in the middle raises unless salvage. Returns (scan as dict, report, corrupt).
+        # Find the longest valid prefix; damage in the middle raises unless salvage. Returns the scan, the report, and whether records
+        # are lost that were published or synced.
         cdef whole_t* s = <whole_t*> self._s
         cdef scan_t scan
-        cdef uint64_t expected = fc_store_published(s)  # before the commit words: a live writer is never behind it
+        cdef uint64_t promised = fc_store_published(s)  # before the commit words: a live writer is never behind it
         cdef uint64_t blocks, readable
         cdef uint64_t synced = fc_store_last_checkpoint(s).count
-        self._attach_whole_segments()
-        blocks, readable, rest = self._extent()
+        self._look_again()
+        blocks, readable = self._extent()
+        self._enter()
         with nogil:
             fc_store_do_scan(s, blocks, readable, &scan)
-        cut = rest != 0 or scan.reason == 2 or expected > load_acquire(&s.segments) * s.segment_records
-        clean = scan.bad_block == <uint64_t> -1 and expected <= scan.valid and not (synced > scan.valid)
-        if clean:
+        self._leave()
+        self._check_cut()
+        promised = max(promised, synced)
+        if scan.bad_block == <uint64_t> -1 and promised <= scan.valid:
             return scan, StoreReport(scan.valid, scan.valid * s.record_size), False
-        end = max(int(scan.end), int(expected), int(synced))
+        cut = scan.reason == 2 or promised > readable
+        end = max(int(scan.end), int(promised))
         present = min(end, int(readable))
         reason = REASONS[2 if cut else scan.reason]
         report = StoreReport(
@@ -517,15 +671,14 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
             reason,
         )
         # Behind the last checkpoint a system that went down may have written any pages and not others: that is a torn tail.
-        corrupt = synced > scan.valid and (scan.later_records > 0 or not cut)
-        if corrupt and not salvage:
+        if synced > scan.valid and (scan.later_records > 0 or not cut) and not salvage:
             block = scan.valid // s.block_records
             raise CorruptDataError(
                 f"stored records are damaged ({reason}), open with salvage=True or copy with salvage(): path={self._path}, "
                 f"valid records={report.records}, first damaged block starts at record {block * s.block_records}, "
                 f"valid records behind it={scan.later_records}, synced records={synced}"
             )
-        return scan, report, corrupt
+        return scan, report, promised > scan.valid
 
     def _examine(self, bint verify, bint salvage):
         cdef whole_t* s = <whole_t*> self._s
@@ -537,10 +690,17 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
                     f"count={fc_store_published(s)}"
                 )
             return
-        scan, report, corrupt = self._scan(salvage)
+        self._frozen_epoch = load_relaxed(&s.control.epoch)
+        scan, report, lost = self._scan(salvage)
+        if self._mode != "r":
+            # A file may be cut behind its last record: what is missing comes back as zeros, or writing there were SIGBUS.
+            step, begun = int(s.grow_records), int((s.segments - 1) * s.segment_records)
+            s.allocated = min(-(-max(int(s.allocated), begun + 1) // step) * step, begun + int(s.segment_records))
+            self._allocate(s.fd, 0, fc_store_end(s, s.allocated))
         if report.reason:
             if self._mode == "r":
-                self._frozen = scan.valid
+                if lost:
+                    self._frozen = scan.valid
                 report = report.for_reader(min(scan.valid, fc_store_published(s)), s.record_size)
             else:
                 report = self._repair(scan, report)
@@ -551,7 +711,7 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
     def _repair(self, scan_t scan, report):
         # Keep the torn bytes aside, then make the valid prefix the whole store.
         cdef whole_t* s = <whole_t*> self._s
-        cdef uint64_t block, last = s.segments * s.segment_blocks
+        cdef uint64_t block
         present = report.records + report.dropped_bytes // s.record_size
         aside = None
         if present > report.records:
@@ -560,12 +720,12 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
             while os.path.lexists(aside):
                 number += 1
                 aside = f"{self._path}.torn-{s.control.epoch + 1}-{number}"
-            with open(aside, "xb") as out:
-                out.write(self._array(report.records, present).tobytes())
+            fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IMODE(os.fstat(s.fd).st_mode))
+            with open(fd, "wb") as out:
+                out.write(self._array(report.records, present).view(np.uint8))  # from the file, without a copy
                 out.flush()
-                os.fsync(out.fileno())
+                os.fsync(fd)
             sync_folder(os.path.dirname(aside))
-        self._allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
         # In this order a kill at any point leaves the same recovery to the next writer: the last word, a checkpoint, then the rest.
         block = (scan.valid + s.block_records - 1) // s.block_records
         if scan.valid:
@@ -574,24 +734,21 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         s.syncs = fc_store_last_checkpoint(s).number
         s.synced = 0 if scan.valid else <uint64_t> -1
         self._sync()
-        while block < last:
-            store_release(fc_store_word(s, block), 0)
-            block += 1
-        self._check_system(fc_sync_pages(s.table, s.segments * s.table_bytes, s.fd))
+        fc_store_clear_words(s, block)
+        self._check_system(fc_sync_pages(s.table, ((s.allocated - 1) // s.segment_records + 1) * s.table_bytes, s.fd))
         return report._replace(kept_aside=aside)
 
     def _resume(self, scan_t scan):
         # Point the writer behind the last valid record.
         cdef whole_t* s = <whole_t*> self._s
-        cdef uint64_t page, all_ = s.segments * s.data_bytes
-        # A file may be cut behind its last record: what is missing comes back as zeros, or writing there were SIGBUS.
-        self._allocate(s.fd, 0, _BASE + s.segments * (s.table_bytes + s.data_bytes))
+        cdef uint64_t page, all_ = s.allocated * s.record_size
+        fc_store_clear_words(s, (scan.valid + s.block_records - 1) // s.block_records)  # of bytes that others have added
         checkpoint = fc_store_last_checkpoint(s)
         s.syncs = checkpoint.number
         s.synced = min(checkpoint.count, scan.valid)
         s.count = scan.valid
         s.cursor = s.data + s.count * s.record_size
-        s.limit = s.segments * s.segment_records
+        s.limit = s.allocated
         store_release(&s.control.count, s.count)
         fc_store_open_block(s)
         s.in_block = s.count % s.block_records
@@ -601,13 +758,19 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         if page < all_:
             with nogil:
                 fc_populate(s.data + page, all_ - page)
+        self._noted = store_times.Order(int(s.block_records))
+        self._adopt(self._noted)
+        if self._noted.checked > scan.valid:
+            # It was noted of records that are lost: on the disk before others take their places.
+            self._noted.forget(int(scan.valid))
+            self._note(self._noted)
+            self._check_system(fc_sync_pages(s.head, _BASE, s.fd))
 
     def _start_writing(self):
         cdef whole_t* s = <whole_t*> self._s
         s.owner_pid = fc_pid()
         s.control.epoch += 1
         s.control.writer_pid = s.owner_pid
-        _writers.add(self)
         if self._sync_policy == "interval":
             self.prepare_ahead()
 
@@ -619,12 +782,15 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         fc_store_refuse(s, t.RESULT_CLOSED)
         s.state = t.RESULT_CLOSED
         self._open = False
-        self._mapping = None
-        if s.fd >= 0:
-            os.close(s.fd)
-            s.fd = -1
-        if self._lock is not None:
-            lock, self._lock = self._lock, None
+        with nogil:
+            while load_acquire(&self._busy):
+                fc_yield()
+        self._mapping = self._head = None
+        fd, s.fd = s.fd, -1
+        if fd >= 0:
+            os.close(fd)
+        locks, self._locks = self._locks, ()
+        for lock in reversed(locks):
             lock.release()
 
     def close(self):
@@ -642,14 +808,14 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         if keeper is not None:
             keeper.stop()
         failure = None
-        if self._lock is not None:
+        if self._locks:
             if load_acquire(&s.state) == t.RESULT_OK:
                 try:
+                    self._note_order()
                     self._sync()
                 except StoreError as error:
                     failure = error
             s.control.writer_pid = 0
-            _writers.discard(self)
         self._release()
         if failure is not None:
             raise failure
@@ -670,31 +836,48 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
             raise StoreError(
                 f"a forked process may not write: path={self._path}, writer_pid={s.owner_pid}, pid={fc_pid()}"
             )
+        if s.error == errno.ESTALE:
+            raise StoreError(
+                f"the file was deleted, replaced, moved or cut while it was written, so the store accepts nothing more: path={self._path}"
+            )
         if code == t.RESULT_STORE_FAILED:
             raise StoreError(
                 f"a sync failed, so the store accepts nothing more (open it again): path={self._path}, "
                 f"errno={s.error} ({os.strerror(s.error)})"
             )
-        raise OSError(s.error, os.strerror(s.error), self._path)
+        self._check_mapped(s.error)
 
     def _grow(self, uint64_t records):
-        # Make room for so many records, or raise with nothing accepted.
+        # Make room for so many records, or raise with nothing accepted and nothing taken from the disk.
         cdef int code
         cdef whole_t* s = <whole_t*> self._s
         if load_acquire(&s.state):
             self._refused(<int> s.state)
+        self._note_order()
         while <uint64_t> store_room(self._s) < records:
+            self._enter()
             with nogil:
-                code = fc_store_do_grow(self._s)
-            if code:
+                code = fc_store_do_grow(self._s, records)
+            self._leave()
+            if code == t.RESULT_FULL:
+                least = int(s.count + records) // int(s.segment_records) + 2
+                self._move(4 * least, least)
+            elif code:
                 self._refused(code)
 
     def _sync(self):
         cdef int code
+        self._enter()
         with nogil:
             code = fc_store_do_sync(self._s)
+        self._leave()
         if code:
             self._refused(code)
+
+    cdef store_t* of_ticks(self) except NULL:
+        if not self._ticks:
+            raise LayoutError(f"ticks go into a store of ticks: path={self._path}, dtype={self._dtype}")
+        return self._s
 
     cdef _append_slowly(self, const tick_t* tick):
         if not self._ticks:
@@ -805,20 +988,21 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
             self._after_append()
         return n
 
-    def reserve(self, uint64_t records):
+    def reserve(self, records):
         """Allocate, map and pre-fault room for so many more records now.
 
         Raises
         ------
         OSError
-            The disk has no room for them; nothing is lost, and the store goes on with the room it has.
+            The disk has no room for them; nothing is lost or taken, and the store goes on with the room it has.
         StoreError
             As for `append`.
         """
+        n = as_uint64(records)
         self._check_open()
         if self._mode == "r":
             self._refused(t.RESULT_CLOSED)
-        self._grow(records)
+        self._grow(n)
 
     def prepare_ahead(self):
         """Start the thread that allocates the next segment in time, for compiled code that appends without the interpreter."""
@@ -835,12 +1019,17 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         cdef bint hungry
         if not self._open or load_acquire(&s.state):
             return
-        hungry = self._grow_ahead and _room(s) < s.segment_records // 2
-        with nogil:
-            if hungry:
-                fc_store_do_grow(self._s)
-            if sync:
-                fc_store_do_sync(self._s)
+        hungry = self._grow_ahead and _room(s) < s.grow_records // 2
+        if hungry or sync:
+            self._note_order()
+        fetch_add(&self._busy, 1)
+        if self._open:
+            with nogil:
+                if hungry:
+                    fc_store_do_grow(self._s, 0)
+                if sync:
+                    fc_store_do_sync(self._s)
+        self._leave()
 
     def flush(self):
         """Write every record appended so far to the disk, and wait for it.
@@ -857,7 +1046,54 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         self._check_open()
         if self._mode == "r" or (<whole_t*> self._s).owner_pid != fc_pid():
             self._refused(t.RESULT_CLOSED)
+        self._note_order()
         self._sync()
+
+    # ---- order of time
+
+    cdef object _extend(self, object order, uint64_t n):
+        # Look at the times up to `n` that `order` does not know.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef uint64_t at, first
+        cdef uint64_t flip = 0
+        cdef size_t offset = 0
+        if order.checked >= n:
+            return
+        field, offset = self._dtype.fields[self._time_field]
+        flip = (<uint64_t> 1) << 63 if field.kind == "i" else 0
+        while order.checked < n:
+            first = order.checked
+            self._enter()
+            with nogil:
+                at = _first_disorder(s.data + offset, s.record_size, flip, first, n)
+            self._leave()
+            if not order.note(at, n):
+                return
+
+    def _adopt(self, order):
+        # Take what the writer has noted where that is more.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef const unsigned char* noted = s.head + <size_t> _ORDER_AT
+        if load_relaxed(<const uint64_t*> (noted + 8)) > order.checked:
+            order.take(noted[: store_times.ORDER_BYTES], s.salt, crc32c)
+
+    def _note(self, order):
+        cdef whole_t* s = <whole_t*> self._s
+        cdef bytes text = order.text(s.salt, crc32c)
+        memcpy(s.head + <size_t> _ORDER_AT, <const char*> text, len(text))
+
+    def _note_order(self):
+        # Write down how far times are in order, so that no reader has to look at all of them.
+        cdef whole_t* s = <whole_t*> self._s
+        if self._time_field is None or not self._noting.acquire(False):
+            return
+        try:
+            before = self._noted.checked
+            self._extend(self._noted, fc_store_published(s))
+            if self._noted.checked > before:
+                self._note(self._noted)
+        finally:
+            self._noting.release()
 
     # ---- reading
 
@@ -868,15 +1104,18 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         if not self._open:
             self._check_open()
         n = fc_store_published(s)
-        if n > self._frozen:
-            return self._frozen
-        if unlikely(n > load_acquire(&s.segments) * s.segment_records):
-            self._attach_whole_segments()
-            if n > load_acquire(&s.segments) * s.segment_records:
+        if unlikely(self._frozen != <uint64_t> -1):
+            if load_acquire(&s.control.epoch) == self._frozen_epoch:
+                return min(n, self._frozen)
+            self._frozen = <uint64_t> -1  # a writer has repaired the store since
+        if unlikely(n > load_acquire(&s.allocated)):
+            self._look_again()
+            if n > load_acquire(&s.allocated):
                 raise CorruptDataError(
                     f"the published count must be inside the file: path={self._path}, count={n}, "
-                    f"bytes={os.fstat(s.fd).st_size}"
+                    f"bytes={self._bytes()}"
                 )
+        self._check_cut()
         return n
 
     cdef object _array(self, uint64_t start, uint64_t stop):
@@ -971,10 +1210,13 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         -----
         **Thread safety**: any thread.
         """
-        if max_records < 1:
-            raise ValueError(f"max_records must be at least 1: max_records={max_records}")
-        records = self.records(start, stop)
-        return (records[first : first + max_records] for first in range(0, len(records), max_records))
+        return self._pieces(self.records(start, stop), store_header.whole("max_records", max_records, 1, None))
+
+    def _pieces(self, records, max_records):
+        for first in range(0, len(records), max_records):
+            yield records[first : first + max_records]
+            if self._open:
+                self._check_cut()  # what was just used may not have been there
 
     def read_tick(self, index):
         """Return one tick as ``(timestamp_ns, symbol_id, price, volume)``.
@@ -994,11 +1236,6 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
             raise IndexError(f"index must be in 0..count-1: index={i}, count={self._count()}")
         tick = <const tick_t*> (<whole_t*> self._s).data + i
         return tick.timestamp_ns, tick.symbol_id, tick.price, tick.volume
-
-    def _times(self, uint64_t n):
-        if self._time_field is None:
-            raise ValueError(f"the records have no time field to search: dtype={self._dtype}")
-        return self._array(0, n)[self._time_field]
 
     def query(self, start_ns=None, end_ns=None, symbol_id=None):
         """Return the records of a time range, in the order in which they were appended.
@@ -1022,54 +1259,60 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
 
         Notes
         -----
-        Times that rise (each at least the one before) are searched by bisection. Where a time goes back, the answer is the same, found
-        through the least and greatest time of each block. The first query of an object looks at every time once
-        (about 1 ns each), later ones at new records only.
+        Runs of times that rise (each at least the one before) are searched by bisection. The writer notes in the file where
+        runs begin, whenever it flushes, grows or closes; what is newer is looked at once. Of times that go back more than 4,096
+        times, what lies behind is found through the least and greatest time of each block.
 
         **Thread safety**: one thread per TickStore object.
         """
-        cdef whole_t* s = <whole_t*> self._s
         cdef uint64_t n = self._count()
-        cdef uint64_t flip, low = 0, high = n, first, key
-        cdef const unsigned char* base
-        cdef size_t stride = s.record_size
         store_times.check_range(start_ns, end_ns)
         store_times.check_symbol(self._dtype, symbol_id)
-        if start_ns is not None or end_ns is not None:
-            times = self._times(n)
-            offset = self._dtype.fields[self._time_field][1]
-            signed = times.dtype.kind == "i"
-            flip = (<uint64_t> 1) << 63 if signed else 0
-            within = store_times.bounds(start_ns, end_ns, signed)
-            if within is None:
-                return self._array(0, 0)
-            start, end = within
-            base = s.data + <size_t> offset
-            index = self._index
-            if index.ordered and index.checked < n:
-                first = index.checked
-                with nogil:
-                    first = _first_disorder(base, stride, flip, first, n)
-                index.ordered = first == n
-                index.checked = n
-            if index.ordered:
-                if start is not None:
-                    key = <uint64_t> (start & 0xFFFFFFFFFFFFFFFF)
-                    low = _lower_bound(base, stride, flip, n, key ^ flip)
-                if end is not None:
-                    key = <uint64_t> (end & 0xFFFFFFFFFFFFFFFF)
-                    high = _lower_bound(base, stride, flip, n, key ^ flip)
-            else:
-                low, high = index.candidates(times, start, end)
-                found = self._array(low, high)
-                mask = store_times.inside(times[low:high], start, end)
-                if symbol_id is not None:
-                    mask &= found["symbol_id"] == symbol_id
-                return _frozen_copy(found, mask)
-        found = self._array(low, max(low, high))
-        if symbol_id is None:
-            return found
-        return _frozen_copy(found, found["symbol_id"] == symbol_id)
+        if start_ns is None and end_ns is None:
+            found = self._array(0, n)
+        else:
+            if self._time_field is None:
+                raise ValueError(f"the records have no time field to search: dtype={self._dtype}")
+            found = self._within(n, start_ns, end_ns)
+        self._check_cut()
+        return found if symbol_id is None else _taken(found, found["symbol_id"] == symbol_id)
+
+    cdef object _within(self, uint64_t n, object start_ns, object end_ns):
+        # The records of a range of time among the first `n`: of the part whose order is known by bisection of each run, behind it
+        # through the blocks.
+        cdef whole_t* s = <whole_t*> self._s
+        cdef uint64_t low, high, key, flip
+        cdef const unsigned char* base
+        field, offset = self._dtype.fields[self._time_field]
+        signed = field.kind == "i"
+        within = store_times.bounds(start_ns, end_ns, signed)
+        if within is None:
+            return self._array(0, 0)
+        start, end = within
+        if self._index.epoch != s.control.epoch:
+            self._index = store_times.Order(int(s.block_records), int(s.control.epoch))  # a new writer may have dropped records
+        order = self._index
+        self._adopt(order)
+        self._extend(order, n)
+        times = self._array(0, n)[self._time_field]
+        flip = (<uint64_t> 1) << 63 if signed else 0
+        base = s.data + <size_t> offset
+        ranges = []
+        for low, high in order.runs(times, start, end):
+            if start is not None:
+                key = <uint64_t> (start & 0xFFFFFFFFFFFFFFFF)
+                low = _lower_bound(base, s.record_size, flip, low, high, key ^ flip)
+            if end is not None:
+                key = <uint64_t> (end & 0xFFFFFFFFFFFFFFFF)
+                high = _lower_bound(base, s.record_size, flip, low, high, key ^ flip)
+            if low < high:
+                ranges.append((low, high))
+        parts = [self._array(low, high) for low, high in store_times.side_by_side(ranges)]
+        for low, high in order.blocks(times, start, end):
+            parts.append(_taken(self._array(low, high), store_times.inside(times[low:high], start, end)))
+        if len(parts) < 2:
+            return parts[0] if parts else self._array(0, 0)
+        return _frozen(np.concatenate([part.view(f"V{s.record_size}") for part in parts]).view(self._dtype))
 
     def follow(self, start=0, *, timeout_s=None, double interval_s=0.001, max_records=None):
         """Iterate over arrays of records as they are published.
@@ -1094,8 +1337,9 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         -----
         **Thread safety**: the writer may be in this or another process. Ctrl-C ends the wait.
         """
-        if max_records is not None and max_records < 1:
-            raise ValueError(f"max_records must be at least 1: max_records={max_records}")
+        if max_records is not None:
+            max_records = store_header.whole("max_records", max_records, 1, None)
+        start = as_int64(start)
         if interval_s < 0.0:
             raise ValueError(f"interval_s must not be negative: interval_s={interval_s}")
         position = start if start >= 0 else max(0, self._count() + start)
@@ -1103,8 +1347,15 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
 
     def _follow(self, position, timeout_s, interval_s, max_records):
         waiting_since = time.monotonic()
+        seen = 0
         while True:
             count = self._count()
+            if count < seen:
+                raise CorruptDataError(
+                    f"a repair has dropped records that were read before (open the store again): path={self._path}, "
+                    f"count={count}, read={seen}"
+                )
+            seen = count
             if count > position:
                 stop = count if max_records is None else min(count, position + max_records)
                 yield self._array(position, stop)
@@ -1163,7 +1414,7 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
             "segment_records": s.segment_records,
             "segments": load_acquire(&s.segments),
             "block_records": s.block_records,
-            "file_bytes": os.fstat(s.fd).st_size,
+            "file_bytes": self._bytes(),
             "created_ns": self._header.created_ns,
             "segment_id": self._header.segment_id,
             "salt": s.salt,
@@ -1183,7 +1434,7 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
         # Arrays of the records of every valid block.
         cdef whole_t* s = <whole_t*> self._s
         cdef uint64_t block, blocks, readable, word, first
-        blocks, readable, _ = self._extent()
+        blocks, readable = self._extent()
         for block in range(blocks):
             word = load_acquire(fc_store_word(s, block))
             first = block * s.block_records
@@ -1192,10 +1443,14 @@ salvage=False, grow_ahead=True, time_field=None)\n--\n\n
                     yield self._array(first, first + (word >> 32))
 
 
-def _frozen_copy(records, mask):
-    found = records[mask]
-    found.flags.writeable = False
-    return found
+def _frozen(records):
+    records.flags.writeable = False
+    return records
+
+
+def _taken(records, mask):
+    # By whole rows: by fields, NumPy leaves the padding to chance.
+    return _frozen(records.view(f"V{records.dtype.itemsize}")[mask].view(records.dtype))
 
 
 def salvage(source, destination):

@@ -52,8 +52,9 @@ def table(summary: Summary) -> Table:
         out.add_row("profit and loss", "no price" if summary.pnl is None else f"{summary.pnl:,.2f}")
         if summary.fees:
             out.add_row("of it fees", f"{-summary.fees:,.2f}")
-    if summary.ticks_stored:
-        out.add_row("ticks stored", f"{summary.ticks_stored:,}")
+    if summary.ticks_stored or summary.ticks_refused:
+        refused = f" (and {summary.ticks_refused:,} executions that are no tick)" if summary.ticks_refused else ""
+        out.add_row("ticks stored", f"{summary.ticks_stored:,}{refused}")
     out.add_row("events per second", f"{summary.events_per_s:,.0f}")
     out.add_row("loop", f"{summary.loop_ns_per_event:,.1f} ns an event")
     out.add_row("peak memory", f"{summary.peak_rss_bytes / 2**20:,.0f} MiB")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,6 @@ from fastcore.engine import Engine
 from fastcore.flow import EwmaVolatility
 from fastcore.instruments import Instrument
 from fastcore.market import Market
-from fastcore.records import TICK_DTYPE
 from fastcore.risk import RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import Source
@@ -32,17 +30,10 @@ from .config import Config, ConfigError
 from .feeds.feed import Feed, UnknownSymbolInFile
 
 if TYPE_CHECKING:
-    from fastcore.tickstore import TickStore  # imported where a run has one
+    from .store.tape import Stored
 
 WARN_SHARE = 0.001  # of events, above which a summary warns
 IDS = 1 << 20  # instruments that a run may meet: memory is taken for those that it does
-
-
-class Stored(NamedTuple):
-    """Where executions are stored, and the id of the instrument there."""
-
-    store: TickStore
-    symbol_id: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +69,8 @@ class Summary:
         Units at the end.
     pnl, fees : float
         Quote currency: profit after fees marked at the last middle price (None without one), and fees paid.
-    ticks_stored : int
+    ticks_stored, ticks_refused : int
+        Executions that went into the store, and those that are no tick (``fastcore.strategies.tape.Tape.refused``).
     seconds, events_per_s, loop_ns_per_event : float
         Wall time of reading and running; time inside the compiled loop per event.
     latency_ns : dict
@@ -116,6 +108,7 @@ class Summary:
     pnl: float | None
     fees: float
     ticks_stored: int
+    ticks_refused: int
     seconds: float
     events_per_s: float
     loop_ns_per_event: float
@@ -308,7 +301,8 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     """
     start = time.perf_counter()
     symbol_id, instrument, source = feed.begin(config.run.symbol)
-    with _tape_store(config.run.store, instrument, feed.begin_ns) as tape:
+    tape_of_run = nullcontext() if config.run.store is None else _open_tape(config.run.store, instrument, feed)
+    with tape_of_run as tape:
         engine = build(config, source, feed.book, instrument, symbol_id, tape)
         stored = 0 if tape is None else -len(tape.store)
         interrupted = False
@@ -330,43 +324,10 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     return summary
 
 
-@contextmanager
-def _tape_store(path: str | None, instrument: Instrument, begin_ns: int) -> Iterator[Stored | None]:
-    """The store that receives the executions, if there is to be one, and the id of the instrument there.
+def _open_tape(path: str, instrument: Instrument, feed: Feed) -> AbstractContextManager[Stored]:
+    from .store.tape import open_tape  # few runs have one
 
-    The names are those of the table beside the store. A new one that stays empty goes again.
-    """
-    if path is None:
-        yield None
-        return
-    from fastcore.tickstore import TickStore
-
-    from .store.symbols import SymbolTable, table_of
-
-    table = table_of(path)
-    made = [file for file in (path, str(table)) if not os.path.exists(file)]
-    kept = False
-    try:
-        with TickStore(path, "a", TICK_DTYPE) as store, closing(SymbolTable(table, "a")) as symbols:
-            before = len(store)
-            last = int(store.records(before - 1)["timestamp_ns"][0]) if before else -1
-            if last >= begin_ns:
-                raise ConfigError(f"a store must end before the data begin: store={path} last_ns={last} first_ns={begin_ns}")
-            if before and not len(symbols):
-                raise ConfigError(f"a store with ticks must have its names beside it: store={path} names={table} ticks={before}")
-            try:
-                stored_id = symbols.add(instrument.symbol, tick_size=instrument.tick_size, lot_size=instrument.lot_size)
-            except ValueError as error:
-                raise ConfigError(f"{error} (store={path})") from None
-            try:
-                yield Stored(store, stored_id)
-            finally:
-                kept = len(store) > 0
-    finally:
-        for file in () if kept else made:
-            for name in (file, f"{file}.lock"):
-                with suppress(FileNotFoundError):
-                    os.unlink(name)
+    return open_tape(path, instrument, feed)
 
 
 def summarise(
@@ -414,6 +375,7 @@ def summarise(
         pnl=None if profit is None else profit * value,
         fees=position.fees * value,
         ticks_stored=stored,
+        ticks_refused=getattr(engine.strategies.get("tape"), "refused", 0),
         seconds=seconds,
         events_per_s=engine.events / seconds if seconds > 0 else 0.0,
         loop_ns_per_event=engine.loop_ns / engine.events if engine.events else 0.0,

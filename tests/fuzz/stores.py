@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import tempfile
 import warnings
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from fastcore.errors import CorruptDataError, LayoutError
-from fastcore.records import TICK_DTYPE
-from fastcore.tickstore import TickStore
+from fastcore.records import EVENT_DTYPE, TICK_DTYPE
+from fastcore.store_header import BASE, PAGE, make_header, time_field_of
+from fastcore.tickstore import TickStore, crc32c
 from fuzz.corpora import blocks
 from fuzz.engine import Counts, Target
 from fuzz.laws import both, same
@@ -103,4 +105,54 @@ def store_check(data: bytes, folder: Path) -> Counts:
     return {"opened": len(opened), "refused": 6 - len(opened), "records": sum(count for count, _ in opened)}
 
 
-TARGETS = (Target("store", store_corpus, store_check, blocks, iterations=40),)
+# ---- headers
+
+
+DTYPES = (TICK_DTYPE, EVENT_DTYPE, np.dtype([("timestamp_ns", "i8"), ("x", "f4", (3,)), ("name", "S12")]))
+
+
+def header_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
+    """Fields and schema of headers."""
+    pages = [make_header(dtype, time_field_of(dtype), 2048, crc32c) for dtype in DTYPES]
+    return [page.rstrip(b"\0") for page in pages]
+
+
+def header_check(data: bytes, folder: Path) -> Counts:
+    """A header that somebody means, with hash and checksum of its own, is refused or is that of plain records; the twins agree."""
+    page = bytearray(data[:PAGE].ljust(PAGE, b"\0"))
+    page[:20] = make_header(TICK_DTYPE, None, 2048, crc32c)[:20]  # magic, version, byte order: the other target has those
+    length = min(struct.unpack_from("=I", page, 68)[0], PAGE)
+    struct.pack_into("=Q", page, 24, int.from_bytes(hashlib.sha256(page[80 : 80 + length]).digest()[:8], "big"))
+    struct.pack_into("=I", page, 76, 0)
+    struct.pack_into("=I", page, 76, crc32c(page))
+    outcomes: list[dict[str, Any]] = []
+    for module in both("tickstore"):
+        path = folder / "s"
+        path.write_bytes(page + bytes(2 * BASE))
+        outcome: dict[str, Any] = {}
+        for mode in "ra":
+            try:
+                store = module.TickStore(str(path), mode)
+            except (CorruptDataError, LayoutError) as error:
+                outcome[mode] = type(error).__name__
+                break
+            with store:
+                dtype = store.dtype
+                assert not dtype.hasobject and 8 <= dtype.itemsize <= PAGE, f"not plain: {dtype}"
+                assert len(store) == 0 and store.query().tobytes() == b"", "records of nowhere"
+                info = store.info()
+                outcome[mode] = (dtype.str, dtype.fields, info["segment_records"], info["time_field"])
+            if info["segment_records"] * dtype.itemsize > 1 << 22:  # a writer would take the place that it promises
+                break
+        outcomes.append(outcome)
+    same(*outcomes)
+    refused = sum(isinstance(value, str) for value in outcomes[0].values())
+    return {"opened": len(outcomes[0]) - refused, "refused": refused}
+
+
+TARGETS = (
+    Target("store", store_corpus, store_check, blocks, iterations=40),
+    Target(
+        "store_header", header_corpus, header_check, blocks, (b'"O"', b'"O8"', b"-1", b"[", b"1e9", b"null"), iterations=400
+    ),
+)

@@ -5,12 +5,14 @@
    offset            size             content
    0                 4,096            header, written once (struct fc_store_header, then the schema as JSON text)
    4,096             4,096            control page: published count, writer, two checkpoints (struct fc_store_control)
+   8,192             57,344           how far times are in order: a hint that queries take, see fastcore.store_times
    65,536 + k*(T+D)  T                segment k: commit words, one u64 per block of records
    ... + T           D                segment k: the records themselves
 
-   T and D are multiples of 64 KiB, so that every part can be mapped where pages are 4, 16 or 64 KiB. A process maps
-   the records of all segments side by side in one range of addresses: the store is one array, and addresses
-   stay as the store grows.
+   T and D are multiples of 64 KiB, so that every part can be mapped where pages are 4, 16 or 64 KiB. The file may end inside
+   of the last D: it grows by whole segments or by parts of one. A process maps the records of all segments side by side in one
+   range of addresses: the store is one array. Addresses stay as the store grows, until a range is used up; then all of it is
+   mapped again elsewhere, and the old range stays for as long as somebody holds an array on it.
 
    A block is the largest power of two of records that fits 4 KiB. Its commit word is
 
@@ -99,15 +101,18 @@ typedef struct fc_store {
     fc_store_stream_t stream; /* copies and returns the register: streaming stores or memcpy */
     uint64_t crc_instruction; /* 1: the processor computes CRC32C itself (SSE4.2) */
     /* Cold. */
-    uint64_t hungry;           /* 1: less than half a segment is left */
+    uint64_t hungry;           /* 1: less than half of what it grows by is left */
     uint64_t state;            /* FC_OK, or why nothing more is accepted: FC_CLOSED, FC_STORE_FAILED */
     uint64_t growing, syncing; /* 1 while a thread is in grow or sync */
     uint64_t segments;         /* mapped */
+    uint64_t allocated;        /* records that have a place in the file */
+    uint64_t grow_records;     /* by which the file grows: a segment, or a part of one */
     uint64_t salt;
     uint64_t segment_records, segment_blocks;
     uint64_t table_bytes, data_bytes; /* T and D */
     uint64_t most_segments;           /* what the reserved addresses can hold */
     uint64_t synced, syncs;           /* records and number of the last checkpoint */
+    const char *path;                 /* where the file should be */
     fc_store_control_t *control;      /* the mapped control page */
     unsigned char *head, *table, *data; /* first page, commit words, records */
     int fd;
@@ -135,7 +140,7 @@ static inline void fc_store_open_block(fc_store_t *s) {
     s->crc = fc_store_seed(s, block);
     s->in_block = 0;
     uint64_t limit = fc_load_relaxed(&s->limit);
-    if (limit - s->count < s->segment_records / 2) fc_store_release(&s->hungry, 1);
+    if (limit - s->count < s->grow_records / 2) fc_store_release(&s->hungry, 1);
 }
 
 /* Records that can be appended before the store must grow. */
@@ -217,10 +222,16 @@ static inline int fc_store_append_record(fc_store_t *s, const void *record) {
     return FC_OK;
 }
 
-/* First tick of an array that breaks a rule (time below 2^63, finite price, finite volume >= 0, a symbol), or n.
+/* Whether a tick keeps the rules: time below 2^63, finite price, finite volume >= 0, a symbol. */
+static inline int fc_tick_good(const fc_tick_t *t) {
+    const double most = 1.7976931348623157e308;
+    return t->price >= -most && t->price <= most && t->volume >= 0.0 && t->volume <= most && t->symbol_id != FC_NO_SYMBOL &&
+           (int64_t)t->timestamp_ns >= 0;
+}
+
+/* First tick of an array that breaks a rule, or n.
    *padding is set to 1 where a tick of those before carries padding that is not 0. */
 static inline size_t fc_ticks_check(const fc_tick_t *ticks, size_t n, int *padding) {
-    const double most = 1.7976931348623157e308;
     uint32_t pads = 0;
     size_t i = 0;
     while (i < n) {
@@ -239,12 +250,8 @@ static inline size_t fc_ticks_check(const fc_tick_t *ticks, size_t n, int *paddi
             pads |= ticks[k].pad;
         }
         if (FC_UNLIKELY(odd >> 31))
-            for (size_t k = i; k < end; k++) {
-                const fc_tick_t *t = &ticks[k];
-                int good = t->price >= -most && t->price <= most && t->volume >= 0.0 && t->volume <= most &&
-                           t->symbol_id != FC_NO_SYMBOL && (int64_t)t->timestamp_ns >= 0;
-                if (FC_UNLIKELY(!good)) return k;
-            }
+            for (size_t k = i; k < end; k++)
+                if (FC_UNLIKELY(!fc_tick_good(&ticks[k]))) return k;
         i = end;
     }
     *padding = pads != 0;

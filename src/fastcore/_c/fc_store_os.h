@@ -30,6 +30,8 @@ static inline int fc_sync_pages(unsigned char *p, size_t bytes, int fd) {
     return FlushViewOfFile(p, bytes) && FlushFileBuffers((HANDLE)_get_osfhandle(fd)) ? 0 : EIO;
 }
 static inline int64_t fc_file_size(int fd) { return _filelengthi64(fd); }
+static inline int fc_disk_room(int fd, uint64_t bytes) { (void)fd, (void)bytes; return 0; }
+static inline int fc_file_in_place(int fd, const char *path, uint64_t bytes) { (void)fd, (void)path, (void)bytes; return 0; }
 static inline int fc_write_zeros(int fd, uint64_t offset, uint64_t bytes) {
     static const char zeros[65536];
     if (_lseeki64(fd, (int64_t)offset, SEEK_SET) < 0) return errno;
@@ -42,6 +44,7 @@ static inline int fc_write_zeros(int fd, uint64_t offset, uint64_t bytes) {
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define FC_STORE_CAN_GROW 1
@@ -84,6 +87,19 @@ static inline int64_t fc_file_size(int fd) {
     struct stat status;
     return fstat(fd, &status) ? -1 : (int64_t)status.st_size;
 }
+/* 0, or ESTALE where the open file is not the one at its path any more (deleted, replaced, moved) or was cut: what is
+   appended would be lost. */
+static inline int fc_file_in_place(int fd, const char *path, uint64_t bytes) {
+    struct stat open, named;
+    if (fstat(fd, &open)) return errno;
+    if (stat(path, &named)) return errno == ENOENT ? ESTALE : errno;
+    return open.st_dev == named.st_dev && open.st_ino == named.st_ino && (uint64_t)open.st_size >= bytes ? 0 : ESTALE;
+}
+/* ENOSPC where a disk that counts its blocks has certainly no room: better than to fill it before it says so. */
+static inline int fc_disk_room(int fd, uint64_t bytes) {
+    struct statvfs disk;
+    return fstatvfs(fd, &disk) == 0 && disk.f_blocks && disk.f_frsize && bytes / disk.f_frsize > disk.f_bfree ? ENOSPC : 0;
+}
 static inline int fc_write_zeros(int fd, uint64_t offset, uint64_t bytes) {
     static const char zeros[65536];
     while (bytes) {
@@ -97,12 +113,19 @@ static inline int fc_write_zeros(int fd, uint64_t offset, uint64_t bytes) {
 #endif
 
 /* Give part of a file blocks on the disk: a full disk is an error here instead of SIGBUS at a store.
-   Bytes that are there already stay. */
+   Bytes that are there already stay. A disk that is too small keeps none of the new ones. */
 static inline int fc_allocate(int fd, uint64_t offset, uint64_t bytes) {
 #if defined(__linux__)
+    int64_t size = fc_file_size(fd);
     int error;
-    do error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+    if (size < 0) return errno;
+    /* Behind the end, where no reader looks; what cannot be had in this way is left to posix_fallocate. */
+    do error = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)bytes) ? errno : 0;
     while (error == EINTR);
+    if (!error || error == EOPNOTSUPP || error == ENOSYS)
+        do error = posix_fallocate(fd, (off_t)offset, (off_t)bytes);
+        while (error == EINTR);
+    if (error && (uint64_t)size < offset + bytes && ftruncate(fd, (off_t)size)) return errno;
     return error;
 #else
     /* Write zeros behind the end of the file; what is before the end has its blocks. */
@@ -110,7 +133,11 @@ static inline int fc_allocate(int fd, uint64_t offset, uint64_t bytes) {
     if (size < 0) return errno;
     if ((uint64_t)size >= offset + bytes) return 0;
     uint64_t from = (uint64_t)size > offset ? (uint64_t)size : offset;
-    return fc_write_zeros(fd, from, offset + bytes - from);
+    int error = fc_write_zeros(fd, from, offset + bytes - from);
+#if !defined(_WIN32)
+    if (error && ftruncate(fd, (off_t)size)) return errno;
+#endif
+    return error;
 #endif
 }
 
@@ -148,47 +175,90 @@ static inline void fc_store_refuse(fc_store_t *s, int state) {
     fc_store_release(&s->limit, 0);
 }
 
-/* Map the next segment behind those that are mapped. */
-static inline int fc_store_attach(fc_store_t *s) {
-    if (s->segments >= s->most_segments) return ENOMEM;
-    uint64_t offset = fc_store_segment_offset(s, s->segments);
+/* Where the file ends that has places for so many records, at least one. */
+static inline uint64_t fc_store_end(const fc_store_t *s, uint64_t records) {
+    uint64_t last = (records - 1) / s->segment_records;
+    return fc_store_segment_offset(s, last) + s->table_bytes + (records - last * s->segment_records) * s->record_size;
+}
+
+/* Map a segment into the ranges that begin at `table` and `data`. What lies behind the end of the file is mapped and not touched. */
+static inline int fc_store_map_segment(fc_store_t *s, uint64_t segment, unsigned char **table, unsigned char **data) {
+    uint64_t offset = fc_store_segment_offset(s, segment);
+    int error = 0;
 #if FC_STORE_CAN_GROW
-    if (!fc_map_file(s->table + s->segments * s->table_bytes, s->fd, offset, s->table_bytes, s->writable, &s->error)) return s->error;
-    if (!fc_map_file(s->data + s->segments * s->data_bytes, s->fd, offset + s->table_bytes, s->data_bytes, s->writable, &s->error))
-        return s->error;
+    if (!fc_map_file(*table + segment * s->table_bytes, s->fd, offset, s->table_bytes, s->writable, &error)) return error;
+    if (!fc_map_file(*data + segment * s->data_bytes, s->fd, offset + s->table_bytes, s->data_bytes, s->writable, &error)) return error;
 #else
-    if (!(s->table = fc_map_file(NULL, s->fd, offset, s->table_bytes, s->writable, &s->error))) return s->error;
-    if (!(s->data = fc_map_file(NULL, s->fd, offset + s->table_bytes, s->data_bytes, s->writable, &s->error))) return s->error;
+    if (!(*table = fc_map_file(NULL, s->fd, offset, s->table_bytes, s->writable, &error))) return error;
+    if (!(*data = fc_map_file(NULL, s->fd, offset + s->table_bytes, s->data_bytes, s->writable, &error))) return error;
 #endif
-    fc_store_release(&s->segments, s->segments + 1); /* the other threads of the writer read it */
     return 0;
 }
 
-/* Allocate, map and pre-fault one more segment. */
-static inline int fc_store_do_grow(fc_store_t *s) {
-    int result = FC_OK;
+/* Map segments behind those that are mapped. FC_FULL: the range of addresses is used up. */
+static inline int fc_store_attach(fc_store_t *s, uint64_t segments) {
+    if (segments > s->most_segments) return FC_FULL;
+    while (s->segments < segments) {
+        s->error = fc_store_map_segment(s, s->segments, &s->table, &s->data);
+        if (s->error) return FC_IO;
+        fc_store_release(&s->segments, s->segments + 1); /* the other threads of the writer read it */
+    }
+    return FC_OK;
+}
+
+/* Allocate, map and pre-fault room for `records` behind those that are published, and for `grow_records` at least: all of it or nothing.
+   FC_FULL: the range of addresses is used up, nothing was done. */
+static inline int fc_store_do_grow(fc_store_t *s, uint64_t records) {
     fc_store_lock(&s->growing);
-    uint64_t state = fc_load_acquire(&s->state);
-    if (state) {
-        result = (int)state;
-    } else {
-        uint64_t segment = s->segments;
-        int error = segment < s->most_segments ? fc_allocate(s->fd, fc_store_segment_offset(s, segment), s->table_bytes + s->data_bytes) : ENOMEM;
-        if (!error) error = fc_store_attach(s);
-        if (error) {
-            s->error = error;
+    int result = (int)fc_load_acquire(&s->state);
+    if (result == FC_OK) {
+        uint64_t old = s->allocated, step = s->grow_records, new_ = old + step;
+        uint64_t needed = fc_store_published(s) + records;
+        if (needed > new_) new_ = needed / step * step + (needed % step ? step : 0);
+        uint64_t segments = (old - 1) / s->segment_records + 1, new_segments = (new_ - 1) / s->segment_records + 1;
+        uint64_t end = fc_store_end(s, old);
+        s->error = records > INT64_MAX / s->record_size / 2 ? EFBIG : fc_file_in_place(s->fd, s->path, end);
+        if (!s->error) s->error = fc_disk_room(s->fd, fc_store_end(s, new_) - end);
+        if (s->error) {
             result = FC_IO;
+        } else if (new_segments > s->most_segments) {
+            result = FC_FULL;
         } else {
+            s->error = fc_allocate(s->fd, end, fc_store_end(s, new_) - end);
+            result = s->error ? FC_IO : fc_store_attach(s, new_segments);
+        }
+        if (result == FC_OK) {
             /* Commit words must start at 0 even where a killed writer or a stranger left bytes behind the last segment. */
-            memset(s->table + segment * s->table_bytes, 0, s->table_bytes);
-            fc_populate(s->data + segment * s->data_bytes, s->data_bytes);
+            memset(s->table + segments * s->table_bytes, 0, (new_segments - segments) * s->table_bytes);
+            fc_populate(s->data + old * s->record_size, (new_ - old) * s->record_size);
+            fc_store_release(&s->allocated, new_);
             fc_store_release(&s->hungry, 0);
-            fc_store_release(&s->limit, s->segments * s->segment_records);
+            fc_store_release(&s->limit, new_);
             if (fc_load_acquire(&s->state)) fc_store_release(&s->limit, 0); /* refused meanwhile */
         }
     }
     fc_store_unlock(&s->growing);
     return result;
+}
+
+/* Set the commit words from `block` on to 0, and touch only those that are not. */
+static inline void fc_store_clear_words(fc_store_t *s, uint64_t block) {
+    uint64_t end = ((s->allocated - 1) / s->segment_records + 1) * s->segment_blocks;
+    for (; block < end; block++) {
+        uint64_t *word = fc_store_word(s, block);
+        if (fc_load_relaxed(word)) fc_store_release(word, 0);
+    }
+}
+
+/* Go over to other ranges of addresses, into which all segments are mapped; the writer's thread, or that of a reader. */
+static inline void fc_store_move(fc_store_t *s, unsigned char *table, unsigned char *data, uint64_t most_segments) {
+    s->table = table;
+    s->data = data;
+    s->most_segments = most_segments;
+    if (s->writable) {
+        s->cursor = s->data + s->count * s->record_size;
+        s->word = fc_store_word(s, s->count / s->block_records);
+    }
 }
 
 static inline uint32_t fc_store_checkpoint_crc(const fc_store_t *s, const fc_store_checkpoint_t *c) {
@@ -212,7 +282,8 @@ static inline int fc_store_do_sync(fc_store_t *s) {
         word = fc_load_acquire(fc_store_word(s, block));
         count = block * s->block_records + (word >> 32);
     }
-    if (count != s->synced || !s->syncs) {
+    int gone = fc_file_in_place(s->fd, s->path, fc_store_end(s, fc_load_acquire(&s->allocated)));
+    if (gone || count != s->synced || !s->syncs) {
         if (count > s->synced) {
             uint64_t first = s->synced / s->block_records, last = (count - 1) / s->block_records;
             size_t size = s->record_size;
@@ -220,6 +291,7 @@ static inline int fc_store_do_sync(fc_store_t *s) {
             unsigned char *from = (unsigned char *)fc_store_word(s, first), *to = (unsigned char *)(fc_store_word(s, last) + 1);
             if (!error) error = fc_sync_pages(from, (size_t)(to - from), s->fd);
         }
+        if (!error) error = gone;
         if (!error) {
             fc_store_checkpoint_t *slot = &s->control->checkpoint[(s->syncs + 1) & 1];
             fc_store_checkpoint_t next = {.number = s->syncs + 1, .count = count, .word = word};

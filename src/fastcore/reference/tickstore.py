@@ -20,13 +20,14 @@ import numpy.typing as npt
 from fastcore import store_header, store_times
 from fastcore.errors import CorruptDataError, StoreError
 from fastcore.records import NO_SYMBOL, TICK_DTYPE
-from fastcore.store_files import FileLock, create, sync_folder
+from fastcore.store_files import FILE_MODE, DataLock, FileLock, check_file_mode, create, sync_folder
 from fastcore.store_header import BASE, PAGE
 from fastcore.store_report import REASONS, StoreReport, StoreWarning
 
 Records = npt.NDArray[np.void]
 
 CRC32C_IMPLEMENTATION = "python"
+EPOCH, ORDER = PAGE + 64, 2 * PAGE
 CONTROL = PAGE  # offset of the control page: count, then epoch and writer pid, then two checkpoints
 WORD = struct.Struct("=Q")
 TICK = struct.Struct("@QIdd")
@@ -84,32 +85,35 @@ class TickStore:
         salvage: bool = False,
         grow_ahead: bool = True,
         time_field: str | None = None,
+        grow_records: int | None = None,
+        file_mode: int = FILE_MODE,
     ) -> None:
         if mode not in ("r", "a", "x"):
             raise ValueError(f"mode must be 'r', 'a' or 'x': mode={mode!r}")
-        store_header.check_options(sync, sync_interval_s, segment_records)
+        store_header.check_options(sync, sync_interval_s, segment_records, grow_records)  # this one grows by segments
+        check_file_mode(file_mode)
         if dtype is not None:
             dtype = store_header.check_dtype(dtype)
         self._path = os.path.realpath(os.fsdecode(path))
         self._mode, self._sync, self._interval_s, self._grow_ahead = mode, sync, sync_interval_s, grow_ahead
         self._fd = -1
-        self._lock: FileLock | None = None
+        self._locks: list[FileLock | DataLock] = []
         self._frozen: int | None = None
         self._recovery: StoreReport | None = None
         self._refusal = ""
         self._synced_at = time.monotonic()
         try:
             if mode != "r":
-                self._lock = FileLock(self._path + ".lock")
+                self._locks.append(FileLock(self._path + ".lock", file_mode=file_mode))
                 if mode == "x" and os.path.lexists(self._path):
                     raise FileExistsError(f"mode 'x' creates a store: path={self._path} exists")
                 if not os.path.lexists(self._path):
-                    self._create(TICK_DTYPE if dtype is None else dtype, segment_records, time_field)
+                    self._create(TICK_DTYPE if dtype is None else dtype, segment_records, time_field, file_mode)
             self._open_file(dtype, time_field)
             self._examine(verify, salvage)
             if mode != "r":
                 self._owner = os.getpid()
-                self._put(CONTROL + 64, self._get(CONTROL + 64) + 1)
+                self._put(EPOCH, (self._get(EPOCH) + 1) % 2**64)
                 self._put(CONTROL + 72, self._owner)
                 _writers.add(self)
         except BaseException:
@@ -120,20 +124,22 @@ class TickStore:
 
     # ---- the file
 
-    def _create(self, dtype: np.dtype[Any], segment_records: int | None, time_field: str | None) -> None:
+    def _create(self, dtype: np.dtype[Any], segment_records: int | None, time_field: str | None, file_mode: int) -> None:
         records = segment_records or store_header.SEGMENT_BYTES // dtype.itemsize
         segment = store_header.round_segment(records, dtype.itemsize)
         header = store_header.make_header(dtype, store_header.time_field_of(dtype, time_field), segment, crc32c)
-        create(self._path, header, store_header.least_bytes(records, dtype.itemsize), _allocate)
+        create(self._path, header, store_header.least_bytes(records, dtype.itemsize), _allocate, file_mode)
 
     def _open_file(self, dtype: np.dtype[Any] | None, time_field: str | None) -> None:
         path = self._path
         self._fd = os.open(path, os.O_RDONLY if self._mode == "r" else os.O_RDWR)
-        header = store_header.parse_header(os.pread(self._fd, PAGE, 0), path, crc32c)
+        if self._mode != "r":
+            self._locks.append(DataLock(path, self._fd))
+        bytes_ = os.fstat(self._fd).st_size
+        header = store_header.parse_header(os.pread(self._fd, PAGE, 0), path, bytes_, crc32c)
         store_header.check_asked(header, path, dtype, time_field, self._mode != "r")
         self._header = header
         self._dtype, self._time_field, self._salt = header.dtype, header.time_field, header.salt
-        bytes_ = os.fstat(self._fd).st_size
         if bytes_ < BASE:
             raise CorruptDataError(f"a store has at least {BASE} bytes: path={path}, bytes={bytes_}")
         self._size, self._block, self._segment = header.record_size, header.block_records, header.segment_records
@@ -223,7 +229,7 @@ class TickStore:
                 m = synced_word >> 32
                 if 0 < m <= self._block and first + m == synced <= readable and self._valid(block, synced_word):
                     valid, valid_word = synced, synced_word
-        cut = bool(rest) or reason == REASONS[2] or expected > self._segments * self._segment
+        cut = reason == REASONS[2] or max(expected, synced) > readable
         if not bad and expected <= valid and synced <= valid:
             return valid, valid_word, StoreReport(valid, valid * self._size)
         if cut:
@@ -252,7 +258,8 @@ class TickStore:
         if report.reason:
             self._recovery = report
             if self._mode == "r":
-                self._frozen = valid
+                if max(self._get(CONTROL), self._checkpoint()[1]) > valid:
+                    self._frozen, self._frozen_epoch = valid, self._get(EPOCH)
                 self._recovery = report.for_reader(min(valid, self._get(CONTROL)), self._size)
             else:
                 self._recovery = self._repair(valid, word, report)
@@ -262,6 +269,9 @@ class TickStore:
             self._put(CONTROL, valid)
             in_block = valid % self._block
             self._crc = word & 0xFFFFFFFF if in_block else self._seed(valid // self._block)
+            self._clear_words(-(-valid // self._block))  # of bytes that others have added
+            if self._get(ORDER + 8) > valid:
+                self._put(ORDER + 8, 0)  # noted of records that are lost; this one notes nothing
 
     def _repair(self, valid: int, word: int, report: StoreReport) -> StoreReport:
         """Keep the torn bytes aside, then make the valid prefix the whole store."""
@@ -273,7 +283,9 @@ class TickStore:
                 number += 1
                 aside = f"{stem}-{number}"
             with open(aside, "xb") as out:
-                out.write(self._bytes(valid, valid + report.dropped_bytes // self._size))
+                end = valid + report.dropped_bytes // self._size
+                for first in range(valid, end, self._segment):
+                    out.write(self._bytes(first, min(end, first + self._segment)))
                 out.flush()
                 os.fsync(out.fileno())
             sync_folder(os.path.dirname(aside))
@@ -283,31 +295,34 @@ class TickStore:
             self._put(self._word_at(block - 1), word)
         self._put(CONTROL, valid)
         self._write_checkpoint(valid)
-        for later in range(block, self._segments * self._segment_blocks):
-            self._put(self._word_at(later), 0)
+        self._clear_words(block)
         os.fsync(self._fd)
         return report._replace(kept_aside=aside)
 
+    def _clear_words(self, block: int) -> None:
+        for later in range(block, self._segments * self._segment_blocks):
+            if self._get(self._word_at(later)):
+                self._put(self._word_at(later), 0)
+
     def _disown(self) -> None:
         self._refusal = f"a forked process may not write: path={self._path}, writer_pid={self._owner}, pid={os.getpid()}"
-        if self._lock is not None:
-            self._lock.abandon()
-            self._lock = None
+        for lock in self._locks:
+            lock.abandon()
+        self._locks = []
 
     def _release(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.release()
+        while self._locks:
+            self._locks.pop().release()
 
     def close(self) -> None:
         """Flush, stop writing and release the lock."""
         if self._fd < 0:
             return
         try:
-            if self._lock is not None:
+            if self._locks:
                 if not self._refusal:
                     self._sync_now()
                 self._put(CONTROL + 72, 0)
@@ -342,11 +357,22 @@ class TickStore:
     def reserve(self, records: int) -> None:
         """Allocate room for so many more records now."""
         self._check_writable()
+        self._check_place()
         while self.room < records:
             offset = BASE + self._segments * self._segment_bytes
             _allocate(self._fd, offset, self._segment_bytes)
             os.pwrite(self._fd, bytes(self._table_bytes), offset)
             self._segments += 1
+
+    def _check_place(self) -> None:
+        there = os.stat(self._path) if os.path.exists(self._path) else None
+        mine = os.fstat(self._fd)
+        if there is None or not os.path.samestat(there, mine) or mine.st_size < BASE + self._segments * self._segment_bytes:
+            self._refusal = (
+                "the file was deleted, replaced, moved or cut while it was written, so the store accepts nothing more: "
+                f"path={self._path}"
+            )
+            raise StoreError(self._refusal)
 
     def prepare_ahead(self) -> None:
         """Allocate the next segment if less than half of one is left."""
@@ -415,6 +441,7 @@ class TickStore:
         os.fsync(self._fd)
 
     def _sync_now(self) -> None:
+        self._check_place()
         try:
             os.fsync(self._fd)
             self._write_checkpoint(self._count)
@@ -433,7 +460,9 @@ class TickStore:
         self._check_open()
         count: int = self._get(CONTROL)
         if self._frozen is not None:
-            return min(count, self._frozen)
+            if self._get(EPOCH) == self._frozen_epoch:
+                return min(count, self._frozen)
+            self._frozen = None  # a writer has repaired the store since
         segments = -(-(os.fstat(self._fd).st_size - BASE) // self._segment_bytes)  # opening has vouched for what is in them
         if count > segments * self._segment:
             raise CorruptDataError(f"the published count must be inside the file: path={self._path}, count={count}")
@@ -474,8 +503,7 @@ class TickStore:
 
     def pieces(self, start: int = 0, stop: int | None = None, *, max_records: int = 65_536) -> Iterator[Records]:
         """Return an iterator over records in read-only arrays of at most `max_records`."""
-        if max_records < 1:
-            raise ValueError(f"max_records must be at least 1: max_records={max_records}")
+        store_header.whole("max_records", max_records, 1, None)
         first, last, _ = slice(start, stop).indices(self.count)
         return (self.records(at, min(at + max_records, last)) for at in range(first, last, max_records))
 
@@ -512,16 +540,23 @@ class TickStore:
         self, start: int = 0, *, timeout_s: float | None = None, interval_s: float = 0.001, max_records: int | None = None
     ) -> Iterator[Records]:
         """Iterate over arrays of records as they are published."""
-        if max_records is not None and max_records < 1:
-            raise ValueError(f"max_records must be at least 1: max_records={max_records}")
+        if max_records is not None:
+            store_header.whole("max_records", max_records, 1, None)
         if interval_s < 0.0:
             raise ValueError(f"interval_s must not be negative: interval_s={interval_s}")
         return self._follow(start if start >= 0 else max(0, self.count + start), timeout_s, interval_s, max_records)
 
     def _follow(self, position: int, timeout_s: float | None, interval_s: float, most: int | None) -> Iterator[Records]:
         waiting_since = time.monotonic()
+        seen = 0
         while True:
             count = self.count
+            if count < seen:
+                raise CorruptDataError(
+                    f"a repair has dropped records that were read before (open the store again): path={self._path}, "
+                    f"count={count}, read={seen}"
+                )
+            seen = count
             if count > position:
                 stop = count if most is None else min(count, position + most)
                 yield self.records(position, stop)

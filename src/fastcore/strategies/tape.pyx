@@ -11,9 +11,9 @@ from fastcore.records cimport (
 )
 from fastcore.stopwatch cimport STAGE_STORE, STAGE_STRATEGY, lap
 from fastcore.strategy cimport ON_EVENT, STRATEGY_ERROR, STRATEGY_OK, STRATEGY_ROOM, Strategy, context_t, strategy_t
-from fastcore.tickstore cimport TickStore, store_append, store_grow
+from fastcore.tickstore cimport TickStore, store_append, tick_good
 
-from fastcore.errors import StoreError, raise_result
+from fastcore.errors import StoreError
 
 __all__ = ["Tape"]
 
@@ -21,6 +21,7 @@ __all__ = ["Tape"]
 cdef int tape_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
     cdef tape_t* t = <tape_t*> strategy
     cdef tick_t tick
+    cdef int64_t price = change.price if e.price == NO_PRICE else e.price
     cdef int result
     if e.flags & FLAG_NOT_PRINTABLE or e.size == 0:  # a cross in which nothing traded
         return STRATEGY_OK
@@ -28,8 +29,11 @@ cdef int tape_on(strategy_t* strategy, context_t* c, int hook, const event_t* e,
     tick.timestamp_ns = <uint64_t> e.exch_ns
     tick.symbol_id = t.stored_id
     tick.pad = 0
-    tick.price = <double> (change.price if e.price == NO_PRICE else e.price) / t.ticks_per_price
+    tick.price = <double> price / t.ticks_per_price
     tick.volume = <double> e.size / t.lots_per_unit
+    if unlikely(price == NO_PRICE or not tick_good(&tick)):
+        t.refused += 1
+        return STRATEGY_OK
     result = store_append(t.store, &tick)
     lap(c.watch, STAGE_STORE)
     if unlikely(result != RESULT_OK):
@@ -48,9 +52,14 @@ cdef class Tape(Strategy):
     symbol_id : int
         Dense id of the instrument.
     store : TickStore
-        Of ticks, opened for writing: exchange time, symbol id, price, lots.
+        Of ticks (LayoutError for another), opened for writing: exchange time, symbol id, price, lots.
     ticks_per_price : float, default 10000.0
         Ticks in one unit of currency.
+
+    Attributes
+    ----------
+    refused : int
+        Executions that are no tick: without a price (of an order that nobody has seen), before 1970, or of a negative size.
 
     Notes
     -----
@@ -73,18 +82,14 @@ cdef class Tape(Strategy):
         self._t.base.hooks = 1 << ON_EVENT
         self._t.base.kinds = 1 << KIND_EXECUTE | 1 << KIND_TRADE | 1 << KIND_CROSS
         self._t.base.symbol_id = <uint32_t> number
-        self._t.store = store._s
+        self._t.store = store.of_ticks()
         self._t.stored_id = <uint32_t> stored
         self._t.ticks_per_price = ticks_per_price
         self._t.lots_per_unit = lots_per_unit
         self._strategy = &self._t.base
 
     cdef bint make_room(self) except -1:
-        cdef int result
-        with nogil:
-            result = store_grow(self._t.store)
-        if result != RESULT_OK:
-            raise_result(result, f"the store must grow for every tick: ticks={self._t.store.count} errno={self._t.store.error}")
+        self.store._grow(1)
         return True
 
     cdef int fail(self) except -1:
@@ -94,6 +99,11 @@ cdef class Tape(Strategy):
     def symbol_id(self):
         """Dense id of the instrument."""
         return self._t.base.symbol_id
+
+    @property
+    def refused(self):
+        """Executions that were not stored, because they are no tick."""
+        return self._t.refused
 
     def __repr__(self):
         return f"Tape(symbol_id={self._t.base.symbol_id}, {self.store!r})"

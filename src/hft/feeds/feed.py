@@ -200,8 +200,8 @@ class Feed(Iterator[Events]):
         if first is None or row is None:
             raise UnknownSymbolInFile(f"the file has no such symbol: symbol={symbol}, symbols={listed(self.instruments.symbols)}")
         instrument = self.instruments[row]
-        listed = ((first["kind"] == KINDS["listing"]) & (first["symbol_id"] == row)).any()
-        if not listed and instrument.increment_ticks == 1:
+        said = ((first["kind"] == KINDS["listing"]) & (first["symbol_id"] == row)).any()
+        if not said and instrument.increment_ticks == 1:
             step = _increment(first[first["symbol_id"] == row])
             instrument = instrument._replace(increment_ticks=step, low_increment_ticks=step, low_below_ticks=0)
         self.begin_ns = next((time for time in first[["exch_ns", "local_ns"]][0].tolist() if time), 0)

@@ -124,6 +124,7 @@ class TickFeed(Feed):
                         if kinds[code]:
                             self.messages[name] = self.messages.get(name, 0) + int(kinds[code])
                     yield events
+                len(store)  # raises where the file was cut meanwhile
                 self._progress(at, total)
             lost = store.recovery
             if lost is not None and lost.dropped_records:

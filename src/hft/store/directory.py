@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import os
+import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,14 +22,26 @@ import numpy.typing as npt
 
 from fastcore.errors import LayoutError, StoreError
 from fastcore.records import NO_SYMBOL, TICK_DTYPE
-from fastcore.store_files import sync_folder
-from fastcore.store_header import TIME_FIELDS, check_options
+from fastcore.store_files import FILE_MODE, check_file_mode, sync_folder
+from fastcore.store_header import TIME_FIELDS, check_options, whole
 from fastcore.store_times import check_range
 from fastcore.tickstore import TickStore
 
 from .audit import audit
 from .index import Index
-from .layout import PARQUET, Settings, as_day, check_layout, day_name, partition_name, read_settings, write_settings
+from .layout import (
+    DAY_S,
+    MOST_GROUPS,
+    PARQUET,
+    File,
+    Settings,
+    as_day,
+    check_layout,
+    day_name,
+    partition_name,
+    read_settings,
+    write_settings,
+)  # fmt: skip
 from .parquet_day import read_day
 from .partitions import Partitions
 from .records import BATCH_RECORDS, Ids, Records, Symbols, as_ids, joined, select
@@ -37,7 +51,9 @@ from .time_order import in_order, merge, windows
 
 __all__ = ["DirectoryStore", "QueryStats", "open_store"]
 
-_SEGMENT_BYTES = 1 << 20
+_GROWTH_BYTES = 1 << 20
+_SEGMENT_BYTES = 32 << 20  # what is mapped at a time; its commit words are 64 KiB
+_MOST_LATE = 64  # partitions of days before the newest that stay open
 
 
 class QueryStats(NamedTuple):
@@ -70,7 +86,7 @@ class DirectoryStore:
     dtype : dtype, optional
         Of a new one: ticks (the default), events, or any record with a time and a ``symbol_id``. Another one than is stored is refused.
     groups : int, optional
-        Symbol groups of a new one, 16 by default: how many files a day has.
+        Symbol groups of a new one, 1..4096, 16 by default: how many files a day has.
     utc_offset_s : int, optional
         Where the day begins, in seconds ahead of UTC, for a new one; 0 by default.
     segment_records : int, optional
@@ -81,6 +97,8 @@ class DirectoryStore:
         Check every block of a partition against its checksum when it is opened for reading.
     max_open : int, default 64
         Partitions that a reader keeps open.
+    file_mode : int, optional
+        Permissions of the files of a new one, 0o600 by default. Afterwards those of ``store.json`` count.
 
     Raises
     ------
@@ -111,21 +129,22 @@ class DirectoryStore:
         sync_interval_s: float = 1.0,
         verify: bool = True,
         max_open: int = 64,
+        file_mode: int | None = None,
     ) -> None:
         if mode not in ("r", "a"):
             raise ValueError(f"mode must be 'r' or 'a': mode={mode!r}")
-        if groups is not None and not 1 <= groups <= 4096:
-            raise ValueError(f"groups must be in 1..4096: groups={groups}")
-        if utc_offset_s is not None and not -86_400 < utc_offset_s < 86_400:
-            raise ValueError(f"utc_offset_s must be less than a day: utc_offset_s={utc_offset_s}")
-        if max_open < 1:
-            raise ValueError(f"max_open must be at least 1: max_open={max_open}")
+        groups = None if groups is None else whole("groups", groups, 1, MOST_GROUPS)
+        utc_offset_s = None if utc_offset_s is None else whole("utc_offset_s", utc_offset_s, -DAY_S + 1, DAY_S - 1)
+        max_open = whole("max_open", max_open, 1, None)
+        self._file_mode = check_file_mode(FILE_MODE if file_mode is None else file_mode)
         check_options(sync, sync_interval_s, segment_records)
         self.root = Path(root).absolute()
         self.mode = mode
         self.last_query = QueryStats()
         self._options: dict[str, Any] = {"sync": sync, "sync_interval_s": sync_interval_s}
-        self._writers: dict[tuple[int, int], TickStore] = {}
+        self._writers: dict[tuple[int, int], TickStore] = {}  # that was used last at the end
+        self._closed: list[File] = []  # not in the index yet
+        self._pid = os.getpid()
         self._newest = -(1 << 62)
         self._open = False
         wanted: Any = None if dtype is None else np.dtype(dtype)
@@ -135,10 +154,11 @@ class DirectoryStore:
             raise FileNotFoundError(f"there is no such directory: path={self.root}")
         else:
             self._settings = read_settings(self.root)
+            self._take_file_mode()
             self.symbols = SymbolTable(self.root / "symbols.store")
         self._open = True
         self._partitions = Partitions(self.root, self._settings, verify, max_open)
-        self._index = Index(self.root, self._partitions.range_of)
+        self._index = Index(self.root, self._partitions.range_of, self._file_mode)
         try:
             self._check_settings(wanted, groups, utc_offset_s)
         except BaseException:
@@ -159,15 +179,17 @@ class DirectoryStore:
         fresh = TICK_DTYPE if dtype is None else dtype
         if not settings.exists():
             check_layout(fresh)
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.symbols = SymbolTable(self.root / "symbols.store", "a")
+        if settings.exists():
+            self._take_file_mode()
+        self.root.mkdir(self._folder_mode, parents=True, exist_ok=True)
+        self.symbols = SymbolTable(self.root / "symbols.store", "a", self._file_mode)
         try:
             if not settings.exists():
                 field = next(name for name in TIME_FIELDS if name in (fresh.names or ()))
                 made = Settings(
-                    fresh, field, groups or 16, utc_offset_s or 0, segment_records or max(1, _SEGMENT_BYTES // fresh.itemsize)
+                    fresh, field, groups or 16, utc_offset_s or 0, segment_records or max(1, _GROWTH_BYTES // fresh.itemsize)
                 )
-                write_settings(self.root, made)
+                write_settings(self.root, made, self._file_mode)
             self._settings = read_settings(self.root)
         except BaseException:
             self.symbols.close()
@@ -181,6 +203,13 @@ class DirectoryStore:
         ):
             if asked is not None and asked != stored:
                 raise LayoutError(f"the store was made otherwise: path={self.root}, {name}={asked}, stored={stored}")
+
+    def _take_file_mode(self) -> None:
+        self._file_mode = stat.S_IMODE((self.root / "store.json").stat().st_mode) & 0o666 | 0o600
+
+    @property
+    def _folder_mode(self) -> int:
+        return self._file_mode | (self._file_mode & 0o444) >> 2
 
     # ---- what it is
 
@@ -236,15 +265,13 @@ class DirectoryStore:
         self._open = False
         self._partitions.forget()
         failure: BaseException | None = None
-        wrote = bool(self._writers)
         for key in list(self._writers):
             try:
-                self._writers.pop(key).close()
+                self._close_partition(key)
             except StoreError as error:
                 failure = error
         try:
-            if wrote:
-                self._index.save(self._partitions.all_files())
+            self._note_closed()
         finally:
             self.symbols.close()
         if failure is not None:
@@ -269,11 +296,10 @@ class DirectoryStore:
         if self.dtype != TICK_DTYPE:
             raise TypeError(f"append takes ticks, use append_many for other records: dtype={self.dtype}")
         self._check_writable()
-        if not 0 <= timestamp_ns < 1 << 63 or not 0 <= symbol_id < NO_SYMBOL:
-            raise ValueError(
-                f"timestamp_ns must be in 0..2**63-1, symbol_id in 0..{NO_SYMBOL - 1}: "
-                f"timestamp_ns={timestamp_ns}, symbol_id={symbol_id}"
-            )
+        timestamp_ns = whole("timestamp_ns", timestamp_ns, 0, (1 << 63) - 1)
+        symbol_id = whole("symbol_id", symbol_id, 0, NO_SYMBOL - 1)
+        if not (math.isfinite(price) and math.isfinite(volume) and volume >= 0.0):
+            raise ValueError(f"price and volume must be finite, volume not negative: price={price}, volume={volume}")
         day = self._settings.day_of(timestamp_ns)
         self._partition(day, symbol_id % self.groups).append(timestamp_ns, symbol_id, price, volume)
         self._roll_to(day)
@@ -293,14 +319,15 @@ class DirectoryStore:
         OSError
             The disk is full: nothing is stored, since room is made in all partitions first.
         StoreLockedError
-            Compaction holds a day to which a record belongs: nothing is stored.
+            Compaction holds a day to which a record belongs: nothing is stored, unless it took one of more than 64 partitions of
+            earlier days between the making of room and the append.
         StoreError
             The day was compacted into Parquet: nothing is stored. Or a sync failed.
 
         Notes
         -----
-        A record of a later day than any before closes the partitions of earlier days. One that comes late opens its own again,
-        until the next day begins.
+        A record of a later day than any before closes the partitions of earlier days. One that comes late opens its own again;
+        64 of those stay open, until the next day begins.
         """
         self._check_writable()
         if not isinstance(records, np.ndarray):
@@ -314,13 +341,12 @@ class DirectoryStore:
         if self.dtype == TICK_DTYPE:
             _check_ticks(records)
         parts = self._settings.split(np.ascontiguousarray(records.view(f"V{records.dtype.itemsize}")).view(records.dtype))
-        stores = []
+        newest = max(day for day, _, _ in parts)
         for day, group, part in parts:
-            stores.append((self._partition(day, group), part))
-            stores[-1][0].reserve(len(part))
-        for store, part in stores:
-            store.append_many(part)
-        self._roll_to(max(day for day, _, _ in parts))
+            self._partition(day, group, newest).reserve(len(part))
+        for day, group, part in parts:
+            self._partition(day, group, newest).append_many(part)
+        self._roll_to(newest)
         return len(records)
 
     def record(self, feed: Iterable[Records], progress: Callable[[int], None] | None = None) -> int:
@@ -363,37 +389,55 @@ class DirectoryStore:
         self._check_open()
         if self.mode != "a":
             raise StoreError(f"the store is open for reading: path={self.root}, mode={self.mode!r}")
+        if self._pid != os.getpid():
+            raise StoreError(f"a forked process may not write: path={self.root}, writer_pid={self._pid}, pid={os.getpid()}")
 
     def _roll_to(self, day: int) -> None:
         if day <= self._newest:
             return
         self._newest = day
-        old = [key for key in self._writers if key[0] < day]
-        for key in old:
-            self._writers.pop(key).close()
-        if old:
-            self._index.save(self._partitions.all_files())
+        for key in [key for key in self._writers if key[0] < day]:
+            self._close_partition(key)
+        self._note_closed()
 
-    def _partition(self, day: int, group: int) -> TickStore:
-        store = self._writers.get((day, group))
-        if store is not None:
-            return store
+    def _close_partition(self, key: tuple[int, int]) -> None:
+        day, group = key
+        self._closed.append(File(day, group, self.root / day_name(day) / partition_name(group)))
+        self._writers.pop(key).close()
+
+    def _note_closed(self) -> None:
+        if self._closed and self._pid == os.getpid():
+            self._index.add(self._closed)
+            self._closed = []
+
+    def _partition(self, day: int, group: int, newest: int = 0) -> TickStore:
+        # The open partition; of earlier days than the newest one few stay open.
+        store = self._writers.pop((day, group), None)
+        if store is None:
+            store = self._opened_partition(day, group)
+        self._writers[day, group] = store
+        late = [key for key in self._writers if key[0] < max(newest, self._newest)]
+        for key in late[: max(0, len(late) - _MOST_LATE)]:
+            self._close_partition(key)
+        return store
+
+    def _opened_partition(self, day: int, group: int) -> TickStore:
         folder = self.root / day_name(day)
         if not folder.is_dir():
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(self._folder_mode, exist_ok=True)
             sync_folder(self.root)
         if (folder / PARQUET).exists():
             raise StoreError(f"a day that was compacted into Parquet is closed: path={folder}")
         path = folder / partition_name(group)
+        growth = self._settings.segment_records
         store = TickStore(
-            path, "a", self.dtype, segment_records=self._settings.segment_records, grow_ahead=False,
-            time_field=self.time_field, **self._options,
+            path, "a", self.dtype, segment_records=max(growth, _SEGMENT_BYTES // self.dtype.itemsize), grow_records=growth,
+            grow_ahead=False, time_field=self.time_field, file_mode=self._file_mode, **self._options,
         )  # fmt: skip
         if (folder / PARQUET).exists():
             # It came while this waited for the lock; what was just made is empty.
             store.close()
             raise StoreError(f"a day that was compacted into Parquet is closed: path={folder}")
-        self._writers[day, group] = store
         return store
 
     # ---- reading
@@ -481,8 +525,7 @@ class DirectoryStore:
     ) -> Iterator[Records]:
         """Iterate over what `query` returns in arrays of bounded length, a day at a time."""
         self._check_open()
-        if batch_records < 1:
-            raise ValueError(f"batch_records must be at least 1: batch_records={batch_records}")
+        batch_records = whole("batch_records", batch_records, 1, None)
         check_range(start_ns, end_ns)
         ids = self._ids_of(symbols)
         self.last_query = QueryStats()
@@ -533,8 +576,7 @@ class DirectoryStore:
         self._check_open()
         if interval_s < 0.0:
             raise ValueError(f"interval_s must not be negative: interval_s={interval_s}")
-        if last < 0:
-            raise ValueError(f"last must not be negative: last={last}")
+        last = whole("last", last, 0, None)
         return self._follow(self._ids_of(symbols), last, timeout_s, interval_s, idle)
 
     def _follow(self, ids: Ids | None, last: int, timeout_s: float | None, interval_s: float, idle: bool) -> Iterator[Records]:
@@ -581,6 +623,7 @@ class DirectoryStore:
     ) -> Records:
         """Return the last records in the order of time; only the days that are needed are opened."""
         self._check_open()
+        last = whole("last", last, 0, None)
         ids = self._ids_of(symbols)
         self.last_query = QueryStats()
         found: list[Records] = []
@@ -691,10 +734,10 @@ class DirectoryStore:
         limit = as_day(before)
         self._check_open()
         removed = []
-        with maintenance(self.root):
+        with maintenance(self.root, self._file_mode):
             folders = [folder for day, folder in self._partitions.folders() if day < limit]
             for done, folder in enumerate(folders):
-                remove_day(folder, self.groups)
+                remove_day(folder, self.groups, self._file_mode)
                 removed.append(folder.name)
                 if progress is not None:
                     progress(done + 1, len(folders))
@@ -740,16 +783,15 @@ class DirectoryStore:
         """
         if to not in ("stores", "parquet"):
             raise ValueError(f"to must be 'stores' or 'parquet': to={to!r}")
-        if row_group_records < 1:
-            raise ValueError(f"row_group_records must be at least 1: row_group_records={row_group_records}")
+        row_group_records = whole("row_group_records", row_group_records, 1, None)
         limit = as_day(before)
         self._check_open()
         self.symbols.refresh()
         names, found = self.symbols.names, []
-        with maintenance(self.root):
+        with maintenance(self.root, self._file_mode):
             folders = [(day, folder) for day, folder in self._partitions.folders() if day < limit]
             for done, (day, folder) in enumerate(folders):
-                result = compact_day(self._partitions, day, folder, to, names, row_group_records)
+                result = compact_day(self._partitions, day, folder, to, names, row_group_records, self._file_mode)
                 if result is not None:
                     found.append(result)
                 if progress is not None:

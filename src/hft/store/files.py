@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastcore.store_files import sync_folder
+from fastcore.store_files import sync_folder, temporary_of
 
 
 def sync_file(path: str | os.PathLike[str]) -> None:
@@ -20,8 +20,15 @@ def sync_file(path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def replaced(destination: Path, *, overwrite: bool = True) -> Iterator[Path]:
+def replaced(destination: Path, *, overwrite: bool = True, file_mode: int | None = None) -> Iterator[Path]:
     """Give a temporary path beside `destination`; what was written there takes its name in the end, or nothing does.
+
+    Parameters
+    ----------
+    destination : Path
+    overwrite : bool, default True
+    file_mode : int, optional
+        Permissions of an empty file that stands at the temporary path; by default there is none.
 
     Raises
     ------
@@ -30,8 +37,10 @@ def replaced(destination: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """
     if not overwrite and destination.exists():
         raise FileExistsError(f"the destination must not exist: path={destination}")
-    temporary = destination.with_name(f"{destination.name}.new-{os.getpid()}")
+    temporary = Path(temporary_of(destination))
     try:
+        if file_mode is not None:
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode))
         yield temporary
         sync_file(temporary)
         if overwrite:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastcore.errors import CorruptDataError, LayoutError
+from fastcore.store_files import FILE_MODE
 from fastcore.store_header import IDENTITY_BYTES
 from fastcore.store_header import identity_of as identity_of_store
 from fastcore.tickstore import StoreWarning, crc32c
@@ -40,6 +41,8 @@ def identity_of(file: File) -> list[int] | None:
 class Index:
     """The index of a directory.
 
+    The file has a line for each time that it was written: entries behind replace those before.
+
     Parameters
     ----------
     root : Path
@@ -47,12 +50,18 @@ class Index:
     range_of : callable
         ``range_of(file, count)`` looks into a file for its first time, its last time and its number of records; of a partition only the
         first `count` records matter, because more may come meanwhile.
+    file_mode : int
+        Permissions of the file.
     """
 
-    def __init__(self, root: Path, range_of: Callable[[File, int | None], tuple[int, int, int]]) -> None:
+    def __init__(
+        self, root: Path, range_of: Callable[[File, int | None], tuple[int, int, int]], file_mode: int = FILE_MODE
+    ) -> None:
         self._path = root / "index.json"
         self._range_of = range_of
+        self._file_mode = file_mode
         self._entries: dict[str, Entry] | None = None
+        self._lines = 0
 
     def _loaded(self) -> dict[str, Entry]:
         if self._entries is None:
@@ -80,36 +89,78 @@ class Index:
             self._loaded()[file.name] = entry
         return entry
 
+    def add(self, files: Iterable[File]) -> None:
+        """Write the entries of these files behind the others; errors as for `save`."""
+        known = self._loaded()
+        entries = self._entries_of(files)
+        if self._lines > 64 + len(known):
+            self._write(known)
+            return
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+            with open(os.open(self._path, flags, self._file_mode), "ab", buffering=0) as out:
+                out.write(b"\n" + _line(entries))  # a line that a killed process has left open ends here
+        except OSError as error:
+            logger.warning("the index could not be written: %s", error)
+        self._lines += 1
+
     def save(self, files: Iterable[File]) -> int:
-        """Write the entries of these files; return how many were missing or stale.
+        """Write the entries of these files and no others; return how many were missing or stale.
 
         Where it cannot be written, queries open more files and give the same answers.
         """
         old = self._read()
         self._entries = dict(old)
+        self._entries = entries = self._entries_of(files)
+        self._write(entries)
+        return sum(entries[name] != old.get(name) for name in entries)
+
+    def _entries_of(self, files: Iterable[File]) -> dict[str, Entry]:
         entries = {}
         for file in files:
             try:
                 entries[file.name] = self.entry(file)
             except (FileNotFoundError, CorruptDataError, LayoutError, StoreWarning) as error:
                 logger.warning("not in the index: %s: %s", file.name, error)
-        self._entries = entries
-        text = json.dumps({"version": VERSION, "files": entries}, separators=(",", ":"))
+        return entries
+
+    def _write(self, entries: dict[str, Entry]) -> None:
         try:
-            with replaced(self._path) as path:
-                path.write_text(json.dumps({"crc32c": crc32c(text.encode()), "index": text}), encoding="utf-8")
+            with replaced(self._path, file_mode=self._file_mode) as path:
+                path.write_bytes(_line(entries))
         except OSError as error:
             logger.warning("the index could not be written: %s", error)
-        return sum(entries[name] != old.get(name) for name in entries)
+        self._lines = 1
 
     def _read(self) -> dict[str, Entry]:
-        # None where it cannot be read.
+        # What cannot be read is not there.
         try:
-            outer = json.loads(self._path.read_bytes())
-            text = outer["index"]
-            if outer["crc32c"] != crc32c(text.encode()):
-                return {}
-            inner = json.loads(text)
-            return dict(inner["files"]) if inner["version"] == VERSION else {}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            lines = self._path.read_bytes().split(b"\n")
+        except OSError:
             return {}
+        found: dict[str, Entry] = {}
+        for line in lines:
+            found.update(_entries(line))
+        self._lines = len(lines)
+        return found
+
+
+def _line(entries: dict[str, Entry]) -> bytes:
+    text = json.dumps({"version": VERSION, "files": entries}, separators=(",", ":"))
+    return json.dumps({"crc32c": crc32c(text.encode()), "index": text}).encode()
+
+
+def _entries(line: bytes) -> dict[str, Entry]:
+    # Those of a line that are what this module writes.
+    try:
+        outer = json.loads(line)
+        text = outer["index"]
+        if outer["crc32c"] != crc32c(text.encode()):
+            return {}
+        inner = json.loads(text)
+        found = inner["files"].items() if inner["version"] == VERSION else ()
+        return {
+            name: entry for name, entry in found if all(type(entry[key]) is int for key in ("records", "first_ns", "last_ns"))
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}

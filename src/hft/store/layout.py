@@ -20,16 +20,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastcore.errors import CorruptDataError, LayoutError
-from fastcore.store_header import TIME_FIELDS, field_of
+from fastcore.store_header import TIME_FIELDS, field_of, time_field_of, whole
 from fastcore.tickstore import crc32c
 
 from .files import replaced
 from .records import Records, describe, described, taken
 
-DAY_NS = 86_400 * 10**9
+DAY_S = 86_400
+DAY_NS = DAY_S * 10**9
+MOST_GROUPS = 4096
 _FORMAT, VERSION = "hft directory store", 1
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
-PARTITION = re.compile(r"group-(\d{2,})\.ticks")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+PARTITION = re.compile(r"group-([0-9]{2}|[1-9][0-9]{2,3})\.ticks")  # one name for each group
 PARQUET = "day.parquet"
 _EPOCH = datetime.date(1970, 1, 1)
 
@@ -132,8 +134,8 @@ def check_layout(dtype: np.dtype[np.void]) -> None:
         raise ValueError(f"records must have a time, one of {TIME_FIELDS}: dtype={dtype}")
 
 
-def write_settings(root: Path, settings: Settings) -> None:
-    """Write store.json, whole or not at all."""
+def write_settings(root: Path, settings: Settings, file_mode: int) -> None:
+    """Write store.json, whole or not at all; all other files have its permissions."""
     body: dict[str, Any] = {
         "format": _FORMAT,
         "version": VERSION,
@@ -143,7 +145,7 @@ def write_settings(root: Path, settings: Settings) -> None:
         "segment_records": settings.segment_records,
     }
     body["crc32c"] = crc32c(json.dumps(body, sort_keys=True).encode())
-    with replaced(root / "store.json") as path:
+    with replaced(root / "store.json", file_mode=file_mode) as path:
         path.write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
@@ -154,7 +156,7 @@ def read_settings(root: Path) -> Settings:
         body = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise LayoutError(f"a directory store has a file store.json: path={root}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptDataError(f"store.json must be JSON: path={path}, {error}") from None
     if not isinstance(body, dict) or body.get("format") != _FORMAT:
         raise LayoutError(f"not a directory store: path={path}")
@@ -163,5 +165,16 @@ def read_settings(root: Path) -> Settings:
     told = body.pop("crc32c", None)
     if told != crc32c(json.dumps(body, sort_keys=True).encode()):
         raise CorruptDataError(f"store.json must match its checksum: path={path}")
-    records = body["records"]
-    return Settings(described(records), records["time_field"], body["groups"], body["utc_offset_s"], body["segment_records"])
+    try:
+        records = body["records"]
+        dtype = described(records)
+        check_layout(dtype)
+        return Settings(
+            dtype,
+            time_field_of(dtype, records["time_field"]) or "",
+            whole("groups", body["groups"], 1, MOST_GROUPS),
+            whole("utc_offset_s", body["utc_offset_s"], -DAY_S + 1, DAY_S - 1),
+            whole("segment_records", body["segment_records"], 1, (1 << 40) - 1),
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptDataError(f"store.json must have settings that a store can have: path={path}, {error}") from None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastcore.errors import CorruptDataError, StoreError
-from fastcore.store_files import sync_folder
+from fastcore.store_files import sync_folder, temporary_of
 from fastcore.store_times import bounds, inside
 
 from .arrow import Names, from_arrow, pyarrow_or_hint, schema_of, to_batch
@@ -24,7 +24,12 @@ INT64 = np.iinfo(np.int64)
 
 
 def write_day(
-    folder: Path, parts: list[tuple[int, Records]], settings: Settings, names: Mapping[int, str], row_group_records: int
+    folder: Path,
+    parts: list[tuple[int, Records]],
+    settings: Settings,
+    names: Mapping[int, str],
+    row_group_records: int,
+    file_mode: int,
 ) -> None:
     """Write the parts of a day by group, and read them back; the rename is the moment at which the file stands for the partitions."""
     pyarrow_or_hint()
@@ -37,7 +42,8 @@ def write_day(
         layout.append([group, at, n])
         at += n
     schema = schema.with_metadata({**schema.metadata, b"hft.row_groups": json.dumps(layout).encode()})
-    temporary = folder / f"{PARQUET}.compact-{os.getpid()}"
+    temporary = Path(temporary_of(folder / PARQUET))
+    os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file_mode))
     with parquet.ParquetWriter(temporary, schema, compression="zstd") as sink:
         for _, records in parts:
             for part in pieces(records, row_group_records):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastcore.errors import CorruptDataError, StoreLockedError
-from fastcore.store_files import FileLock, sync_folder
+from fastcore.store_files import FileLock, clear_leftovers, sync_folder
 from fastcore.tickstore import TickStore
 
 from .layout import partition_name
@@ -34,29 +34,30 @@ class Compaction(NamedTuple):
 
 
 @contextlib.contextmanager
-def maintenance(root: Path) -> Iterator[None]:
+def maintenance(root: Path, file_mode: int) -> Iterator[None]:
     """One at a time for a directory; what a killed one has left is cleared first."""
-    with FileLock(root / "maintenance.lock", "a directory store has one maintenance at a time"):
+    with FileLock(root / "maintenance.lock", "a directory store has one maintenance at a time", file_mode):
+        clear_leftovers(root / "index.json", b"{")
         for entry in os.scandir(root):
             if entry.name.startswith(".pruned-"):
                 shutil.rmtree(entry.path)
         yield
 
 
-def _lock_day(folder: Path, groups: int, stack: contextlib.ExitStack) -> None:
+def _lock_day(folder: Path, groups: int, file_mode: int, stack: contextlib.ExitStack) -> None:
     # Of every group, so that no partition appears meanwhile either.
     for group in range(groups):
         try:
-            stack.enter_context(FileLock(folder / f"{partition_name(group)}.lock"))
+            stack.enter_context(FileLock(folder / f"{partition_name(group)}.lock", file_mode=file_mode))
         except StoreLockedError as error:
             raise StoreLockedError(f"a day that is written is left alone: path={folder}, {error}") from None
 
 
-def remove_day(folder: Path, groups: int) -> None:
+def remove_day(folder: Path, groups: int, file_mode: int) -> None:
     """Remove a day: it has another name before the first of its files goes."""
     gone = folder.with_name(f".pruned-{folder.name}")
     with contextlib.ExitStack() as stack:
-        _lock_day(folder, groups, stack)
+        _lock_day(folder, groups, file_mode, stack)
         if os.name == "nt":
             stack.close()  # an open file keeps its directory there
         os.rename(folder, gone)
@@ -65,15 +66,21 @@ def remove_day(folder: Path, groups: int) -> None:
 
 
 def compact_day(
-    partitions: Partitions, day: int, folder: Path, to: str, names: Mapping[int, str], row_group_records: int
+    partitions: Partitions,
+    day: int,
+    folder: Path,
+    to: str,
+    names: Mapping[int, str],
+    row_group_records: int,
+    file_mode: int,
 ) -> Compaction | None:
     """Rewrite a day as smaller stores or as Parquet; None where there was nothing to gain."""
     settings = partitions.settings
     for file in partitions.files(day, folder):
         if file.group >= 0:
-            recover(file.path, settings.dtype)
+            recover(file.path, settings.dtype, file_mode)
     with contextlib.ExitStack() as stack:
-        _lock_day(folder, settings.groups, stack)
+        _lock_day(folder, settings.groups, file_mode, stack)
         clear(folder)
         files = partitions.files(day, folder)
         if not files or files[0].group < 0:
@@ -87,9 +94,9 @@ def compact_day(
         try:
             if to == "parquet":
                 parts = [(file.group, store.records()) for file, store in stores]
-                write_day(folder, parts, settings, names, row_group_records)
+                write_day(folder, parts, settings, names, row_group_records, file_mode)
             else:
-                gains = [shrink(file.path, store, settings.time_field) for file, store in stores]
+                gains = [shrink(file.path, store, settings.time_field, file_mode) for file, store in stores]
                 if not any(gains):
                     return None
         finally:

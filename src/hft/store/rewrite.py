@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from fastcore.errors import StoreError
-from fastcore.store_files import sync_folder
+from fastcore.store_files import clear_leftovers, sync_folder, temporary_of
 from fastcore.store_header import least_bytes
 from fastcore.tickstore import StoreWarning, TickStore
 
@@ -17,22 +18,24 @@ from .layout import PARQUET, PARTITION
 from .records import BATCH_RECORDS, Records, pieces
 
 
-def recover(path: Path, dtype: np.dtype[np.void]) -> None:
+def recover(path: Path, dtype: np.dtype[np.void], file_mode: int) -> None:
     """Let a writer recover a torn partition, which keeps the tail aside, before anything is rewritten without it."""
     with warnings.catch_warnings(record=True):
         warnings.simplefilter("always", StoreWarning)
         torn = TickStore(path, "r", dtype).recovery is not None
         if torn:
-            TickStore(path, "a", dtype).close()
+            TickStore(path, "a", dtype, file_mode=file_mode).close()
 
 
 def clear(folder: Path) -> None:
     """Remove what a killed compaction has left: unfinished files, and partitions that a Parquet file stands for."""
     names = os.listdir(folder)
-    done = PARQUET in names
-    for name in names:
-        if ".compact-" in name or ".new-" in name or (done and PARTITION.fullmatch(name)):
-            os.unlink(folder / name)
+    for name in {re.sub(r"\.new-.*", "", name) for name in names}:
+        if PARTITION.fullmatch(name):
+            clear_leftovers(folder / name, locked=True)
+            if PARQUET in names:
+                (folder / name).unlink(missing_ok=True)
+    clear_leftovers(folder / PARQUET, b"PAR1", locked=True)
     sync_folder(folder)
 
 
@@ -40,7 +43,7 @@ def _same(first: Records, second: Records) -> bool:
     return len(first) == len(second) and first.tobytes() == second.tobytes()
 
 
-def shrink(path: Path, store: TickStore, field: str) -> bool:
+def shrink(path: Path, store: TickStore, field: str, file_mode: int) -> bool:
     """Put a store of one segment of just the size in the place of `store`; False where it has it already."""
     records = store.records()
     info = store.info()
@@ -49,8 +52,10 @@ def shrink(path: Path, store: TickStore, field: str) -> bool:
         return True
     if least_bytes(len(records), info["record_size"]) >= info["file_bytes"]:
         return False
-    new = path.with_name(f"{path.name}.compact-{os.getpid()}")
-    with TickStore(new, "x", store.dtype, segment_records=len(records), grow_ahead=False, time_field=field) as out:
+    new = Path(temporary_of(path))
+    with TickStore(
+        new, "x", store.dtype, segment_records=len(records), grow_ahead=False, time_field=field, file_mode=file_mode
+    ) as out:
         for part in pieces(records):
             out.append_many(part)
     new.with_name(new.name + ".lock").unlink(missing_ok=True)

@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError, UnknownSymbolError
 from fastcore.records import NO_SYMBOL
+from fastcore.store_files import FILE_MODE
+from fastcore.store_header import whole
 from fastcore.symbols import MAX_SYMBOL_BYTES
 from fastcore.tickstore import TickStore
 
@@ -53,6 +55,8 @@ class SymbolTable:
         Its file.
     mode : {"r", "a"}
         The writer holds the lock of the file for as long as the table is open.
+    file_mode : int
+        Permissions of a new one.
 
     Notes
     -----
@@ -61,12 +65,14 @@ class SymbolTable:
     **Thread safety**: one thread.
     """
 
-    def __init__(self, path: str | os.PathLike[str], mode: Literal["r", "a"] = "r") -> None:
+    def __init__(self, path: str | os.PathLike[str], mode: Literal["r", "a"] = "r", file_mode: int = FILE_MODE) -> None:
         self._ids: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._sizes: dict[int, tuple[float, float]] = {}
         self._seen = 0
-        self._store = TickStore(path, mode, SYMBOL_DTYPE, segment_records=_SEGMENT, sync="commit", grow_ahead=False)
+        self._store = TickStore(
+            path, mode, SYMBOL_DTYPE, segment_records=_SEGMENT, sync="commit", grow_ahead=False, file_mode=file_mode
+        )
         try:
             self.refresh()
         except BaseException:
@@ -165,8 +171,8 @@ class SymbolTable:
             raw = name.encode("utf-8", "surrogatepass")
             if not 1 <= len(raw) <= MAX_SYMBOL_BYTES or name != name.strip() or not name.isprintable():
                 raise ValueError(f"symbol must be 1..{MAX_SYMBOL_BYTES} printable bytes without spaces around: symbol={name!r}")
-            if wanted is not None and not 0 <= wanted < NO_SYMBOL:
-                raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL - 1}: symbol_id={wanted}")
+            if wanted is not None:
+                wanted = whole("symbol_id", wanted, 0, NO_SYMBOL - 1)
             symbol_id = ids.get(name, wanted if wanted is not None else free)
             if wanted is not None and symbol_id != wanted or names.get(symbol_id, name) != name:
                 raise ValueError(
@@ -176,6 +182,7 @@ class SymbolTable:
             had = sizes.get(symbol_id, (math.nan, math.nan))
             pair = []
             for title, old, told in zip(("tick_size", "lot_size"), had, (tick_size, lot_size), strict=True):
+                told = float(told)
                 if told == told and not 0.0 < told < math.inf:
                     raise ValueError(f"{title} must be positive and finite: symbol={name!r}, {title}={told}")
                 if old == old and told == told and old != told:

@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError, UnknownSymbolError
 from fastcore.records import EVENT_DTYPE, NO_SYMBOL, TICK_DTYPE
-from fastcore.store_header import TIME_FIELDS
+from fastcore.store_header import TIME_FIELDS, whole
+from fastcore.store_header import time_field_of as time_field_of_dtype
 from fastcore.store_times import check_range
 from fastcore.tickstore import TickStore
 
@@ -81,8 +82,7 @@ def batches(
     ndarray
         Views where nothing is filtered or merged. A single store gives its own order, a directory that of time.
     """
-    if batch_records < 1:
-        raise ValueError(f"batch_records must be at least 1: batch_records={batch_records}")
+    whole("batch_records", batch_records, 1, None)
     check_range(start_ns, end_ns)
     ids = ids_of(store, symbols)
     if ids is not None and not len(ids):
@@ -345,8 +345,9 @@ def import_(
     else:
         add = store.symbols.add_many
         symbol = store.symbols.add(symbol) if isinstance(symbol, str) else symbol
-    if symbol is not None and not 0 <= symbol <= NO_SYMBOL:
-        raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol}")
+    if symbol is not None:
+        symbol = whole("symbol_id", symbol, 0, NO_SYMBOL)
+    whole("batch_records", batch_records, 1, None)
     try:
         with _source(source, batch_records, _csv_types(store.dtype, columns or {})) as (_, found, done):
             for batch in found:
@@ -405,8 +406,12 @@ def dtype_of_file(path: str | os.PathLike[str]) -> tuple[np.dtype[np.void], str 
         raise CorruptDataError(f"the file must be readable: path={path}, {error}") from None
     about = (schema.metadata or {}).get(b"hft.records")
     if about is not None:
-        text = json.loads(about)
-        return described(text), text["time_field"]
+        try:
+            text = json.loads(about)
+            dtype, field = described(text), text["time_field"]
+            return dtype, field if field is None else time_field_of_dtype(dtype, field)
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise CorruptDataError(f"the metadata hft.records must describe records: path={path}, {error}") from None
     return (EVENT_DTYPE, "exch_ns") if {"kind", "exch_ns"} <= set(schema.names) else (TICK_DTYPE, "timestamp_ns")
 
 
