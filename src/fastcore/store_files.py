@@ -35,7 +35,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-    _OWNED = hasattr(fcntl, "F_OFD_SETLK")
+    _OWNED = sys.platform.startswith("linux")  # locks of an open file, not of a process
     _RANGE = struct.Struct("@hhqqi4x")  # struct flock: type, whence, start, length, process
 
     def _lock(fd: int) -> bool:

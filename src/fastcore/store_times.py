@@ -123,8 +123,8 @@ class Order:
     def runs(self, times: npt.NDArray[Any], start: int | None, end: int | None) -> list[tuple[int, int]]:
         """Return the runs of rising times that may reach into ``[start, end)``."""
         known = min(self.checked, len(times))
-        if not known:
-            return []
+        if not self.breaks:
+            return [(0, known)]
         first = np.array([0, *(at for at in self.breaks if at < known)])
         last = np.append(first[1:], known)
         hit = _reach(times[first], times[last - 1], start, end)

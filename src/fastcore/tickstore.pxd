@@ -88,7 +88,9 @@ cdef class TickStore:
     cdef object _index, _noted, _noting  # order of the time field, as queries know it and as the writer has noted it
     cdef store_t* of_ticks(self) except NULL  # for store_append: raises LayoutError for a store of other records
     cdef uint64_t _count(self) except? 0xFFFFFFFFFFFFFFFF
+    cdef bint _is_cut(self) noexcept
     cdef int _check_cut(self) except -1
+    cdef void _refuse_cut(self) noexcept
     cdef bint _owned(self) noexcept
     cdef int _enter(self) except -1
     cdef void _leave(self) noexcept

@@ -155,8 +155,8 @@ cdef extern from "numpy/arrayobject.h":
     )
 
 
-# Addresses, not memory: how far a store can grow before it is mapped again elsewhere. Compiled code that grows a store by itself
-# cannot move it, so that a writer has more of them.
+# Addresses, not memory: how far a store can grow before it is mapped again elsewhere. The thread that grows a store ahead
+# cannot move it under its writer, who has more of them then.
 _READER_BYTES, _WRITER_BYTES = 1 << 30, 64 << 30
 _ORDER_AT = 8192  # in the file: how far times are in order
 
@@ -514,7 +514,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         self._head = head
         s.control = <control_t*> (s.head + 4096)
         if CAN_GROW:
-            most = max(_WRITER_BYTES if writable else _READER_BYTES, 4 * segments * s.data_bytes) // s.data_bytes
+            most = max(_WRITER_BYTES if writable and self._grow_ahead else _READER_BYTES, 4 * segments * s.data_bytes) // s.data_bytes
             self._move(max(most, segments + writable), segments + writable)
             self._attach(segments)
         elif segments > 1:
@@ -600,10 +600,13 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
                 self._attach(segments)
             store_release(&s.allocated, self._extent()[1])
 
+    cdef bint _is_cut(self) noexcept:
+        return (<_Mapping> self._mapping).is_cut() or (<_Mapping> self._head).is_cut()
+
     cdef int _check_cut(self) except -1:
         if unlikely(not self._open):
             self._check_open()
-        if unlikely((<_Mapping> self._mapping).is_cut() or (<_Mapping> self._head).is_cut()):
+        if unlikely(self._is_cut()):
             raise CorruptDataError(
                 f"the file was cut while it was open: path={self._path}, bytes={self._bytes()}"
             )
@@ -651,10 +654,8 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         cdef uint64_t synced = fc_store_last_checkpoint(s).count
         self._look_again()
         blocks, readable = self._extent()
-        self._enter()
         with nogil:
             fc_store_do_scan(s, blocks, readable, &scan)
-        self._leave()
         self._check_cut()
         promised = max(promised, synced)
         if scan.bad_block == <uint64_t> -1 and promised <= scan.valid:
@@ -854,20 +855,23 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         if load_acquire(&s.state):
             self._refused(<int> s.state)
         self._note_order()
-        while <uint64_t> store_room(self._s) < records:
-            self._enter()
-            with nogil:
-                code = fc_store_do_grow(self._s, records)
+        self._enter()
+        try:
+            while <uint64_t> store_room(self._s) < records:
+                with nogil:
+                    code = fc_store_do_grow(self._s, records)
+                if code == t.RESULT_FULL:
+                    least = int(s.count + records) // int(s.segment_records) + 2
+                    self._move(4 * least, least)
+                elif code:
+                    self._refused(code)
+        finally:
             self._leave()
-            if code == t.RESULT_FULL:
-                least = int(s.count + records) // int(s.segment_records) + 2
-                self._move(4 * least, least)
-            elif code:
-                self._refused(code)
 
     def _sync(self):
         cdef int code
         self._enter()
+        self._refuse_cut()
         with nogil:
             code = fc_store_do_sync(self._s)
         self._leave()
@@ -878,6 +882,12 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         if not self._ticks:
             raise LayoutError(f"ticks go into a store of ticks: path={self._path}, dtype={self._dtype}")
         return self._s
+
+    cdef void _refuse_cut(self) noexcept:
+        # What was appended to a page that is missing is nowhere.
+        if unlikely(self._is_cut()):
+            (<whole_t*> self._s).error = errno.ESTALE
+            fc_store_refuse(<whole_t*> self._s, t.RESULT_STORE_FAILED)
 
     cdef _append_slowly(self, const tick_t* tick):
         if not self._ticks:
@@ -975,6 +985,8 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
                 data = cnp.PyArray_DATA(array)
         if n > <size_t> store_room(self._s):
             self._grow(n)
+            if n > <size_t> store_room(self._s):
+                self._refused(store_refusal(self._s))
         good = fc_store_append_batch(s, data, n, _ticks_check if self._ticks else NULL, not check)
         if unlikely(good < n):
             row = (<const tick_t*> data)[good]
@@ -1024,6 +1036,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
             self._note_order()
         fetch_add(&self._busy, 1)
         if self._open:
+            self._refuse_cut()
             with nogil:
                 if hungry:
                     fc_store_do_grow(self._s, 0)
@@ -1063,10 +1076,8 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         flip = (<uint64_t> 1) << 63 if field.kind == "i" else 0
         while order.checked < n:
             first = order.checked
-            self._enter()
             with nogil:
                 at = _first_disorder(s.data + offset, s.record_size, flip, first, n)
-            self._leave()
             if not order.note(at, n):
                 return
 
@@ -1087,12 +1098,14 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         cdef whole_t* s = <whole_t*> self._s
         if self._time_field is None or not self._noting.acquire(False):
             return
+        self._enter()
         try:
             before = self._noted.checked
             self._extend(self._noted, fc_store_published(s))
             if self._noted.checked > before:
                 self._note(self._noted)
         finally:
+            self._leave()
             self._noting.release()
 
     # ---- reading
@@ -1124,6 +1137,8 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         cdef cnp.npy_intp n = <cnp.npy_intp> (stop - start)
         cdef cnp.dtype dtype = self._dtype
         cdef cnp.ndarray array
+        if unlikely(not self._open):
+            self._check_open()
         Py_INCREF(dtype)
         array = PyArray_NewFromDescr(
             <PyTypeObject*> cnp.ndarray, dtype, 1, &n, NULL, s.data + start * s.record_size,
@@ -1265,16 +1280,14 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
 
         **Thread safety**: one thread per TickStore object.
         """
-        cdef uint64_t n = self._count()
         store_times.check_range(start_ns, end_ns)
         store_times.check_symbol(self._dtype, symbol_id)
-        if start_ns is None and end_ns is None:
-            found = self._array(0, n)
-        else:
-            if self._time_field is None:
-                raise ValueError(f"the records have no time field to search: dtype={self._dtype}")
-            found = self._within(n, start_ns, end_ns)
-        self._check_cut()
+        self._enter()
+        try:
+            found = self._within(self._count(), start_ns, end_ns)
+            self._check_cut()
+        finally:
+            self._leave()
         return found if symbol_id is None else _taken(found, found["symbol_id"] == symbol_id)
 
     cdef object _within(self, uint64_t n, object start_ns, object end_ns):
@@ -1283,6 +1296,10 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         cdef whole_t* s = <whole_t*> self._s
         cdef uint64_t low, high, key, flip
         cdef const unsigned char* base
+        if start_ns is None and end_ns is None:
+            return self._array(0, n)
+        if self._time_field is None:
+            raise ValueError(f"the records have no time field to search: dtype={self._dtype}")
         field, offset = self._dtype.fields[self._time_field]
         signed = field.kind == "i"
         within = store_times.bounds(start_ns, end_ns, signed)
@@ -1381,15 +1398,18 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         Raises
         ------
         CorruptDataError
-            Never: damage is in the report. (Opening raises.)
+            The file was cut while it was open. Other damage is in the report. (Opening raises.)
 
         Notes
         -----
         **Thread safety**: any thread, while the writer appends.
         """
-        self._check_open()
-        self._count()
-        return self._scan(True)[1]
+        self._enter()
+        try:
+            self._count()
+            return self._scan(True)[1]
+        finally:
+            self._leave()
 
     def info(self):
         """Return what there is to know about the store, as a dict.
@@ -1401,6 +1421,13 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
             ``segments``, ``block_records``, ``file_bytes``, ``created_ns``, ``segment_id``, ``salt``, ``schema_hash``, ``epoch`` (writers so
             far), ``writer_pid`` (0: none), ``synced`` (records in the last checkpoint), ``sync``, ``recovery``.
         """
+        self._enter()
+        try:
+            return self._info()
+        finally:
+            self._leave()
+
+    def _info(self):
         cdef whole_t* s = <whole_t*> self._s
         count = self._count()
         return {
@@ -1427,7 +1454,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         }
 
     def __repr__(self):
-        state = f"{self._count()} records" if self._open else "closed"
+        state = f"{min(fc_store_published(<whole_t*> self._s), self._frozen)} records" if self._open else "closed"
         return f"TickStore({self._path!r}, mode={self._mode!r}, {state})"
 
     def _valid_runs(self):

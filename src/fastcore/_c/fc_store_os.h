@@ -92,8 +92,9 @@ static inline int64_t fc_file_size(int fd) {
 static inline int fc_file_in_place(int fd, const char *path, uint64_t bytes) {
     struct stat open, named;
     if (fstat(fd, &open)) return errno;
-    if (stat(path, &named)) return errno == ENOENT ? ESTALE : errno;
-    return open.st_dev == named.st_dev && open.st_ino == named.st_ino && (uint64_t)open.st_size >= bytes ? 0 : ESTALE;
+    if (!open.st_nlink || (uint64_t)open.st_size < bytes) return ESTALE;
+    if (stat(path, &named)) return errno == ENOENT || errno == ENOTDIR ? ESTALE : 0; /* who may not look cannot know */
+    return open.st_dev == named.st_dev && open.st_ino == named.st_ino ? 0 : ESTALE;
 }
 /* ENOSPC where a disk that counts its blocks has certainly no room: better than to fill it before it says so. */
 static inline int fc_disk_room(int fd, uint64_t bytes) {
@@ -358,12 +359,12 @@ static inline int fc_store_block_valid(const fc_store_t *s, uint64_t block, uint
 static inline void fc_store_do_scan(const fc_store_t *s, uint64_t blocks, uint64_t readable, fc_store_scan_t *out) {
     fc_store_scan_t r = {.bad_block = UINT64_MAX};
     fc_store_checkpoint_t checkpoint = fc_store_last_checkpoint(s);
-    uint64_t size = s->block_records, block = 0, end_block = UINT64_MAX, end_word = 0;
+    uint64_t size = s->block_records, block = 0, end_block = UINT64_MAX, end_word = 0, again = 0;
     for (; block < blocks; block++) {
         uint64_t word = fc_load_acquire(fc_store_word(s, block)), n = word >> 32, first = block * size;
         if (end_block != UINT64_MAX && r.bad_block == UINT64_MAX && word) {
-            if (fc_load_acquire(fc_store_word(s, end_block)) != end_word) {
-                /* A live writer has moved on: go back to the block that was open. */
+            if (fc_load_acquire(fc_store_word(s, end_block)) != end_word && ++again < 10000) {
+                /* A live writer has moved on: go back to the block that was open. One that plays with us ends, too. */
                 block = end_block - 1;
                 end_block = UINT64_MAX;
                 continue;

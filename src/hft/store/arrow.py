@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.records import EVENT_DTYPE, TICK_DTYPE
-from fastcore.store_header import TIME_FIELDS, field_of
+from fastcore.records import EVENT_DTYPE, NO_SYMBOL, TICK_DTYPE
+from fastcore.store_header import TIME_FIELDS, field_of, whole
 
 from .records import Records, describe
 
@@ -156,6 +156,8 @@ def from_arrow(
     if not isinstance(data, (pa.Table, pa.RecordBatch)):
         data = pa.table(data)
     columns = dict(columns or {})
+    if symbol is not None:
+        symbol = whole("symbol", symbol, 0, NO_SYMBOL)
     for field in columns:
         if field not in (dtype.names or ()):
             raise ValueError(f"a column is mapped to a field of the record: field={field!r}, fields={dtype.names}")

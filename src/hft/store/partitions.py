@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fastcore.errors import CorruptDataError
 from fastcore.tickstore import TickStore
 
 from .layout import PARQUET, PARTITION, File, Settings, parse_day
@@ -75,9 +77,10 @@ class Partitions:
         inode = os.stat(path).st_ino
         cached = self._readers.get(path)
         if cached is not None:
-            if cached[0] == inode:
-                self._readers.move_to_end(path)
-                return cached[1]
+            with contextlib.suppress(CorruptDataError):  # it was cut under us: look at what there is now
+                if cached[0] == inode and len(cached[1]) >= 0:
+                    self._readers.move_to_end(path)
+                    return cached[1]
             del self._readers[path]
         store = TickStore(path, "r", self.settings.dtype, verify=self._verify)
         self.opened += 1
