@@ -2,8 +2,8 @@
 
 import pytest
 
-from hft.config import ConfigError
-from hft.loading import is_own, load_strategy
+from hft.config import ConfigError, is_own
+from hft.loading import load_strategy
 
 ONE = """
 from hft import Param, Strategy
@@ -30,7 +30,7 @@ def test_own_strategies_are_told_from_those_of_the_package():
 
 def test_only_class_of_a_file_needs_no_name(file):
     assert load_strategy(file(ONE)).size == 5
-    assert load_strategy("mine.py:Quiet", ["size=7"]).size == 7
+    assert load_strategy("mine.py:Quiet", {"size": "7"}).size == 7
 
 
 def test_class_of_a_module(file):
@@ -41,17 +41,16 @@ def test_class_of_a_module(file):
 @pytest.mark.parametrize(
     ("text", "name", "values", "rule"),
     [
-        (ONE, "other.py", (), "there is no file other.py"),
-        (ONE, "no_such_module:Quiet", (), "there is no module no_such_module"),
-        (ONE, "mine.py:Quit", (), "mine.py has no strategy Quit; did you mean Quiet?"),
-        (ONE, "mine.py", ("sice=1",), "Quiet has no parameter sice; did you mean size?"),
-        (ONE, "mine.py", ("size=0",), r"size must be in 1\.\.: size=0"),
-        (ONE, "mine.py", ("size",), "a parameter must be NAME=VALUE: 'size'"),
-        ("x = 1", "mine.py", (), "mine.py has no class that derives from hft.Strategy"),
-        ("def f(:", "mine.py", (), r"mine.py:1: "),
-        ("x = 1\nx.y", "mine.py", (), r"mine.py:2: AttributeError"),
-        (ONE + "class Loud(Strategy): pass", "mine.py", (), "choose one: mine.py:Quiet, mine.py:Loud"),
-        ("from hft import Strategy\nclass Wrong(Strategy):\n    def on_fills(self): pass", "mine.py", (), "did you mean on_fill?"),
+        (ONE, "other.py", {}, "there is no file other.py"),
+        (ONE, "no_such_module:Quiet", {}, "there is no module no_such_module"),
+        (ONE, "mine.py:Quit", {}, "mine.py has no strategy Quit; did you mean Quiet?"),
+        (ONE, "mine.py", {"sice": 1}, "Quiet has no parameter sice; did you mean size?"),
+        (ONE, "mine.py", {"size": "0"}, r"size must be in 1\.\.: size=0"),
+        ("x = 1", "mine.py", {}, "mine.py has no class that derives from hft.Strategy"),
+        ("def f(:", "mine.py", {}, r"mine.py:1: "),
+        ("x = 1\nx.y", "mine.py", {}, r"mine.py:2: AttributeError"),
+        (ONE + "class Loud(Strategy): pass", "mine.py", {}, "choose one: mine.py:Quiet, mine.py:Loud"),
+        ("from hft import Strategy\nclass Wrong(Strategy):\n    def on_fills(self): pass", "mine.py", {}, "did you mean on_fill?"),
     ],
 )
 def test_what_is_wrong_is_said(file, text, name, values, rule):

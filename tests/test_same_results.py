@@ -84,8 +84,8 @@ def engines_made():
     made = []
     build = run.build
 
-    def note(config, source, book, instrument, symbol_id, store=None):
-        made.append((build(config, source, book, instrument, symbol_id, store), symbol_id))
+    def note(config, source, book, instrument, symbol_id, *more):
+        made.append((build(config, source, book, instrument, symbol_id, *more), symbol_id))
         return made[-1][0]
 
     with mock.patch.object(run, "build", note):

@@ -22,7 +22,7 @@ from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
 from .result import Result
 from .run import IDS
-from .strategy import StopRun, Strategy, StrategyError, own_frame, suggestion
+from .strategy import StopRun, Strategy, failure, suggestion
 
 __all__ = ["backtest"]
 
@@ -144,10 +144,8 @@ def run(engine: Engine, result: Result) -> None:
     except KeyboardInterrupt:
         result.stopped = "interrupted"
     except Exception as error:
-        frame = own_frame(error)
-        if frame is None:
+        told = failure(error, engine.events, engine.last_ns)
+        if told is None:
             raise
-        where = f"{frame.filename}:{frame.lineno} in {frame.name}"
-        failure = StrategyError(f"{where}: {type(error).__name__}: {error} (event {engine.events:,}, time {engine.last_ns:,} ns)")
-        failure.result = result
-        raise failure from error
+        told.result = result
+        raise told from error

@@ -11,7 +11,7 @@ import select
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -23,6 +23,14 @@ PIPE_SECONDS = 5.0  # until somebody has written the first byte of it
 Positive = Annotated[float, Meta(gt=0.0, lt=1e12)]
 NotNegative = Annotated[float, Meta(ge=0.0, lt=1e12)]
 Count = Annotated[int, Meta(ge=1, le=2**40)]
+
+
+BUILT_IN = ("avellaneda", "none")
+
+
+def is_own(strategy: str) -> bool:
+    """Say whether a name is that of a strategy of the user's own, not of one that comes with the package."""
+    return ":" in strategy or strategy.endswith(".py")
 
 
 class ConfigError(Exception):
@@ -46,8 +54,10 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ----------
     symbol : str, optional
         Chosen symbol; may be left out where the file lists only one.
-    strategy : {"avellaneda", "none"}
-        Market maker, or books only.
+    strategy : str
+        ``avellaneda``, a market maker; ``none``, books only; or one of the user's own: ``FILE.py``, ``FILE.py:Class``, ``MODULE:Class``.
+    parameters : dict of str to number or text
+        Of a strategy of the user's own.
     store : str, optional
         Path of a tick store that receives the executions of the symbol.
     date : date, optional
@@ -61,7 +71,8 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     symbol: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
-    strategy: Literal["avellaneda", "none"] = "avellaneda"
+    strategy: Annotated[str, Meta(min_length=1, max_length=1024)] = "avellaneda"
+    parameters: dict[str, int | float | str | bool] = {}
     store: str | None = None
     date: datetime.date | None = None
     sample_every: Annotated[int, Meta(ge=0, le=2**40)] = 256

@@ -13,9 +13,9 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,7 @@ from fastcore.journal import Journal
 from fastcore.records import EVENT_DTYPE, NO_PRICE, kind_name
 
 from .config import ConfigError
-
-if TYPE_CHECKING:
-    pass
+from .feeds._streams import is_stream
 
 RUN, EVENTS = "run.json", "events.ticks"
 
@@ -41,7 +39,7 @@ class Inputs:
     ----------
     command : {"replay", "demo"}
     files : list of dict
-        ``path``, ``bytes`` and ``sha256`` of each.
+        ``path``, and in a journal ``bytes`` and ``sha256`` of each.
     arguments : dict
         Of the command, beyond files and configuration.
     config : dict
@@ -75,6 +73,10 @@ def record(directory: Path, inputs: Inputs) -> Iterator[Journal]:
             raise ConfigError(f"the directory of a journal must be new or empty: {directory}")
     except (FileExistsError, NotADirectoryError):
         raise ConfigError(f"the directory of a journal must be a directory: {directory}") from None
+    for file in inputs.files:
+        if is_stream(Path(file["path"])):
+            raise ConfigError(f"a journal needs files that can be read again: {file['path']}")
+    inputs = replace(inputs, files=[identify(Path(file["path"])) for file in inputs.files])
     _write(directory / RUN, asdict(inputs))
     with TickStore(directory / EVENTS, "a", EVENT_DTYPE) as store:
         journal = Journal(store)

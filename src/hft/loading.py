@@ -1,26 +1,22 @@
-"""Strategies by name: ``FILE.py``, ``FILE.py:Class`` or ``MODULE:Class``, with parameters as ``NAME=VALUE``."""
+"""Strategies by name: ``FILE.py``, ``FILE.py:Class`` or ``MODULE:Class``."""
 
 from __future__ import annotations
 
 import importlib
 import runpy
 import sys
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from .config import ConfigError
 from .strategy import Strategy, own_frame, suggestion
 
-__all__ = ["is_own", "load_strategy"]
+__all__ = ["load_strategy"]
 
 
-def is_own(name: str) -> bool:
-    """Say whether a name is that of a strategy of the user's own, not of one that comes with the package."""
-    return ":" in name or name.endswith(".py")
-
-
-def load_strategy(name: str, values: Iterable[str] = ()) -> Strategy:
+def load_strategy(name: str, parameters: Mapping[str, Any] = MappingProxyType({})) -> Strategy:
     """Return a strategy with its parameters set.
 
     Raises
@@ -42,12 +38,6 @@ def load_strategy(name: str, values: Iterable[str] = ()) -> Strategy:
     if wanted not in kinds:
         known = suggestion(wanted, list(kinds)) or f"; it has {', '.join(kinds)}"
         raise ConfigError(f"{place} has no strategy {wanted}{known}")
-    parameters = {}
-    for pair in values:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(f"a parameter must be NAME=VALUE: {pair!r}")
-        parameters[key.strip()] = value.strip()
     try:
         return kinds[wanted](**parameters)
     except (TypeError, ValueError) as error:

@@ -26,10 +26,12 @@ from fastcore.strategies.maker import MarketMaker
 from fastcore.strategy import Strategy
 
 from . import conditions
-from .config import Config, ConfigError
+from .config import Config, ConfigError, is_own
 from .feeds.feed import Feed, UnknownSymbolInFile
 
 if TYPE_CHECKING:
+    from fastcore.journal import Journal
+
     from .store.tape import Stored
 
 WARN_SHARE = 0.001  # of events, above which a summary warns
@@ -158,6 +160,7 @@ def build(
     instrument: Instrument,
     symbol_id: int,
     tape: Stored | None = None,
+    journal: Journal | None = None,
 ) -> Engine:
     """Return the engine that a configuration describes, ready to run.
 
@@ -175,6 +178,8 @@ def build(
         Its row.
     tape : Stored, optional
         The store that receives the executions, opened for writing, and the id that the instrument has there.
+    journal : Journal, optional
+        Writes down what passes between the run and its venue.
 
     Raises
     ------
@@ -238,6 +243,13 @@ def build(
                 time_left=maker.horizon_s,
                 ticks_per_price=1.0 / instrument.tick_size,
             )
+        elif is_own(run.strategy):
+            from .loading import load_strategy
+
+            own = load_strategy(run.strategy, run.parameters)
+            strategies[type(own).__name__] = own._begin({symbol_id: instrument})
+        if journal is not None and not strategies:
+            raise ConfigError("a journal needs a strategy: strategy=none")
         if tape is not None:
             from fastcore.strategies.tape import Tape
 
@@ -263,6 +275,7 @@ def build(
             curve_symbol_id=symbol_id,
             curve_interval_ns=round(run.curve_interval_s * 1e9),
             sample_every=run.sample_every,
+            journal=journal,
         )
     except ValueError as error:
         raise ConfigError(str(error)) from None
@@ -271,7 +284,14 @@ def build(
 Partial = Callable[["Summary"], None]
 
 
-def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Partial = lambda summary: None) -> Summary:
+def replay(
+    feed: Feed,
+    config: Config,
+    *,
+    data: str = "recorded",
+    partial: Partial = lambda summary: None,
+    journal: Journal | None = None,
+) -> Summary:
     """Run a feed through the engine: what ``hft.feeds.open_feed`` gives for any format.
 
     Parameters
@@ -284,6 +304,8 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
         Repeated in the summary.
     partial : callable(Summary)
         Told what was done so far before an error is raised.
+    journal : Journal, optional
+        Writes down what passes between the run and its venue.
 
     Returns
     -------
@@ -303,16 +325,20 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     symbol_id, instrument, source = feed.begin(config.run.symbol)
     tape_of_run = nullcontext() if config.run.store is None else _open_tape(config.run.store, instrument, feed)
     with tape_of_run as tape:
-        engine = build(config, source, feed.book, instrument, symbol_id, tape)
+        engine = build(config, source, feed.book, instrument, symbol_id, tape, journal)
         stored = 0 if tape is None else -len(tape.store)
         interrupted = False
         failure: Exception | None = None
         try:
             engine.run()
+            if is_own(config.run.strategy):
+                engine.stop()
         except KeyboardInterrupt:
             interrupted = True
         except Exception as error:
             failure = error
+            if is_own(config.run.strategy):
+                failure = _of_strategy(error, engine)
         stored += 0 if tape is None else len(tape.store)
     seconds = time.perf_counter() - start
     summary = summarise(engine, config, feed, instrument, symbol_id, data, seconds, interrupted, stored)
@@ -322,6 +348,15 @@ def replay(feed: Feed, config: Config, *, data: str = "recorded", partial: Parti
     if not interrupted and not feed.lists(instrument.symbol):
         raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={instrument.symbol}")
     return summary
+
+
+def _of_strategy(error: Exception, engine: Engine) -> Exception | None:
+    """What an error in a run of a strategy in Python is told as; None where the strategy ended the run itself."""
+    from .strategy import StopRun, failure
+
+    if isinstance(error, StopRun):
+        return None
+    return failure(error, engine.events, engine.last_ns) or error
 
 
 def _open_tape(path: str, instrument: Instrument, feed: Feed) -> AbstractContextManager[Stored]:

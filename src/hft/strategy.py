@@ -63,6 +63,15 @@ def own_frame(error: BaseException) -> traceback.FrameSummary | None:
     return None
 
 
+def failure(error: BaseException, event: int, time_ns: int) -> StrategyError | None:
+    """Return what an error in a hook is told as; None for one that did not arise there."""
+    frame = own_frame(error)
+    if frame is None:
+        return None
+    where = f"{frame.filename}:{frame.lineno} in {frame.name}"
+    return StrategyError(f"{where}: {type(error).__name__}: {error} (event {event:,}, time {time_ns:,} ns)")
+
+
 class Param:
     """A parameter: set in the constructor, by ``--set NAME=VALUE`` or in TOML; in hooks a plain attribute.
 

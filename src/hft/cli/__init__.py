@@ -25,6 +25,7 @@ COMMANDS = {
         "hft.cli.replay:demo",
         "Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes.",
     ),
+    "rerun": ("hft.cli.replay:rerun", "Run the journal in DIRECTORY again, and say whether the orders are the same, or where first not."),
     "inspect": (
         "hft.cli.inspect:inspect",
         "Say what each FILE holds: format, symbols, times, kinds, gaps, clocks, books, what looks wrong, and how to replay it.",

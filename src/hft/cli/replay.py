@@ -2,22 +2,29 @@
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import ValidationError, convert, to_builtins
+from msgspec.structs import replace
 
+from fastcore import __version__
+from fastcore.errors import CorruptDataError
 from hft import report
 from hft.conditions import split
-from hft.config import SYNTHETIC, load
+from hft.config import BUILT_IN, SYNTHETIC, Config, is_own, load
 from hft.feeds import recognise
+from hft.feeds.feed import Feed
 from hft.feeds.several import open_feeds
+from hft.journal import Inputs, check_files, compare, read, record
 from hft.run import Summary
 from hft.run import replay as run_replay
 
-from . import INTERRUPTED, STOPPED
+from . import FAILED, INTERRUPTED, STOPPED
 from .inputs import OPTION, FilePath, feed_options, readable, refused
 from .progress import ProgressBar
 
@@ -25,10 +32,23 @@ SHARES = ("itch", "pcap")  # formats of exchanges of shares, which the defaults 
 DATED = ("itch", "pcap", "lobster", "csv", "parquet", "arrow")  # formats whose times may be counted from midnight of a day
 
 
+def strategy_name(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse a name that no strategy can have."""
+    if value is not None and value not in BUILT_IN and not is_own(value):
+        raise click.BadParameter(f"{value!r} is not one of {', '.join(BUILT_IN)}, FILE.py, FILE.py:Class, MODULE:Class.")
+    return value
+
+
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that both commands have."""
     for option in (
-        click.option("--strategy", type=click.Choice(["avellaneda", "none"]), help="Market maker, or books only."),
+        click.option(
+            "--strategy",
+            metavar="STRATEGY",
+            callback=strategy_name,
+            help="avellaneda (market maker), none (books only), or one of yours: FILE.py, FILE.py:Class, MODULE:Class.",
+        ),
+        click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of a strategy of yours; may be repeated."),
         click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TOML file."),
         click.option(
             "--store", type=FilePath(dir_okay=False), help="Append the executions of the symbol to this tick store."
@@ -39,6 +59,9 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="1ms of orders and responses, or order=200us,response=normal(300us,50us),feed=recorded.",
         ),
         click.option("--queue", metavar="MODEL", help="Place in queues on data by level: risk-averse, power:N, log:1, log:2."),
+        click.option(
+            "--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun."
+        ),
         click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
         click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .svg, .png or .pdf (needs matplotlib)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
@@ -59,10 +82,12 @@ def replay(
     format_name: str | None,
     extra: tuple[str, ...],
     strategy: str | None,
+    parameters: tuple[str, ...],
     config: Path | None,
     store: str | None,
     latency: str | None,
     queue: str | None,
+    journal: Path | None,
     sample: int | None,
     plot: Path | None,
     as_json: bool,
@@ -78,7 +103,6 @@ def replay(
         bar = stack.enter_context(ProgressBar())
         progress = bar.task(" ".join(path.name for path in paths))
         formats = [format_name or recognise(path) for path in paths]
-        chosen = feed_options(extra, formats)
         settings = load(
             config,
             defaults={} if formats[0] in SHARES else {"run": {"strategy": "none"}},
@@ -86,29 +110,57 @@ def replay(
             strategy=strategy,
             store=store,
             sample_every=sample,
-            given=conditions(latency, queue),
+            given=given(latency, queue, parameters),
         )
-        chosen.setdefault("strict", not settings.run.skip_malformed)
-        if settings.run.date is not None and formats[0] in DATED:
-            chosen.setdefault("date", settings.run.date)
+        named, arguments = [{"path": str(path)} for path in paths], {"format": format_name, "options": list(extra)}
+        inputs = Inputs("replay", named, arguments, to_builtins(settings))
+        run(lambda partial: play(inputs, settings, journal, partial=partial, progress=progress), plot, as_json, bar)
 
-        def act(partial: Callable[[Summary], None]) -> Summary:
-            feed = stack.enter_context(
-                open_feeds(paths, formats[0] if len(paths) == 1 else format_name, progress=progress, **chosen)
-            )
+
+def play(
+    inputs: Inputs,
+    settings: Config,
+    journal: Path | None = None,
+    *,
+    partial: Callable[[Summary], None] = lambda summary: None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Run what was asked for, now or once more."""
+    with ExitStack() as stack:
+        data: Any = "recorded"
+        if inputs.command == "demo":
+            from hft.feeds import synthetic
+            from hft.feeds.itch import ItchFeed
+
+            data, total = "synthetic", inputs.arguments["messages"]
+            feed: Feed = ItchFeed("synthetic", chunks=list(synthetic.iterate(total, inputs.arguments["seed"])))
+        else:
+            paths, format_name = [Path(file["path"]) for file in inputs.files], inputs.arguments["format"]
+            formats = [format_name or recognise(path) for path in paths]
+            chosen = feed_options(inputs.arguments["options"], formats)
+            chosen.setdefault("strict", not settings.run.skip_malformed)
+            if settings.run.date is not None and formats[0] in DATED:
+                chosen.setdefault("date", settings.run.date)
+            feed = stack.enter_context(open_feeds(paths, formats[0] if len(paths) == 1 else format_name, progress=progress, **chosen))
             if settings.run.strategy != "none":
                 feed = stack.enter_context(feed.to_trade())
-            return run_replay(feed, settings, partial=partial)
+        written = None if journal is None else stack.enter_context(record(journal, inputs))
+        return run_replay(feed, settings, data=data, partial=partial, journal=written)
 
-        run(act, plot, as_json, bar)
 
-
-def conditions(latency: str | None, queue: str | None) -> dict[str, dict[str, str | None]]:
-    """Return the sections of a configuration that two options give."""
+def given(latency: str | None, queue: str | None, parameters: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return the sections of a configuration that options give."""
+    values = {}
+    for pair in parameters:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set must be NAME=VALUE: {pair!r}")
+        values[name.strip()] = value.strip()
     try:
-        return {"latency": {} if latency is None else dict(split(latency)), "venue": {"queue": queue}}
+        latencies: dict[str, Any] = {} if latency is None else dict(split(latency))
     except ValueError as error:
         raise click.UsageError(f"--latency: {error}") from None
+    return {"latency": latencies, "venue": {"queue": queue}, "run": {"parameters": values or None}}
 
 
 @click.command()
@@ -119,27 +171,49 @@ def demo(
     messages: int,
     seed: int,
     strategy: str | None,
+    parameters: tuple[str, ...],
     config: Path | None,
     store: str | None,
     latency: str | None,
     queue: str | None,
+    journal: Path | None,
     sample: int | None,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes."""
-    from hft.feeds import synthetic
-    from hft.feeds.itch import ItchFeed
-
-    settings = load(config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample, given=conditions(latency, queue))
+    settings = load(
+        config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample, given=given(latency, queue, parameters)
+    )
     check_plot(plot)
     if not as_json:
         click.echo("Making a synthetic day: no real market, nothing to conclude about profit.", err=True)
-    chunks = list(synthetic.iterate(messages, seed))  # made first: the figures are those of the replay alone
+    inputs = Inputs("demo", [], {"messages": messages, "seed": seed}, to_builtins(settings))
     with ProgressBar() as bar:
-        tracked = bar.track(chunks, "synthetic day")
-        feed = ItchFeed("synthetic", chunks=tracked)
-        run(lambda partial: run_replay(feed, settings, data="synthetic", partial=partial), plot, as_json, bar)
+        run(lambda partial: play(inputs, settings, journal, partial=partial, progress=bar.task("synthetic day")), plot, as_json, bar)
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def rerun(directory: Path) -> None:
+    """Run the journal in DIRECTORY again, and say whether the orders are the same, or where first not."""
+    inputs, ended, then = read(directory)
+    check_files(inputs.files)
+    try:
+        settings = convert(inputs.config, Config)
+        settings = replace(settings, run=replace(settings.run, store=None))
+    except ValidationError as error:
+        raise CorruptDataError(f"the configuration of a journal must be one of this version: {directory}: {error}") from None
+    if inputs.build != __version__:
+        click.echo(f"Warning: the journal was written by version {inputs.build}, this is {__version__}", err=True)
+    with tempfile.TemporaryDirectory() as place, refused():
+        play(inputs, settings, Path(place) / "again")
+        _, _, now = read(Path(place) / "again")
+    found = compare(ended, then, now)
+    if found.difference:
+        click.echo(f"Different: {found.difference}")
+        click.get_current_context().exit(FAILED)
+    click.echo(f"The same {found.events:,} events" + ("." if found.whole else ", as far as the journal goes: its run did not end."))
 
 
 def check_plot(path: Path | None) -> None:

@@ -117,7 +117,8 @@ class RecordFile:
             if head[:3] == b"DBN" and len(head) >= 8:
                 need = 8 + int.from_bytes(head[4:8], "little")
                 if need > _MOST_METADATA:
-                    raise CorruptDataError(f"the metadata of a DBN file must have at most {_MOST_METADATA} bytes: path={self.path} bytes={need}")
+                    rule = f"the metadata of a DBN file must have at most {_MOST_METADATA} bytes"
+                    raise CorruptDataError(f"{rule}: path={self.path} bytes={need}")
         if head[:3] != b"DBN":
             return bytes(head)
         if len(head) < need:
