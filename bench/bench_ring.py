@@ -9,12 +9,14 @@ C with POSIX threads (``_c/fc_bench_ring.h``). ``multiprocessing.Queue`` and ``P
 from __future__ import annotations
 
 import json
+import mmap
 import multiprocessing
 import os
 import queue
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -379,6 +381,59 @@ def _round_trip(bench: Bench) -> None:
                 bench.add("ring", f"round trip, two threads, p{quantile}", impl, min(values), statistics.median(values), count)
 
 
+_ECHO = (
+    "import mmap, os, sys; import numpy as np; from fastcore import _bench, ring\n"
+    "name, path, count, core = sys.argv[1:]\n"
+    "if core: os.sched_setaffinity(0, [int(core)])\n"
+    "if path:\n"
+    "    with open(path, 'r+b') as file: words = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint64)\n"
+    "    _bench.line_echo(words, int(count))\n"
+    "else:\n"
+    "    there = ring.RingBuffer.attach(name + '-there')\n"
+    "    back = ring.RingBuffer.attach(name + '-back', role='producer')\n"
+    "    _bench.ring_echo(there, back, int(count))\n"
+)
+
+
+def _process_trips(count: int, path: str) -> np.ndarray[Any, Any]:
+    """Round trips to a child through two rings, or (with a path) through two bare cache lines of a shared file; ns each."""
+    name = f"fc-bench-{uuid.uuid4().hex[:12]}"
+    core = str(sorted(_CORES)[1 % len(_CORES)]) if _CORES else ""
+    out = np.zeros(count + 1, np.int64)
+    words = np.zeros(32, np.uint64)
+    if path:
+        with open(path, "r+b") as file:
+            words = np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint64)
+    with (
+        RingBuffer(64, name=f"{name}-there") as there,
+        RingBuffer(64, name=f"{name}-back", role="consumer") as back,
+        subprocess.Popen([sys.executable, "-c", _ECHO, name, path, str(count + 1), core]) as child,
+    ):
+        _stay(0)
+        if path:
+            _bench.line_trip(words, out)
+        else:
+            _bench.ring_trip(there, back, out)
+        _stay(None)
+        _verify(child.wait())
+    return out[1:]  # the first one waits for the child to start
+
+
+def _round_trip_processes(bench: Bench) -> None:
+    count = 2_000 if bench.quick else 50_000
+    runs: dict[str, list[np.ndarray[Any, Any]]] = {"fastcore": [], "bare cache lines": []}
+    with tempfile.NamedTemporaryFile(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as file:
+        for _ in range(3):
+            file.truncate(0)
+            file.truncate(mmap.PAGESIZE)
+            runs["bare cache lines"].append(_process_trips(count, file.name))
+            runs["fastcore"].append(_process_trips(count, ""))
+    for quantile in (50, 99):
+        for impl, tries in runs.items():
+            values = [float(np.percentile(run, quantile)) for run in tries]
+            bench.add("ring", f"round trip, two processes, p{quantile}", impl, min(values), statistics.median(values), count)
+
+
 def run(bench: Bench) -> None:
     """Add the rows of the rings."""
     _floats(bench)
@@ -386,6 +441,7 @@ def run(bench: Bench) -> None:
     _between_threads(bench)
     _round_trip(bench)
     _between_processes(bench)
+    _round_trip_processes(bench)
 
 
 if __name__ == "__main__":

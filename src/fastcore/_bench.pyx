@@ -17,6 +17,7 @@ from fastcore.records cimport (
     BUY,
     cpu_pause,
     event_t,
+    load_acquire,
     KIND_ADD,
     KIND_CANCEL,
     KIND_EXECUTE,
@@ -475,6 +476,32 @@ def ring_trip(RingBuffer there not None, RingBuffer back not None, int64_t[::1] 
             start = ring_now_ns()
             ring_send(there._ring, i)
             ring_receive(back._ring)
+            out[i] = ring_now_ns() - start
+
+
+def line_echo(uint64_t[::1] words not None, uint64_t count):
+    """Answer each number in word 0 in word 16, two cache lines on: what any exchange between two cores costs."""
+    cdef uint64_t i
+    cdef uint32_t spins = 0
+    with nogil:
+        for i in range(1, count + 1):
+            while load_acquire(&words[0]) != i:
+                ring_spin(&spins)
+            store_release(&words[16], i)
+
+
+def line_trip(uint64_t[::1] words not None, int64_t[::1] out not None):
+    """Measure round trips, ns each, into `out`, while another process runs `line_echo`."""
+    cdef Py_ssize_t i
+    cdef int64_t start
+    cdef uint64_t first = words[0]
+    cdef uint32_t spins = 0
+    with nogil:
+        for i in range(out.shape[0]):
+            start = ring_now_ns()
+            store_release(&words[0], first + i + 1)
+            while load_acquire(&words[16]) != first + i + 1:
+                ring_spin(&spins)
             out[i] = ring_now_ns() - start
 
 

@@ -1,4 +1,4 @@
-from typing import final
+from typing import Self, final
 
 __all__ = ["EwmaVolatility"]
 

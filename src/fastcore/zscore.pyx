@@ -669,7 +669,7 @@ cdef class PairSet:
     Notes
     -----
     Each z-score has the bits of a `PairZScore` of that pair. Structure of arrays: a tick reads and writes the rows of all
-    pairs in order. Memory: 24 bytes a point of the window and pair.
+    pairs in order. Memory: 8 bytes a point of the window and pair, and 4 a point and symbol.
     """
 
     def __cinit__(self, pairs, window, thresholds=2.0, hedge_ratios=1.0, log=False, ddof=0):

@@ -31,7 +31,8 @@ from fuzz.engine import Counts, Target
 CALLS = 40  # of an input
 SLOW_S = 5  # after so long a call is interrupted, as by Ctrl-C: the law is that it ends then
 BYTES = 4 << 30  # of address space, so that an absurd capacity is a MemoryError here and not the end of the machine
-NUMBERS = (0, 1, 2, 3, 7, 8, 64, 1000, -1, 2**15, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1, 2**53, 2**62, 2**63 - 1, 2**63, -(2**63), 2**64 - 1, 2**64, 10**30)
+NUMBERS = (0, 1, 2, 3, 7, 8, 64, 1000, -1, 2**15, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1, 2**53, 2**62, 2**63 - 1, 2**63)
+NUMBERS += (-(2**63), 2**64 - 1, 2**64, 10**30)
 FLOATS = (0.0, 1.0, 1.5, 0.9, -0.0, -1.0, 1e-300, 1e300, float("inf"), float("-inf"), float("nan"))
 TEXTS = ("", "a", "AAPL", "a b", "..", "\0", "é" * 70, "x" * 5000, "2024-01-02", "yield", "both", "orders", "levels", "add", "buy", "%s{}")
 DTYPES = ("f8", "i8", "u8", "u4", "i1", "S8", "O", "M8[ns]", "?", records.EVENT_DTYPE, records.TICK_DTYPE, records.QUOTE_DTYPE)
@@ -42,6 +43,10 @@ OPERATORS: tuple[Callable[[Any], Any], ...] = (
 )  # fmt: skip
 # What runs until it is told to stop, starts other programs, or ends this one.
 LEFT_OUT = ("main", "run_forever", "serve", "Worker", "check_install")
+
+
+# Not with two threads: what a writer of a store does in the middle of another's call is the matter of the stores.
+ONE_THREAD = ("TickStore", "MemoryMappedDataStore", "DirectoryStore", "SymbolTable", "open_store")
 
 
 class Interrupted(BaseException):
@@ -227,7 +232,10 @@ def calls_check(data: bytes, folder: Path) -> Counts:
             if random.random() < 0.3:  # two threads with the same objects
                 for _ in range(CALLS // 2):
                     callers[0].step()
-                callers.append(Caller(Random(data + b"2"), THINGS))
+                things = [thing for thing in THINGS if thing.__name__ not in ONE_THREAD]
+                callers[0].things = things
+                callers[0].kept = [thing for thing in callers[0].kept if type(thing).__name__ not in ONE_THREAD]
+                callers.append(Caller(Random(data + b"2"), things))
                 callers[1].kept = callers[0].kept
 
                 def other() -> None:

@@ -1,5 +1,9 @@
 /* N pairs, one tick at a time: the streaming form of fc_rolling.h as structure of arrays, all pairs in step; and the
-   stateless z-score of many pairs over a matrix of recent prices. */
+   stateless z-score of many pairs over a matrix of recent prices.
+
+   Spreads of earlier ticks are not kept: they are made again, bit for bit, from the prices, which all pairs share. What a tick
+   writes takes the place of what it has just read, for the last time: the block before is read in one direction while the new
+   one is written in the other, so every block turns the order of the rows round. */
 #ifndef FC_PAIRS_H
 #define FC_PAIRS_H
 
@@ -9,6 +13,7 @@ typedef struct fc_pairset {
     fc_rolling_shape_t shape;
     int64_t pairs, window, ddof, count;
     int64_t half, position, offset; /* as in fc_rolling_t */
+    int32_t turned;                 /* row r of the block before is at half - 1 - r */
     int64_t symbols;                /* prices in a tick */
     int64_t stride;                 /* doubles in a row of the arrays below: pairs, rounded up to a cache line */
     int32_t logarithm;              /* spreads of log prices */
@@ -23,8 +28,9 @@ typedef struct fc_pairset {
     double *anchor, *s, *q;         /* [stride] each, as in fc_rolling_t */
     double *anchor_next, *s_next, *q_next;
     double *s_back, *q_back;
-    double *current, *previous;     /* [half][stride] */
-    double *suffix, *suffix_next;   /* [half + 1][2][stride]; the last row is 0 */
+    double *prices;                 /* [half][symbols]: blocks 2 and 3 of fc_rolling_t in one */
+    double *suffix;                 /* [half][2][stride]: the sums over the end of block 1, and of block 2 in the making */
+    double *zero;                   /* [2][stride]: the sum over nothing */
     int32_t *first, *second;        /* [stride] symbols of a pair */
     double *memory;
 } fc_pairset_t;
@@ -39,19 +45,19 @@ static inline int fc_pairset_init(fc_pairset_t *p) {
     p->offset = 1 - p->window % 2;
     p->position = p->half;
     p->count = 0;
-    size_t n = (size_t)p->stride, symbols = p->logarithm ? (size_t)fc_pairset_stride(p->symbols) : 0, rows = 11 + 6 * (size_t)p->half + 4;
+    p->turned = 0;
+    size_t n = (size_t)p->stride, half = (size_t)p->half, symbols = (size_t)fc_pairset_stride(p->symbols);
     p->memory = NULL;
-    if ((uint64_t)p->half > (uint64_t)SIZE_MAX / 64 || rows > (SIZE_MAX / 16 - symbols) / n) return FC_NO_MEMORY;
-    double *m = p->memory = (double *)fc_alloc(rows * n + symbols, sizeof(double));
+    if (half > SIZE_MAX / 64 / n || half > SIZE_MAX / 64 / symbols) return FC_NO_MEMORY;
+    double *m = p->memory = (double *)fc_alloc((13 + 2 * half) * n + (1 + half) * symbols, sizeof(double));
     if (!m) return FC_NO_MEMORY;
     p->logs = m, m += symbols;
+    p->prices = m, m += half * symbols;
     double **arrays[10] = {&p->hedge, &p->threshold, &p->anchor, &p->s, &p->q, &p->anchor_next, &p->s_next, &p->q_next, &p->s_back, &p->q_back};
     for (int i = 0; i < 10; i++) *arrays[i] = m, m += n;
     p->first = (int32_t *)m, p->second = p->first + n, m += n;
-    p->current = m, m += n * (size_t)p->half;
-    p->previous = m, m += n * (size_t)p->half;
-    p->suffix = m, m += 2 * n * (size_t)(p->half + 1);
-    p->suffix_next = m;
+    p->zero = m, m += 2 * n;
+    p->suffix = m;
     return FC_OK;
 }
 
@@ -73,19 +79,22 @@ static inline void fc_pairset_free(fc_pairset_t *p) {
 
 /* What the columns of a tick share: the rows that it reads and writes. */
 typedef struct fc_pairset_rows {
-    double *current, *suffix_next;
-    const double *previous, *suffix;
+    const double *prices, *old; /* of this tick, and of that of the block before that comes next from its end */
+    const double *suffix;
+    double *suffix_next; /* may be the same row */
 } fc_pairset_rows_t;
 
-FC_ROLLING_INLINE void fc_pairset_columns(fc_pairset_t *p, const double *prices, const fc_pairset_rows_t *r, int start, int full) {
+FC_ROLLING_INLINE void fc_pairset_columns(fc_pairset_t *p, const fc_pairset_rows_t *r, int start, int full) {
     size_t n = (size_t)p->stride;
     for (size_t i = 0; i < (size_t)p->pairs; i++) {
-        double x = prices[p->first[i]] - p->hedge[i] * prices[p->second[i]];
+        double x = r->prices[p->first[i]] - p->hedge[i] * r->prices[p->second[i]];
+        double old = r->old[p->first[i]] - p->hedge[i] * r->old[p->second[i]];
         double next = start ? x : p->anchor_next[i];
-        double d = x - p->anchor[i], e = x - next, f = r->previous[i] - next;
+        double d = x - p->anchor[i], e = x - next, f = old - next;
+        double s_before = r->suffix[i], q_before = r->suffix[n + i];
         double s = p->s[i] + d, q = p->q[i] + d * d;
         double s_back = (start ? 0.0 : p->s_back[i]) + f, q_back = (start ? 0.0 : p->q_back[i]) + f * f;
-        r->current[i] = p->spread[i] = x;
+        p->spread[i] = x;
         p->anchor_next[i] = next;
         p->s[i] = s, p->q[i] = q;
         p->s_next[i] = (start ? 0.0 : p->s_next[i]) + e;
@@ -93,7 +102,7 @@ FC_ROLLING_INLINE void fc_pairset_columns(fc_pairset_t *p, const double *prices,
         r->suffix_next[i] = p->s_back[i] = s_back;
         r->suffix_next[n + i] = p->q_back[i] = q_back;
         if (full) {
-            double z = fc_rolling_value(FC_ROLLING_ZSCORE, p->anchor[i], d, r->suffix[i] + s, r->suffix[n + i] + q, &p->shape);
+            double z = fc_rolling_value(FC_ROLLING_ZSCORE, p->anchor[i], d, s_before + s, q_before + q, &p->shape);
             p->zscore[i] = z;
             p->signal[i] = (int8_t)((z > p->threshold[i]) - (z < -p->threshold[i]));
         }
@@ -101,17 +110,23 @@ FC_ROLLING_INLINE void fc_pairset_columns(fc_pairset_t *p, const double *prices,
 }
 
 #ifdef FC_X86
-FC_ROLLING_AVX2 void fc_pairset_columns_avx2(fc_pairset_t *p, const double *prices, const fc_pairset_rows_t *r, int start, int full) {
+/* Spreads of four pairs. */
+FC_ROLLING_AVX2 __m256d fc_pairset_spread_avx2(const double *prices, const int32_t *a, const int32_t *b, __m256d hedge) {
+    __m256d x = _mm256_setr_pd(prices[a[0]], prices[a[1]], prices[a[2]], prices[a[3]]);
+    __m256d y = _mm256_setr_pd(prices[b[0]], prices[b[1]], prices[b[2]], prices[b[3]]);
+    return _mm256_sub_pd(x, _mm256_mul_pd(hedge, y));
+}
+FC_ROLLING_AVX2 void fc_pairset_columns_avx2(fc_pairset_t *p, const fc_pairset_rows_t *r, int start, int full) {
     /* Four bytes of signals from the bits of a comparison. */
     static const uint32_t bytes[16] = {0x0,       0x1,       0x100,     0x101,     0x10000,   0x10001,   0x10100,   0x10101,
                                        0x1000000, 0x1000001, 0x1000100, 0x1000101, 0x1010000, 0x1010001, 0x1010100, 0x1010101};
     size_t n = (size_t)p->stride;
     const __m256d zero = _mm256_setzero_pd();
     for (size_t i = 0; i < (size_t)p->pairs; i += 4) {
-        const int32_t *a = p->first + i, *b = p->second + i;
-        __m256d x = _mm256_setr_pd(prices[a[0]], prices[a[1]], prices[a[2]], prices[a[3]]);
-        __m256d y = _mm256_setr_pd(prices[b[0]], prices[b[1]], prices[b[2]], prices[b[3]]);
-        x = _mm256_sub_pd(x, _mm256_mul_pd(_mm256_load_pd(p->hedge + i), y));
+        __m256d hedge = _mm256_load_pd(p->hedge + i);
+        __m256d x = fc_pairset_spread_avx2(r->prices, p->first + i, p->second + i, hedge);
+        __m256d old = fc_pairset_spread_avx2(r->old, p->first + i, p->second + i, hedge);
+        __m256d s_before = _mm256_load_pd(r->suffix + i), q_before = _mm256_load_pd(r->suffix + n + i);
         fc_rolling_sums_t now, next, back;
         now.anchor = _mm256_load_pd(p->anchor + i), now.s = _mm256_load_pd(p->s + i), now.q = _mm256_load_pd(p->q + i);
         if (start) {
@@ -125,16 +140,15 @@ FC_ROLLING_AVX2 void fc_pairset_columns_avx2(fc_pairset_t *p, const double *pric
         }
         __m256d d = fc_rolling_add_avx2(&now, x);
         fc_rolling_add_avx2(&next, x);
-        fc_rolling_add_avx2(&back, _mm256_load_pd(r->previous + i));
-        _mm256_store_pd(r->current + i, x);
+        fc_rolling_add_avx2(&back, old);
         _mm256_storeu_pd(p->spread + i, x);
         _mm256_store_pd(p->s + i, now.s), _mm256_store_pd(p->q + i, now.q);
         _mm256_store_pd(p->s_next + i, next.s), _mm256_store_pd(p->q_next + i, next.q);
         _mm256_store_pd(p->s_back + i, back.s), _mm256_store_pd(p->q_back + i, back.q);
         _mm256_store_pd(r->suffix_next + i, back.s), _mm256_store_pd(r->suffix_next + n + i, back.q);
         if (full) {
-            __m256d z = fc_rolling_value_avx2(FC_ROLLING_ZSCORE, now.anchor, d, _mm256_add_pd(_mm256_load_pd(r->suffix + i), now.s),
-                                              _mm256_add_pd(_mm256_load_pd(r->suffix + n + i), now.q), &p->shape);
+            __m256d z = fc_rolling_value_avx2(FC_ROLLING_ZSCORE, now.anchor, d, _mm256_add_pd(s_before, now.s),
+                                              _mm256_add_pd(q_before, now.q), &p->shape);
             __m256d threshold = _mm256_load_pd(p->threshold + i);
             int above = _mm256_movemask_pd(_mm256_cmp_pd(z, threshold, _CMP_GT_OQ));
             int below = _mm256_movemask_pd(_mm256_cmp_pd(z, _mm256_sub_pd(zero, threshold), _CMP_LT_OQ));
@@ -144,11 +158,11 @@ FC_ROLLING_AVX2 void fc_pairset_columns_avx2(fc_pairset_t *p, const double *pric
         }
     }
 }
-FC_TARGET_AVX2 static inline void fc_pairset_tick_avx2(fc_pairset_t *p, const double *prices, const fc_pairset_rows_t *r, int start, int full) {
-    if (start && full) fc_pairset_columns_avx2(p, prices, r, 1, 1);
-    else if (start) fc_pairset_columns_avx2(p, prices, r, 1, 0);
-    else if (full) fc_pairset_columns_avx2(p, prices, r, 0, 1);
-    else fc_pairset_columns_avx2(p, prices, r, 0, 0);
+FC_TARGET_AVX2 static inline void fc_pairset_tick_avx2(fc_pairset_t *p, const fc_pairset_rows_t *r, int start, int full) {
+    if (start && full) fc_pairset_columns_avx2(p, r, 1, 1);
+    else if (start) fc_pairset_columns_avx2(p, r, 1, 0);
+    else if (full) fc_pairset_columns_avx2(p, r, 0, 1);
+    else fc_pairset_columns_avx2(p, r, 0, 0);
 }
 #endif
 
@@ -167,25 +181,27 @@ static inline int fc_pairset_update(fc_pairset_t *p, const double *prices, int64
     }
     int start = p->position == p->half;
     if (start) { /* block 3 becomes block 2 */
-        double *swap = p->current;
-        p->current = p->previous, p->previous = swap;
-        swap = p->suffix, p->suffix = p->suffix_next, p->suffix_next = swap;
-        swap = p->anchor, p->anchor = p->anchor_next, p->anchor_next = swap;
+        double *swap = p->anchor;
+        p->anchor = p->anchor_next, p->anchor_next = swap;
         swap = p->s, p->s = p->s_next, p->s_next = swap;
         swap = p->q, p->q = p->q_next, p->q_next = swap;
+        p->turned = !p->turned;
         p->position = 0;
     }
-    size_t u = (size_t)p->position, back = (size_t)p->half - 1 - u, n = (size_t)p->stride;
-    fc_pairset_rows_t r = {p->current + u * n, p->suffix_next + 2 * back * n, p->previous + back * n,
-                           p->suffix + 2 * (u + (size_t)p->offset) * n};
+    size_t u = (size_t)p->position, half = (size_t)p->half, back = half - 1 - u, n = (size_t)p->stride;
+    size_t before = u + (size_t)p->offset; /* suffix that is wanted; that of `back` is made */
+    double *place = p->prices + (p->turned ? u : back) * (size_t)fc_pairset_stride(p->symbols);
+    fc_pairset_rows_t r = {prices, place, before == half ? p->zero : p->suffix + 2 * (p->turned ? half - 1 - before : before) * n,
+                           p->suffix + 2 * (p->turned ? back : u) * n};
     p->position++;
     int full = ++p->count >= p->window;
 #ifdef FC_X86
     if (p->avx2)
-        fc_pairset_tick_avx2(p, prices, &r, start, full);
+        fc_pairset_tick_avx2(p, &r, start, full);
     else
 #endif
-        fc_pairset_columns(p, prices, &r, start, full);
+        fc_pairset_columns(p, &r, start, full);
+    memcpy(place, prices, (size_t)p->symbols * sizeof(double));
     return FC_OK;
 }
 
