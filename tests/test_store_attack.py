@@ -179,6 +179,30 @@ def test_compaction_removes_nothing_of_others(tmp_path):
     assert (day / "day.parquet.new-1-0123abcd").exists()
 
 
+def test_a_parquet_file_of_others_costs_no_partition(tmp_path):
+    pytest.importorskip("pyarrow")
+    root = tmp_path / "d"
+    with DirectoryStore(root, "a", groups=2) as store:
+        store.append_many(ticks(100))
+        other = DirectoryStore(tmp_path / "other", "a", groups=2)
+        other.append_many(ticks(50))
+        other.close()
+    with DirectoryStore(tmp_path / "other") as other:
+        other.compact("2024-03-09", "parquet")
+    day = root / "2024-03-08"
+    shutil.copy(tmp_path / "other" / "2024-03-08" / "day.parquet", day)
+    for to in ("stores", "parquet"):
+        with DirectoryStore(root) as store, pytest.raises(StoreError, match="must hold what the partitions beside it hold"):
+            store.compact("2024-03-09", to)
+    (day / "day.parquet").unlink()
+    (root / ".pruned-notes").mkdir()
+    (root / ".pruned-2024-03-01").touch()
+    with DirectoryStore(root) as store:
+        assert len(store.query()) == 100
+        assert store.prune("2024-03-01") == []
+    assert {".pruned-notes", ".pruned-2024-03-01"} <= set(os.listdir(root))
+
+
 # ---- one writer
 
 

@@ -1512,6 +1512,7 @@ def salvage(source, destination):
             for run in old._valid_runs():
                 new._append_array(run, False)
             copied = new.count
-        lost = damage.records + damage.dropped_records - copied
+        promised = max(fc_store_published(<whole_t*> old._s), fc_store_last_checkpoint(<whole_t*> old._s).count)
+        lost = max(int(promised), damage.records, copied) - copied
         size = old.dtype.itemsize
         return StoreReport(copied, copied * size, lost, lost * size, damage.reason)

@@ -643,6 +643,7 @@ def salvage(source: str | os.PathLike[str], destination: str | os.PathLike[str])
                 for i in range(len(run)):
                     new._append_bytes(run[i : i + 1].tobytes())
             copied = new.count
-    lost = damage.records + damage.dropped_records - copied
+        promised = max(old._get(CONTROL), old._checkpoint()[1])
+    lost = max(promised, damage.records, copied) - copied
     size = old.dtype.itemsize
     return StoreReport(copied, copied * size, lost, lost * size, damage.reason)

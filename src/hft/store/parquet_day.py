@@ -56,6 +56,17 @@ def write_day(
     sync_folder(folder)
 
 
+def check_day(folder: Path, stores: list[tuple[int, Records]], settings: Settings) -> None:
+    """Raise StoreError unless the Parquet file of a day holds what these partitions do."""
+    there = dict(groups_of_day(folder / PARQUET, settings))
+    for group, records in stores:
+        if group not in there or not _equal(records, there[group]):
+            raise StoreError(
+                f"{PARQUET} must hold what the partitions beside it hold, or one of them is not of this store: path={folder}, "
+                f"group={group}"
+            )
+
+
 def _equal(first: Records, second: Records) -> bool:
     # By field and bit: padding is not in the file, and NaN equals itself.
     if len(first) != len(second):

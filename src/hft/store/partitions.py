@@ -51,6 +51,10 @@ class Partitions:
             return []
         if PARQUET in names:
             return [File(day, -1, folder / PARQUET)]
+        return self.stores(day, folder, names, groups)
+
+    def stores(self, day: int, folder: Path, names: list[str], groups: set[int] | None = None) -> list[File]:
+        """Return those of these files of a day that are partitions."""
         found = []
         for name in names:
             match = PARTITION.fullmatch(name)

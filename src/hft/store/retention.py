@@ -17,8 +17,8 @@ from fastcore.errors import CorruptDataError, StoreLockedError
 from fastcore.store_files import FileLock, clear_leftovers, sync_folder
 from fastcore.tickstore import TickStore
 
-from .layout import partition_name
-from .parquet_day import write_day
+from .layout import PARQUET, File, parse_day, partition_name
+from .parquet_day import check_day, write_day
 from .partitions import Partitions
 from .rewrite import clear, recover, shrink
 
@@ -39,7 +39,8 @@ def maintenance(root: Path, file_mode: int) -> Iterator[None]:
     with FileLock(root / "maintenance.lock", "a directory store has one maintenance at a time", file_mode):
         clear_leftovers(root / "index.json", b"{")
         for entry in os.scandir(root):
-            if entry.name.startswith(".pruned-"):
+            day = parse_day(entry.name.removeprefix(".pruned-"))
+            if day is not None and entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)
         yield
 
@@ -65,6 +66,14 @@ def remove_day(folder: Path, groups: int, file_mode: int) -> None:
     shutil.rmtree(gone)
 
 
+def retire(files: list[File]) -> None:
+    """Remove the partitions that a Parquet file stands for."""
+    for file in files:
+        file.path.unlink()
+    if files:
+        sync_folder(files[0].path.parent)
+
+
 def compact_day(
     partitions: Partitions,
     day: int,
@@ -82,8 +91,13 @@ def compact_day(
     with contextlib.ExitStack() as stack:
         _lock_day(folder, settings.groups, file_mode, stack)
         clear(folder)
-        files = partitions.files(day, folder)
-        if not files or files[0].group < 0:
+        files = partitions.stores(day, folder, os.listdir(folder))
+        if (folder / PARQUET).exists():
+            # A compaction was killed, or it is somebody else's file.
+            check_day(folder, [(file.group, TickStore(file.path, "r", settings.dtype).records()) for file in files], settings)
+            retire(files)
+            return None
+        if not files:
             return None
         before = sum(file.path.stat().st_size for file in files)
         stores = [(file, TickStore(file.path, "r", settings.dtype)) for file in files]
@@ -95,6 +109,7 @@ def compact_day(
             if to == "parquet":
                 parts = [(file.group, store.records()) for file, store in stores]
                 write_day(folder, parts, settings, names, row_group_records, file_mode)
+                retire(files)
             else:
                 gains = [shrink(file.path, store, settings.time_field, file_mode) for file, store in stores]
                 if not any(gains):

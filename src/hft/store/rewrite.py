@@ -28,13 +28,10 @@ def recover(path: Path, dtype: np.dtype[np.void], file_mode: int) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a killed compaction has left: unfinished files, and partitions that a Parquet file stands for."""
-    names = os.listdir(folder)
-    for name in {re.sub(r"\.new-.*", "", name) for name in names}:
+    """Remove the unfinished files that a killed compaction has left."""
+    for name in {re.sub(r"\.new-.*", "", name) for name in os.listdir(folder)}:
         if PARTITION.fullmatch(name):
             clear_leftovers(folder / name, locked=True)
-            if PARQUET in names:
-                (folder / name).unlink(missing_ok=True)
     clear_leftovers(folder / PARQUET, b"PAR1", locked=True)
     sync_folder(folder)
 
