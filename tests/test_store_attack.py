@@ -5,7 +5,6 @@ What is right is said where it is promised, in docs/reliability.md and docs/secu
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -35,6 +34,8 @@ from fastcore.store_files import create
 from fastcore.strategies.tape import Tape
 from fastcore.tickstore import TickStore
 from hft.store import DirectoryStore, index
+
+fcntl = pytest.importorskip("fcntl")
 
 MODULE = "tickstore"
 BASE, TABLE, SEGMENT = 65536, 65536, 2048

@@ -41,7 +41,7 @@ from .layout import (
     partition_name,
     read_settings,
     write_settings,
-)  # fmt: skip
+)
 from .parquet_day import read_day
 from .partitions import Partitions
 from .records import BATCH_RECORDS, Ids, Records, Symbols, as_ids, joined, select
@@ -410,15 +410,15 @@ class DirectoryStore:
             self._index.add(self._closed)
             self._closed = []
 
-    def _partition(self, day: int, group: int, newest: int = 0) -> TickStore:
+    def _partition(self, day: int, group: int, newest: int = -(1 << 62)) -> TickStore:
         # The open partition; of earlier days than the newest one few stay open.
         store = self._writers.pop((day, group), None)
         if store is None:
+            late = [key for key in self._writers if key[0] < max(newest, self._newest)]
+            for key in late[: max(0, len(late) + 1 - _MOST_LATE)]:
+                self._close_partition(key)
             store = self._opened_partition(day, group)
         self._writers[day, group] = store
-        late = [key for key in self._writers if key[0] < max(newest, self._newest)]
-        for key in late[: max(0, len(late) - _MOST_LATE)]:
-            self._close_partition(key)
         return store
 
     def _opened_partition(self, day: int, group: int) -> TickStore:
