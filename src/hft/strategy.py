@@ -20,6 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fastcore.errors import FastcoreError
 from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
 
@@ -31,7 +32,7 @@ HOOKS = ("on_start", "on_book", "on_depth", "on_trade", "on_fill", "on_order", "
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-class StrategyError(Exception):
+class StrategyError(FastcoreError):
     """A hook has failed: says in which file and line, at which event and time. The cause is chained.
 
     Attributes
