@@ -32,21 +32,30 @@ static inline uint32_t fc_crc32(const fc_crc32_table_t *table, uint32_t crc, con
     return ~crc;
 }
 
-/* The decimal digits of v > 0 at `out` (20 bytes of room): how many. Two at a time: a division each. */
+/* The eight decimal digits of v < 10**8 as text, the first one lowest: fours, pairs, digits, by reciprocals. */
+static inline uint64_t fc_digits_of(uint32_t v) {
+    uint64_t fours = v / 10000 | (uint64_t)(v % 10000) << 32;
+    uint64_t hundreds = fours * 10486 >> 20 & 0x0000007F0000007Full;
+    uint64_t pairs = hundreds | (fours - 100 * hundreds) << 16;
+    uint64_t tens = pairs * 103 >> 10 & 0x000F000F000F000Full;
+    return (tens | (pairs - 10 * tens) << 8) + 0x3030303030303030ull;
+}
+
+static inline void fc_put_text(uint8_t *out, uint64_t text) {
+    for (int i = 0; i < 8; i++) out[i] = (uint8_t)(text >> (8 * i));
+}
+
+/* The decimal digits of v > 0 at `out` (24 bytes of room): how many. */
 static inline int fc_put_digits(uint8_t *out, uint64_t v) {
-    uint8_t digits[20];
-    int at = 20;
-    while (v >= 100) {
-        uint64_t rest = v / 100;
-        uint32_t pair = (uint32_t)(v - rest * 100);
-        digits[--at] = (uint8_t)('0' + pair % 10);
-        digits[--at] = (uint8_t)('0' + pair / 10);
-        v = rest;
-    }
-    if (v >= 10) digits[--at] = (uint8_t)('0' + v % 10), v /= 10;
-    if (v) digits[--at] = (uint8_t)('0' + v);
-    for (int i = at; i < 20; i++) out[i - at] = digits[i];
-    return 20 - at;
+    uint64_t above = v / 100000000, top = above / 100000000, text;
+    uint32_t first = (uint32_t)(top ? top : above ? above : v);
+    int at = 8;
+    text = fc_digits_of(first);
+    for (; at > 1 && (text & 0xFF) == '0'; at--) text >>= 8;
+    fc_put_text(out, text);
+    if (top) fc_put_text(out + at, fc_digits_of((uint32_t)(above % 100000000))), at += 8;
+    if (above) fc_put_text(out + at, fc_digits_of((uint32_t)(v % 100000000))), at += 8;
+    return at;
 }
 
 #endif

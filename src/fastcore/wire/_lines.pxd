@@ -36,6 +36,8 @@ ctypedef struct lines_t:
     uint64_t gaps
 
 
+# The index of a symbol that is there already; NO_SYMBOL otherwise.
+cdef uint32_t symbol_known(const lines_t* d, const uint8_t* text, size_t length) noexcept nogil
 # The index of a symbol, which is new if need be; NO_SYMBOL where it can be none.
 cdef uint32_t symbol_index(lines_t* d, const uint8_t* text, size_t length) noexcept nogil
 

@@ -32,9 +32,33 @@ cdef inline uint32_t place_of(const uint8_t* name, uint32_t size) noexcept nogil
     return <uint32_t> hash_words(le64(name), le64(name + 8), le64(name + 16) ^ (le64(name + 24) << 1)) & (size - 1)
 
 
+# The index of a name of 1 to 32 bytes that is padded with NUL, or NO_SYMBOL and its place in the table.
+cdef uint32_t find_name(const lines_t* d, const uint8_t* name, size_t length, uint32_t* place) noexcept nogil:
+    cdef uint32_t at = place_of(name, d.table_size)
+    cdef const line_symbol_t* s
+    while d.table[at]:
+        s = symbol_at(d, d.table[at] - 1)
+        if s.length == length and memcmp(s.name, name, LINES_NAME) == 0:
+            return d.table[at] - 1
+        at = (at + 1) & (d.table_size - 1)
+    place[0] = at
+    return NO_SYMBOL
+
+
+cdef uint32_t symbol_known(const lines_t* d, const uint8_t* text, size_t length) noexcept nogil:
+    cdef uint8_t name[LINES_NAME]
+    cdef uint32_t at
+    if length == 0 or length > LINES_NAME:
+        return NO_SYMBOL
+    memset(name, 0, LINES_NAME)
+    memcpy(name, text, length)
+    return find_name(d, name, length, &at)
+
+
 cdef uint32_t symbol_index(lines_t* d, const uint8_t* text, size_t length) noexcept nogil:
     cdef uint8_t name[LINES_NAME]
-    cdef uint32_t at, i
+    cdef uint32_t at = 0
+    cdef uint32_t i
     cdef uint32_t* table
     cdef uint8_t* symbols
     cdef line_symbol_t* s
@@ -42,12 +66,9 @@ cdef uint32_t symbol_index(lines_t* d, const uint8_t* text, size_t length) noexc
         return NO_SYMBOL
     memset(name, 0, LINES_NAME)
     memcpy(name, text, length)
-    at = place_of(name, d.table_size)
-    while d.table[at]:
-        s = symbol_at(d, d.table[at] - 1)
-        if s.length == length and memcmp(s.name, name, LINES_NAME) == 0:
-            return d.table[at] - 1
-        at = (at + 1) & (d.table_size - 1)
+    i = find_name(d, name, length, &at)
+    if i != NO_SYMBOL:
+        return i
     if d.symbol_count == LINES_MAX_SYMBOLS:
         return NO_SYMBOL
     if d.symbol_count == d.symbol_capacity:

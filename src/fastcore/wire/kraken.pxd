@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from fastcore.wire._json cimport shape_t
 from fastcore.wire._lines cimport _LineDecoder, line_symbol_t, lines_t
 
 
@@ -37,6 +38,8 @@ ctypedef struct kraken_decoder_t:
     uint64_t matched
     uint64_t first_mismatch     # offset of the line
     crc32_table_t crc
+    shape_t price               # how prices and sizes were written in the change before
+    shape_t size
 
 
 @cython.final

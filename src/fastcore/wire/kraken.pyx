@@ -39,14 +39,16 @@ from fastcore.wire._json cimport (
     any_decimal,
     decimal_of,
     elements,
+    json_decimal,
     json_uint,
     next_member,
     next_value,
     same,
+    shape_for,
     span_t,
     whole_json,
 )
-from fastcore.wire._lines cimport LINES_FULL, set_head, symbol_index
+from fastcore.wire._lines cimport LINES_FULL, set_head, symbol_index, symbol_known
 from fastcore.wire.tally cimport tally_fail
 from fastcore.records cimport (
     BUY,
@@ -78,6 +80,9 @@ _TYPES = ("other", "snapshot", "update")
 
 cdef enum:
     COUNT_OTHER, COUNT_IMAGE, COUNT_UPDATE
+
+cdef enum:
+    KRAKEN_MISS = -1001         # outcome of a line that is no usual change
 
 # What a level says of itself (payload[2]).
 cdef enum:
@@ -312,7 +317,7 @@ cdef size_t cut_side(kraken_side_t* side, int8_t sign, int depth, event_t* out) 
 
 # CRC-32 of the digits of the ten best asks and bids.
 cdef uint32_t book_checksum(const crc32_table_t* table, const kraken_side_t* asks, const kraken_side_t* bids) noexcept nogil:
-    cdef uint8_t text[2 * KRAKEN_CHECKED * 40]
+    cdef uint8_t text[2 * KRAKEN_CHECKED * 48]
     cdef int at = 0
     cdef int i
     for i in range(min(asks.count, <int> KRAKEN_CHECKED)):
@@ -406,6 +411,71 @@ cdef inline int depth_of(ptrdiff_t levels) noexcept nogil:
     return 500 if levels <= 500 else 1000 if levels <= 1000 else <int> levels
 
 
+# Take the levels of a message, asks first, behind room for the clear of an image: events.
+cdef ptrdiff_t take_levels(
+    kraken_decoder_t* d, kraken_symbol_t* s, bint image, int depth, event_t* out, ptrdiff_t asks, ptrdiff_t bids, int64_t latest,
+    int64_t given, int64_t local_ns, uint64_t offset
+) noexcept nogil:
+    cdef event_t* levels = out + 1 if image else out
+    cdef uint16_t flags = FLAG_SNAPSHOT if image else 0
+    cdef int64_t computed = 0
+    cdef size_t n, i
+    cdef bint deliver
+    cdef bint wrong = False
+    n = asks + bids
+    if latest:
+        s.base.exch_ns = latest
+    if image:
+        s.asks.count = 0
+        s.bids.count = 0
+        s.depth = d.depth if d.depth else depth if depth else depth_of(max(asks, bids))
+        s.live = True
+        d.lines.tally.counts[COUNT_IMAGE] += 1
+    else:
+        d.lines.tally.counts[COUNT_UPDATE] += 1
+    deliver = s.live
+    for i in range(n):
+        if not set_level(&s.bids if levels[i].side > 0 else &s.asks, levels[i].side, levels[i].price, levels[i].size):
+            d.lines.no_memory = True
+            return 0
+    n += cut_side(&s.asks, SELL, s.depth, levels + n)
+    n += cut_side(&s.bids, BUY, s.depth, levels + n)
+    if given >= 0:
+        computed = book_checksum(&d.crc, &s.asks, &s.bids)
+        if d.checked == d.matched and computed != given:
+            d.first_mismatch = offset
+        d.checked += 1
+        d.matched += computed == given
+        wrong = computed != given
+    if not deliver:
+        d.lines.stale += 1
+        return 0
+    for i in range(n):
+        set_head(&levels[i], &s.base, KIND_LEVEL, flags | FLAG_CONTINUED, 0, s.base.exch_ns, local_ns)
+        levels[i].payload[3] = given
+    if n:
+        levels[n - 1].flags = flags
+    if image:
+        set_head(out, &s.base, KIND_CLEAR, flags | (FLAG_CONTINUED if n else 0), 0, s.base.exch_ns, local_ns)
+        out.side = 0
+        out.payload[0] = 0
+        out.payload[1] = 0
+        out.payload[2] = 0
+        out.payload[3] = given
+        n += 1
+    if wrong:
+        s.live = False
+        d.lines.gaps += 1
+        set_head(out + n, &s.base, KIND_GAP, 0, 0, s.base.exch_ns, local_ns)
+        out[n].side = 0
+        out[n].payload[0] = 0
+        out[n].payload[1] = -1
+        out[n].payload[2] = computed
+        out[n].payload[3] = given
+        n += 1
+    return <ptrdiff_t> n
+
+
 # Take a message of the book channel: events, LINES_FULL, or a negative result code.
 cdef ptrdiff_t read_book(
     kraken_decoder_t* d, const message_t* m, event_t* out, size_t capacity, size_t needed, int64_t local_ns, uint64_t offset
@@ -415,13 +485,8 @@ cdef ptrdiff_t read_book(
     cdef const uint8_t* end
     cdef int64_t given = -1
     cdef int64_t latest = 0
-    cdef int64_t computed
     cdef event_t* levels = out + 1 if m.image else out
     cdef ptrdiff_t asks, bids
-    cdef size_t n, i
-    cdef bint deliver
-    cdef bint wrong = False
-    cdef uint16_t flags = FLAG_SNAPSHOT if m.image else 0
     # Before anything changes: every level, as many that they push out, clear and gap.
     if capacity < needed:
         d.lines.tally.needed = needed
@@ -451,58 +516,7 @@ cdef ptrdiff_t read_book(
     bids = read_levels(m, &m.bids, BUY, s.base.price_decimals, s.base.size_decimals, levels + asks, &latest)
     if bids < 0:
         return bids
-    n = asks + bids
-    if latest:
-        s.base.exch_ns = latest
-    if m.image:
-        s.asks.count = 0
-        s.bids.count = 0
-        s.depth = d.depth if d.depth else m.depth if m.depth else depth_of(max(asks, bids))
-        s.live = True
-        d.lines.tally.counts[COUNT_IMAGE] += 1
-    else:
-        d.lines.tally.counts[COUNT_UPDATE] += 1
-    deliver = s.live
-    for i in range(n):
-        if not set_level(&s.bids if levels[i].side > 0 else &s.asks, levels[i].side, levels[i].price, levels[i].size):
-            d.lines.no_memory = True
-            return 0
-    n += cut_side(&s.asks, SELL, s.depth, levels + n)
-    n += cut_side(&s.bids, BUY, s.depth, levels + n)
-    if given >= 0:
-        computed = book_checksum(&d.crc, &s.asks, &s.bids)
-        if d.checked == d.matched and computed != given:
-            d.first_mismatch = offset
-        d.checked += 1
-        d.matched += computed == given
-        wrong = computed != given
-    if not deliver:
-        d.lines.stale += 1
-        return 0
-    for i in range(n):
-        set_head(&levels[i], &s.base, KIND_LEVEL, flags | FLAG_CONTINUED, 0, s.base.exch_ns, local_ns)
-        levels[i].payload[3] = given
-    if n:
-        levels[n - 1].flags = flags
-    if m.image:
-        set_head(out, &s.base, KIND_CLEAR, flags | (FLAG_CONTINUED if n else 0), 0, s.base.exch_ns, local_ns)
-        out.side = 0
-        out.payload[0] = 0
-        out.payload[1] = 0
-        out.payload[2] = 0
-        out.payload[3] = given
-        n += 1
-    if wrong:
-        s.live = False
-        d.lines.gaps += 1
-        set_head(out + n, &s.base, KIND_GAP, 0, 0, s.base.exch_ns, local_ns)
-        out[n].side = 0
-        out[n].payload[0] = 0
-        out[n].payload[1] = -1
-        out[n].payload[2] = computed
-        out[n].payload[3] = given
-        n += 1
-    return <ptrdiff_t> n
+    return take_levels(d, s, m.image, m.depth, out, asks, bids, latest, given, local_ns, offset)
 
 
 # A line without its '\\n': events, LINES_FULL, or a negative result code.
@@ -549,6 +563,101 @@ cdef ptrdiff_t read_line(
     return read_book(d, &m, out, capacity, needed, local_ns, offset)
 
 
+# ---- a usual change ----
+
+# Whether a text is here; the place moves behind it.
+cdef inline bint passed(const uint8_t** at, const uint8_t* end, const char* text, ptrdiff_t length) noexcept nogil:
+    if end - at[0] < length or memcmp(at[0], text, length) != 0:
+        return False
+    at[0] += length
+    return True
+
+
+# A number without a sign, as JSON has it; False where it is none.
+cdef inline bint passed_uint(const uint8_t** at, const uint8_t* end, int64_t* value) noexcept nogil:
+    cdef const uint8_t* p = json_uint(at[0], end, value)
+    if p == NULL:
+        return False
+    at[0] = p
+    return True
+
+
+# Levels ``["5541.2","1.5","1534614248.456738"],..]`` from behind their bracket to behind the last one; -1 where they differ in anything.
+cdef ptrdiff_t quick_levels(
+    kraken_decoder_t* d, const kraken_symbol_t* s, const uint8_t** at, const uint8_t* end, int8_t side, event_t* out, size_t capacity,
+    int64_t* latest
+) noexcept nogil:
+    cdef const uint8_t* p = at[0]
+    cdef size_t n = 0
+    cdef int64_t ns = 0
+    while n < capacity and passed(&p, end, b'["', 2):
+        p = json_decimal(p, end, False, s.base.price_decimals, &d.price, &out[n].price)
+        if p == NULL or out[n].price == 0 or not passed(&p, end, b'","', 3):
+            return -1
+        p = json_decimal(p, end, True, s.base.size_decimals, &d.size, &out[n].size)
+        if p == NULL or not passed(&p, end, b'","', 3) or any_decimal(&p, end, 9, &ns) != DECIMAL_OK or not passed(&p, end, b'"', 1):
+            return -1
+        out[n].payload[2] = REPUBLISHED if passed(&p, end, b',"r"', 4) else PLAIN
+        out[n].side = side
+        latest[0] = max(latest[0], ns)
+        n += 1
+        if passed(&p, end, b"],", 2):
+            continue
+        if not passed(&p, end, b"]]", 2):
+            return -1
+        at[0] = p
+        return <ptrdiff_t> n
+    return -1
+
+
+# A change of v1 as it is usually written, in one pass: ``receive time: [336,{"a":[..]},{"b":[..],"c":".."},"book-10","XBT/USD"]``.
+# Events, or KRAKEN_MISS where it differs in anything: then nothing has been changed.
+cdef ptrdiff_t read_change(
+    kraken_decoder_t* d, const uint8_t* line, const uint8_t* end, event_t* out, size_t capacity, uint64_t offset
+) noexcept nogil:
+    cdef const uint8_t* p = line
+    cdef const uint8_t* name = end - 2
+    cdef kraken_symbol_t* s
+    cdef uint32_t index
+    cdef int64_t local_ns = 0
+    cdef int64_t channel = 0
+    cdef int64_t depth = 0
+    cdef int64_t latest = 0
+    cdef int64_t given = -1
+    cdef ptrdiff_t asks = 0
+    cdef ptrdiff_t bids = 0
+    if end - line < 40 or memcmp(end - 2, b'"]', 2) != 0 or any_decimal(&p, end, 9, &local_ns) != DECIMAL_OK:
+        return KRAKEN_MISS
+    if not passed(&p, end, b": [", 3) or not passed_uint(&p, end, &channel) or not passed(&p, end, b',{"', 3):
+        return KRAKEN_MISS
+    while name > p and (name - 1)[0] != c'"':
+        name -= 1
+    index = symbol_known(&d.lines, name, end - 2 - name)
+    if index == NO_SYMBOL:
+        return KRAKEN_MISS
+    s = symbol_of(d, index)
+    shape_for(&d.price, s.base.price_decimals)
+    shape_for(&d.size, s.base.size_decimals)
+    # Room for every level, as many that they push out, and a gap.
+    if passed(&p, end, b'a":[', 4):
+        asks = quick_levels(d, s, &p, end, SELL, out, capacity // 2, &latest)
+        if asks < 0:
+            return KRAKEN_MISS
+        if passed(&p, end, b'},{"b":[', 8):
+            bids = quick_levels(d, s, &p, end, BUY, out + asks, capacity // 2 - asks, &latest)
+    elif passed(&p, end, b'b":[', 4):
+        bids = quick_levels(d, s, &p, end, BUY, out, capacity // 2, &latest)
+    if bids < 0 or asks + bids == 0 or <size_t> (2 * (asks + bids) + 2) > capacity:
+        return KRAKEN_MISS
+    if passed(&p, end, b',"c":"', 6) and (not passed_uint(&p, end, &given) or given > UINT32_MAX or not passed(&p, end, b'"', 1)):
+        return KRAKEN_MISS
+    if not passed(&p, end, b'},"book-', 8) or not passed_uint(&p, end, &depth) or not passed(&p, end, b'","', 3) or p != name:
+        return KRAKEN_MISS
+    if depth < 1 or depth > 1_000_000 or s.depth == 0 or (d.depth == 0 and depth != s.depth):
+        return KRAKEN_MISS
+    return take_levels(d, s, False, <int> depth, out, asks, bids, latest, given, local_ns, offset)
+
+
 # ---- batches ----
 
 cdef ptrdiff_t kraken_decode_batch(
@@ -566,7 +675,9 @@ cdef ptrdiff_t kraken_decode_batch(
             if not final:
                 break
             line_end = end
-        result = read_line(d, p, line_end, out + n, capacity - n, d.lines.tally.position + (p - data))
+        result = read_change(d, p, line_end, out + n, capacity - n, d.lines.tally.position + (p - data))
+        if result == KRAKEN_MISS:
+            result = read_line(d, p, line_end, out + n, capacity - n, d.lines.tally.position + (p - data))
         if result == LINES_FULL or unlikely(d.lines.no_memory):
             break
         if unlikely(result < 0):
