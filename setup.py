@@ -21,7 +21,7 @@ MODULES = (
     *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "instruments"),
     *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
-    *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster")),
+    *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster", "decimals")),
     *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source", "sim.synthetic"),
     *("sim.latency", "sim.queues", "sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "strategies.hooks", "_bench"),
 )

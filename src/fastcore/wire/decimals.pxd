@@ -1,0 +1,26 @@
+"""How many decimals the numbers of a text table need: the contract."""
+
+cimport cython
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+
+cdef enum:
+    DECIMALS_DIGITS = 18    # more digits than any number that 63 bits hold
+    DECIMALS_NONE = -64     # of a column without a number: below what any number needs
+
+ctypedef struct decimals_form_t:
+    char delimiter          # between fields
+    char point              # before the decimals
+    char group              # between the digits of thousands, 0 where there are none
+    int64_t most            # a number with more decimals than this is left out
+
+# Decimals that the number in [p, end) needs, less than 0 where it ends with zeros before the point (1200: -2); DECIMALS_NONE where
+# it is zero, has more than DECIMALS_DIGITS digits, or is no number.
+cdef int64_t decimals_needed(const char* p, const char* end, char point, char group) noexcept nogil
+
+
+@cython.final
+cdef class Decimals:
+    cdef decimals_form_t _form
+    cdef cnp.ndarray _places    # int64 by column
+    cdef bytearray _wanted      # by column: 1 where it is looked at
