@@ -292,3 +292,38 @@ def test_book_of_recorded_diffs_agrees_with_the_tickers_of_the_exchange(data_dir
     assert verify_tops(rows, events[events["kind"] == KINDS["quote"]].view(QUOTE_DTYPE)) == (checked, matched, first)
     for field in ("bid", "ask", "bid_size", "ask_size"):
         assert rows[field].tolist() == tops[field].tolist()
+
+
+@pytest.mark.parametrize("what", ["price", "size", "ticker"])
+def test_decimals_to_trade_with_are_those_of_the_whole_capture(written, what):
+    # What is finer comes once, far behind the first array.
+    lines = capture(4_000).decode().splitlines(keepends=True)
+    last = max(i for i, line in enumerate(lines) if "@trade" in line)
+    if what == "ticker":
+        message = {"e": "bookTicker", "u": 10**9, "s": "BTCUSDT", "b": "99.1", "B": "1.00025", "a": "101.0", "A": "2", "T": T0, "E": T0}
+        lines.append(wrap(T0 * 10**6, "btcusdt@bookTicker", message))
+    else:
+        old, new = {"price": ('"p":"99.5"', '"p":"99.50001"'), "size": ('"q":"1"', '"q":"0.00025"')}[what]
+        lines[last] = lines[last].replace(old, new)
+    path = written("".join(lines).encode())
+    with open_feed(path, chunk_events=500) as feed, feed.to_trade() as traded:
+        everything(traded)
+        assert traded.errors == {}
+        (instrument,) = traded.instruments
+        assert (instrument.tick_size, instrument.lot_size) == ((1e-5, 1.0) if what == "price" else (0.1, 1e-5))
+
+
+def test_decimals_to_trade_with_are_those_of_each_symbol(written):
+    lines = capture(200).decode()
+    other = lines.replace("BTCUSDT", "XUSDT").replace("btcusdt", "xusdt").replace('"99.5"', '"0.00000123"')
+    path = written("".join(line for line in other.splitlines(keepends=True) if "@trade" in line).encode() + lines.encode())
+    with open_feed(path, image_symbol="BTCUSDT") as feed, feed.to_trade() as traded:
+        everything(traded)
+        assert traded.errors == {}
+        assert {i.symbol: (i.tick_size, i.lot_size) for i in traded.instruments} == {"XUSDT": (1e-8, 1.0), "BTCUSDT": (0.1, 1.0)}
+
+
+@pytest.mark.parametrize("decimals", ["x", [1], (1, 2, 3), 1.5, {"X": "y"}, None, True])
+def test_decimals_are_checked(written, decimals):
+    with pytest.raises(ValueError, match="decimals must be a whole number, or one for prices and one for sizes: decimals="):
+        BinanceFeed(written(capture(4)), decimals=decimals)

@@ -10,17 +10,19 @@ be negative by as much. It is measured always (`BinanceFeed.clock_skew_ns`) and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
-from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, QUOTE_DTYPE
+from fastcore.records import FLAGS, KINDS, NO_PRICE, NO_SYMBOL, QUOTE_DTYPE
 from fastcore.wire.binance import BinanceDecoder
 
 from ._lines import LineFeed
@@ -37,8 +39,11 @@ _STREAM = re.compile(rb'"lastUpdateId"|@depth|@bookTicker|@trade|@aggTrade|"e"\s
 _TICKER = re.compile(_LINE.pattern + rb'(?=[^\n]*"u"\s*:\s*\d)' + b"".join(rb'(?=[^\n]*"%c"\s*:\s*")' % key for key in b"sbBaA"))
 
 
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[1])
+def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else value
+    if isinstance(pair, str) or not isinstance(pair, Sequence) or len(pair) != 2 or not all(type(n) is int for n in pair):
+        raise ValueError(f"decimals must be a whole number, or one for prices and one for sizes: decimals={value!r}")
+    return pair[0], pair[1]
 
 
 class BinanceFeed(LineFeed):
@@ -129,13 +134,19 @@ class BinanceFeed(LineFeed):
         self._settled = False  # the correction is known from the part before
 
     def to_trade(self) -> Self:
-        """Return the feed with the decimals that the venue uses, unless others were asked for."""
+        """Return the feed with the decimals that its symbols need, unless others were asked for; the capture is read through for that."""
         if not self._default_decimals:
             return self
-        with type(self)(self.path, **self._again) as head:
-            first = next(head, np.zeros(0, EVENT_DTYPE))
+        found: dict[int, tuple[int, int]] = {}
+        again = self._again | {"instruments": None, "progress": None, "strict": False, "clock": "raw"}
+        with type(self)(self.path, **again) as whole, contextlib.suppress(CorruptDataError):  # which is told where the capture is read
+            for events in whole:
+                for row in np.unique(events["symbol_id"][events["symbol_id"] != NO_SYMBOL]).tolist():
+                    found[row] = decimals_of(events[events["symbol_id"] == row], found.get(row, (0, 0)))
         self.close()
-        return type(self)(self.path, decimals=decimals_of(first), **self._again)
+        symbols = whole.instruments.symbols
+        decimals = {symbols[row]: pair for row, pair in found.items()}
+        return type(self)(self.path, decimals=decimals if len(found) > 1 else next(iter(found.values()), (0, 0)), **self._again)
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:
@@ -263,12 +274,25 @@ def verify_tops(tops: npt.NDArray[np.void], tickers: npt.NDArray[np.void]) -> tu
     return len(mine), int(equal.sum()), int(mine["seq"][wrong[0]]) if len(wrong) else None
 
 
-def decimals_of(events: Events) -> tuple[int, int]:
+def decimals_of(events: Events, known: tuple[int, int] = (0, 0)) -> tuple[int, int]:
     """Return the decimals that prices and sizes need which a feed has scaled by 10**8: venues write more than they use.
 
     Profit is counted in ticks * lots, so a tick and a lot should be no smaller than the venue's own.
+
+    Parameters
+    ----------
+    events : ndarray of EVENT_DTYPE
+    known : (int, int)
+        What other events of the symbol have needed.
     """
+    quotes = events[events["kind"] == KINDS["quote"]].view(QUOTE_DTYPE)
     own = events[np.isin(events["kind"], [KINDS["level"], KINDS["trade"]])]
-    steps = [int(np.gcd.reduce(own[name])) if len(own) else 1 for name in ("price", "size")]
-    price, size = (next(d for d in range(9) if step == 0 or step % 10 ** (8 - d) == 0) for step in steps)
-    return price, size
+    prices = own["price"], *(quotes[side][quotes[side] != NO_PRICE] for side in ("bid", "ask"))
+    return _needed(prices, known[0]), _needed((own["size"], quotes["bid_size"], quotes["ask_size"]), known[1])
+
+
+def _needed(columns: Sequence[npt.NDArray[np.int64]], places: int) -> int:
+    for values in columns:
+        while places < 8 and (values % 10 ** (8 - places)).any():
+            places += 1
+    return places
