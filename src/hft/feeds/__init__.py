@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection
 from datetime import date
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,18 @@ def _load(where: str) -> type[Feed]:
     found: type[Feed] | None = getattr(import_module(module), name, None)
     if found is None:
         raise ImportError(f"a format must name a class that exists: {where}")
+    return found
+
+
+def _options(made: type[Feed]) -> set[str]:
+    """Names of the options of a feed: those of its class, and of the classes to which it hands on what it does not know."""
+    found: set[str] = set()
+    for part in made.__mro__:
+        if "__init__" in vars(part):
+            parameters = signature(vars(part)["__init__"]).parameters.values()
+            found |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)} - {"self"}
+            if all(p.kind != p.VAR_KEYWORD for p in parameters):
+                break
     return found
 
 
@@ -185,6 +198,10 @@ def open_feed(
         except (LookupError, ValueError, TypeError, OSError) as error:
             raise FormatError(f"time_zone must be a known zone: time_zone={zone} (format={name})") from error
     opened = feed_class(name)
+    known = _options(opened)
+    if unknown := [option for option in options if option not in known]:
+        rest = ", ".join(sorted(known - {"path", "progress", "instruments", "wanted"}))
+        raise FormatError(f"an option must be one of the format: {', '.join(unknown)} format={name} options={rest}")
     try:
         return opened(path, progress=progress, **options)  # type: ignore[call-arg]
     except CorruptDataError:
