@@ -62,9 +62,9 @@ def test_an_empty_field_is_an_empty_side(tmp_path):
         ("1399507217007001002", {}, 1399507217007001002),
         ("1399507217.007001002", {}, 1399507217007001002),
         ("1399507217007.25", {}, 1399507217007250000),
-        ("17007", {"date": date(2014, 5, 8)}, DAY_NS + 17007 * 10**6),
+        ("17007", {"date": date(2014, 5, 8), "time_unit": "ms"}, DAY_NS + 17007 * 10**6),
         ("17.007", {"date": date(2014, 5, 8), "time_unit": "s"}, DAY_NS + 17007 * 10**6),
-        ("17007", {"date": date(2014, 5, 8), "time_zone": "America/New_York"}, DAY_NS + (4 * 3600 * 1000 + 17007) * 10**6),
+        ("34217007", {"date": date(2014, 5, 8), "time_zone": "America/New_York"}, DAY_NS + (4 * 3600 * 1000 + 34217007) * 10**6),
         ("2014-05-08 00:00:17.007", {}, DAY_NS + 17007 * 10**6),
         ("2014-05-08T00:00:17.007001002Z", {}, DAY_NS + 17007001002),
         ("2014-05-08 02:00:17.007+02:00", {}, DAY_NS + 17007 * 10**6),
@@ -78,14 +78,16 @@ def test_times_are_exact_to_the_nanosecond(tmp_path, first, options, expected, b
     more = "nonsense,1.5,1.6\n" if bad_row else ""
     feed = csv(tmp_path, f"timestamp,bid,ask\n{first},1.5,1.6\n{more}", **options)
     assert collect(feed)["exch_ns"].tolist() == [expected]
-    assert feed.errors == ({"time must be there": 1} if bad_row else {})
+    assert feed.errors == ({"time must be a time": 1} if bad_row else {})
 
 
 def test_small_times_need_a_date_or_a_name_with_one(tmp_path):
-    with pytest.raises(ValueError, match="times since midnight need a date"):
+    with pytest.raises(ValueError, match="times since midnight need a date: the option date"):
         list(csv(tmp_path, "time,bid,ask\n17007,1.5,1.6\n"))
-    events = collect(csv(tmp_path, "17007,1.5,1.6\n", name="eurusd_20140508.csv"))
-    assert events["exch_ns"].tolist() == [DAY_NS + 17007 * 10**6]
+    events = collect(csv(tmp_path, "17007,1.5,1.6\n117007,1.5,1.6\n", name="eurusd_20140508.csv"))
+    assert events["exch_ns"].tolist() == [DAY_NS + 17007 * 10**6, DAY_NS + 117007 * 10**6]
+    with pytest.raises(FormatError, match="times since midnight that are all below 86400 may be s or ms"):
+        collect(csv(tmp_path, "17007,1.5,1.6\n", name="eurusd_20140508.csv"))
 
 
 def test_columns_map_by_name_and_by_index(tmp_path):
@@ -185,7 +187,8 @@ def test_new_sizes_become_what_is_taken_off(tmp_path):
                 rows.append(f"{i},C,{oid},,,")
                 del left[oid]
     actions = {"A": "add", "R": "resize", "X": "cancel", "C": "delete"}
-    feed = csv(tmp_path, "time,type,id,price,size,side\n" + "\n".join(rows) + "\n", actions=actions, date=date(2014, 5, 8))
+    text = "time,type,id,price,size,side\n" + "\n".join(rows) + "\n"
+    feed = csv(tmp_path, text, actions=actions, date=date(2014, 5, 8), time_unit="ms")
     import hft.feeds._csv_blocks as csv_blocks
 
     blocks = csv_blocks.lines
@@ -204,7 +207,7 @@ def test_new_sizes_become_what_is_taken_off(tmp_path):
 
 def test_resize_of_an_unknown_order_or_upwards_is_an_error(tmp_path):
     text = "time,type,id,price,size,side\n1,A,1,100,5,BID\n2,R,2,,1,\n3,R,1,,9,\n4,R,1,,2,\n"
-    feed = csv(tmp_path, text, actions={"A": "add", "R": "resize"}, date=date(2014, 5, 8))
+    feed = csv(tmp_path, text, actions={"A": "add", "R": "resize"}, date=date(2014, 5, 8), time_unit="ms")
     assert collect(feed)["size"].tolist() == [5, 7]  # 9 was refused and is what the venue says it has
     assert feed.errors == {"the new size of an order must be below what it has": 2}
     assert [row for row, _ in feed.error_log] == [1, 2]
@@ -278,7 +281,7 @@ def test_cut_archive_and_archive_of_several_are_refused(tmp_path):
         archive.writestr("a.csv", "time,bid,ask\n1399507217007,1,2\n")
         archive.writestr("b.csv", "time,bid,ask\n1399507217007,3,4\n")
     assert values(collect(CsvFeed(tmp_path / "x.zip", member="b.csv"))) == [[3, 4, 1, 1]]
-    with pytest.raises(ValueError, match=r"an archive must hold one file, or member must name one: .*'a.csv', 'b.csv'"):
+    with pytest.raises(ValueError, match=r"an archive must hold one file, or the option member must name one: .*'a.csv', 'b.csv'"):
         CsvFeed(tmp_path / "x.zip")
     raw = (tmp_path / "x.zip").read_bytes()
     (tmp_path / "x.zip").write_bytes(raw[:60])
@@ -296,7 +299,7 @@ def test_wrong_options_are_refused(tmp_path):
     for options, rule in (
         ({"tick_size": 0.0}, "tick_size must be positive"), ({"lot_size": float("nan")}, "lot_size must be positive"),
         ({"kind": "x"}, "kind must be one of"), ({"time_unit": "h"}, "time_unit must be one of"),
-        ({"chunk_events": 0}, "chunk_events"), ({"tolerance": 0.5}, "tolerance"), ({"size": -1}, "size must not be negative"),
+        ({"chunk_events": 0}, "chunk_events"), ({"tolerance": 0.6}, "tolerance"), ({"size": -1}, "size must not be negative"),
         ({"actions": {"A": "buy"}}, "actions must be kinds"), ({"bar_time": "x"}, "bar_time"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=rule):

@@ -105,10 +105,10 @@ def test_malformed_data_stop_the_run_unless_they_are_to_be_skipped(tmp_path, mon
 
 
 def test_date_of_a_table_is_an_option(tmp_path):
-    (tmp_path / "eurusd.csv").write_text("".join(f"{i * 1000},1.39{i % 10},1.40{i % 10}\n" for i in range(50)))
+    (tmp_path / "eurusd.csv").write_text("".join(f"{i * 10_000},1.39{i % 10},1.40{i % 10}\n" for i in range(50)))
     done = CliRunner().invoke(main, ["replay", str(tmp_path / "eurusd.csv")])
     assert done.exit_code == 2
-    assert "times since midnight need a date: give date=" in done.stderr
+    assert "times since midnight need a date: the option date, a column of dates, or a file name with one" in done.stderr
     assert replay(tmp_path / "eurusd.csv", "--option", "date=2014-05-08")["events"] == 50
 
 

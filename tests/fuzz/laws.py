@@ -50,6 +50,7 @@ def feed_run(make: Callable[..., Any], **options: Any) -> dict[str, Any]:
     """Read a feed to its end and hold it to what every feed promises."""
     from fastcore.errors import CorruptDataError
     from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_SYMBOL
+    from hft.feeds.feed import FormatError
 
     state: dict[str, Any] = {"raised": None}
     made = []
@@ -64,7 +65,7 @@ def feed_run(make: Callable[..., Any], **options: Any) -> dict[str, Any]:
             assert np.isin(events["symbol_id"], known).all(), "an unknown symbol"
             made.append(events.tobytes())
     except ValueError as error:
-        if not isinstance(error, CorruptDataError) and not str(error).startswith(REFUSALS):
+        if not isinstance(error, (CorruptDataError, FormatError)) and not str(error).startswith(REFUSALS):
             raise
         state["raised"] = str(error)
     state["events"] = b"".join(made)

@@ -1,4 +1,4 @@
-"""Tables of quotes, trades and bars."""
+"""Tables of quotes, trades, bars, orders and levels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hft.feeds.csv import CsvFeed
 
 
 def csv_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
-    """Quotes, trades and bars, with and without a header, in several ways to write times."""
+    """Quotes, trades, bars, orders, levels and books, with and without a header, in several ways to write times."""
     found = []
     for header, row in (
         ("timestamp,bid,ask", "{t},{p}.1,{p}.2"),
@@ -22,8 +22,14 @@ def csv_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
         ("timestamp,price,size,side", "2014-05-08T10:00:{s:02}Z,{p}.5,{s},buy"),
         ("timestamp,open,high,low,close,volume", "{t},{p},{p}.5,{p}.1,{p}.2,{s}"),
         ("", "{t},{p}.1,{p}.2"),
+        ("time,action,id,price,size,side", "{t},A,{i},{p}.5,{s},B"),
+        ("date,time,price,qty,is_buyer_maker", "08.05.2014,10:00:{s:02},{p},{s},true"),
+        ("symbol,timestamp,local_timestamp,is_snapshot,side,price,amount", "A{s},{t},{t},{image},bid,{p}.5,{s}"),
+        ("time,ask_px_0,ask_sz_0,bid_px_0,bid_sz_0,ask_px_1,ask_sz_1,bid_px_1,bid_sz_1", "{t}" + ",{p},{s}" * 4),
     ):
-        rows = [row.format(t=36_000_000 + 250 * i, s=i % 60, p=random.randrange(1, 200)) for i in range(80)]
+        rows = [
+            row.format(t=36_000_000 + 250 * i, s=i % 60, p=random.randrange(1, 200), i=i, image=str(i < 60).lower()) for i in range(80)
+        ]
         found.append("\n".join([header] * bool(header) + rows + [""]).encode())
     found.append(gzip.compress(found[0], 1, mtime=0))
     for path in recorded(data_dir, "fx/*.csv"):

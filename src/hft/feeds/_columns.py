@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,17 @@ import numpy.typing as npt
 
 from ._files import extra
 
-__all__ = ["decimal", "decimal_type", "floats", "integers", "is_text", "numbers", "sides", "strings"]
+__all__ = [
+    "UNKNOWN_SIDE", "decimal", "decimal_type", "dictionary", "flags", "floats", "integers", "is_text", "numbers", "precision_of", "sides",
+    "strings", "texts",
+]  # fmt: skip
 
-_BUYS = ("B", "BUY", "BID", "1", "+1", "LONG")
-_SELLS = ("S", "SELL", "ASK", "A", "-1", "OFFER", "SHORT")
+_BUYS = ("B", "BUY", "BID", "BIDS", "1", "+1", "LONG")
+_SELLS = ("S", "SELL", "ASK", "ASKS", "A", "-1", "OFFER", "SHORT")
+_NEITHER = ("", "N", "NONE", "UNKNOWN", "U", "?", "NEUTRAL", "NULL")
+_TRUE = ("TRUE", "T", "1", "YES", "Y", "SNAPSHOT", "PARTIAL")
+_FALSE = ("FALSE", "F", "0", "NO", "N", "", "UPDATE", "DELTA", "CHANGE", "INCREMENTAL")
+UNKNOWN_SIDE = 2
 
 
 def numbers(column: Any, missing: int) -> npt.NDArray[np.int64]:
@@ -36,7 +45,7 @@ def integers(column: Any) -> npt.NDArray[np.int64]:
         fine = np.isfinite(values_f) & (np.abs(values_f) < 2**63)
         return np.where(fine, np.where(fine, values_f, 0).astype(np.int64), -1)
     column = pc.utf8_trim_whitespace(strings(column))
-    fine = pc.match_substring_regex(column, r"^\d{1,18}$")
+    fine = pc.match_substring_regex(column, r"^(\d{1,18}|[1-8]\d{18})$")
     return numbers(pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), pa.int64()), -1)
 
 
@@ -54,12 +63,20 @@ def decimal_type(text: str) -> Any:
     return extra("pyarrow").decimal128(27, 9 if digits <= 10 else 6 if digits <= 13 else 3)
 
 
-def floats(column: Any) -> npt.NDArray[np.float64]:
+def floats(column: Any, point: str = ".", group: str = "") -> npt.NDArray[np.float64]:
     """A column of prices or sizes as float64; null and text that is no number become NaN."""
     pa, pc = extra("pyarrow"), extra("pyarrow.compute")
     kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.dictionary_decode(), kind.value_type
     if is_text(kind):
         column = pc.utf8_trim_whitespace(strings(column))
+        if group:
+            mark = re.escape(group)
+            grouped = pc.match_substring_regex(column, rf"^[-+]?[1-9]\d{{0,2}}({mark}\d{{3}})+({re.escape(point)}\d*)?$")
+            column = pc.if_else(grouped, pc.replace_substring(column, group, ""), column)
+        if point != ".":
+            column = pc.if_else(pc.match_substring(column, "."), pa.scalar(None, pa.string()), pc.replace_substring(column, point, "."))
         fine = pc.match_substring_regex(column, r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
         column = pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), pa.float64())
     elif pa.types.is_null(kind):
@@ -69,9 +86,22 @@ def floats(column: Any) -> npt.NDArray[np.float64]:
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
+def precision_of(kind: Any) -> float:
+    """Relative distance of two neighbours of a type; that of a double where it is no float."""
+    types = extra("pyarrow").types
+    return 2.0**-23 if types.is_float32(kind) else 2.0**-10 if types.is_float16(kind) else 2.0**-52
+
+
 def is_text(kind: Any) -> bool:
     types = extra("pyarrow").types
     return bool(types.is_string(kind) or types.is_large_string(kind) or (hasattr(types, "is_string_view") and types.is_string_view(kind)))
+
+
+def dictionary(column: Any) -> Any:
+    """A column as words and their numbers."""
+    pa, pc = extra("pyarrow"), extra("pyarrow.compute")
+    is_coded = pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type)
+    return column if is_coded else pc.dictionary_encode(strings(column))
 
 
 def strings(column: Any) -> Any:
@@ -81,10 +111,30 @@ def strings(column: Any) -> Any:
     return column if pa.types.is_string(column.type) else pc.cast(column, pa.string())
 
 
-def sides(column: Any) -> npt.NDArray[np.int8]:
-    """+1 for buy, -1 for sell, 0 for anything else."""
-    pc = extra("pyarrow.compute")
-    coded = pc.dictionary_encode(pc.utf8_upper(pc.utf8_trim_whitespace(strings(column))))
-    words = coded.dictionary.to_pylist()
-    table = np.array([1 if w in _BUYS else -1 if w in _SELLS else 0 for w in words] + [0], np.int8)
+def texts(column: Any) -> list[str]:
+    """Cells as they are shown to people; what is missing is ""."""
+    pa, pc = extra("pyarrow"), extra("pyarrow.compute")
+    try:
+        cells = [cell or "" for cell in pc.cast(column, pa.string()).to_pylist()]
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return ["" if cell is None else str(cell) for cell in column.to_pylist()]
+    return [cell.rstrip("0").rstrip(".") if "." in cell else cell for cell in cells] if pa.types.is_timestamp(column.type) else cells
+
+
+def _coded(column: Any, meanings: Callable[[str], int], missing: int) -> npt.NDArray[np.int8]:
+    """Words of a column, without case and spaces around them, as numbers; each word is looked at once."""
+    coded = dictionary(column)
+    table = np.array([meanings((word or "").strip().upper()) for word in coded.dictionary.to_pylist()] + [missing], np.int8)
     return table[numbers(coded.indices, -1)]
+
+
+def sides(column: Any, buyer_is_maker: bool = False) -> npt.NDArray[np.int8]:
+    """+1 for buy, -1 for sell, 0 for neither, `UNKNOWN_SIDE` for another word; the aggressor where the column says who was there."""
+    if buyer_is_maker:
+        return _coded(column, lambda w: -1 if w in _TRUE else 0 if not w else 1 if w in _FALSE else UNKNOWN_SIDE, 0)
+    return _coded(column, lambda w: 1 if w in _BUYS else -1 if w in _SELLS else 0 if w in _NEITHER else UNKNOWN_SIDE, 0)
+
+
+def flags(column: Any) -> npt.NDArray[np.int8]:
+    """1 for true, 0 for false, -1 for another word."""
+    return _coded(column, lambda w: 1 if w in _TRUE else 0 if w in _FALSE else -1, 0)

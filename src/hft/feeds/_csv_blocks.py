@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+import csv as text_csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._files import extra, lines, pieces
+from ._ahead import ahead
+from ._files import extra, lines, text_pieces
 from .feed import Progress
 
-__all__ = ["csv_blocks", "first_rows"]
+__all__ = ["csv_blocks", "fields_of", "whole_lines"]
+
+# Between thousands, as some systems write them.
+_MARKS = tuple((mark.encode(), plain) for mark, plain in (("\u00a0", b" "), ("\u202f", b" "), ("\u2019", b"'")))
+_Skipped = list[tuple[int, str]]
+
+
+def fields_of(line: str, delimiter: str) -> list[str]:
+    """Fields of one line; quotes that make no sense are text."""
+    try:
+        return next(text_csv.reader([line], delimiter=delimiter), [])
+    except text_csv.Error:
+        return line.split(delimiter)
+
+
+def whole_lines(
+    path: Path, skip_lines: int, *, member: str | None = None, progress: Progress | None = None, block_bytes: int = 1 << 20
+) -> Iterator[bytes]:
+    """Iterate over a text in blocks of whole lines, those behind the first `skip_lines`."""
+    for block in lines(text_pieces(path, member=member, progress=progress), block_bytes):
+        while skip_lines and block:
+            cut = block.find(b"\n") + 1 or len(block)
+            block, skip_lines = block[cut:], skip_lines - 1
+        if not block.isascii():
+            for mark, plain in _MARKS:
+                block = block.replace(mark, plain)
+        if block:
+            yield block
 
 
 def csv_blocks(
     path: Path, names: Sequence[str], types: Mapping[str, Any], *, member: str | None = None, delimiter: str = ",",
     skip_lines: int = 0, progress: Progress | None = None, ragged: bool = False, block_bytes: int = 1 << 20,
-    wrong: Any = None,
+    wrong: Any = None, point: str = ".",
 ) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:  # fmt: skip
-    """Parse a CSV file block by block.
+    """Parse a CSV file block by block, on a thread that is some blocks ahead.
 
     Parameters
     ----------
@@ -29,55 +59,54 @@ def csv_blocks(
         Columns of the file, and the Arrow type of those that are wanted. A block with a value that its type cannot hold comes
         with text columns instead.
     wrong : callable(rows, texts)
-        Told the rows with too many or too few fields; they are left out.
+        Told the rows with too many or too few fields; they are left out. Lines without anything are no rows.
     ragged : bool
         Rows may have fewer fields than columns: what lacks is null.
+    point : str
+        Before decimals.
 
     Yields
     ------
     (Table, ndarray)
         And the number of each row in the file, the first behind `skip_lines` being 0.
     """
-    pa, csv, pc = extra("pyarrow"), extra("pyarrow.csv"), extra("pyarrow.compute")
+    told: list[tuple[int, int]] = []  # progress as the thread makes it; said by the one that uses the tables
+    blocks = whole_lines(path, skip_lines, member=member, progress=lambda *so_far: told.append(so_far), block_bytes=block_bytes)
+    parsed = (_ragged(block, names, delimiter) if ragged else _parse(block, names, types, delimiter, point) for block in blocks)
     done = 0
-    for block in lines(pieces(path, member=member, progress=progress), block_bytes):
-        if skip_lines:
-            while skip_lines and block:
-                cut = block.find(b"\n") + 1 or len(block)
-                block, skip_lines = block[cut:], skip_lines - 1
-            if not block:
-                continue
-        if ragged:
-            table, skipped = _ragged(block, names, delimiter, pa, pc)
-        else:
-            table, skipped = _parse(block, names, types, delimiter, pa, csv)
-        total = len(table) + len(skipped)
-        rows = np.arange(done, done + total)
-        if skipped:
-            at = np.array([row for row, _ in skipped])
-            rows = np.delete(rows, at)
-            if wrong is not None:
-                wrong(done + at, [text for _, text in skipped])
-        done += total
-        if len(table):
-            yield table, rows
+    with closing(ahead(parsed, 2)) as tables:  # type: ignore[type-var]
+        for table, skipped in tables:
+            total = len(table) + len(skipped)
+            rows = np.arange(done, done + total)
+            if skipped:
+                at = np.array([row for row, _ in skipped])
+                rows = np.delete(rows, at)
+                unfit = [(done + row, text) for row, text in skipped if text]
+                if wrong is not None and unfit:
+                    wrong([row for row, _ in unfit], [text for _, text in unfit])
+            done += total
+            if len(table):
+                yield table, rows
+            while told and progress is not None:
+                progress(*told.pop(0))
 
 
-def _parse(
-    block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, pa: Any, csv: Any
-) -> tuple[Any, list[tuple[int, str]]]:
-    skipped: list[tuple[int, str]] = []
+def _parse(block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, point: str) -> tuple[Any, _Skipped]:
+    pa, csv = extra("pyarrow"), extra("pyarrow.csv")
+    skipped: _Skipped = []
 
     def unfit(row: Any) -> str:  # called for a malformed row alone
-        skipped.append((row.number - 1, f"fields={row.actual_columns} expected={row.expected_columns}"))
+        skipped.append((row.number - 1, row.text.strip() and f"fields={row.actual_columns} expected={row.expected_columns}"))
         return "skip"
 
     if not block.isascii():
         block = block.decode("utf-8", "replace").encode()  # bytes that are no text are one malformed value, not the end
     read = csv.ReadOptions(column_names=list(names), use_threads=False, block_size=len(block) + 1)
-    parse = csv.ParseOptions(delimiter=delimiter, invalid_row_handler=unfit, ignore_empty_lines=False)
+    parse = csv.ParseOptions(delimiter=delimiter, invalid_row_handler=unfit)
     # An empty field is missing; "nan" is a number that is none.
-    common = {"null_values": [""], "strings_can_be_null": True, "include_columns": [n for n in names if n in types]}
+    common = {
+        "null_values": [""], "strings_can_be_null": True, "include_columns": [n for n in names if n in types], "decimal_point": point,
+    }  # fmt: skip
     try:
         table = csv.read_csv(io.BytesIO(block), read, parse, csv.ConvertOptions(column_types=dict(types), **common))
     except pa.ArrowInvalid:
@@ -87,10 +116,14 @@ def _parse(
     return table, skipped
 
 
-def _ragged(block: bytes, names: Sequence[str], delimiter: str, pa: Any, pc: Any) -> tuple[Any, list[tuple[int, str]]]:
+def _ragged(block: bytes, names: Sequence[str], delimiter: str) -> tuple[Any, _Skipped]:
     """Rows of any number of fields: one list of fields for each, then column by column."""
-    text = block.replace(b"\r\n", b"\n").rstrip(b"\n").decode("utf-8", "replace")
-    rows = pc.split_pattern(pc.list_flatten(pc.split_pattern(pa.array([text]), "\n")), delimiter)
+    pa, pc = extra("pyarrow"), extra("pyarrow.compute")
+    rows_of_text = [line for line in block.decode("utf-8", "replace").replace("\r\n", "\n").split("\n") if line]
+    if b'"' in block:
+        rows = pa.array([fields_of(line, delimiter) for line in rows_of_text], pa.list_(pa.string()))
+    else:
+        rows = pc.split_pattern(pa.array(rows_of_text, pa.string()), delimiter)
     starts = rows.offsets.to_numpy()
     fields = rows.flatten()
     counts = np.diff(starts)
@@ -103,15 +136,3 @@ def _ragged(block: bytes, names: Sequence[str], delimiter: str, pa: Any, pc: Any
         column = fields.take(at)
         columns[name] = pc.if_else(pc.equal(column, ""), pa.scalar(None, pa.string()), column)
     return pa.table(columns), skipped
-
-
-def first_rows(head: bytes) -> tuple[str, list[list[bytes]]]:
-    """Delimiter, and the fields of the first lines of a text; ("", []) where it is no table."""
-    if not head or b"\0" in head or b"{" in head[:4096]:
-        return "", []
-    text = head[: head.rfind(b"\n") + 1] or head
-    first = [line for line in text.split(b"\n")[:50] if line.strip()]
-    for delimiter in (b",", b";", b"\t", b"|"):
-        if first and delimiter in first[0]:
-            return delimiter.decode(), [[f.strip().strip(b'"') for f in line.split(delimiter)] for line in first]
-    return "", []

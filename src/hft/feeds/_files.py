@@ -1,9 +1,13 @@
-"""Files as they come - plain, gzip, Zstandard, one member of a ZIP archive - as pieces of bytes, and text as whole lines."""
+"""Files as they come - plain, gzip, Zstandard, xz, bzip2, one member of a ZIP archive - as pieces of bytes, and text as whole lines."""
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import errno
+import lzma
 import os
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Generator, Iterator
@@ -16,7 +20,7 @@ from fastcore.errors import CorruptDataError
 
 from ._streams import is_stream, opened
 
-__all__ = ["HEAD_BYTES", "LONGEST_LINE", "extra", "head_of", "lines", "pieces", "text_head", "zip_names"]
+__all__ = ["HEAD_BYTES", "LONGEST_LINE", "as_text", "extra", "head_of", "lines", "pieces", "text_head", "text_pieces", "zip_names"]
 
 _Placed = tuple[int, bytes]  # where in the file the bytes behind a piece are, and the piece
 
@@ -24,7 +28,7 @@ HEAD_BYTES = 1 << 16
 LONGEST_LINE = 1 << 24  # bytes: what has no line end is no text, and would be read whole before that is known
 _READ_BYTES = 1 << 18  # stays in the nearest caches until it is converted
 _SMALL, _LARGE = 1 << 10, 1 << 17  # of a compressed file at once: what it expands to is not known before
-_GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
+_GZIP, _ZIP, _XZ, _BZIP = b"\x1f\x8b", b"PK\x03\x04", b"\xfd7zX", b"BZh"
 # What a stream of Zstandard may start with: a frame, or one of sixteen skippable frames.
 _ZSTD = (b"\x28\xb5\x2f\xfd", *(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16)))
 
@@ -38,16 +42,21 @@ def extra(name: str, extras: str = "feeds") -> ModuleType:
 
 
 def zip_names(path: Path) -> list[str]:
-    """Names of the members of a ZIP archive, [] where it is none or its directory is damaged."""
+    """Names of the members of a ZIP archive, [] where it is none or its directory is damaged; what systems put in by themselves is none."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            return _members(archive)
     except (zipfile.BadZipFile, NotImplementedError, OSError):
         return []
 
 
+def _members(archive: zipfile.ZipFile) -> list[str]:
+    own = re.compile(r"(^|/)(__MACOSX/|\.DS_Store|Thumbs\.db|desktop\.ini)")
+    return [entry.filename for entry in archive.infolist() if not entry.is_dir() and not own.search(entry.filename)]
+
+
 def head_of(path: Path) -> bytes:
-    """First bytes of a file, uncompressed where it is gzip or Zstandard; what is damaged or lacks its library comes raw."""
+    """First bytes of a file, uncompressed where it is compressed; what is damaged or lacks its library comes raw."""
     if path.is_dir():
         return b""
     with opened(path) as file:
@@ -55,16 +64,26 @@ def head_of(path: Path) -> bytes:
     try:
         if raw[:2] == _GZIP:
             return zlib.decompressobj(wbits=31).decompress(raw, HEAD_BYTES)
+        if raw[:4] == _XZ:
+            return lzma.LZMADecompressor().decompress(raw, HEAD_BYTES)
+        if raw[:3] == _BZIP:
+            return _bzip2_head(path)
         if raw[:4] in _ZSTD:
             zstandard = extra("zstandard")
             with opened(path) as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
                 return bytes(reader.read(HEAD_BYTES)) or raw  # an empty frame behind a skippable one
-    except (zlib.error, ImportError):
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ImportError):
         return raw
     except Exception as error:  # zstandard.ZstdError, which cannot be named without the library
         if type(error).__module__.split(".")[0] != "zstandard":
             raise
     return raw
+
+
+def _bzip2_head(path: Path) -> bytes:
+    """A block of bzip2 is whole or nothing, and larger than what is read of other files."""
+    with bz2.open(path) as file:
+        return file.read(HEAD_BYTES)
 
 
 def _damaged(what: str, path: Path, offset: int) -> CorruptDataError:
@@ -137,7 +156,7 @@ def pieces(
     Parameters
     ----------
     path : path
-        Plain, gzip or Zstandard (of several members or frames), or a ZIP archive.
+        Plain, gzip, Zstandard, xz or bzip2 (of several members or frames), or a ZIP archive.
     member : str, optional
         Of an archive: which file of it; by default it must hold a single one.
     progress : callable(done, total), optional
@@ -164,6 +183,10 @@ def _placed(path: Path, magic: bytes, member: str | None) -> Iterator[_Placed]:
     """Pieces of a file with the places behind them; what is compressed is unpacked ahead."""
     if magic[:2] == _GZIP:
         return _ahead(_frames(path, lambda: zlib.decompressobj(wbits=31), zlib.error))
+    if magic == _XZ:
+        return _ahead(_frames(path, lzma.LZMADecompressor, lzma.LZMAError))
+    if magic[:3] == _BZIP:
+        return _ahead(_frames(path, bz2.BZ2Decompressor, OSError))
     if magic in _ZSTD:
         zstandard = extra("zstandard")
         decompressor = zstandard.ZstdDecompressor()
@@ -189,10 +212,10 @@ def _member(path: Path, member: str | None) -> Generator[_Placed, None, None]:
         raise ValueError(f"a ZIP archive must be a file, its directory is at its end: path={path}")
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
-            names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+            names = _members(archive)
             if member is None:
                 if len(names) != 1:
-                    raise ValueError(f"an archive must hold one file, or member must name one: path={path} files={names}")
+                    raise ValueError(f"an archive must hold one file, or the option member must name one: path={path} files={names}")
                 member = names[0]
             elif member not in names:
                 raise ValueError(f"member must be in the archive: member={member} path={path} files={names}")
@@ -206,15 +229,54 @@ def _member(path: Path, member: str | None) -> Generator[_Placed, None, None]:
         raise _damaged(str(error), path, 0) from error
 
 
+def _encoding(head: bytes) -> str:
+    """UTF-16 by its mark, or by the zeros of its ASCII; everything else is taken for UTF-8."""
+    if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return "utf-16"
+    zeros = [head[start:4096:2].count(0) for start in (0, 1)]
+    if len(head) >= 4 and max(zeros) > 0.4 * min(len(head), 4096) / 2 and min(zeros) == 0:
+        return "utf-16-le" if zeros[1] else "utf-16-be"
+    return "utf-8-sig" if head[:3] == codecs.BOM_UTF8 else ""
+
+
+def _as_text(source: Iterator[bytes]) -> Iterator[bytes]:
+    """Pieces of a text as UTF-8 whose lines end with a line feed; damaged UTF-8 stays as it is."""
+    decoder = None
+    returns: bool | None = None
+    for number, piece in enumerate(source):
+        if number == 0 and (encoding := _encoding(piece)):
+            if encoding == "utf-8-sig":
+                piece = piece[3:]
+            else:
+                decoder = codecs.getincrementaldecoder(encoding)("replace")
+        if decoder is not None:
+            piece = decoder.decode(piece).encode("utf-8", "replace")
+        if returns is None and (b"\r" in piece or b"\n" in piece):
+            returns = b"\n" not in piece
+        yield piece.replace(b"\r", b"\n") if returns else piece
+
+
+def text_pieces(
+    path: str | os.PathLike[str], *, member: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> Iterator[bytes]:
+    """Iterate over a text as UTF-8 with line feeds, whatever it is written in; parameters and errors are those of `pieces`."""
+    return _as_text(pieces(path, member=member, progress=progress))
+
+
+def as_text(head: bytes) -> bytes:
+    """The same of the first bytes."""
+    return b"".join(_as_text(iter([head])))
+
+
 def text_head(path: Path, member: str | None = None) -> bytes:
     """The first bytes of a text, out of its archive if it is in one."""
     head = head_of(path)
     if head[:4] == _ZIP:
         try:
-            return next(pieces(path, member=member), b"")[:HEAD_BYTES]
+            return as_text(next(pieces(path, member=member), b"")[:HEAD_BYTES])
         except CorruptDataError:
             return b""
-    return head
+    return as_text(head)
 
 
 def lines(source: Iterator[bytes], block_bytes: int = 1 << 20) -> Iterator[bytes]:

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from fastcore.records import KINDS, NO_PRICE
 from fastcore.wire.dbn import join_fills
 
-from ._columns import numbers, sides, strings
-from ._files import extra
+from ._columns import UNKNOWN_SIDE, dictionary, numbers, sides
 from ._rows import Mask, TableRows
-from .feed import Events
+from .feed import Events, FormatError
 
 __all__ = ["ACTIONS", "OrderRows"]
 
@@ -43,6 +42,7 @@ class OrderRows:
             if what not in ("ignore", "resize", "fill") and what not in KINDS:
                 raise ValueError(f"actions must be kinds of events, resize, fill or ignore: {value}={what}")
         self._actions = {value.upper(): what for value, what in table.items()}
+        self._began = False
         self._resizes = "resize" in self._actions.values()
         self._live = np.zeros(0, np.int64), np.zeros(0, np.int64)  # orders and what they have left, where sizes are told anew
 
@@ -58,14 +58,16 @@ class OrderRows:
         values[:, 1] = np.where(sized, lots("size", sized), 0)
         if self._resizes:
             self._reduce(what, ids, values[:, 1], rows)
-        rows.refuse("id must be there", ids < 0, ids)
+        rows.refuse("id must be there", (ids < 0) & (what != "clear"), "id")
         prints = what == "trade"
-        values[:, 2] = np.where(prints, 0, ids)
+        rows.refuse("size of a trade must be positive", prints & (values[:, 1] == 0), "size" if "size" in rows else "id")
+        values[:, 2] = np.where(prints | (what == "clear"), 0, ids)
         values[:, 3] = np.where(prints, ids, 0)
         if "side" in rows:
             side = sides(rows.column("side"))
-            events["side"] = np.where(prints, -side, side)
-            rows.refuse("side of an order must be known", (side == 0) & (what == "add"), values[:, 2])
+            rows.refuse("side must be buy or sell", (side == UNKNOWN_SIDE) & np.isin(what, ["add", "trade", "replace"]), "side")
+            rows.refuse("side of an order must be known", (side == 0) & (what == "add"), "side")
+            events["side"] = np.where(side == UNKNOWN_SIDE, 0, np.where(prints, -side, side))
         new = rows.integers("new_id")
         values[:, 3] = np.where(what == "replace", np.where(new < 0, ids, new), values[:, 3])
         fills = (what == "fill") & ~rows.bad
@@ -76,12 +78,17 @@ class OrderRows:
             events[~rows.bad] = good
 
     def _words(self, rows: TableRows) -> Words:
-        """What each row does; rows of unknown actions are refused, ignored ones left out."""
-        pc = extra("pyarrow.compute")
-        coded = pc.dictionary_encode(pc.utf8_upper(pc.utf8_trim_whitespace(strings(rows.column("action")))))
-        words, codes = coded.dictionary.to_pylist(), numbers(coded.indices, -1)
+        """What each row does; ignored rows are left out, and rows of unknown actions refused: all of the table where those are common."""
+        coded = dictionary(rows.column("action"))
+        words, codes = [(word or "").strip().upper() for word in coded.dictionary.to_pylist()], numbers(coded.indices, -1)
         what = np.array([self._actions.get(word, "") for word in words] + [""], dtype="U16")[codes]
-        rows.refuse("action must be known", what == "", np.array([*map(str, words), "None"])[codes])
+        if not self._began:
+            counts = np.bincount(codes + 1, minlength=len(words) + 1)[1:]
+            unknown = [word for word, count in zip(words, counts, strict=True) if word and word not in self._actions and 50 * count > len(rows)]
+            if unknown and (len(rows) > 50 or (what == "").all()):
+                raise FormatError(f"actions must have a word for every action: unknown={unknown[:8]} known={sorted(self._actions)}")
+            self._began = True
+        rows.refuse("action must be known", what == "", "action")
         rows.bad |= what == "ignore"
         return what
 
@@ -105,7 +112,7 @@ class OrderRows:
         sizes[at] = taken
         wrong = np.zeros(len(what), bool)
         wrong[at] = taken <= 0
-        rows.refuse("the new size of an order must be below what it has", wrong, ids)
+        rows.refuse("the new size of an order must be below what it has", wrong, "size" if "size" in rows else "id")
         ends = np.append(fresh[1:], True) if len(fresh) else fresh
         last = np.searchsorted(starts, np.flatnonzero(ends), side="right") - 1
         alive = left[last] > 0

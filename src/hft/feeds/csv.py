@@ -1,4 +1,4 @@
-"""CSV files of quotes, trades, bars or order messages as event arrays, with column mapping."""
+"""CSV files of quotes, trades, bars, order messages or levels as event arrays, with column mapping."""
 
 from __future__ import annotations
 
@@ -11,33 +11,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.wire.decimals import Decimals
+
 from ._columns import decimal_type
-from ._csv_blocks import csv_blocks, first_rows
-from ._files import extra, pieces, text_head, zip_names
-from ._roles import headless_roles, is_table
+from ._csv_blocks import csv_blocks, whole_lines
+from ._dialect import dialect_of, first_rows, headless_roles, marks_of
+from ._files import as_text, extra, pieces, text_head, zip_names
+from ._roles import BUYER_IS_MAKER, is_table
+from ._scale import MAX_PLACES
+from .feed import Progress
 from .tabular import TableFeed
 
 __all__ = ["CsvFeed"]
 
-_NUMBER = re.compile(rb"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$")
+_WORDS = ("symbol", "side", "action", "snapshot")  # of which there are few
+_TEXT = ("date",)
+_WHOLE = ("id", "new_id", "seq", "count", "publisher")
 
 
 class CsvFeed(TableFeed):
-    """A CSV file, plain, gzip, Zstandard, or alone in a ZIP archive.
+    """A CSV file in UTF-8 or UTF-16, plain, gzip, Zstandard, xz, bzip2, or in a ZIP archive.
 
     Parameters
     ----------
     path, kind, columns, ...
         As in `TableFeed`.
     header : bool, optional
-        Whether the first line has names; by default whether its first field is no number.
+        Whether a line has names; by default whether one of the first lines has those of a table, or the first one no number.
     delimiter : str, optional
-        By default the first of ``, ; tab |`` in the first line.
+        By default the one of tab ``; | ,`` by which most of the first lines have as many fields.
     member : str, optional
         The file within an archive of several.
     layouts : mapping of str to sequence of str, optional
         Of order messages whose rows have other fields than the header says: the roles of the fields by value of the action,
         for example ``{"R": ("action", "time", "id", "size")}``.
+    decimal, thousands : str, optional
+        The mark before decimals, and the one between thousands ("" for none); by default what the first rows show.
 
     Raises
     ------
@@ -51,34 +60,47 @@ class CsvFeed(TableFeed):
 
     def __init__(
         self, path: str | os.PathLike[str], *, header: bool | None = None, delimiter: str | None = None, member: str | None = None,
-        layouts: Mapping[str, Sequence[str]] | None = None, **options: Any,
+        layouts: Mapping[str, Sequence[str]] | None = None, decimal: str | None = None, thousands: str | None = None, **options: Any,
     ) -> None:  # fmt: skip
+        if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1 or not delimiter.isascii()):
+            raise ValueError(f"delimiter must be one ASCII character: delimiter={delimiter!r}")
+        if header is not None and not isinstance(header, bool):
+            raise ValueError(f"header must be true or false: header={header!r}")
+        if member is not None and not isinstance(member, str):
+            raise ValueError(f"member must be the name of a file in an archive: member={member!r}")
+        if decimal not in (None, ".", ","):
+            raise ValueError(f"decimal must be . or ,: decimal={decimal!r}")
+        if thousands not in (None, "", ".", ",", " ", "'") or (thousands and thousands == decimal):
+            raise ValueError(f"thousands must be nothing or one of . , ' and space, and not the mark of decimals: thousands={thousands!r}")
+        if layouts is not None and not isinstance(layouts, Mapping):
+            raise ValueError(f"layouts must be a mapping of action to roles: layouts={layouts!r}")
         self._header, self._delimiter, self._member = header, delimiter, member
+        self._written = decimal, thousands
         self._layouts = dict(layouts or {})
         super().__init__(path, **options)
 
     def _prepare(self) -> None:
         extra("pyarrow")
-        head = text_head(self.path, self._member)
-        found, rows = first_rows(head)
-        if self._delimiter is None:
-            self._delimiter = found or ","
-        elif self._delimiter != found:
-            rows = [[f.strip().strip(b'"') for f in line.split(self._delimiter.encode())] for line in head.split(b"\n")[:50] if line.strip()]
-        if not rows:
+        wanted = [name for name in self._columns.values() if isinstance(name, str)]
+        found = dialect_of(text_head(self.path, self._member), self._delimiter, self._header, wanted)
+        if found is None:
             self._names: list[str] = []
             return
-        if self._header is None:
-            self._header = not _NUMBER.match(rows[0][0]) and not rows[0][0][:1].isdigit()
-        data = rows[1:] if self._header else rows
-        if self._header:
-            names = [field.decode("utf-8", "replace").removeprefix("\ufeff") for field in rows[0]]
-        else:
-            width = max(map(len, rows))
-            headless = headless_roles(self.kind, width)
+        self._delimiter, self._skip_lines, rows = found.delimiter, found.skip, found.rows
+        width = max(map(len, rows), default=0)
+        if found.names is None:
             names = [str(i) for i in range(width)]
-            given = set(self._columns.values())
-            self._columns = {**{role: i for i, role in enumerate(headless) if i not in given}, **self._columns}
+            given = [role for role, column in self._columns.items() if column is not None]
+            if not given or self.kind is not None and not {"time"} <= set(given):
+                taken = set(self._columns.values())
+                headless = headless_roles(self.kind, rows, self.path)
+                if "side" in headless:
+                    names[headless["side"]] = BUYER_IS_MAKER[0]
+                self._columns = {**{role: i for role, i in headless.items() if i not in taken}, **self._columns}
+        else:
+            names = list(found.names)
+            if rows and all(len(row) == len(names) + 1 and not row[-1] for row in rows):
+                names.append("")  # a delimiter at the end of each row
         # A second column of a name is a column too.
         seen: dict[str, int] = {}
         for i, name in enumerate(names):
@@ -86,35 +108,36 @@ class CsvFeed(TableFeed):
             if seen[name] > 1:
                 names[i] = f"{name}.{seen[name]}"
         self._names = names
-        self._ragged = bool(self._layouts) or any(len(row) < len(names) for row in data)
-        self._settle(names)
+        self._ragged = bool(self._layouts) or any(len(row) < len(names) for row in rows)
+        self._settle(names, rows)
         known = {"action", *self._roles}
         for action, roles in self._layouts.items():
             if "action" not in self._roles or not set(roles) <= known or len(roles) > len(names):
                 raise ValueError(f"layouts must be roles of the file by action: {action}={tuple(roles)} roles={sorted(known)}")
-        self._first = data[0] if data else []
+        self._rows = rows
+        point, group = self._written
+        if point is None or group is None:
+            numbers = (row[at] for row in rows for role, at in self._roles.items() if self._scaled(role) and at < len(row))
+            point, group = marks_of(numbers, point, group, self.path)
+        self._marks = self._marks._replace(point=point, group=group)
 
     def _types(self) -> dict[str, Any]:
         pa = extra("pyarrow")
         types: dict[str, Any] = {}
         for role, at in self._roles.items():
-            name = self._names[at]
-            field = self._first[at] if at < len(self._first) else b""
-            if role in ("time", "local_time"):
-                if re.fullmatch(rb"\d+", field):
-                    types[name] = pa.int64()
-                elif re.fullmatch(rb"\d+\.\d{0,9}", field):
-                    types[name] = decimal_type(field.decode())
-                elif re.search(rb"(Z|[-+]\d\d:?\d\d)$", field) and b":" in field:
-                    types[name] = pa.timestamp("ns", "UTC")
-                else:
-                    types[name] = pa.timestamp("ns")
-            elif role in ("symbol", "side", "action"):
-                types[name] = pa.string()
-            elif role in ("id", "new_id", "seq", "count"):
-                types[name] = pa.int64()
+            cell = next((row[at] for row in self._rows if at < len(row) and row[at]), "")
+            if role in _WORDS:
+                kind = pa.dictionary(pa.int32(), pa.string())
+            elif role in _TEXT:
+                kind = pa.string()
+            elif role in ("time", "local_time"):
+                kind = pa.string() if self._time_format or ("date" in self._roles and not self._time_unit) else _time_type(cell)
+            elif role in _WHOLE:
+                kind = pa.int64()
             else:
-                types[name] = pa.float64()
+                kind = pa.string() if self._marks.group else pa.float64()
+            types[self._names[at]] = kind
+        types |= {self._names[at]: pa.string() for at in self._only}
         return types
 
     def _batches(self) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:
@@ -126,11 +149,33 @@ class CsvFeed(TableFeed):
         wanted = [name for name in self._names if name in types]
         if not self._ragged:
             self._roles = {role: wanted.index(self._names[at]) for role, at in self._roles.items()}
+            self._only = {wanted.index(self._names[at]): words for at, words in self._only.items()}
+        yield from self._blocks(types, self._progress, lambda rows, texts: self._skip("a row must have all its fields", rows, texts))
+
+    def _blocks(self, types: dict[str, Any], progress: Progress | None, wrong: Any) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:
         for table, rows in csv_blocks(
-            self.path, self._names, types, member=self._member, delimiter=self._delimiter or ",", skip_lines=int(bool(self._header)),
-            progress=self._progress, ragged=self._ragged, wrong=lambda rows, texts: self._skip("a row must have all its fields", rows, texts),
+            self.path, self._names, types, member=self._member, delimiter=self._delimiter or ",", skip_lines=self._skip_lines,
+            progress=progress, ragged=self._ragged, point=self._marks.point, wrong=wrong,
         ):  # fmt: skip
             yield self._rearranged(table) if self._layouts else table, rows
+
+    def _again(self, names: Sequence[str]) -> Iterator[Any]:
+        return (table.select(list(names)) for table, _ in self._blocks(self._types(), None, None))
+
+    def _find_places(self, places: dict[str, int]) -> None:
+        if self._layouts:
+            super()._find_places(places)
+            return
+        # The text says it exactly: a pass over the file, in which no number is made of it.
+        columns = {role: self._names.index(self._column_names[role]) for role in places}
+        scan = Decimals(len(self._names), columns.values(), self._delimiter or ",", self._marks.point, self._marks.group, MAX_PLACES)
+        try:
+            for block in whole_lines(self.path, self._skip_lines, member=self._member):
+                scan.add(block)
+        finally:
+            for role, at in columns.items():
+                more = self._marks.price_places if self._scaled(role) == "tick_size" else 0
+                places[role] = max(places[role], scan.places[at] + more)
 
     def _rearranged(self, table: Any) -> Any:
         """Fields of rows with a layout of their own, moved to the columns of their roles."""
@@ -148,10 +193,22 @@ class CsvFeed(TableFeed):
         """Rows of a table whose columns have known names, or whose name ends like one."""
         if head[:4] == b"PK\x03\x04":
             names = zip_names(path)
-            return len(names) == 1 and bool(first_rows(text_head(path))[1])
-        delimiter, rows = first_rows(head)
+            return any(re.search(r"\.(csv|tsv)$", name.lower()) for name in names) or (len(names) == 1 and bool(first_rows(text_head(path))))
+        rows = first_rows(as_text(head))
         if not rows:
             return path.suffix.lower() in (".csv", ".tsv") and not head
         if re.search(r"\.(csv|tsv|txt)(\.|$)", path.name.lower()):
             return True
-        return is_table(field.decode("latin-1") for field in rows[0])
+        return any(is_table(row) for row in rows[:30])
+
+
+def _time_type(cell: str) -> Any:
+    """What times like this one are read as at once; others are looked at as text."""
+    pa = extra("pyarrow")
+    if re.fullmatch(r"\d{9,18}|[1-8]\d{18}|[1-9]\d{0,8}", cell):
+        return pa.int64()
+    if re.fullmatch(r"\d+\.\d{0,9}", cell):
+        return decimal_type(cell)
+    if re.fullmatch(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d.*)?", cell):
+        return pa.timestamp("ns", "UTC") if re.search(r":.*(Z|[-+]\d\d:?\d\d)$", cell) else pa.timestamp("ns")
+    return pa.string()

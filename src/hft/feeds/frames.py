@@ -7,6 +7,7 @@ events again, bit for bit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from ._columns import strings
 from ._files import extra
 from ._ids import IdMap
 from .feed import Events, Feed, whole_messages
-from .tabular import TableFeed
+from .tabular import TableFeed, first_cells
 
 __all__ = ["FrameFeed", "from_frame", "to_arrow", "to_frame"]
 
@@ -50,7 +51,11 @@ class FrameFeed(TableFeed):
     format = "frame"
 
     def __init__(self, frame: Any, *, names: Sequence[str] = (), **options: Any) -> None:
-        self._schema, self._source_batches = _batches(frame)
+        self._schema, batches = _batches(frame)
+        first = next(batches, None)
+        self._first = first
+        self._frame = frame if hasattr(frame, "__len__") or hasattr(frame, "num_rows") else None  # a stream is there once
+        self._source_batches = chain([] if first is None else [first], batches)
         self._names = names
         self._ids = IdMap()
         options.setdefault("symbol", "frame")
@@ -62,7 +67,11 @@ class FrameFeed(TableFeed):
 
     def _prepare(self) -> None:
         if set(self._schema.names) != set(_FIELDS):
-            self._settle(self._schema.names)
+            self._settle(self._schema.names, first_cells(self._first))
+
+    def _again(self, names: Sequence[str]) -> Iterator[Any]:
+        batches = ([] if self._first is None else [self._first]) if self._frame is None else _batches(self._frame)[1]
+        return (batch.select(list(names)) for batch in batches)
 
     def _batches(self) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:
         done = 0
@@ -92,7 +101,7 @@ class FrameFeed(TableFeed):
                 else:
                     events[name] = column.to_numpy(zero_copy_only=False)
             events["symbol_id"] = self._ids.rows(events["symbol_id"], self._row_of)
-            self._count(events["kind"])
+            self._counted(events)
             events = np.concatenate([rest, events]) if len(rest) else events
             closed = np.flatnonzero((events["flags"] & 1) == 0)
             end = int(closed[-1]) + 1 if len(closed) else 0
