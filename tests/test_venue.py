@@ -121,6 +121,15 @@ def test_hidden_print_fills_only_strictly_through_our_price(market):
     assert market.fills() == [(100, 3, 1), (104, 4, 2)]
 
 
+def test_record_that_serves_out_of_turn_serves_those_ahead_first(market):
+    market.add(1, BUY, 100, 4)
+    market.submit(BUY, 100, 10)
+    market.add(2, BUY, 100, 10)
+    market.execute(2, 10)
+    market.execute(1, 4)
+    assert market.fills() == [(100, 6, 1), (100, 4, 1)]
+
+
 def test_best_own_price_is_served_first_then_the_earliest(market):
     market.submit(SELL, 102, 10)
     market.submit(SELL, 101, 10)

@@ -62,11 +62,11 @@ class Market:
     def move(self, order_id, price, size):
         return self.venue.replace(self.book, order_id, price, size)
 
+    def rows(self, reports):
+        return [(kind_name(r[4]), r[5], *r[7:]) for r in reports.tolist()]
+
     def reports(self):
-        return [
-            (kind_name(r["kind"]), int(r["side"]), int(r["price"]), int(r["size"]), int(r["order_id"]), int(r["match_id"]))
-            for r in self.venue.take_reports()
-        ]
+        return self.rows(self.venue.take_reports())
 
     def fills(self):
         return [(price, size, order_id) for kind, _, price, size, order_id, _ in self.reports() if kind == "fill"]

@@ -1,8 +1,15 @@
 """A matching engine by price and time, and a recorded day played through it with own orders really inserted."""
 
 from bisect import insort
+from itertools import zip_longest
 
-from fastcore.records import BUY, FLAGS, KINDS, SELL, kind_name
+from fastcore.book import LevelBook
+from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, SELL, kind_name
+
+
+def is_hidden(order_id):
+    """Displayed orders at its price come before it."""
+    return isinstance(order_id, tuple) and order_id[0] == "hidden"
 
 
 class Matching:
@@ -29,7 +36,8 @@ class Matching:
             traded = min(size, resting[1])
             size -= traded
             resting[1] -= traded
-            self.filled[resting[0]] = self.filled.get(resting[0], 0) + traded
+            for party in (resting[0], order_id):
+                self.filled[party] = self.filled.get(party, 0) + traded
             self.record.append(("execute", resting[0], traded))
             if not resting[1]:
                 self._drop(resting[0])
@@ -37,7 +45,9 @@ class Matching:
             if price not in self.queues[side]:
                 self.queues[side][price] = []
                 insort(self.keys[side], -side * price)
-            self.queues[side][price].append([order_id, size])
+            queue = self.queues[side][price]
+            shown = next((i for i, o in enumerate(queue) if is_hidden(o[0])), len(queue))
+            queue.insert(len(queue) if is_hidden(order_id) else shown, [order_id, size])
             self.sides[order_id] = (side, price)
             self.record.append(("add", order_id, side, price, size))
 
@@ -74,6 +84,7 @@ class World:
     def __init__(self, book):
         """Begin with what a book shows."""
         self.engine = Matching()
+        self.hidden = 0
         for side in (BUY, SELL):
             for price in book.depth()[0 if side == BUY else 1]["price"].tolist():
                 for order_id, size, _ in book.queue(side, price).tolist():
@@ -87,11 +98,13 @@ class World:
         elif kind == "execute":
             engine.limit(None, -side, price, size, rests=False)
         elif kind == "trade":
-            # Against a hidden order: displayed ones at better prices come first.
-            if (engine.best(BUY) or price) > price:
-                engine.limit(None, SELL, price + 1, size, rests=False)
-            elif (engine.best(SELL) or price) < price:
-                engine.limit(None, BUY, price - 1, size, rests=False)
+            # Against a hidden order: better prices come first, and what they get is left of it.
+            for side in (BUY, SELL):
+                if side * ((engine.best(side) or price) - price) > 0:
+                    engine.limit(None, -side, price + side, size, rests=False)
+                    self.hidden += 1
+                    engine.limit(("hidden", self.hidden), side, price, engine.filled[None])
+                    return
         elif kind == "cancel":
             engine.cancel(order_id, size)
         elif kind == "delete":
@@ -161,26 +174,63 @@ class Race:
 
     def step(self, kind, order_id, side, price, size, left, stamp, new_id, new_price, new_size):
         self.number += 1
-        self.venue.apply(
-            KINDS[kind], side, price, size, stamp, new_price, new_size, 0, self.number, self.number, 0, False, order_id, new_id
-        )
+        self._happens(kind, order_id, side, price, size, stamp, new_id, new_price, new_size)
         for report in self.venue.take_reports().tolist():
             if report[4] == KINDS["fill"]:
                 self.ours[report[9]] += [self.number] * report[8]
         self.world.apply(kind, order_id, side, price, size, left, new_id, new_price, new_size)
         self._note()
 
+    def _happens(self, kind, order_id, side, price, size, stamp, new_id, new_price, new_size):
+        self.venue.apply(
+            KINDS[kind], side, price, size, stamp, new_price, new_size, 0, self.number, self.number, 0, False, order_id, new_id
+        )
+
     def _note(self):
         for key, lots in self.world.engine.filled.items():
-            if isinstance(key, tuple):
+            if isinstance(key, tuple) and key[0] == "own":
                 self.true[key[1]] += [self.number] * lots
         self.world.engine.filled.clear()
 
     def result(self):
-        """(lots filled earlier than in the engine, lots filled later or not at all, lots that the engine filled)."""
-        early = late = 0
+        """(lots filled earlier than in the engine, later or not at all, lots that the engine filled, whether a late one was the first)."""
+        early, late, total = [], [], 0
         for order_id, true in self.true.items():
-            ours = self.ours[order_id]
-            late += sum(1 for a, b in zip(ours, true, strict=False) if a > b) + max(0, len(true) - len(ours))
-            early += sum(1 for a, b in zip(ours, true, strict=False) if a < b) + max(0, len(ours) - len(true))
-        return early, late, sum(map(len, self.true.values()))
+            total += len(true)
+            for ours, theirs in zip_longest(self.ours[order_id], true, fillvalue=10**9):
+                if ours != theirs:
+                    (early if ours < theirs else late).append(min(ours, theirs))
+        return len(early), len(late), total, min(late, default=10**9) <= min(early, default=10**9)
+
+
+class LevelRace(Race):
+    """The same beside a book by level, that a feed makes of the record: the best levels of each side, and prints."""
+
+    def __init__(self, book, venue, levels, prints_first):
+        super().__init__(book, venue)
+        self.orders, self.book = book, LevelBook()
+        self.levels, self.prints_first = levels, prints_first
+        self.shown = {BUY: {}, SELL: {}}
+        self._tell_levels()
+
+    def _tell_levels(self):
+        for side, rows in zip((BUY, SELL), self.orders.depth(self.levels), strict=True):
+            shown = dict(zip(rows["price"].tolist(), rows["size"].tolist(), strict=True))
+            before = self.shown[side]
+            for price in sorted(before.keys() | shown.keys(), reverse=side == BUY):
+                size, was = shown.get(price, 0), before.get(price, 0)
+                if size != was:
+                    self.book.set_level(side, price, size)
+                    self._tell("level", side, price, abs(size - was), new_size=size, grew=size > was)
+            self.shown[side] = shown
+
+    def _tell(self, kind, side, price, size, new_size=0, grew=False, flags=0):
+        self.venue.apply(KINDS[kind], side, price, size, 0, NO_PRICE, new_size, 0, self.number * 10**6, self.number, flags, grew)
+
+    def _happens(self, kind, order_id, side, price, size, *_):
+        if kind not in ("execute", "trade") or not self.prints_first:
+            self._tell_levels()
+        if kind in ("execute", "trade"):
+            self._tell("trade", side, price, size, flags=FLAGS["hidden"] if kind == "trade" else 0)
+        if self.prints_first:
+            self._tell_levels()

@@ -366,10 +366,7 @@ class Venue:
         elif kind in (KINDS["cancel"], KINDS["delete"]):
             self._shorten(side, price, size, stamp)
         elif kind == KINDS["execute"]:
-            resting = self._rests_in_book(order_id)
-            self._displace(side, price, stamp, 0, order_id, resting)
-            if printable:
-                self._displace(side, price, stamp, self._serve(side, price, stamp, size, "", match_id), order_id, resting)
+            self._execute(side, price, size, stamp, match_id, printable, order_id)
             self._shorten(side, price, size, stamp)
         elif kind == KINDS["replace"]:
             self._shorten(side, price, size, stamp)
@@ -380,7 +377,7 @@ class Venue:
             served = self._serve(-side, new_price, _BEHIND, max(0, new_size - taken), "crossing", 0)
             self._take_off(side, new_order_id, served)
         elif kind == KINDS["trade"] and printable:
-            self._hidden(price, size, match_id)
+            self._hidden(NO_SIDE, price, size, match_id)
         elif kind == KINDS["clear"]:
             self._imaging, self._imaged = True, False
             for order in self._both():
@@ -389,7 +386,8 @@ class Venue:
 
     def _serve(self, side: int, price: int, stamp: int, size: int, cause: str, match_id: int, paid: int = NO_PRICE) -> int:
         """`size` lots come to our side. All who stand before a place there, own and displaced, are served: with how much?"""
-        left, deferred, here = size, 0, {}
+        left, deferred = size, 0
+        here: dict[int, int] = {}
         if self._trading not in (None, "trading") and cause != "auction":
             return 0
         claims: list[_Order | _Displaced] = [*self._standing(side), *self._orders.get(side, ())]
@@ -407,11 +405,51 @@ class Venue:
             elif self.by_level and self._now_ns < claim.entered_ns:
                 continue  # the feed is late: that was before we came
             else:
-                name = cause or ("at" if claim.price == price else "through")
                 own = claim.price if paid == NO_PRICE else paid
-                taken = self._fill(claim, left, own, name, match_id, claim.ahead + here.get(claim.price, 0), deferred)
+                taken = self._fill(claim, left, own, cause, match_id, claim.ahead + here.get(claim.price, 0), deferred)
             left -= taken
         return max(0, size) - max(0, left)
+
+    def _execute(self, side: int, price: int, size: int, stamp: int, match_id: int, printable: bool, order_id: int) -> None:
+        """Those before an order are served with what it got in the record, those behind it with what it did not have any more."""
+        resting, left = self._rests_in_book(order_id), self._size_in_book(side, order_id)
+        self._displace(side, price, stamp, 0, order_id, resting)
+        if not printable or self._trading not in (None, "trading"):
+            return  # part of a cross
+        served = self._serve(side, price + side, _BEHIND, size, "through", match_id)
+        served += self._walk(side, price, 0, stamp, size - served, match_id)
+        taken = min(self._taken.get((side, order_id), 0), left + size)
+        short = taken - served - left
+        if short > 0:
+            self._taken[side, order_id] = taken - short
+            if taken == short:
+                del self._taken[side, order_id]
+            self._walk(side, price, stamp + 1, _BEHIND, short, match_id)
+        self._displace(side, price, stamp, served, order_id, resting)
+
+    def _walk(self, side: int, price: int, after: int, until: int, size: int, match_id: int) -> int:
+        """`size` lots come to a price: recorded, displaced and own orders with a stamp in after..until-1 are served in turn."""
+        assert isinstance(self._book, OrderBook)
+        left, deferred = size, 0
+        own = [(o.stamp, 0, o, 0) for o in self._orders[side] if o.price == price and after <= o.stamp <= until]
+        recorded = [(s, 1, order_id, lots) for order_id, lots, s in self._book.queue(side, price).tolist() if after <= s < until]
+        if not own and not after:
+            recorded = []  # in what order the record serves its own is its affair
+        displaced = [(d.stamp, 2, d, 0) for d in self._standing(side) if d.price == price and after <= d.stamp < until]
+        for _, which, claim, lots in sorted([*own, *recorded, *displaced], key=lambda row: row[:2]):
+            if left == 0:
+                break
+            if which == 0:
+                left -= self._fill(claim, left, price, "at", match_id, claim.ahead + deferred, deferred)
+            elif which == 1:  # it did not get that in the record
+                taken = min(left, max(0, lots - self._taken.get((side, claim), 0)))
+                self._take_off(side, claim, taken)
+                left -= taken
+            else:
+                taken = self._serve_displaced(side, claim, left)
+                deferred += taken
+                left -= taken
+        return size - left
 
     def _fill(self, order: _Order, lots: int, paid: int, cause: str, match_id: int, ahead: int, deferred: int) -> int:
         taken = min(lots, order.left)
@@ -429,11 +467,11 @@ class Venue:
             if order.price == price and stamp < order.stamp:
                 order.ahead = max(0, order.ahead - size)
 
-    def _hidden(self, price: int, size: int, match_id: int) -> None:
-        """A print that the book does not show, of either side: only strictly through our price it would have been ours."""
-        for side in (BUY, SELL):
+    def _hidden(self, of: int, price: int, size: int, match_id: int) -> None:
+        """A print that the book does not show, of a side or of either: only strictly through our price it would have been ours."""
+        for side in (BUY, SELL) if of == NO_SIDE else (of,):
             served = self._serve(side, price + side, _BEHIND, size, "hidden", match_id)
-            self._displace(side, price, _HIDDEN, served, 0, False)
+            self._displace(side, price, _HIDDEN if of == NO_SIDE else 0, served, 0, False)
             if served:
                 return
 
@@ -522,8 +560,10 @@ class Venue:
             at_bid, at_ask = bid is not None and price <= bid, ask is not None and price >= ask
             if at_bid != at_ask:
                 side = BUY if at_bid else SELL
-        if side == NO_SIDE or hidden or (self._book._level_size(side, price) == 0 and self._sees(side, price)):
-            self._hidden(price, size, match_id)
+        if hidden:
+            side = NO_SIDE
+        if side == NO_SIDE or (self._book._level_size(side, price) == 0 and self._sees(side, price)):
+            self._hidden(side, price, size, match_id)
         elif self._trading in (None, "trading"):
             self._print(side, price, size, match_id)
 

@@ -276,7 +276,7 @@ cdef void venue_take_off(venue_t* v, int8_t side, int64_t key, int64_t lots) noe
             memmove(v.taken, v.taken + 1, n * sizeof(taken_t))
             v.forgotten += 1
         v.taken_count = n + 1
-        v.always = VENUE_ALWAYS | 1 << KIND_REPLACE
+        v.always = VENUE_ALWAYS | 1 << KIND_REPLACE | 1 << KIND_EXECUTE
         t = &v.taken[n]
         t.key = key
         t.side = side
@@ -336,13 +336,88 @@ cdef int64_t venue_serve(
                 continue
             take = venue_fill(
                 v, s, i, left, o.price_ticks if paid == NO_PRICE else paid,
-                cause if cause else (FLAG_AT if o.price_ticks == price else FLAG_THROUGH), match_id,
-                o.ahead_lots + (here if o.price_ticks == at else 0), deferred,
+                cause, match_id, o.ahead_lots + (here if o.price_ticks == at else 0), deferred,
             )
         else:
             break
         left -= take
     return size - left
+
+
+cdef int64_t venue_walk(
+    venue_t* v, int8_t side, int64_t price, uint64_t after, uint64_t until, int64_t size, int64_t match_id
+) noexcept nogil:
+    # By order: `size` lots come to a price. Recorded orders, displaced and own ones with a stamp in after..until - 1 are served in turn;
+    # returns with how much. What recorded ones get here they did not get in the record: it is taken.
+    cdef int s = venue_index(side)
+    cdef int32_t i = 0, k = 0
+    cdef const level_t* level = book_find_level(v.book, side, price)
+    cdef uint32_t number = level.front if level != NULL else 0
+    cdef const order_t* order
+    cdef displaced_t* d
+    cdef venue_order_t* o
+    cdef taken_t* t
+    cdef int64_t left = size, take, deferred = 0
+    while i < v.count[s] and before(side, v.orders[s][i].price_ticks, v.orders[s][i].stamp, price, after):
+        i += 1
+    if after == 0 and (i == v.count[s] or v.orders[s][i].price_ticks != price or v.orders[s][i].stamp > until):
+        number = 0  # in what order the record serves its own is its affair
+    while left > 0:
+        d = venue_displaced(v, s, k)
+        if d != NULL and before(side, d.price_ticks, d.stamp, price, after):
+            k += 1
+            continue
+        if d != NULL and not before(side, d.price_ticks, d.stamp, price, until):
+            d = NULL
+        o = &v.orders[s][i] if i < v.count[s] else NULL
+        if o != NULL and (o.price_ticks != price or o.stamp > until):
+            o = NULL
+        order = &v.book.orders.orders[number] if number else NULL
+        if order != NULL and order.stamp >= until:
+            order = NULL
+        if order != NULL and (o == NULL or order.stamp < o.stamp) and (d == NULL or order.stamp <= d.stamp):
+            number = order.after
+            if order.stamp < after:
+                continue
+            t = venue_taken(v, side, <int64_t> order.order_id)
+            take = order.size - (0 if t == NULL else t.lots)
+            if take > left:
+                take = left
+            if take > 0:
+                venue_take_off(v, side, <int64_t> order.order_id, take)
+                left -= take
+        elif d != NULL and (o == NULL or d.stamp < o.stamp):
+            take = venue_serve_displaced(v, s, k, left)
+            deferred += take
+            left -= take
+        elif o != NULL:
+            left -= venue_fill(v, s, i, left, price, FLAG_AT, match_id, o.ahead_lots + deferred, deferred)
+        else:
+            break
+    return size - left
+
+
+cdef void venue_execute(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    # By order: those before it are served with what it got in the record, those behind it with what it did not have any more.
+    cdef const order_t* order = book_order(v.book, <uint64_t> e.order_id)
+    cdef taken_t* t
+    cdef int64_t served, taken, short, left = order.size if order != NULL else 0
+    venue_displace(v, c.side, c.price, c.stamp, 0, 0, order != NULL)
+    if e.flags & FLAG_NOT_PRINTABLE or not venue_matches(v):
+        return  # part of a cross
+    served = venue_serve(v, c.side, c.price + c.side, VENUE_LAST, c.size, NO_PRICE, FLAG_THROUGH, e.match_id)
+    served += venue_walk(v, c.side, c.price, 0, c.stamp, c.size - served, e.match_id)
+    t = venue_taken(v, c.side, e.order_id)
+    if t != NULL:
+        taken = t.lots if t.lots < left + c.size else left + c.size
+        short = taken - served - left
+        if short > 0:
+            t.lots = taken - short
+            if t.lots == 0:
+                v.taken_count -= 1
+                memmove(t, t + 1, (v.taken_count - (t - v.taken)) * sizeof(taken_t))
+            venue_walk(v, c.side, c.price, c.stamp + 1, VENUE_LAST, short, e.match_id)
+    venue_displace(v, c.side, c.price, c.stamp, served, <uint64_t> e.order_id, order != NULL)
 
 
 cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, uint64_t stamp) noexcept nogil:
@@ -359,14 +434,16 @@ cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, ui
             return
 
 
-cdef void venue_hidden(venue_t* v, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
-    # A print that the book does not show, of either side: only strictly through our price it would have been ours.
-    cdef int64_t served = venue_serve(v, BUY, price + 1, VENUE_LAST, size, NO_PRICE, FLAG_HIDDEN, match_id)
-    if served:
-        venue_displace(v, BUY, price, HIDDEN, served, 0, False)
-        return
-    served = venue_serve(v, SELL, price - 1, VENUE_LAST, size, NO_PRICE, FLAG_HIDDEN, match_id)
-    venue_displace(v, SELL, price, HIDDEN, served, 0, False)
+cdef void venue_hidden(venue_t* v, int8_t side, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
+    # A print that the book does not show, of a side or of either: only strictly through our price it would have been ours.
+    cdef int s
+    cdef int8_t served_side
+    cdef int64_t served = 0
+    for s in range(2):
+        served_side = <int8_t> (1 - 2 * s)
+        if served == 0 and side != -served_side:
+            served = venue_serve(v, served_side, price + served_side, VENUE_LAST, size, NO_PRICE, FLAG_HIDDEN, match_id)
+            venue_displace(v, served_side, price, HIDDEN if side == NO_SIDE else 0, served, 0, False)
 
 
 cdef void venue_cross(venue_t* v, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
@@ -427,7 +504,6 @@ cdef void venue_meet_order(venue_t* v, const event_t* e, const book_change_t* c)
     cdef int8_t side = c.side, other = <int8_t> -c.side
     cdef int64_t served, size = c.new_size
     cdef taken_t* t
-    cdef bint resting
     if v.imaging and c.kind != KIND_CLEAR and not e.flags & FLAG_SNAPSHOT:
         venue_end_image(v)
     if c.kind == KIND_ADD:
@@ -439,11 +515,7 @@ cdef void venue_meet_order(venue_t* v, const event_t* e, const book_change_t* c)
     elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
         venue_shorten(v, side, c.price, c.size, c.stamp)
     elif c.kind == KIND_EXECUTE:
-        resting = book_order(v.book, <uint64_t> e.order_id) != NULL
-        venue_displace(v, side, c.price, c.stamp, 0, 0, resting)
-        if not e.flags & FLAG_NOT_PRINTABLE:  # part of a cross
-            served = venue_serve(v, side, c.price, c.stamp, c.size, NO_PRICE, 0, e.match_id)
-            venue_displace(v, side, c.price, c.stamp, served, <uint64_t> e.order_id, resting)
+        venue_execute(v, e, c)
         venue_shorten(v, side, c.price, c.size, c.stamp)
     elif c.kind == KIND_REPLACE:
         venue_shorten(v, side, c.price, c.size, c.stamp)
@@ -457,7 +529,7 @@ cdef void venue_meet_order(venue_t* v, const event_t* e, const book_change_t* c)
         venue_take_off(v, side, e.new_order_id, served)
     elif c.kind == KIND_TRADE:
         if not e.flags & FLAG_NOT_PRINTABLE:
-            venue_hidden(v, e.price, e.size, e.match_id)
+            venue_hidden(v, NO_SIDE, e.price, e.size, e.match_id)
     elif c.kind == KIND_CLEAR:
         venue_clear(v)
 
@@ -609,10 +681,10 @@ cdef void venue_meet_level(venue_t* v, const event_t* e, const book_change_t* c)
             bid, ask = book_best_bid(v.book), book_best_ask(v.book)
             if (bid != NO_PRICE and e.price <= bid) != (ask != NO_PRICE and e.price >= ask):
                 side = BUY if bid != NO_PRICE and e.price <= bid else SELL
-        if side == NO_SIDE or e.flags & FLAG_HIDDEN or (
-            book_level_size(v.book, side, e.price) == 0 and venue_sees(v, side, e.price)
-        ):
-            venue_hidden(v, e.price, e.size, e.match_id)
+        if e.flags & FLAG_HIDDEN:
+            side = NO_SIDE
+        if side == NO_SIDE or (book_level_size(v.book, side, e.price) == 0 and venue_sees(v, side, e.price)):
+            venue_hidden(v, side, e.price, e.size, e.match_id)
         else:
             venue_print(v, side, e.price, e.size, e.match_id)
 
