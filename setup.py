@@ -18,7 +18,7 @@ from setuptools.command.build_ext import build_ext
 
 # One extension per concept, from the ground up: a module imports only modules above it.
 MODULES = (
-    *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "instruments"),
+    *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "money", "instruments"),
     *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster", "decimals")),

@@ -1,15 +1,20 @@
 """The desk: its rules as cases, and in runs with late answers never two live orders of one side."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import examples
 from makers.engines import make
-from makers.itch import random_day
+from makers.itch import quoted_book, random_day
 
 from fastcore import engine as compiled
 from fastcore.desk import Desk
+from fastcore.errors import Result
+from fastcore.instruments import Instrument
+from fastcore.money import Fees
 from fastcore.records import BUY, KINDS, SELL
 from fastcore.risk import RiskLimits
 from fastcore.sim.latency import Latency
@@ -91,3 +96,109 @@ def test_never_two_live_orders_of_a_side_and_every_lot_accounted(seed, order, re
 def test_limits_of_a_desk_are_those_that_it_was_given():
     limits = RiskLimits(1, 2, 3)
     assert Desk(limits).limits is limits
+
+
+# ---- the limits within a run: the maker quotes 100 at 99.98 and 100.02 ----
+
+SHARE = Instrument("AAA", 0.0001, 1.0, currency="USD")
+
+
+def running(**settings):
+    """A run with two own orders, and the day that it goes on with: (run, what feeds the rest of the day)."""
+    day, fed = quoted_book(), 0
+    run = make(compiled, volatility=False)
+    run.desk.open(run.symbol_id, SHARE, fees=settings.pop("fees", None))
+    run.desk.limits.change(**settings)
+
+    def feed():
+        nonlocal fed
+        data, fed = bytes(day.data[fed:]), len(day.data)
+        run.feed(data)
+
+    feed()
+    return run, day, feed
+
+
+def rejects(run):
+    reports = run.reports()
+    return reports["match_id"][(reports["kind"] == KINDS["reject"]) & (reports["order_id"] == 0)].tolist()
+
+
+def test_kill_switch_pulls_everything_and_refuses_until_armed():
+    run, day, feed = running()
+    assert len(run.venue.orders()) == 2
+    run.desk.limits.kill(by="test")
+    day.add(3, BUY, 999_400, 100)  # the best bid moves, and with it what is wanted
+    feed()
+    assert run.venue.orders() == []
+    assert set(rejects(run)) == {Result.KILLED}
+    sent = run.desk.orders_sent
+    day.add(4, BUY, 999_500, 100)
+    feed()
+    assert (run.venue.orders(), run.desk.orders_sent, run.desk.in_flight) == ([], sent, 0)
+    run.desk.limits.arm(by="test")
+    day.add(5, BUY, 999_600, 100)
+    feed()
+    assert len(run.venue.orders()) == 2
+    assert [(c.key, c.by) for c in run.desk.limits.audit[-2:]] == [("killed", "test"), ("killed", "test")]
+
+
+def test_kill_switch_of_another_process_pulls_everything():
+    run, day, feed = running()
+    run.desk.limits.kill_switch.kill()
+    day.add(3, BUY, 999_400, 100)
+    feed()
+    assert (run.venue.orders(), run.desk.limits.killed) == ([], "kill switch")
+
+
+def test_loss_limit_of_the_account_pulls_everything_and_the_run_goes_on():
+    run, day, feed = running(max_day_loss=0.01)
+    day.add(3, SELL, 999_700, 60)  # fills our bid at 99.98; the middle falls to 99.935
+    feed()
+    assert run.desk.limits.killed == "loss of the day"
+    assert (run.venue.orders(), run.stopped, run.desk.in_flight) == ([], False, 0)
+    day.add(4, BUY, 999_500, 100)
+    feed()
+    assert run.venue.orders() == []
+    assert set(rejects(run)) == {Result.LOSS_DAY}
+
+
+def test_limits_change_during_a_run():
+    run, day, feed = running()
+    run.desk.limits.change(max_order_lots=50, by="risk officer")
+    day.add(3, BUY, 999_400, 100)
+    feed()
+    assert set(rejects(run)) == {Result.LIMIT_SIZE}
+    assert run.desk.limits.rejected == {"size limit": run.desk.risk_rejects}
+    assert run.venue.orders() == [], "an order that a limit refuses pulls the one that it would have replaced"
+
+
+def test_desk_knows_the_last_trade_and_the_book():
+    run, day, feed = running(last_collar_ticks=10**6)
+    assert set(rejects(run)) == {Result.LIMIT_LAST}, "nothing has traded yet"
+    refused = run.desk.risk_rejects
+    day.execute(1, 1).add(3, BUY, 999_400, 100)
+    feed()
+    assert (run.desk.risk_rejects, len(run.venue.orders())) == (refused, 2)
+
+
+def test_rate_of_messages_counts_pulls_and_replacements():
+    run, _, _ = running(messages_per_minute=1)
+    assert rejects(run) == [Result.RATE_MINUTE]
+    assert len(run.venue.orders()) == 1
+
+
+def test_exposures_count_orders_that_work():
+    assert rejects(running(max_gross_value=10_000.0)[0]) == [], "100 shares either way at the middle of 100"
+    assert rejects(running(max_gross_value=9_999.9)[0]) == [Result.LIMIT_GROSS] * 2
+
+
+def test_fees_of_a_run_are_exact():
+    run, day, feed = running(fees=Fees("0.00295", per_order="0.5"))
+    day.add(3, SELL, 999_700, 60).delete(3)
+    feed()
+    position = run.desk.position(run.symbol_id)
+    assert position.position_lots == 60
+    assert position.fees * SHARE.unit_value == Fraction("0.00295") * 60 + Fraction("0.5")
+    with pytest.raises(ValueError, match="fees need an instrument"):
+        Desk().open(0, fees=Fees("0.02%"))

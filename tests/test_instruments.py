@@ -45,7 +45,7 @@ def test_padding_of_venues_and_of_numpy_is_ignored(table, name):
 
 
 def test_an_instrument_comes_back_as_it_was_given(table):
-    assert table[0] == Instrument("AAPL", 0.0001, 1.0) == ("AAPL", 0.0001, 1.0, 1, 1, 0, 1.0, "", "", 0, 0)
+    assert table[0] == Instrument("AAPL", 0.0001, 1.0) == ("AAPL", 0.0001, 1.0, 1, 1, 0, 1.0, "", "", 0, 0, "linear", False)
     fresh = Instruments([PERPETUAL, "X"], **EQUITIES)
     assert fresh[0] == PERPETUAL
     assert fresh[1] == Instrument("X", 0.0001, 1.0, **EQUITIES)
@@ -93,6 +93,7 @@ BAD_FIELDS = [
     ("low_increment_ticks", 2**31, r"low_increment_ticks must be in 1..2\*\*31-1"),
     ("low_below_ticks", -1, r"low_below_ticks must be in 0..2\*\*50"),
     ("low_below_ticks", 2**50 + 1, r"low_below_ticks must be in 0..2\*\*50"),
+    ("kind", "quanto", "kind must be linear or inverse: kind=quanto"),
 ]
 
 
@@ -229,3 +230,22 @@ def test_bad_ticks_are_refused(table):
 def test_a_default_that_is_none_is_refused(name):
     with pytest.raises(TypeError, match=f"the defaults of a table must be given: {name}=None"):
         Instruments(**{name: None})
+
+
+def test_signed_prices_are_exact_where_the_instrument_has_them():
+    table = Instruments([Instrument("CL", 0.01, 1.0, signed_prices=True), Instrument("X", 0.01, 1.0)])
+    for price, ticks in ((-37.63, -3763), (0.0, 0), (-0.01, -1), (0.01, 1)):
+        assert (table.price_to_ticks(0, price), table.ticks_to_price(0, ticks)) == (ticks, price)
+        assert table.prices_to_ticks(0, np.array([price])).tolist() == [ticks]
+        assert table.ticks_to_prices(0, np.array([ticks])).tolist() == [price]
+    for price, rule in ((-0.005, "a multiple of the tick size"), (-1e300, r"within 2\*\*50 ticks"), (float("nan"), "positive and finite")):
+        with pytest.raises(ValueError, match=rule):
+            table.price_to_ticks(0, price)
+    with pytest.raises(ValueError, match=r"ticks must be in -2\*\*50\.\.2\*\*50"):
+        table.ticks_to_price(0, -(2**50) - 1)
+    with pytest.raises(ValueError, match="price must be positive and finite: price=-1.0"):
+        table.price_to_ticks(1, -1.0)
+    with pytest.raises(ValueError, match="prices of an inverse contract must be positive"):
+        table.add("Y", kind="inverse", signed_prices=True)
+    with pytest.raises(TypeError, match="signed_prices must be bool: type=int"):
+        table.add("Y", signed_prices=1)

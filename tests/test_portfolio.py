@@ -1,15 +1,21 @@
 """Positions: exact profit through partial closes and flips, and nothing accepted that does not fit."""
 
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from fastcore import portfolio as compiled
+from fastcore.instruments import Instrument, Instruments
 from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 
 MODULE = "portfolio"
 BUY, SELL = 1, -1
+FUTURE = Instrument("ESH6", 0.25, 1.0, multiplier=50.0, currency="USD")
+EURO = Instrument("SAP", 0.01, 1.0, currency="EUR")
+INVERSE = Instrument("XBTUSD", 0.5, 1.0, currency="XBT", kind="inverse")
+SPREAD = Instrument("CLF6-CLG6", 0.01, 1.0, signed_prices=True)
 
 
 def after(impl, *fills):
@@ -51,15 +57,16 @@ def test_flip_closes_all_and_opens_the_rest_at_its_price(impl):
 
 
 def test_rounding_of_a_partial_close_stays_in_the_open_lots(impl):
-    """Three lots for 10: closing one takes 3 out (10/3 rounded towards zero), and flat means that every tick is accounted."""
+    """Three lots for 10: closing one takes 10/3 out, rounded towards zero, and flat means that every unit is accounted."""
+    third = Fraction(3_333_333_333, 10**9)
     p = after(impl, (BUY, 3, 2), (BUY, 4, 1), (SELL, 5, 1))
-    assert (p.cost, p.realised) == (7, 2)
+    assert (p.cost, p.realised) == (10 - third, 5 - third)
     p.fill(SELL, 5, 1)
-    assert (p.cost, p.realised) == (4, 4)
+    assert (p.cost, p.realised) == (10 - 2 * third, 10 - 2 * third)
     p.fill(SELL, 5, 1)
     assert (p.cost, p.realised, p.cash) == (0, 5, 5)
     mirrored = after(impl, (SELL, 3, 2), (SELL, 4, 1), (BUY, 5, 1))
-    assert (mirrored.cost, mirrored.realised) == (-7, -2)
+    assert (mirrored.cost, mirrored.realised) == (third - 10, third - 5)
 
 
 def test_fees_and_rebates_lower_and_raise_the_net(impl):
@@ -92,35 +99,80 @@ def test_bad_fill_changes_nothing_and_is_counted(impl, fill, message):
 @pytest.mark.parametrize(
     ("fills", "last"),
     [
-        ([], (BUY, 2**62, 2)),  # price * size
-        ([], (SELL, 2**62, 2)),
+        ([], (BUY, 2**62, 2**62)),  # price * size
+        ([], (SELL, 2**62, 2**62)),
         ([(BUY, 1, 2**62), (BUY, 1, 2**61)], (BUY, 1, 2**62)),  # position
-        ([(BUY, 2**62, 1)], (BUY, 2**62, 1)),  # cost and cash
-        ([(BUY, 2**61, 1), (SELL, 2**61, 1), (BUY, 2**61, 1)], (SELL, 2**62, 1)),  # turnover
+        ([(BUY, 2**62, 2**34)] * 2, (BUY, 2**62, 2**34)),  # cost and cash
+        ([(BUY, 2**62, 2**34), (SELL, 2**62, 2**34)], (BUY, 2**62, 2**34)),  # turnover
     ],
 )
 def test_fill_that_does_not_fit_is_refused_whole(impl, fills, last):
     p = after(impl, *fills)
     before = (p.position_lots, p.cash, p.cost, p.turnover, p.bought_lots, p.sold_lots, p.fills)
-    with pytest.raises(OverflowError, match="must fit into 64 bits: price_ticks="):
+    with pytest.raises(OverflowError, match="lots must fit into 64 bits, cash, cost and turnover into 128: price_ticks="):
         p.fill(*last)
     assert (p.position_lots, p.cash, p.cost, p.turnover, p.bought_lots, p.sold_lots, p.fills) == before
     assert p.refused == 1
-    with pytest.raises(OverflowError):
-        p.fill(BUY, 5, 1, fee=2**63)
+    with pytest.raises(OverflowError, match="money must fit into 128 bits"):
+        p.fill(BUY, 5, 1, fee=2**100)
 
 
 def test_fees_that_do_not_fit_are_refused(impl):
     p = impl.Position()
-    p.fill(BUY, 1, 1, fee=2**63 - 1)
+    most = Fraction(2**127 - 1, 10**9)
+    p.fill(BUY, 1, 1, fee=most)
     with pytest.raises(OverflowError, match="fee=1"):
         p.fill(BUY, 1, 1, fee=1)
+    assert p.fees == most
+    with pytest.raises(ValueError, match="fee must be a whole number of billionths of a tick times a lot: fee=1/3"):
+        p.fill(BUY, 1, 1, fee=Fraction(1, 3))
 
 
 def test_unrealised_is_exact_beyond_64_bits(impl):
-    p = after(impl, (BUY, 1, 2**61))
-    assert p.unrealised(2**62) == 2**61 * 2**62 - 2**61
-    assert p.net(2**62) == 2**61 * 2**62 - 2**61
+    p = after(impl, (BUY, 1, 2**45))
+    assert p.unrealised(2**50) == p.net(2**50) == 2**95 - 2**45
+    with pytest.raises(OverflowError, match=f"profit must fit into 128 bits: position_lots={2**45} mark_ticks={2**62}"):
+        p.net(2**62)
+
+
+def test_inverse_contract_gains_in_its_base_currency(impl):
+    """100,000 contracts of a dollar, bought at 50,000 and sold at 62,500: 2 - 1.6 coins."""
+    p = impl.Position(INVERSE)
+    p.fill(BUY, 100_000, 100_000)  # ticks of half a dollar
+    assert p.average_price == pytest.approx(100_000, rel=1e-14)
+    assert p.unrealised(125_000) * INVERSE.unit_value == Fraction(2, 5)
+    p.fill(SELL, 125_000, 100_000)
+    assert (p.position_lots, p.cost, p.realised * INVERSE.unit_value) == (0, 0, Fraction(2, 5))
+    with pytest.raises(ValueError, match="price_ticks must be at least 1"):
+        p.fill(BUY, -1, 1)
+
+
+def test_signed_prices_where_the_instrument_allows_them(impl):
+    p = impl.Position(SPREAD)
+    p.fill(BUY, -37, 10)
+    assert (p.average_price, p.cash, p.unrealised(0), p.turnover) == (-37, 370, 370, 370)
+    p.fill(SELL, 3, 10)
+    assert (p.realised, p.cost) == (400, 0)
+    with pytest.raises(ValueError, match="price_ticks must be a price: price_ticks=-9223372036854775808"):
+        p.fill(BUY, NO_PRICE, 1)
+
+
+def test_portfolio_counts_multipliers_and_currencies():
+    table = Instruments([FUTURE, EURO, INVERSE])
+    p = compiled.Portfolio(3, table)
+    p.fill(0, BUY, 20_001, 2)  # 5000.25
+    p.mark(0, 20_005)
+    assert p.totals() == {"realised": 0.0, "unrealised": 100.0, "fees": 0.0, "net": 100.0, "turnover": 1_000_050.0 / 2}
+    p.fill(1, SELL, 1000, 100, fee=7)
+    p.mark(1, 900)
+    with pytest.raises(ValueError, match="every currency needs a rate: currency='EUR' wanted='USD' symbol_id=1"):
+        p.totals()
+    assert p.totals(rates={"EUR": "1.1"})["net"] == 100 + 1.1 * (100 - 0.07)
+    p.fill(2, BUY, 100_000, 100_000)
+    p.mark(2, 125_000)
+    assert p.totals(currency="USD", rates={"EUR": "1.1", "XBT": 50_000})["unrealised"] == 100 + 110 + 20_000
+    with pytest.raises(ValueError, match="a rate must be positive: currency='EUR' rate=0"):
+        p.totals(currency="USD", rates={"EUR": 0})
 
 
 @pytest.mark.parametrize("mark", [0, -1, NO_PRICE])
@@ -249,12 +301,6 @@ def test_unit_values_are_checked(impl, values, message):
 def test_portfolio_capacity_is_checked(impl, capacity):
     with pytest.raises(ValueError, match=r"capacity must be in 1\.\.2\*\*32-1: capacity="):
         impl.Portfolio(capacity)
-
-
-@pytest.mark.parametrize("portable", [False, True])
-def test_share_of_the_cost_keeps_all_bits(portable):
-    for a, b, c in [(7, 2, 3), (2**63, 2**62 - 1, 2**62), (2**63 - 1, 1, 2**63), (2**64 - 1, 2**64 - 2, 2**64 - 1), (0, 0, 1)]:
-        assert compiled._mul_div(a, b, c, portable) == a * b // c
 
 
 @pytest.mark.threads

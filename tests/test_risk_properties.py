@@ -2,8 +2,11 @@
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kit import examples
+from makers.accounts import EVERYTHING, drive
 
 from fastcore import risk
 from fastcore.errors import RESULTS, Result
@@ -67,3 +70,30 @@ def test_risk_order_that_passes_keeps_every_limit(size_limit, position_limit, co
 def test_risk_tighter_limits_never_pass_more(size, position, collar, order):
     if risk.RiskLimits(size, position, collar).check(*order) == 0:
         assert risk.RiskLimits(size + 1, position + 1, collar + 1).check(*order) == 0
+
+
+# ---- the life of an account: orders, fills, cancels, replacements and refusals in flight, against the rules in plain Python ----
+
+SETTINGS = st.lists(st.sampled_from(sorted(EVERYTHING)), max_size=12, unique=True).map(lambda names: {n: EVERYTHING[n] for n in names})
+
+
+@examples(150)
+@given(st.integers(0, 2**32), st.one_of(st.just(EVERYTHING), SETTINGS))
+def test_risk_limits_and_rules_say_the_same_in_any_life(seed, settings):
+    assert drive(seed, settings)[0] is None
+
+
+def test_risk_every_check_is_broken_by_somebody():
+    found = {result for seed in range(400) for result in drive(seed, EVERYTHING)[1]}
+    for name in EVERYTHING:
+        found |= {result for seed in range(10) for result in drive(seed, {name: EVERYTHING[name]})[1]}
+    elsewhere = {Result.KILLED, Result.UNKNOWN_SYMBOL, Result.DISABLED, Result.NO_REFERENCE}
+    assert set(risk.CHECKS) - found == elsewhere
+
+
+@pytest.mark.parametrize("name", sorted(set(EVERYTHING) - {"enabled"}))
+def test_risk_check_that_is_switched_off_is_noticed(name):
+    """A mutant of the limits that lacks one check, alone and among all others."""
+    alone = {name: EVERYTHING[name]}
+    assert any(drive(seed, alone, off=name)[0] is not None for seed in range(200))
+    assert any(drive(seed, EVERYTHING, off=name)[0] is not None for seed in range(600))

@@ -23,9 +23,9 @@ MODULES = sorted(".".join(p.relative_to(SOURCE).with_suffix("").parts) for p in 
 PRIVATE = {"_bench", "_slots", "wire.tally", "wire._lines", "wire._forms", "wire._chain"}
 # Where a twin would repeat the same ifs, or spell out a layout twice, tables of cases and laws are the oracle (for instruments:
 # dictionaries). Twins may import these.
-WITHOUT_TWIN = {"bookset", "clock", "instruments", "records", "risk", "wire.lobster"}
+WITHOUT_TWIN = {"bookset", "clock", "instruments", "money", "records", "risk", "wire.lobster"}
 # Layouts, and lookups that are those of another module: nothing of their own to time.
-WITHOUT_BENCHMARK = {"instruments", "records"}
+WITHOUT_BENCHMARK = {"instruments", "money", "records"}
 # Parts of a run: its twin (reference/engine.py), its properties and its benchmark are those of the whole.
 PARTS = {
     "desk", "journal", "market", "merge", "ring_source", "source", "stopwatch", "strategy", "sim.latency", "sim.queues", "sim.simulator",

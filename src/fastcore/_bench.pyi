@@ -4,6 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastcore.book import LevelBook, OrderBook
+from fastcore.instruments import Instrument
+from fastcore.risk import RiskLimits
 from fastcore.sim.venue import Venue
 from fastcore.histogram import Histogram
 from fastcore.wire.itch import ItchDecoder
@@ -60,13 +62,13 @@ def clock_loop(which: str, n: int) -> int: ...
 def histogram_loop(histogram: Histogram, values: NDArray[np.int64], timed: bool = False) -> None: ...
 def position_loop(sides: NDArray[np.int64], prices: NDArray[np.int64], sizes: NDArray[np.int64]) -> int: ...
 def risk_loop(
-    max_order: int,
-    max_position: int,
-    collar: int,
+    limits: RiskLimits,
+    instrument: Instrument | None,
     sides: NDArray[np.int64],
     prices: NDArray[np.int64],
     sizes: NDArray[np.int64],
     reference: int,
+    moves: bool = False,
 ) -> int: ...
 
 # exchange

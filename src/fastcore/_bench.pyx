@@ -37,7 +37,8 @@ from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, 
 from fastcore.sim.venue cimport Venue, venue_apply, venue_cancel, venue_submit
 from fastcore.histogram cimport Histogram, histogram_record
 from fastcore.wire.itch cimport ITCH_MAX_EVENTS, itch_decode, ItchDecoder
-from fastcore.portfolio cimport position_fill, position_t, position_unrealised
+from fastcore.money cimport money_object, money_t
+from fastcore.portfolio cimport position_fill, position_net, position_t
 from fastcore._slots cimport cursor_t, ring_closed, ring_t
 from fastcore.broadcast cimport (
     broadcast_skip, broadcast_try_pop_batch, broadcast_try_push_batch, BroadcastConsumer, BroadcastRing,
@@ -53,7 +54,7 @@ from fastcore.ring cimport (
     ring_try_peek_batch,
     RingBuffer,
 )
-from fastcore.risk cimport limits_t, risk_check
+from fastcore.risk cimport RiskLimits, risk_bounds, risk_order, risk_seen, risk_symbol_t
 from fastcore.symbols cimport SymbolMapper, symbols_find_key
 from fastcore.tickstore cimport (
     store_append,
@@ -736,27 +737,34 @@ def position_loop(sides not None, prices not None, sizes not None):
     cdef int64_t* size = <int64_t*> cnp.PyArray_DATA(sizes)
     cdef Py_ssize_t i, n = cnp.PyArray_DIM(sides, 0)
     cdef position_t p
+    cdef money_t nothing = money_t(0, 0), net
     cdef int refused = 0
     memset(&p, 0, sizeof(p))
     with nogil:
         for i in range(n):
-            refused |= position_fill(&p, <signed char> side[i], price[i], size[i])
-    if refused or n == 0:
+            refused |= position_fill(&p, <signed char> side[i], price[i], size[i], &nothing)
+    if refused or n == 0 or not position_net(&p, price[n - 1], &net):
         raise ValueError(f"every fill must be accounted: n={n} refused={refused}")
-    return p.cash + p.cost + position_unrealised(&p, price[n - 1])
+    return money_object(net)
 
 
-def risk_loop(int64_t max_order, int64_t max_position, int64_t collar, sides not None, prices not None, sizes not None, int64_t reference):
-    """Judge orders from three int64 arrays; return how many passed."""
+def risk_loop(RiskLimits limits not None, instrument, sides not None, prices not None, sizes not None, int64_t reference, bint moves=False):
+    """Judge orders from three int64 arrays, with bounds that are kept, or that move before each; return how many passed."""
     cdef int64_t* side = <int64_t*> cnp.PyArray_DATA(sides)
     cdef int64_t* price = <int64_t*> cnp.PyArray_DATA(prices)
     cdef int64_t* size = <int64_t*> cnp.PyArray_DATA(sizes)
     cdef Py_ssize_t i, n = cnp.PyArray_DIM(sides, 0), passed = 0
-    cdef limits_t limits
-    limits.max_order_lots, limits.max_position_lots, limits.collar_ticks = max_order, max_position, collar
+    cdef risk_symbol_t* s = limits.open(0, instrument)
+    cdef int64_t now_ns = 1_000_000_000_000
+    s.reference_ticks = s.last_ticks = reference
+    s.bid, s.ask, s.trading = reference - 1, reference + 1, True
+    risk_seen(&limits._gate, s, now_ns)
+    risk_bounds(&limits._gate, s)
     with nogil:
         for i in range(n):
-            passed += risk_check(&limits, <signed char> side[i], price[i], size[i], 0, 0, 0, reference) == 0
+            if moves:
+                risk_bounds(&limits._gate, s)
+            passed += risk_order(&limits._gate, s, <signed char> side[i], price[i], size[i], 0, False, now_ns) == 0
     return passed
 
 

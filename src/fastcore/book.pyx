@@ -67,7 +67,7 @@ from operator import index
 
 import numpy as np
 
-from fastcore.errors import RESULTS, raise_result
+from fastcore.errors import DATA_RESULTS, raise_result
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 
 cnp.import_array()
@@ -90,7 +90,7 @@ cdef struct queue_row_t:
     uint64_t stamp
 
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_RESULT_NAMES = {0: "ok"} | {code: name for code, (name, _) in RESULTS.items()}
+_RESULT_NAMES = {0: "ok"} | DATA_RESULTS
 _MAX_ORDERS = 2**30
 cdef uint64_t MOST_ORDERS = 1 << 30
 cdef uint64_t _SECOND_CACHE = cache_bytes()

@@ -5,7 +5,8 @@
 
 Wanted quotes: of each side of an instrument one order is kept at the wanted price. It is sent only when the wanted price is another
 than the one last acted upon, or when a fill has used the order up; one change is in flight at a time, and the newest wish is acted on
-when the answer comes. An order that a limit refuses pulls the one that it would have replaced.
+when the answer comes. An order that a limit refuses pulls the one that it would have replaced. While a kill switch or a limit keeps
+everything down all own orders are pulled, and what is wanted then is refused; once armed it is tried again.
 """
 
 cimport cython
@@ -13,9 +14,10 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_t
+from fastcore.money cimport fees_t, money_t, money_units
 from fastcore.portfolio cimport position_net, position_t
 from fastcore.records cimport NO_PRICE, event_t
-from fastcore.risk cimport risk_gate_t
+from fastcore.risk cimport RiskLimits, risk_down, risk_gate_t, risk_symbol_t
 
 
 cdef enum:
@@ -53,10 +55,9 @@ ctypedef struct rung_t:
 
 ctypedef struct account_t:
     rung_t rungs[2]         # buy, sell
-    int64_t open_lots[2]    # of all own orders, in the worst case
     int64_t mark_ticks      # last middle of an uncrossed book, rounded down; NO_PRICE before
-    int64_t maker_fee       # ticks a lot
-    int64_t taker_fee
+    risk_symbol_t* risk     # what the limits know of it: open lots, bounds
+    fees_t* fees
     bint known              # desk_open was called
     bint dirty              # an answer is new: it is in the list of the desk
 
@@ -75,6 +76,7 @@ ctypedef struct desk_t:
     int64_t in_flight       # messages that are not answered yet
     int64_t max_loss        # ticks * lots; < 0: no limit
     bint stopped            # the loss limit: own orders are pulled, nothing more is sent
+    bint down               # a kill switch or a limit, when it was last looked at: own orders are pulled, new ones refused
     bint overflowed         # a fill does not fit into the accounts
     int misused             # kind of an event that an outbox may not hold, or that the gateway did not take; 0 for none
     int64_t orders_sent
@@ -83,9 +85,14 @@ ctypedef struct desk_t:
 
 
 cdef inline int64_t desk_profit(const desk_t* d, uint32_t symbol_id) noexcept nogil:
-    """Ticks * lots after fees, marked at the last middle; NO_PRICE where it is not known (`position_net`)."""
-    cdef int64_t net
-    return net if position_net(&d.positions[symbol_id], d.accounts[symbol_id].mark_ticks, &net) else NO_PRICE
+    """Units after fees, rounded down, marked at the last middle; NO_PRICE where that is unknown or beyond 64 bits."""
+    cdef money_t profit
+    return money_units(profit) if position_net(&d.positions[symbol_id], d.accounts[symbol_id].mark_ticks, &profit) else NO_PRICE
+
+
+cdef inline bint desk_waits(desk_t* d) noexcept nogil:
+    """Whether something is to be done although no strategy wants anything: an answer has come, or a kill switch has changed."""
+    return d.answered_count != 0 or (risk_down(d.gate) != 0) != d.down
 
 
 cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil
@@ -96,5 +103,5 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
 @cython.final
 cdef class Desk:
     cdef desk_t _d
-    cdef readonly object limits
+    cdef readonly RiskLimits limits
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF

@@ -1,5 +1,8 @@
+from fractions import Fraction
 from typing import Self, final
 
+from fastcore.instruments import Instrument
+from fastcore.money import Fees
 from fastcore.portfolio import Position
 from fastcore.risk import RiskLimits
 
@@ -10,10 +13,18 @@ class Desk:
     def __new__(
         cls, limits: RiskLimits | None = None, *, max_loss: int | None = None, symbols: int = 65536
     ) -> Self: ...
-    def open(self, symbol_id: int, *, maker_fee_ticks: int = 0, taker_fee_ticks: int = 0) -> None: ...
+    def open(
+        self,
+        symbol_id: int,
+        instrument: Instrument | None = None,
+        *,
+        fees: Fees | None = None,
+        maker_fee_ticks: int = 0,
+        taker_fee_ticks: int = 0,
+    ) -> None: ...
     def position(self, symbol_id: int) -> Position: ...
     def mid_ticks(self, symbol_id: int) -> int | None: ...
-    def profit(self, symbol_id: int) -> int | None: ...
+    def profit(self, symbol_id: int) -> int | Fraction | None: ...
     @property
     def limits(self) -> RiskLimits: ...
     @property

@@ -9,18 +9,21 @@ Own orders and what came of them are 64-byte events with the flag ``own``: `orde
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from fastcore._integers cimport as_int64
 from fastcore.gateway cimport gateway_t
-from fastcore.market cimport market_t, market_trades, market_two_sided, market_book
-from fastcore.portfolio cimport Position, position_fill_fee, position_t
+from fastcore.book cimport book_best_ask, book_best_bid, book_t
+from fastcore.market cimport market_book, market_t, market_trades, market_two_sided
+from fastcore.money cimport BILLION, fees_of, fees_put, fees_t, money_less, money_object, money_product, money_t, money_value
+from fastcore.portfolio cimport Position, position_fill, position_net, position_t
 from fastcore.records cimport (
     BUY, FLAG_OWN, KIND_ACK, KIND_FILL, KIND_ORDER, KIND_PULL, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, MATCH_TOOK, NO_PRICE,
     RESULT_FULL, RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, likely, unlikely,
 )
-from fastcore.risk cimport RiskLimits, risk_gate
-
-from fastcore.risk import RiskLimits as _RiskLimits
+from fastcore.risk cimport (
+    RiskLimits, risk_bounds, risk_down, risk_filled, risk_freed, risk_losses, risk_order, risk_seen, risk_sent, risk_symbol_t,
+)
 
 __all__ = ["Desk"]
 
@@ -35,11 +38,19 @@ cdef void desk_done(desk_t* d, own_order_t* o) noexcept nogil:
     # Nothing of an order works any more.
     cdef account_t* a = &d.accounts[o.symbol_id]
     cdef int s = o.side < 0
-    a.open_lots[s] -= o.worst_lots
+    risk_freed(d.gate, a.risk, o.side, o.worst_lots, o.state != ORDER_DONE)
     o.worst_lots = 0
     o.state = ORDER_DONE
     if a.rungs[s].order_id == o.id:
         a.rungs[s].order_id = 0
+
+
+cdef void desk_ask(desk_t* d, uint32_t symbol_id) noexcept nogil:
+    # Look at the wishes of an account again before the next messages leave.
+    if not d.accounts[symbol_id].dirty:
+        d.accounts[symbol_id].dirty = True
+        d.answered[d.answered_count] = symbol_id
+        d.answered_count += 1
 
 
 cdef void desk_answered(desk_t* d, own_order_t* o) noexcept nogil:
@@ -48,10 +59,18 @@ cdef void desk_answered(desk_t* d, own_order_t* o) noexcept nogil:
     cdef rung_t* rung = &a.rungs[o.side < 0]
     d.in_flight -= 1
     rung.in_flight = False
-    if unlikely(rung.wish_ticks != rung.acted_ticks or rung.retry) and not a.dirty:
-        a.dirty = True
-        d.answered[d.answered_count] = o.symbol_id
-        d.answered_count += 1
+    if unlikely(rung.wish_ticks != rung.acted_ticks or rung.retry or d.down):
+        desk_ask(d, o.symbol_id)
+
+
+cdef bint desk_filled(position_t* p, const fees_t* fees, const own_order_t* o, const event_t* e) noexcept nogil:
+    # Account a fill; False where it does not fit.
+    cdef money_t value, fee
+    if money_value(p.inverse, e.price, e.size, &value):
+        return False
+    if fees_of(fees, p.turnover, e.match_id == MATCH_TOOK, o.filled_lots == 0, value, e.size, &fee):
+        return False
+    return position_fill(p, e.side, e.price, e.size, &fee) == RESULT_OK
 
 
 cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
@@ -59,6 +78,7 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
     cdef own_order_t* new
     cdef account_t* a
     cdef rung_t* rung
+    cdef int64_t lots
     if unlikely(o == NULL):
         return  # our own refusal
     a = &d.accounts[o.symbol_id]
@@ -66,14 +86,17 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
         o.state = ORDER_LIVE
         desk_answered(d, o)
     elif e.kind == KIND_FILL:
-        if unlikely(position_fill_fee(
-            &d.positions[o.symbol_id], e.side, e.price, e.size, e.size * (a.taker_fee if e.match_id == MATCH_TOOK else a.maker_fee)
-        ) != RESULT_OK):
+        if unlikely(not desk_filled(&d.positions[o.symbol_id], a.fees, o, e)):
             d.overflowed = True
         d.fills += 1
+        lots = e.size if e.size < o.worst_lots else o.worst_lots    # nothing works of an order that is done
         o.filled_lots += e.size
-        o.worst_lots -= e.size
-        a.open_lots[o.side < 0] -= e.size
+        o.worst_lots -= lots
+        a.risk.position = d.positions[o.symbol_id]
+        risk_freed(d.gate, a.risk, o.side, lots, False)
+        risk_filled(d.gate, a.risk, e.local_ns)
+        if unlikely(d.gate.money or d.gate.killed):
+            desk_ask(d, o.symbol_id)    # it may be the end of everything
         if o.worst_lots <= 0 and o.state != ORDER_LEAVING:
             desk_done(d, o)
         a.rungs[0].retry = a.rungs[1].retry = True
@@ -123,6 +146,7 @@ cdef void desk_pull(desk_t* d, rung_t* rung, int64_t now_ns, uint64_t cause) noe
     cdef own_order_t* o = desk_order(d, rung.order_id)
     o.state = ORDER_LEAVING
     rung.in_flight = True
+    risk_sent(d.gate, NULL, o.side, NO_PRICE, 0, now_ns)
     desk_message(d, KIND_PULL, o.symbol_id, o.side, NO_PRICE, 0, o.id, 0, now_ns, cause)
 
 
@@ -143,7 +167,49 @@ cdef void desk_refuse(desk_t* d, uint32_t symbol_id, int8_t side, int64_t price,
         d.misused = KIND_REJECT
 
 
-cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
+cdef int64_t desk_best(desk_t* d, const rung_t* rung, int8_t side) noexcept nogil:
+    # Price at which an own order of a side may trade; NO_PRICE for none. A cancel is ahead of all that follows, a replacement may be
+    # refused: it counts at both prices.
+    cdef own_order_t* o = desk_order(d, rung.order_id)
+    cdef own_order_t* old
+    if o == NULL or o.state == ORDER_LEAVING or o.state == ORDER_DONE:
+        return NO_PRICE
+    old = desk_order(d, o.replaces)
+    if old != NULL and old.state == ORDER_LEAVING and (old.price_ticks > o.price_ticks) == (side == BUY):
+        return old.price_ticks
+    return o.price_ticks
+
+
+cdef void desk_look(desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
+    # What the limits should know of the market.
+    cdef risk_symbol_t* s = d.accounts[symbol_id].risk
+    cdef const book_t* book = market_book(m, symbol_id)
+    cdef int64_t bid = NO_PRICE if book == NULL else book_best_bid(book), ask = NO_PRICE if book == NULL else book_best_ask(book)
+    cdef int64_t last = m.seen[symbol_id].last_ticks if m.volumes[symbol_id] else NO_PRICE
+    cdef int64_t exch_ns = m.seen[symbol_id].exch_ns, local_ns = m.seen[symbol_id].local_ns
+    cdef int64_t lag_ns = local_ns - exch_ns if local_ns else 0
+    cdef bint trades = market_trades(m, symbol_id), stale = book != NULL and book.stale
+    s.dirty = (
+        s.dirty or bid != s.bid or ask != s.ask or last != s.last_ticks or trades != s.trading or stale != s.stale or lag_ns != s.lag_ns
+    )
+    s.bid, s.ask, s.last_ticks, s.trading, s.stale, s.lag_ns = bid, ask, last, trades, stale, lag_ns
+    if exch_ns or local_ns:
+        risk_seen(d.gate, s, local_ns if local_ns else exch_ns)
+
+
+cdef inline void desk_known(desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
+    # Tell the limits what has changed of an instrument.
+    cdef account_t* a = &d.accounts[symbol_id]
+    if unlikely(d.gate.looks):
+        desk_look(d, m, symbol_id)
+    if a.risk.dirty or a.risk.reference_ticks != a.mark_ticks or a.risk.sums != d.gate.sums:
+        a.risk.reference_ticks = a.mark_ticks
+        a.risk.own_ticks[0] = desk_best(d, &a.rungs[0], BUY)
+        a.risk.own_ticks[1] = desk_best(d, &a.rungs[1], SELL)
+        risk_bounds(d.gate, a.risk)
+
+
+cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
     # Bring the order of one side to the wish.
     cdef account_t* a = &d.accounts[symbol_id]
     cdef int s = side < 0
@@ -151,7 +217,6 @@ cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns,
     cdef own_order_t* old = NULL
     cdef own_order_t* o
     cdef int64_t id
-    cdef int64_t[2] others
     cdef int result
     if rung.in_flight or (rung.wish_ticks == rung.acted_ticks and not (rung.retry and rung.order_id == 0)):
         return
@@ -161,13 +226,11 @@ cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns,
         if rung.order_id:
             desk_pull(d, rung, now_ns, cause)
         return
-    others[0] = a.open_lots[0]
-    others[1] = a.open_lots[1]
     if rung.order_id:
         old = desk_order(d, rung.order_id)
-        others[s] -= old.worst_lots  # the order that it replaces does not count
-    result = risk_gate(
-        d.gate, side, rung.wish_ticks, rung.wish_lots, d.positions[symbol_id].position_lots, others[0], others[1], a.mark_ticks
+    desk_known(d, m, symbol_id)
+    result = risk_order(
+        d.gate, a.risk, side, rung.wish_ticks, rung.wish_lots, 0 if old == NULL else old.worst_lots, old != NULL, now_ns
     )
     id = d.next_id
     while unlikely(d.orders[id & (DESK_ORDERS - 1)].state % ORDER_DONE != 0 and id - d.next_id < DESK_ORDERS):
@@ -191,7 +254,7 @@ cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns,
     o.symbol_id = symbol_id
     o.side = side
     o.state = ORDER_SENT
-    a.open_lots[s] += o.worst_lots
+    risk_sent(d.gate, a.risk, side, o.price_ticks, o.size_lots, now_ns)
     rung.order_id = id
     rung.in_flight = True
     if old != NULL:
@@ -201,25 +264,58 @@ cdef void desk_place(desk_t* d, uint32_t symbol_id, int8_t side, int64_t now_ns,
         desk_message(d, KIND_ORDER, symbol_id, side, o.price_ticks, o.size_lots, id, 0, now_ns, cause)
 
 
-cdef inline void desk_reconcile(desk_t* d, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
-    desk_place(d, symbol_id, BUY, now_ns, cause)
-    desk_place(d, symbol_id, SELL, now_ns, cause)
+cdef inline void desk_reconcile(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+    desk_place(d, m, symbol_id, BUY, now_ns, cause)
+    desk_place(d, m, symbol_id, SELL, now_ns, cause)
 
 
 cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
-    # Whether the loss limit is broken, or cannot be judged; while the market has a price.
+    # Whether the loss limit is broken; judged while the market has a price.
     cdef int64_t bid, ask
+    cdef money_t profit, least
     if likely(d.max_loss < 0) or not market_two_sided(m, symbol_id, &bid, &ask):
         return False
     if not market_trades(m, symbol_id) or market_book(m, symbol_id).stale:
         return False
-    return desk_profit(d, symbol_id) < -d.max_loss  # NO_PRICE is the smallest of all
+    if unlikely(not position_net(&d.positions[symbol_id], d.accounts[symbol_id].mark_ticks, &profit)):
+        return True  # what cannot be computed stops
+    money_product(-d.max_loss, 1, BILLION, &least)
+    return money_less(profit, least)
+
+
+cdef void desk_judge(desk_t* d, const market_t* m) noexcept nogil:
+    # Bring the sums of the limits up to date, and see whether something keeps everything down; once it does not, try all wishes again.
+    cdef uint32_t i
+    cdef bint down
+    if unlikely(d.gate.money):
+        for i in range(d.opened_count):
+            desk_known(d, m, d.opened[i])
+        risk_losses(d.gate)
+    down = risk_down(d.gate) != RESULT_OK
+    if unlikely(d.down and not down):
+        for i in range(d.opened_count):
+            d.accounts[d.opened[i]].rungs[0].retry = d.accounts[d.opened[i]].rungs[1].retry = True
+            desk_ask(d, d.opened[i])
+    d.down = down
+
+
+cdef void desk_withdraw(desk_t* d, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Pull all own orders; one whose message is in flight when its answer comes.
+    cdef account_t* a
+    cdef uint32_t i
+    cdef int s
+    for i in range(d.opened_count):
+        a = &d.accounts[d.opened[i]]
+        for s in range(2):
+            if a.rungs[s].order_id and not a.rungs[s].in_flight:
+                desk_pull(d, &a.rungs[s], now_ns, cause)
 
 
 cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n, int64_t now_ns, uint64_t cause) noexcept nogil:
     cdef const event_t* e
     cdef account_t* a
     cdef uint32_t i
+    desk_judge(d, m)
     for i in range(n):
         e = &out[i]
         if unlikely(
@@ -235,16 +331,19 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
         a.rungs[0].wish_lots = e.bid_size
         a.rungs[1].wish_lots = e.ask_size
         if likely(not d.stopped):
-            desk_reconcile(d, e.symbol_id, now_ns, cause)
+            desk_reconcile(d, m, e.symbol_id, now_ns, cause)
     if unlikely(d.stopped):
         for i in range(d.opened_count):
             a = &d.accounts[d.opened[i]]
             a.rungs[0].wish_ticks = a.rungs[1].wish_ticks = NO_PRICE
-            desk_reconcile(d, d.opened[i], now_ns, cause)
+            desk_reconcile(d, m, d.opened[i], now_ns, cause)
     for i in range(d.answered_count):
         d.accounts[d.answered[i]].dirty = False
-        desk_reconcile(d, d.answered[i], now_ns, cause)
+        desk_reconcile(d, m, d.answered[i], now_ns, cause)
     d.answered_count = 0
+    if unlikely(d.down or d.gate.killed):
+        d.down = True
+        desk_withdraw(d, now_ns, cause)
 
 
 @cython.final
@@ -258,8 +357,8 @@ cdef class Desk:
     limits : RiskLimits, optional
         Pre-trade limits. None rejects every order, as does a limit that is not configured.
     max_loss : int, optional
-        When the profit of an instrument falls below minus this many ticks * lots, or cannot be told because it does not fit into
-        64 bits, all own orders are pulled and nothing more is sent (`stopped`); at least 0.
+        When the profit of an instrument falls below minus this many ticks * lots, or cannot be computed, all own orders are pulled and
+        nothing more is sent (`stopped`); at least 0.
     symbols : int, default 65536
         Instruments that may come, 1..2**24.
 
@@ -275,8 +374,8 @@ cdef class Desk:
             raise ValueError(f"symbols must be in 1..{1 << 24}: symbols={symbols}")
         if max_loss is not None and not 0 <= loss <= <int64_t> 1 << 60:
             raise ValueError(f"max_loss must be in 0..{1 << 60}: max_loss={max_loss}")
-        self.limits = _RiskLimits() if limits is None else limits
-        self._d.gate = &(<RiskLimits?> self.limits)._gate
+        self.limits = RiskLimits() if limits is None else limits
+        self._d.gate = &self.limits._gate
         self._d.max_loss = loss
         self._d.capacity = <uint32_t> capacity
         self._d.next_id = 1
@@ -292,6 +391,9 @@ cdef class Desk:
             raise MemoryError(f"no memory for the accounts of a desk: symbols={symbols}")
 
     def __dealloc__(self):
+        cdef uint32_t i
+        for i in range(self._d.opened_count):
+            free(self._d.accounts[self._d.opened[i]].fees)
         free(self._d.positions)
         free(self._d.accounts)
         free(self._d.opened)
@@ -304,29 +406,50 @@ cdef class Desk:
             raise ValueError(f"symbol_id must be in 0..{self._d.capacity - 1}: symbol_id={symbol_id}")
         return <uint32_t> number
 
-    def open(self, symbol_id, *, maker_fee_ticks=0, taker_fee_ticks=0):
-        """Open the account of an instrument; quotes for others are refused.
+    def open(self, symbol_id, instrument=None, *, fees=None, maker_fee_ticks=0, taker_fee_ticks=0):
+        """Open the account of an instrument, or change its fees; quotes for others are refused.
 
         Parameters
         ----------
         symbol_id : int
             Dense id.
+        instrument : Instrument, optional
+            What its ticks and lots are worth. Without it limits that are amounts of money refuse.
+        fees : Fees, optional
+            What fills cost; needs the instrument.
         maker_fee_ticks, taker_fee_ticks : int, default 0
-            Fee of a fill in ticks per lot, when our order waited and when it took, in -2**20..2**20; a rebate is negative.
+            In the place of `fees`: of a fill in ticks per lot, when our order waited and when it took, in -2**20..2**20; a rebate is
+            negative.
         """
         cdef uint32_t number = self._id(symbol_id)
         cdef account_t* a = &self._d.accounts[number]
-        for name, fee in (("maker_fee_ticks", maker_fee_ticks), ("taker_fee_ticks", taker_fee_ticks)):
+        cdef position_t* p = &self._d.positions[number]
+        cdef fees_t charged
+        memset(&charged, 0, sizeof(fees_t))
+        charged.count = 1
+        for i, (name, fee) in enumerate((("maker_fee_ticks", maker_fee_ticks), ("taker_fee_ticks", taker_fee_ticks))):
             if not -(1 << 20) <= as_int64(fee) <= 1 << 20:
                 raise ValueError(f"{name} must be in {-(1 << 20)}..{1 << 20}: {name}={fee}")
+            money_product(as_int64(fee), 1, BILLION, &charged.rates[0][<int> i].per_lot)
+        if fees is not None:
+            if instrument is None or maker_fee_ticks or taker_fee_ticks:
+                raise ValueError(f"fees need an instrument and stand in the place of fees in ticks: instrument={instrument}")
+            fees_put(fees, instrument.unit_value, instrument.lot_size, &charged)
         if not a.known:
+            a.fees = <fees_t*> calloc(1, sizeof(fees_t))
+            if a.fees == NULL:
+                raise MemoryError(f"no memory for an account: symbol_id={symbol_id}")
+            a.risk = self.limits.open(number, instrument)
             a.known = True
             a.mark_ticks = a.rungs[0].wish_ticks = a.rungs[1].wish_ticks = NO_PRICE
             a.rungs[0].acted_ticks = a.rungs[1].acted_ticks = NO_PRICE
             self._d.opened[self._d.opened_count] = number
             self._d.opened_count += 1
-        a.maker_fee = as_int64(maker_fee_ticks)
-        a.taker_fee = as_int64(taker_fee_ticks)
+        elif instrument is not None:
+            self.limits.describe(a.risk, instrument)
+        a.fees[0] = charged
+        if instrument is not None and p.fills == 0:
+            p.inverse, p.signed_prices = instrument.kind == "inverse", instrument.signed_prices
 
     def position(self, symbol_id):
         """Return the position of an instrument as a ``fastcore.portfolio.Position``, a copy."""
@@ -340,13 +463,15 @@ cdef class Desk:
         return None if not a.known or a.mark_ticks == NO_PRICE else a.mark_ticks
 
     def profit(self, symbol_id):
-        """Return the profit of an instrument in ticks * lots after fees, marked at `mid_ticks`.
+        """Return the profit of an instrument after fees, marked at `mid_ticks`: exact, in units of a tick times a lot.
 
         None where an open position has no mark, or the account was never opened.
         """
         cdef uint32_t number = self._id(symbol_id)
-        cdef int64_t profit = desk_profit(&self._d, number) if self._d.accounts[number].known else NO_PRICE
-        return None if profit == NO_PRICE else profit
+        cdef money_t profit
+        if not self._d.accounts[number].known:
+            return None
+        return money_object(profit) if position_net(&self._d.positions[number], self._d.accounts[number].mark_ticks, &profit) else None
 
     @property
     def orders_sent(self):
@@ -355,7 +480,7 @@ cdef class Desk:
 
     @property
     def risk_rejects(self):
-        """Orders that the limits refused."""
+        """Orders that the limits refused; `limits.rejected` says why."""
         return self._d.risk_rejects
 
     @property

@@ -19,7 +19,7 @@ from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_best_ask, book_best_bid, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.clock cimport clock_monotonic_ns
-from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send
+from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send, desk_waits
 from fastcore.journal cimport Journal, Spool, journal_write, spool_claim, spool_room
 from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
@@ -194,7 +194,7 @@ cdef int engine_decide(engine_t* g) noexcept nogil:
         g.strategy += 1
     g.deciding = False
     lap(g.watch, STAGE_STRATEGY)
-    if g.context.n or g.desk.answered_count:
+    if g.context.n or desk_waits(g.desk):
         engine_take_timers(g)
         desk_send(g.desk, g.market, g.context.out, g.context.n, g.context.now_ns, g.context.cause)
         g.context.n = 0
@@ -337,7 +337,7 @@ cdef int engine_run(engine_t* g) noexcept nogil:
             engine_point(g)
         status = engine_reports(g, b) if b.own else engine_market(g, b)
         if status == RUN_ON and not b.open and (
-            g.noted or g.desk.answered_count or (g.timer_count and g.timers[0].due_ns <= b.now_ns)
+            g.noted or desk_waits(g.desk) or (g.timer_count and g.timers[0].due_ns <= b.now_ns)
         ):
             status = engine_decide(g)
         if unlikely(g.watch.on):

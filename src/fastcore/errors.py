@@ -43,6 +43,33 @@ class Result(IntEnum):
     POST_ONLY = 29
     UNFILLABLE = 30
     EXPIRED = 31
+    KILLED = 32
+    DISABLED = 33
+    BAD_CLOCK = 34
+    OFF_INCREMENT = 35
+    OFF_LOT = 36
+    LIMIT_MINIMUM = 37
+    LIMIT_VALUE = 38
+    LIMIT_LAST = 39
+    STALE_MARKET = 40
+    CROSSED_MARKET = 41
+    FEED_LAG = 42
+    SHORT_SALE = 43
+    REPEATED_ORDER = 44
+    LIMIT_ORDERS = 45
+    LIMIT_GROSS = 46
+    LIMIT_NET = 47
+    LIMIT_GROUP_GROSS = 48
+    LIMIT_GROUP_NET = 49
+    BUYING_POWER = 50
+    RATE_SECOND = 51
+    RATE_MINUTE = 52
+    ORDER_TO_TRADE = 53
+    LOSS_REALISED = 54
+    LOSS_UNREALISED = 55
+    LOSS_DAY = 56
+    LOSS_DRAWDOWN = 57
+    REPEATED_FILLS = 58
 
 
 class FastcoreError(Exception):
@@ -138,7 +165,37 @@ RESULTS: dict[int, tuple[str, type[Exception]]] = {
     Result.POST_ONLY: ("would trade on arrival", OrderError),
     Result.UNFILLABLE: ("not enough to fill", OrderError),
     Result.EXPIRED: ("expired", OrderError),
+    Result.KILLED: ("kill switch", RiskError),
+    Result.DISABLED: ("instrument disabled", RiskError),
+    Result.BAD_CLOCK: ("clock", RiskError),
+    Result.OFF_INCREMENT: ("price off the increment", RiskError),
+    Result.OFF_LOT: ("size off the lot", RiskError),
+    Result.LIMIT_MINIMUM: ("minimum size", RiskError),
+    Result.LIMIT_VALUE: ("order value", RiskError),
+    Result.LIMIT_LAST: ("collar of the last trade", RiskError),
+    Result.STALE_MARKET: ("stale market data", RiskError),
+    Result.CROSSED_MARKET: ("crossed market", RiskError),
+    Result.FEED_LAG: ("feed lag", RiskError),
+    Result.SHORT_SALE: ("short sale", RiskError),
+    Result.REPEATED_ORDER: ("repeated order", RiskError),
+    Result.LIMIT_ORDERS: ("open orders", RiskError),
+    Result.LIMIT_GROSS: ("gross exposure", RiskError),
+    Result.LIMIT_NET: ("net exposure", RiskError),
+    Result.LIMIT_GROUP_GROSS: ("gross exposure of a group", RiskError),
+    Result.LIMIT_GROUP_NET: ("net exposure of a group", RiskError),
+    Result.BUYING_POWER: ("buying power", RiskError),
+    Result.RATE_SECOND: ("messages per second", RiskError),
+    Result.RATE_MINUTE: ("messages per minute", RiskError),
+    Result.ORDER_TO_TRADE: ("order-to-trade ratio", RiskError),
+    Result.LOSS_REALISED: ("realised loss", RiskError),
+    Result.LOSS_UNREALISED: ("unrealised loss", RiskError),
+    Result.LOSS_DAY: ("loss of the day", RiskError),
+    Result.LOSS_DRAWDOWN: ("drawdown", RiskError),
+    Result.REPEATED_FILLS: ("repeated executions", RiskError),
 }
+
+# code -> text of what reading data and applying them to a book gives: these are counted there.
+DATA_RESULTS = {code: name for code, (name, _) in RESULTS.items() if code <= Result.CHECKSUM}
 
 
 def raise_result(code: int, message: str) -> NoReturn:

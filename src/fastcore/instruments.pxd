@@ -1,7 +1,7 @@
 """Contract of the instrument table: what the integers of each instrument mean; the dense id is the row."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.records cimport NO_PRICE
 from fastcore.symbols cimport keys_find, keys_t
@@ -23,6 +23,9 @@ ctypedef struct instrument_t:
     double multiplier           # value of one unit of quantity at a price of 1, in currency, > 0
     char currency[8]            # ASCII, padded with NUL
     char venue[16]
+    uint8_t inverse             # pays in the base currency: lots / price
+    uint8_t signed_prices       # prices may be 0 and below
+    uint8_t pad[6]
 
 
 # One thread adds at a time; others may look up meanwhile. Rows never move, those below `count` never change.
@@ -53,20 +56,21 @@ cdef inline double instrument_price(const instrument_t* m, int64_t ticks) noexce
 
 
 cdef inline int64_t instrument_ticks(const instrument_t* m, double price) noexcept nogil:
-    """Ticks of a price; NO_PRICE unless it is positive, within 2**50 ticks and on the grid.
+    """Ticks of a price; NO_PRICE unless it is positive (or may be signed), within 2**50 ticks and on the grid.
 
     On the grid means within a millionth of a tick, or two units in the last place where those are larger.
     """
     cdef double x = price * m.tick_den / m.tick_num
+    cdef double size = -x if m.signed_prices and x < 0.0 else x
     cdef int64_t ticks
     cdef double off
-    if not (x >= 0.5 and x < 1125899906842624.5):
+    if not (size >= 0.5 or m.signed_prices) or not size < 1125899906842624.5:
         return NO_PRICE
-    ticks = <int64_t> (x + 0.5)
-    off = x - <double> ticks
-    if (off if off >= 0.0 else -off) > 1e-6 + x * 4.5e-16:
+    ticks = <int64_t> (size + 0.5)
+    off = size - <double> ticks
+    if (off if off >= 0.0 else -off) > 1e-6 + size * 4.5e-16:
         return NO_PRICE
-    return ticks
+    return ticks if x >= 0.0 else -ticks
 
 
 @cython.final
@@ -80,4 +84,5 @@ cdef class Instruments:
     cdef object _find(self, bytes raw)
     cdef int64_t _require(self, symbol_id) except -1
     cdef int _refuse_price(self, int64_t symbol_id, double price) except -1
+    cdef int _refuse_ticks(self, int64_t symbol_id, int64_t ticks) except -1
     cdef object _index(self, ids, Py_ssize_t n)

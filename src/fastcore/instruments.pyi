@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import NamedTuple, final
 
 import numpy as np
@@ -18,6 +19,10 @@ class Instrument(NamedTuple):
     venue: str = ""
     maker_fee_ticks: int = 0
     taker_fee_ticks: int = 0
+    kind: str = "linear"
+    signed_prices: bool = False
+    @property
+    def unit_value(self) -> Fraction: ...
 
 @final
 class Instruments:
@@ -36,6 +41,8 @@ class Instruments:
         venue: str = "",
         maker_fee_ticks: int = 0,
         taker_fee_ticks: int = 0,
+        kind: str = "linear",
+        signed_prices: bool = False,
     ) -> None: ...
     def add(
         self,
@@ -51,6 +58,8 @@ class Instruments:
         venue: str | None = None,
         maker_fee_ticks: int | None = None,
         taker_fee_ticks: int | None = None,
+        kind: str | None = None,
+        signed_prices: bool | None = None,
     ) -> int: ...
     def id_of(self, symbol: str | bytes) -> int | None: ...
     def price_to_ticks(self, symbol_id: int, price: float) -> int: ...

@@ -6,6 +6,7 @@ they decode. A row never changes: what an integer means must not depend on when 
 """
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 cimport cython
@@ -55,6 +56,10 @@ class Instrument(NamedTuple):
         Up to 16 printable ASCII characters.
     maker_fee_ticks, taker_fee_ticks : int, default 0
         Fees, in ticks for a lot, within +-2**20; a rebate is negative.
+    kind : {"linear", "inverse"}, default "linear"
+        A lot is worth its price, or, for a contract of one unit of `multiplier` that pays in the base currency, its inverse.
+    signed_prices : bool, default False
+        Prices may be 0 and negative: spreads, power, oil in April 2020. Not of an inverse contract.
     """
 
     symbol: str
@@ -68,6 +73,17 @@ class Instrument(NamedTuple):
     venue: str = ""
     maker_fee_ticks: int = 0
     taker_fee_ticks: int = 0
+    kind: str = "linear"
+    signed_prices: bool = False
+
+    @property
+    def unit_value(self):
+        """Fraction: what a unit of money is worth, in `currency` and exactly.
+
+        A unit is one tick times one lot; of an inverse contract a billionth of a lot per tick.
+        """
+        tick, lot = Fraction(repr(self.tick_size)), Fraction(repr(self.lot_size)) * Fraction(repr(self.multiplier))
+        return lot / tick / 10**9 if self.kind == "inverse" else tick * lot
 
 
 # The decimal of a float as integers that doubles hold exactly: (value, numerator, denominator).
@@ -110,7 +126,7 @@ cdef str get_text(const char* text, Py_ssize_t size):
 
 # Put what is given into a row: the fields of Instrument behind the symbol, None for one to be left as it is.
 cdef int put_fields(instrument_t* m, tuple fields) except -1:
-    tick, lot, increment, low_increment, low_below, multiplier, currency, venue, maker_fee, taker_fee = fields
+    tick, lot, increment, low_increment, low_below, multiplier, currency, venue, maker_fee, taker_fee, kind, signed = fields
     if tick is not None:
         m.tick_size, m.tick_num, m.tick_den = fraction("tick_size", tick)
     if lot is not None:
@@ -133,6 +149,16 @@ cdef int put_fields(instrument_t* m, tuple fields) except -1:
         m.maker_fee_ticks = ranged("maker_fee_ticks", maker_fee, -(1 << 20), 1 << 20, "-2**20..2**20")
     if taker_fee is not None:
         m.taker_fee_ticks = ranged("taker_fee_ticks", taker_fee, -(1 << 20), 1 << 20, "-2**20..2**20")
+    if kind is not None:
+        if kind not in ("linear", "inverse"):
+            raise ValueError(f"kind must be linear or inverse: kind={kind}")
+        m.inverse = kind == "inverse"
+    if signed is not None:
+        if not isinstance(signed, bool):
+            raise TypeError(f"signed_prices must be bool: type={type(signed).__name__}")
+        m.signed_prices = signed
+    if m.inverse and m.signed_prices:
+        raise ValueError("prices of an inverse contract must be positive: kind=inverse, signed_prices=True")
     if m.low_below_ticks % m.increment_ticks or m.low_below_ticks % m.low_increment_ticks:
         raise ValueError(
             "low_below_ticks must be a multiple of both increments: "
@@ -146,6 +172,7 @@ cdef object instrument_of(str name, const instrument_t* m):
     return Instrument(
         name, m.tick_size, m.lot_size, m.increment_ticks, m.low_increment_ticks, m.low_below_ticks, m.multiplier,
         get_text(m.currency, sizeof(m.currency)), get_text(m.venue, sizeof(m.venue)), m.maker_fee_ticks, m.taker_fee_ticks,
+        "inverse" if m.inverse else "linear", bool(m.signed_prices),
     )
 
 
@@ -182,7 +209,8 @@ cdef uint32_t instruments_add(instruments_t* s, uint64_t key, const instrument_t
 @cython.final
 cdef class Instruments:
     """Instruments(instruments=(), *, capacity=1000000, tick_size=0.0001, lot_size=1.0, increment_ticks=1, \
-low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0)\n--\n\n
+low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0, kind="linear", \
+signed_prices=False)\n--\n\n
     Keep what the integers of each instrument mean; the dense id of an instrument is its row.
 
     Parameters
@@ -190,13 +218,14 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
     instruments : iterable of Instrument, str or bytes
         The first rows.
     capacity : int, default 1,000,000
-        Rows that fit, 1..2**31-1. Address space is reserved for all of them (104 bytes each), memory is used only by those that
+        Rows that fit, 1..2**31-1. Address space is reserved for all of them (112 bytes each), memory is used only by those that
         exist, and nothing moves.
     tick_size, lot_size : float, default 0.0001 and 1
     increment_ticks, low_increment_ticks, low_below_ticks : int, default 1, 1 and 0
     multiplier : float, default 1
     currency, venue : str, default ""
     maker_fee_ticks, taker_fee_ticks : int, default 0
+    kind, signed_prices : str and bool, default "linear" and False
         What holds for every instrument of which nothing else is said, as `Instrument` has them. A decoder that reads symbols
         from the wire says what a tick, a lot and the increments are.
 
@@ -217,7 +246,8 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
 
     def __cinit__(
         self, instruments=(), *, capacity=1_000_000, tick_size=0.0001, lot_size=1.0, increment_ticks=1, low_increment_ticks=1,
-        low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0,
+        low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0, kind="linear",
+        signed_prices=False,
     ):
         cdef instruments_t* s
         self._names = []
@@ -228,7 +258,7 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
         s.capacity = ranged("capacity", capacity, 1, 0x7FFFFFFF, "1..2**31-1")
         fields = (
             tick_size, lot_size, increment_ticks, low_increment_ticks, low_below_ticks, multiplier, currency, venue,
-            maker_fee_ticks, taker_fee_ticks,
+            maker_fee_ticks, taker_fee_ticks, kind, signed_prices,
         )
         for name, field in zip(Instrument._fields[1:], fields, strict=True):
             if field is None:
@@ -241,7 +271,8 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
 
     def __init__(
         self, instruments=(), *, capacity=1_000_000, tick_size=0.0001, lot_size=1.0, increment_ticks=1, low_increment_ticks=1,
-        low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0,
+        low_below_ticks=0, multiplier=1.0, currency="", venue="", maker_fee_ticks=0, taker_fee_ticks=0, kind="linear",
+        signed_prices=False,
     ):
         if isinstance(instruments, (str, bytes, Instrument)):
             raise TypeError(f"instruments must be an iterable of instruments, not one: instruments={instruments!r}")
@@ -283,7 +314,7 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
 
     def add(
         self, symbol, *, tick_size=None, lot_size=None, increment_ticks=None, low_increment_ticks=None, low_below_ticks=None,
-        multiplier=None, currency=None, venue=None, maker_fee_ticks=None, taker_fee_ticks=None,
+        multiplier=None, currency=None, venue=None, maker_fee_ticks=None, taker_fee_ticks=None, kind=None, signed_prices=None,
     ):
         """Add an instrument; return its id, the old one where it is known already.
 
@@ -292,7 +323,7 @@ low_increment_ticks=1, low_below_ticks=0, multiplier=1.0, currency="", venue="",
         symbol : str, bytes or Instrument
             1..64 printable bytes; up to eight bytes give it a wire key. An `Instrument` brings its fields along.
         tick_size, lot_size, increment_ticks, low_increment_ticks, low_below_ticks, multiplier, currency, venue, maker_fee_ticks, \
-taker_fee_ticks : optional
+taker_fee_ticks, kind, signed_prices : optional
             As `Instrument` has them. Those not given are the defaults of the table, or what the `Instrument` says.
 
         Returns
@@ -313,7 +344,7 @@ taker_fee_ticks : optional
         m = self._t.defaults
         fields = (
             tick_size, lot_size, increment_ticks, low_increment_ticks, low_below_ticks, multiplier, currency, venue,
-            maker_fee_ticks, taker_fee_ticks,
+            maker_fee_ticks, taker_fee_ticks, kind, signed_prices,
         )
         if isinstance(symbol, Instrument):
             fields = tuple([theirs if ours is None else ours for ours, theirs in zip(fields, symbol[1:], strict=True)])
@@ -415,7 +446,7 @@ taker_fee_ticks : optional
         ----------
         symbol_id : int
         price : float
-            Positive, finite, within 2**50 ticks, and on the grid: within a millionth of a tick (or two units in the last
+            Positive (any sign where the instrument has signed prices), finite, within 2**50 ticks, and on the grid: within a millionth of a tick (or two units in the last
             place, where those are larger) of a whole number of ticks.
 
         Returns
@@ -437,11 +468,15 @@ taker_fee_ticks : optional
         cdef const instrument_t* m = &self._t.rows[symbol_id]
         cdef double tick = m.tick_size
         where = f"price={price}, tick_size={tick}, symbol_id={symbol_id}"
-        if not (price > 0.0 and price <= DBL_MAX):
+        if not (price > 0.0 and price <= DBL_MAX) and not (m.signed_prices and -DBL_MAX <= price <= DBL_MAX):
             raise ValueError(f"price must be positive and finite: {where}")
-        if price * m.tick_den / m.tick_num >= <double> MAX_TICKS + 0.5:
+        if abs(price) * m.tick_den / m.tick_num >= <double> MAX_TICKS + 0.5:
             raise ValueError(f"price must be within 2**50 ticks: {where}")
         raise ValueError(f"price must be a multiple of the tick size: {where}")
+
+    cdef int _refuse_ticks(self, int64_t symbol_id, int64_t ticks) except -1:
+        low = "-2**50" if self._t.rows[symbol_id].signed_prices else "1"
+        raise ValueError(f"ticks must be in {low}..2**50: ticks={ticks}, symbol_id={symbol_id}")
 
     def ticks_to_price(self, symbol_id, ticks):
         """Convert ticks to the price: the float nearest to the exact decimal, as if it had been typed.
@@ -452,7 +487,7 @@ taker_fee_ticks : optional
         ----------
         symbol_id : int
         ticks : int
-            1..2**50.
+            1..2**50, or -2**50..2**50 where prices are signed.
 
         Returns
         -------
@@ -463,8 +498,8 @@ taker_fee_ticks : optional
         UnknownSymbolError, ValueError
         """
         cdef int64_t i = self._require(symbol_id), n = as_int64(ticks)
-        if not 1 <= n <= MAX_TICKS:
-            raise ValueError(f"ticks must be in 1..2**50: ticks={n}, symbol_id={i}")
+        if not (-MAX_TICKS if self._t.rows[i].signed_prices else 1) <= n <= MAX_TICKS:
+            self._refuse_ticks(i, n)
         return instrument_price(&self._t.rows[i], n)
 
     def prices_to_ticks(self, ids, prices):
@@ -512,8 +547,8 @@ taker_fee_ticks : optional
         cdef const int64_t* tick = <const int64_t*> cnp.PyArray_DATA(k)
         cdef double* price = <double*> cnp.PyArray_DATA(out)
         for i in range(n):
-            if unlikely(not 1 <= tick[i] <= MAX_TICKS):
-                raise ValueError(f"ticks must be in 1..2**50: ticks={tick[i]}, symbol_id={index[i]}")
+            if unlikely(not (-MAX_TICKS if self._t.rows[index[i]].signed_prices else 1) <= tick[i] <= MAX_TICKS):
+                self._refuse_ticks(index[i], tick[i])
             price[i] = instrument_price(&self._t.rows[index[i]], tick[i])
         return out
 

@@ -34,6 +34,12 @@ ctypedef struct print_t:
     int64_t size            # lots that the volume counts; 0 not printed
     uint32_t symbol_id
 
+# The newest of an instrument.
+ctypedef struct seen_t:
+    int64_t exch_ns         # of the last event
+    int64_t local_ns
+    int64_t last_ticks      # price of the last printed execution, once there is a volume
+
 ctypedef struct market_t:
     bookset_t* books        # by dense id
     uint64_t rare           # kinds that touch no book, one bit each
@@ -45,6 +51,7 @@ ctypedef struct market_t:
     print_t* prints         # of a book by order: MARKET_KEPT executions, in a circle
     uint64_t printed        # executions that were kept
     uint64_t lost_breaks    # broken trades whose execution is not there
+    seen_t* seen            # by dense id; zeroes before the first event
     uint32_t capacity       # ids
     uint8_t session         # of the whole venue; 0: none announced, always open
     bint inside             # the event before said that this one carries more of its message
@@ -75,6 +82,11 @@ cdef inline int market_apply(market_t* m, const event_t* e, book_change_t* out) 
         m.refused += 1
     elif unlikely(MARKET_PRINTS >> (out.kind & 63) & 1) and e.symbol_id < m.capacity:
         market_print(m, e)
+        if not e.flags & FLAG_NOT_PRINTABLE:
+            m.seen[e.symbol_id].last_ticks = out.price if e.price == NO_PRICE else e.price
+    if likely(e.symbol_id < m.capacity):
+        m.seen[e.symbol_id].exch_ns = e.exch_ns
+        m.seen[e.symbol_id].local_ns = e.local_ns
     return result
 
 

@@ -121,15 +121,20 @@ cdef class Market:
         self._m.capacity = <uint32_t> capacity
         self._m.states = <uint8_t*> calloc(capacity, 1)
         self._m.volumes = <int64_t*> calloc(capacity, sizeof(int64_t))
+        self._m.seen = <seen_t*> calloc(capacity, sizeof(seen_t))
         if book == "orders":
             self._m.prints = <print_t*> calloc(MARKET_KEPT, sizeof(print_t))  # the system gives memory where it is written
-        if self._m.states == NULL or self._m.volumes == NULL or (self._m.prints == NULL and book == "orders"):
+        if (
+            self._m.states == NULL or self._m.volumes == NULL or self._m.seen == NULL
+            or (self._m.prints == NULL and book == "orders")
+        ):
             raise MemoryError(f"no memory for the states of instruments: symbols={symbols}")
 
     def __dealloc__(self):
         free(self._m.states)
         free(self._m.volumes)
         free(self._m.prints)
+        free(self._m.seen)
 
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF:
         cdef int64_t number = as_int64(symbol_id)

@@ -1,15 +1,15 @@
 # cython: freethreading_compatible=True
-"""Positions, average price, profit, fees and volume in exact integers.
+"""Positions, average price, profit, fees and volume, exact.
 
-Prices are ticks, sizes lots, and money is counted in ticks times lots (`unit_value` turns it into currency, at the very end).
-The cost of an open position is kept instead of its average price, so at any mark price
+Prices are ticks, sizes lots, and money is counted in units of a tick times a lot, to a billionth (an `Instrument.unit_value` turns it into
+currency, at the very end). The cost of an open position is kept instead of its average price, so at any mark price
 
-    realised + unrealised == cash + position * mark
+    realised + unrealised == cash + value(mark, position)
 
 holds exactly, fill after fill, through partial closes and flips (`portfolio.pxd` says how a partial close is rounded).
 """
 
-from math import fsum
+from fractions import Fraction
 
 import numpy as np
 
@@ -17,10 +17,11 @@ cimport cython
 cimport numpy as cnp
 
 from libc.stdint cimport int8_t, int64_t, uint32_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastcore cimport records as t
 from fastcore._integers cimport as_int64, int64_in
+from fastcore.money cimport BILLION, money_object, money_put, money_t
 from fastcore.records cimport NO_PRICE, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_OK, event_t, fc_alloc, fc_free
 
 from fastcore.records import EVENT_DTYPE
@@ -29,66 +30,89 @@ cnp.import_array()
 
 __all__ = ["POSITION_DTYPE", "Portfolio", "Position"]
 
-_FIELDS = ("position_lots", "cash", "cost", "fees", "bought_lots", "sold_lots", "turnover", "fills", "refused")
-POSITION_DTYPE = np.dtype([(name, np.int64) for name in _FIELDS])
-assert POSITION_DTYPE.itemsize == sizeof(position_t)
+_LOTS = ("position_lots", "bought_lots", "sold_lots", "fills", "refused")
+_MONEY = ("cash", "cost", "fees", "turnover")
+POSITION_DTYPE = np.dtype([(name, np.int64) for name in _LOTS] + [(name, np.float64) for name in _MONEY])
+
+cdef money_t NOTHING = money_t(0, 0)
 
 
-cdef int _raise(int result, str prefix, int64_t side, int64_t price_ticks, int64_t size_lots, int64_t fee) except -1:
+cdef int _raise(int result, str prefix, const position_t* p, int64_t side, int64_t price_ticks, int64_t size_lots, fee) except -1:
     if result == RESULT_BAD_SIZE:
         if side != t.BUY and side != t.SELL:
             raise ValueError(f"side must be 1 (buy) or -1 (sell): {prefix}side={side}")
         raise ValueError(f"size_lots must be at least 1: {prefix}size_lots={size_lots}")
     if result == RESULT_BAD_PRICE:
-        raise ValueError(f"price_ticks must be at least 1: {prefix}price_ticks={price_ticks}")
+        raise ValueError(f"price_ticks must be {price_rule(p)}: {prefix}price_ticks={price_ticks}")
     raise OverflowError(
-        f"position, cash, cost and turnover must fit into 64 bits: {prefix}price_ticks={price_ticks} size_lots={size_lots} fee={fee}"
+        f"lots must fit into 64 bits, cash, cost and turnover into 128: {prefix}price_ticks={price_ticks} size_lots={size_lots} fee={fee}"
     )
 
 
+cdef str price_rule(const position_t* p):
+    return "a price" if p.signed_prices else "at least 1"
+
+
 cdef int _fill(position_t* p, str prefix, side, price_ticks, size_lots, fee) except -1:
-    cdef int64_t s = as_int64(side), price = as_int64(price_ticks), size = as_int64(size_lots), f = as_int64(fee)
+    cdef int64_t s = as_int64(side), price = as_int64(price_ticks), size = as_int64(size_lots)
+    cdef money_t paid
+    cdef int result
+    money_put(fee, "fee", &paid)
     # A side such as 257 must not become 1.
-    cdef int result = position_fill_fee(p, <int8_t> s if -1 <= s <= 1 else 0, price, size, f)
-    return 0 if result == RESULT_OK else _raise(result, prefix, s, price, size, f)
+    result = position_fill(p, <int8_t> s if -1 <= s <= 1 else 0, price, size, &paid)
+    return 0 if result == RESULT_OK else _raise(result, prefix, p, s, price, size, fee)
 
 
-cdef int64_t _checked_mark(mark_ticks) except? -1:
+cdef int64_t _checked_mark(const position_t* p, mark_ticks) except? -1:
     cdef int64_t mark = as_int64(mark_ticks)
-    if mark <= 0:
-        raise ValueError(f"mark_ticks must be at least 1: mark_ticks={mark}")
+    if not position_priced(p, mark):
+        raise ValueError(f"mark_ticks must be {price_rule(p)}: mark_ticks={mark}")
     return mark
 
 
-cdef object _unrealised(const position_t* p, int64_t mark):
-    # Exact in Python integers where 64 bits do not hold it.
-    cdef int64_t value = position_unrealised(p, mark)
-    if value == NO_PRICE:
-        return int(p.position_lots) * int(mark) - int(p.cost)
-    return value
+cdef object _net(const position_t* p, int64_t mark, bint whole):
+    # The whole profit after fees, or that of the open lots alone.
+    cdef money_t value
+    if not (position_net(p, mark, &value) if whole else position_unrealised(p, mark, &value)):
+        raise OverflowError(f"profit must fit into 128 bits: position_lots={p.position_lots} mark_ticks={mark}")
+    return money_object(value)
+
+
+cdef int _describe(position_t* p, instrument) except -1:
+    # What lots of an instrument are worth.
+    if instrument is not None:
+        p.inverse = instrument.kind == "inverse"
+        p.signed_prices = instrument.signed_prices
+    return 0
 
 
 @cython.final
 cdef class Position:
-    """Position()\n--\n\n
+    """Position(instrument=None)\n--\n\n
     The position in one instrument.
+
+    Parameters
+    ----------
+    instrument : Instrument, optional
+        What a lot is worth and which prices it has; by default the price, and positive ones.
 
     Attributes
     ----------
     position_lots : int
         Lots bought minus lots sold.
-    cash : int
-        Ticks times lots received minus paid, before fees.
-    cost : int
-        Ticks times lots that the open position cost; 0 when flat.
-    realised : int
-        Profit of the closed lots in ticks times lots, before fees: ``cash + cost``.
-    fees : int
-        Fees paid minus rebates, in ticks times lots.
+    cash : int or Fraction
+        Received minus paid, before fees. Money is exact, in units of a tick times a lot (`Instrument.unit_value`): an int where it is
+        whole.
+    cost : int or Fraction
+        What the open position cost; 0 when flat.
+    realised : int or Fraction
+        Profit of the closed lots, before fees: ``cash + cost``.
+    fees : int or Fraction
+        Fees paid minus rebates.
     bought_lots, sold_lots, volume_lots : int
         Lots traded; the last is their sum.
-    turnover : int
-        Ticks times lots traded on both sides.
+    turnover : int or Fraction
+        Value traded on both sides.
     fills, refused : int
         Fills accounted; fills that raised and changed nothing else.
     average_price : float or None
@@ -99,6 +123,9 @@ cdef class Position:
     **Thread safety**: one thread writes.
     """
 
+    def __cinit__(self, instrument=None):
+        _describe(&self._p, instrument)
+
     def __repr__(self):
         return f"<Position position_lots={self.position_lots} average_price={self.average_price} realised={self.realised} fees={self.fees}>"
 
@@ -108,19 +135,19 @@ cdef class Position:
 
     @property
     def cash(self):
-        return self._p.cash
+        return money_object(self._p.cash)
 
     @property
     def cost(self):
-        return self._p.cost
+        return money_object(self._p.cost)
 
     @property
     def realised(self):
-        return position_realised(&self._p)
+        return money_object(position_realised(&self._p))
 
     @property
     def fees(self):
-        return self._p.fees
+        return money_object(self._p.fees)
 
     @property
     def bought_lots(self):
@@ -136,7 +163,7 @@ cdef class Position:
 
     @property
     def turnover(self):
-        return self._p.turnover
+        return money_object(self._p.turnover)
 
     @property
     def fills(self):
@@ -158,18 +185,18 @@ cdef class Position:
         side : int
             1 when we bought, -1 when we sold. A float is a `TypeError`, for any argument.
         price_ticks : int
-            Price, at least 1.
+            Price, at least 1 unless the instrument has signed prices.
         size_lots : int
             Size, at least 1.
-        fee : int, default 0
-            Fee in ticks times lots; negative for a rebate.
+        fee : int or Fraction, default 0
+            Fee, a whole number of billionths of a unit; negative for a rebate.
 
         Raises
         ------
         ValueError
             If the side, the price or the size is out of range.
         OverflowError
-            If a total would leave 64 bits. In every case nothing changes but `refused`.
+            If a total would leave its bits (64 of lots, 128 of money). In every case nothing changes but `refused`.
 
         Notes
         -----
@@ -183,23 +210,25 @@ cdef class Position:
         Parameters
         ----------
         mark_ticks : int
-            Mark price, at least 1.
+            Mark price, as in `fill`.
 
         Returns
         -------
-        int
-            Ticks times lots, exact; 0 when flat.
+        int or Fraction
+            Exact; 0 when flat.
 
         Raises
         ------
         ValueError
-            If the price is below 1.
+            If it is no price.
+        OverflowError
+            If it does not fit into 128 bits.
 
         Notes
         -----
         **Thread safety**: any thread.
         """
-        return _unrealised(&self._p, _checked_mark(mark_ticks))
+        return _net(&self._p, _checked_mark(&self._p, mark_ticks), False)
 
     def net(self, mark_ticks):
         """Return realised and unrealised profit minus fees.
@@ -207,23 +236,25 @@ cdef class Position:
         Parameters
         ----------
         mark_ticks : int
-            Mark price, at least 1.
+            Mark price, as in `fill`.
 
         Returns
         -------
-        int
-            Ticks times lots, exact.
+        int or Fraction
+            Exact.
 
         Raises
         ------
         ValueError
-            If the price is below 1.
+            If it is no price.
+        OverflowError
+            If it does not fit into 128 bits.
 
         Notes
         -----
         **Thread safety**: any thread.
         """
-        return int(position_realised(&self._p)) + _unrealised(&self._p, _checked_mark(mark_ticks)) - int(self._p.fees)
+        return _net(&self._p, _checked_mark(&self._p, mark_ticks), True)
 
     def reset(self):
         """Start again from nothing.
@@ -232,22 +263,28 @@ cdef class Position:
         -----
         **Thread safety**: one thread at a time.
         """
-        memset(&self._p, 0, sizeof(position_t))
+        cdef position_t fresh
+        memset(&fresh, 0, sizeof(position_t))
+        fresh.inverse = self._p.inverse
+        fresh.signed_prices = self._p.signed_prices
+        self._p = fresh
 
 
 @cython.final
 cdef class Portfolio:
-    """Portfolio(capacity)\n--\n\n
+    """Portfolio(capacity, instruments=None)\n--\n\n
     The positions in many instruments, by symbol id.
 
     Parameters
     ----------
     capacity : int
         Symbol ids are 0 to `capacity` - 1; at least 1.
+    instruments : Instruments, optional
+        What their lots are worth: the rows that it has now. Default: ticks times lots, prices positive.
 
     Attributes
     ----------
-    capacity : int
+    capacity, instruments
         As given.
 
     Raises
@@ -262,15 +299,18 @@ cdef class Portfolio:
     **Thread safety**: one thread writes.
     """
 
-    def __cinit__(self, capacity):
+    def __cinit__(self, capacity, instruments=None):
         cdef int64_t i, n = int64_in(capacity, "capacity", 1, 0xFFFFFFFF)
         self._positions = <position_t*> fc_alloc(<size_t> n, sizeof(position_t))
         self._marks = <int64_t*> fc_alloc(<size_t> n, sizeof(int64_t))
         if self._positions == NULL or self._marks == NULL:
             raise MemoryError(f"the positions must fit into memory: capacity={n}")
         self.capacity = n
+        self.instruments = instruments
         for i in range(n):
             self._marks[i] = NO_PRICE
+        for i, instrument in zip(range(n), instruments or ()):
+            _describe(&self._positions[i], instrument)
 
     def __dealloc__(self):
         if self._positions != NULL:
@@ -365,9 +405,9 @@ cdef class Portfolio:
                 raise IndexError(f"symbol_id must be in 0..{self.capacity - 1}: symbol_id={data[i].symbol_id}, index={i}")
         for i in range(n):
             if data[i].kind == t.KIND_FILL:
-                result = position_fill(&self._positions[data[i].symbol_id], data[i].side, data[i].price, data[i].size)
+                result = position_fill(&self._positions[data[i].symbol_id], data[i].side, data[i].price, data[i].size, &NOTHING)
                 if result != RESULT_OK:
-                    _raise(result, f"index={i} ", data[i].side, data[i].price, data[i].size, 0)
+                    _raise(result, f"index={i} ", &self._positions[data[i].symbol_id], data[i].side, data[i].price, data[i].size, 0)
                 applied += 1
         return applied
 
@@ -379,22 +419,21 @@ cdef class Portfolio:
         symbol_id : int
             In [0, `capacity`).
         mark_ticks : int
-            At least 1.
+            As in `Position.fill`.
 
         Raises
         ------
         IndexError
             If no position has that id.
         ValueError
-            If the price is below 1.
+            If it is no price.
 
         Notes
         -----
         **Thread safety**: one thread at a time.
         """
         cdef int64_t i = as_int64(symbol_id)
-        self._at(i)
-        self._marks[i] = _checked_mark(mark_ticks)
+        self._marks[i] = _checked_mark(self._at(i), mark_ticks)
 
     def unrealised(self, symbol_id):
         """Return the profit of the open lots of one instrument at its mark.
@@ -406,8 +445,8 @@ cdef class Portfolio:
 
         Returns
         -------
-        int
-            Ticks times lots, exact; 0 when flat.
+        int or Fraction
+            Exact; 0 when flat.
 
         Raises
         ------
@@ -424,7 +463,7 @@ cdef class Portfolio:
         cdef position_t* p = self._at(i)
         if p.position_lots and self._marks[i] == NO_PRICE:
             raise ValueError(f"an open position must have a mark: symbol_id={i} position_lots={p.position_lots}")
-        return _unrealised(p, self._marks[i])
+        return _net(p, self._marks[i], False)
 
     def to_numpy(self):
         """Return all positions.
@@ -432,58 +471,84 @@ cdef class Portfolio:
         Returns
         -------
         ndarray of POSITION_DTYPE, shape (capacity,)
-            A copy; row i is that of symbol id i. ``cash + cost`` is the realised profit.
+            A copy; row i is that of symbol id i. Money as the nearest floats; exact ones are those of the items.
 
         Notes
         -----
         **Thread safety**: any thread.
         """
+        cdef position_t* p
+        cdef int64_t i
         out = np.empty(self.capacity, POSITION_DTYPE)
-        memcpy(cnp.PyArray_DATA(out), self._positions, <size_t> self.capacity * sizeof(position_t))
+        for i in range(self.capacity):
+            p = &self._positions[i]
+            out[i] = (
+                p.position_lots, p.bought_lots, p.sold_lots, p.fills, p.refused, money_double(p.cash) / BILLION,
+                money_double(p.cost) / BILLION, money_double(p.fees) / BILLION, money_double(p.turnover) / BILLION,
+            )
         return out
 
-    def totals(self, unit_values=None):
+    def totals(self, unit_values=None, *, currency=None, rates=None):
         """Sum up in money.
 
         Parameters
         ----------
-        unit_values : array_like of float, shape (capacity,), optional
-            Money that one tick times one lot of each instrument is worth: tick size * lot size * multiplier. Default: 1 for all.
+        unit_values : sequence of number, one for each symbol id, optional
+            What a unit of each instrument is worth: `Instrument.unit_value` times a rate of exchange. Default: that of `instruments`
+            in `currency`; without them 1 for all.
+        currency : str, optional
+            Of the sums. Default: the one that all traded instruments have.
+        rates : mapping of str to number, optional
+            What one of another currency is worth in `currency`.
 
         Returns
         -------
         dict of str to float
-            ``realised``, ``unrealised``, ``fees``, ``net``, ``turnover``: each position exact, multiplied once, summed without
-            rounding in between.
+            ``realised``, ``unrealised``, ``fees``, ``net``, ``turnover``: summed exactly, rounded once.
 
         Raises
         ------
         ValueError
-            If a value is not finite or not positive, the shape is wrong, or an open position has no mark.
+            If a value is not finite or not positive, there are too few, a rate is missing, or an open position has no mark.
 
         Notes
         -----
         **Thread safety**: one thread at a time.
         """
-        values = np.ones(self.capacity) if unit_values is None else np.asarray(unit_values, np.float64)
-        if values.shape != (self.capacity,):
-            raise ValueError(f"unit_values must have one value per symbol id: shape={values.shape} capacity={self.capacity}")
-        if not (np.isfinite(values) & (values > 0.0)).all():
-            i = int(np.argmin(np.isfinite(values) & (values > 0.0)))
-            raise ValueError(f"unit_values must be finite and positive: index={i} unit_value={values[i]}")
-        used = [i for i in range(self.capacity) if self._positions[i].fills]
-        realised = [position_realised(&self._positions[i]) * float(values[i]) for i in used]
-        unrealised = [self.unrealised(i) * float(values[i]) for i in used]
-        fees = [self._positions[i].fees * float(values[i]) for i in used]
-        return {
-            "realised": fsum(realised),
-            "unrealised": fsum(unrealised),
-            "fees": fsum(fees),
-            "net": fsum(realised + unrealised + [-fee for fee in fees]),
-            "turnover": fsum(self._positions[i].turnover * float(values[i]) for i in used),
-        }
+        cdef int64_t i
+        cdef position_t* p
+        if unit_values is not None and len(unit_values) != self.capacity:
+            raise ValueError(f"unit_values must have one value per symbol id: values={len(unit_values)} capacity={self.capacity}")
+        for i, value in enumerate(unit_values if unit_values is not None else ()):
+            if not 0.0 < value < float("inf"):
+                raise ValueError(f"unit_values must be finite and positive: index={i} unit_value={value}")
+        sums = dict.fromkeys(("realised", "unrealised", "fees", "net", "turnover"), Fraction(0))
+        for i in range(self.capacity):
+            p = &self._positions[i]
+            if p.fills == 0:
+                continue
+            if unit_values is not None:
+                value = Fraction(unit_values[i])
+            elif self.instruments is None:
+                value = Fraction(1)
+            else:
+                instrument = self.instruments[i]
+                currency = instrument.currency if currency is None else currency
+                value = instrument.unit_value * _rate(instrument.currency, currency, rates or {}, i)
+            sums["realised"] += money_object(position_realised(p)) * value
+            sums["unrealised"] += self.unrealised(i) * value
+            sums["fees"] += money_object(p.fees) * value
+            sums["turnover"] += money_object(p.turnover) * value
+        sums["net"] = sums["realised"] + sums["unrealised"] - sums["fees"]
+        return {name: float(total) for name, total in sums.items()}
 
 
-def _mul_div(a, b, c, bint portable=False):
-    # Both forms of a * b / c, for the tests.
-    return fc_mul_div_portable(a, b, c) if portable else fc_mul_div(a, b, c)
+def _rate(str currency, str wanted, rates, symbol_id):
+    if currency == wanted:
+        return 1
+    if currency not in rates:
+        raise ValueError(f"every currency needs a rate: currency={currency!r} wanted={wanted!r} symbol_id={symbol_id}")
+    rate = Fraction(str(rates[currency]))
+    if rate <= 0:
+        raise ValueError(f"a rate must be positive: currency={currency!r} rate={rates[currency]}")
+    return rate

@@ -9,20 +9,23 @@ import datetime
 import os
 import select
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-TICKS_PER_USD = 10_000  # ITCH prices
+from fastcore.money import Fees as Schedule
+
 MAX_BYTES = 1 << 20  # of a file
 PIPE_SECONDS = 5.0  # until somebody has written the first byte of it
 
 Positive = Annotated[float, Meta(gt=0.0, lt=1e12)]
 NotNegative = Annotated[float, Meta(ge=0.0, lt=1e12)]
 Count = Annotated[int, Meta(ge=1, le=2**40)]
+Rate = Annotated[int, Meta(ge=1, le=2**26)]
+Seconds = Annotated[float, Meta(ge=0.0, le=1e9)]
 
 
 BUILT_IN = ("avellaneda", "none")
@@ -66,6 +69,8 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Latencies of one message in so many; 1 every message, 0 none.
     curve_interval_s : float
         Distance of the points of the equity curve, exchange time.
+    multiplier : float, optional
+        Value of one unit (share, contract, coin) at a price of 1, where the data do not say: 50 for E-mini S&P 500 futures.
     skip_malformed : bool
         Count malformed messages and go on, instead of stopping with exit code 4.
     """
@@ -77,6 +82,7 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     date: datetime.date | None = None
     sample_every: Annotated[int, Meta(ge=0, le=2**40)] = 256
     curve_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
+    multiplier: Positive | None = None
     skip_malformed: bool = False
 
     def __post_init__(self) -> None:
@@ -132,33 +138,116 @@ class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     price_collar_usd : float
         Largest distance of an order from the middle price.
     max_loss_usd : float, optional
-        A loss beyond it pulls all orders and ends the run with exit code 5.
+        A loss beyond it, or one that cannot be computed, pulls all orders and ends the run with exit code 5.
+    min_order_shares, order_multiple_shares : float, optional
+    last_trade_collar_usd : float, optional
+        Largest distance of an order from the last trade.
+    max_order_value_usd, max_gross_value_usd, max_net_value_usd, buying_power_usd : float, optional
+        Of one order; of the position in the worst case, by magnitude and by sign; of what it may be in all.
+    max_realised_loss_usd, max_unrealised_loss_usd, max_day_loss_usd, max_drawdown_usd : float, optional
+        A loss beyond one pulls all orders and refuses new ones; the run goes on.
+    messages_per_second, messages_per_minute, orders_per_trade, max_open_orders, max_fills_per_minute : int, optional
+    repeat_s, stale_s, feed_lag_s, clock_error_s : float, optional
+    require_trading, require_increment, refuse_crossed, prevent_self_trade : bool
+    short_sale : {"above_bid", "held"}, optional
+    kill_switch : str, optional
+        File that stops all orders when another process says so.
+
+    Notes
+    -----
+    docs/risk.md says what each of them does; all are off by default but the first three.
     """
 
     max_order_shares: Count = 1_000
     max_position_shares: Annotated[int, Meta(ge=0, le=2**40)] = 1_200
     price_collar_usd: NotNegative = 2.0
     max_loss_usd: NotNegative | None = None
+    min_order_shares: Positive | None = None
+    order_multiple_shares: Positive | None = None
+    last_trade_collar_usd: NotNegative | None = None
+    max_order_value_usd: NotNegative | None = None
+    max_gross_value_usd: NotNegative | None = None
+    max_net_value_usd: NotNegative | None = None
+    buying_power_usd: NotNegative | None = None
+    max_realised_loss_usd: NotNegative | None = None
+    max_unrealised_loss_usd: NotNegative | None = None
+    max_day_loss_usd: NotNegative | None = None
+    max_drawdown_usd: NotNegative | None = None
+    messages_per_second: Rate | None = None
+    messages_per_minute: Rate | None = None
+    orders_per_trade: Count | None = None
+    max_open_orders: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    max_fills_per_minute: Rate | None = None
+    repeat_s: Seconds | None = None
+    stale_s: Seconds | None = None
+    feed_lag_s: Seconds | None = None
+    clock_error_s: Seconds | None = None
+    require_trading: bool = False
+    require_increment: bool = False
+    refuse_crossed: bool = False
+    prevent_self_trade: bool = False
+    short_sale: Literal["above_bid", "held"] | None = None
+    kill_switch: str | None = None
+
+    def others(self, ticks: Callable[[float], int], lots: Callable[[float], int]) -> dict[str, Any]:
+        """Return the limits beside the first three as ``fastcore.risk.RiskLimits`` takes them.
+
+        Parameters
+        ----------
+        ticks, lots : callable
+            Of a price and of units.
+        """
+        in_lots = {"min_order_shares": "min_order_lots", "order_multiple_shares": "lot_multiple"}
+        elsewhere = ("max_order_shares", "max_position_shares", "price_collar_usd", "max_loss_usd", "kill_switch")
+        found: dict[str, Any] = {}
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is None or name in elsewhere:
+                continue
+            if name in in_lots:
+                found[in_lots[name]] = lots(value)
+            elif name == "last_trade_collar_usd":
+                found["last_collar_ticks"] = ticks(value)
+            elif name.endswith("_s"):
+                found[name.removesuffix("s") + "ns"] = round(value * 1e9)
+            else:
+                found[name.removesuffix("_usd")] = value
+        return found
 
 
 class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fees per share, whole multiples of 0.0001 USD; a rebate is negative.
+    """What fills cost, exactly as written; a rebate is negative.
 
     Attributes
     ----------
+    maker_fee, taker_fee : str or float
+        For fills of orders that waited, and of orders that took: ``"0.02%"`` or ``"2bps"`` of the value, or USD per share (``0.00295``).
     maker_usd_per_share, taker_usd_per_share : float
-        For fills of orders that waited, and of orders that took.
+        The same in USD per share; not both.
+    order_fee_usd : float
+        Once for each order that is filled.
+    tiers : list of (float, str or float, str or float)
+        Traded value in USD from which other fees hold: maker, taker.
     """
 
+    maker_fee: str | float = 0.0
+    taker_fee: str | float = 0.0
     maker_usd_per_share: Annotated[float, Meta(gt=-100.0, lt=100.0)] = 0.0
     taker_usd_per_share: Annotated[float, Meta(gt=-100.0, lt=100.0)] = 0.0
+    order_fee_usd: float = 0.0
+    tiers: tuple[tuple[Positive, str | float, str | float], ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.__struct_fields__:
-            ticks = getattr(self, name) * TICKS_PER_USD
-            if abs(ticks - round(ticks)) > 1e-6:
-                raise ValueError(f"{name} must be a whole multiple of {1 / TICKS_PER_USD} USD: {name}={getattr(self, name)}")
+        for fee, per_share in (("maker_fee", "maker_usd_per_share"), ("taker_fee", "taker_usd_per_share")):
+            if getattr(self, fee) != 0.0 and getattr(self, per_share) != 0.0:
+                raise ValueError(f"{fee} and {per_share} must not both be given: {fee}={getattr(self, fee)}")
+        self.schedule()
+
+    def schedule(self) -> Schedule:
+        """Return the fees as ``fastcore.money.Fees``."""
+        maker, taker = self.maker_fee or self.maker_usd_per_share, self.taker_fee or self.taker_usd_per_share
+        return Schedule(maker, taker, self.order_fee_usd, self.tiers).checked()
 
 
 class Latency(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

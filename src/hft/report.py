@@ -46,6 +46,10 @@ def table(summary: Summary) -> Table:
     out.add_row("market volume", f"{quantity(summary.market_volume)}")
     if summary.strategy != "none":
         out.add_row("orders", f"{summary.orders:,}" + (f" (and {summary.rejected:,} refused)" if summary.rejected else ""))
+        if summary.refusals:
+            out.add_row("refused by", ", ".join(f"{name} {count:,}" for name, count in summary.refusals.items()))
+        if summary.killed:
+            out.add_row("kept down by", summary.killed)
         out.add_row("fills", f"{summary.fills:,}")
         out.add_row("volume", f"{quantity(summary.volume)}")
         out.add_row("position", f"{quantity(summary.position)}")
@@ -98,7 +102,7 @@ def series(summary: Summary) -> dict[str, npt.NDArray[np.float64]]:
         "hours": (curve["exch_ns"] - (0 if _of_day(curve) or not len(curve) else curve["exch_ns"][0])) / 3.6e12,
         "mid": money(curve["mid_ticks"], summary.tick_size),
         "position": curve["position_lots"] * summary.lot_size,
-        "profit": money(curve["profit"], summary.tick_size * summary.lot_size),
+        "profit": money(curve["profit"], summary.unit_value),
     }
 
 

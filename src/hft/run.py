@@ -19,7 +19,7 @@ from fastcore.engine import Engine
 from fastcore.flow import EwmaVolatility
 from fastcore.instruments import Instrument
 from fastcore.market import Market
-from fastcore.risk import RiskLimits
+from fastcore.risk import KillSwitch, RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import Source
 from fastcore.strategies.maker import MarketMaker
@@ -80,8 +80,12 @@ class Summary:
     peak_rss_bytes : int
     stopped, interrupted : bool
         By the loss limit; by Ctrl-C.
-    tick_size, lot_size : float
-        What the integers of `curve` and `reports` mean.
+    refusals : dict
+        Orders that the limits refused, by reason.
+    killed : str or None
+        Why the limits let no order pass at the end.
+    tick_size, lot_size, unit_value : float
+        What the integers of `curve` and `reports` mean; the last is what a tick times a lot is worth.
     engine : Engine
         With its parts, as the run left them.
     """
@@ -118,8 +122,11 @@ class Summary:
     peak_rss_bytes: int
     stopped: bool
     interrupted: bool
+    refusals: dict[str, int]
+    killed: str | None
     tick_size: float
     lot_size: float
+    unit_value: float
     engine: Engine = field(repr=False)
 
     @property
@@ -194,25 +201,20 @@ def build(
     def lots(units: float) -> int:
         return round(units / instrument.lot_size)
 
-    def fee(per_unit: float) -> int:
-        # Ticks a lot: of `lots * ticks`, what all profits are counted in.
-        exact = ticks(per_unit)
-        if abs(exact - round(exact)) > 1e-6:
-            raise ConfigError(f"a fee must be a whole number of ticks: fee={per_unit}, tick_size={instrument.tick_size}")
-        return round(exact)
-
     try:
         market = Market("quotes" if book == "none" else book, symbols=IDS)
         desk = Desk(
             RiskLimits(
-                lots(limits.max_order_shares), lots(limits.max_position_shares), round(ticks(limits.price_collar_usd))
+                lots(limits.max_order_shares),
+                lots(limits.max_position_shares),
+                round(ticks(limits.price_collar_usd)),
+                kill_switch=KillSwitch(limits.kill_switch),
+                **limits.others(lambda price: round(ticks(price)), lots),
             ),
-            max_loss=None if limits.max_loss_usd is None else round(ticks(limits.max_loss_usd) / instrument.lot_size),
+            max_loss=None if limits.max_loss_usd is None else round(limits.max_loss_usd / float(instrument.unit_value)),
             symbols=IDS,
         )
-        desk.open(
-            symbol_id, maker_fee_ticks=fee(fees.maker_usd_per_share), taker_fee_ticks=fee(fees.taker_usd_per_share)
-        )
+        desk.open(symbol_id, instrument, fees=fees.schedule())
         strategies: dict[str, Strategy] = {}
         if run.strategy == "avellaneda":
             quoter = Quoter(
@@ -323,6 +325,8 @@ def replay(
     """
     start = time.perf_counter()
     symbol_id, instrument, source = feed.begin(config.run.symbol)
+    if config.run.multiplier is not None:
+        instrument = instrument._replace(multiplier=config.run.multiplier)
     tape_of_run = nullcontext() if config.run.store is None else _open_tape(config.run.store, instrument, feed)
     with tape_of_run as tape:
         engine = build(config, source, feed.book, instrument, symbol_id, tape, journal)
@@ -380,7 +384,7 @@ def summarise(
     by_type, skipped, malformed = feed.counts()
     market, desk = engine.market, engine.desk
     position, profit = desk.position(symbol_id), desk.profit(symbol_id)
-    value = instrument.tick_size * instrument.lot_size
+    value = instrument.unit_value
 
     def units(lots: int) -> int | float:
         return lots if instrument.lot_size == 1.0 else lots * instrument.lot_size
@@ -407,8 +411,8 @@ def summarise(
         volume=units(position.volume_lots),
         market_volume=units(market.volume_lots(symbol_id)),
         position=units(position.position_lots),
-        pnl=None if profit is None else profit * value,
-        fees=position.fees * value,
+        pnl=None if profit is None else float(profit * value),
+        fees=float(position.fees * value),
         ticks_stored=stored,
         ticks_refused=getattr(engine.strategies.get("tape"), "refused", 0),
         seconds=seconds,
@@ -427,8 +431,11 @@ def summarise(
         peak_rss_bytes=peak_rss_bytes(),
         stopped=engine.stopped,
         interrupted=interrupted,
+        refusals=desk.limits.rejected,
+        killed=desk.limits.killed,
         tick_size=instrument.tick_size,
         lot_size=instrument.lot_size,
+        unit_value=float(value),
         engine=engine,
     )
 

@@ -1,4 +1,4 @@
-/* Integer arithmetic that says when it does not fit, and the 128-bit steps that ISO C lacks. */
+/* Integer arithmetic that says when it does not fit. */
 #ifndef FC_CHECKED_H
 #define FC_CHECKED_H
 
@@ -31,31 +31,6 @@ static inline int fc_mul_overflow(int64_t a, int64_t b, int64_t *r) { return __b
 #endif
 
 static inline uint64_t fc_magnitude(int64_t a) { return a < 0 ? 0 - (uint64_t)a : (uint64_t)a; }
-
-/* a * b / c without losing the upper half of the product; b <= c, c > 0, so the quotient fits. */
-static inline uint64_t fc_mul_div_portable(uint64_t a, uint64_t b, uint64_t c) {
-    /* a * b / c = (a / c) * b + (a % c) * b / c; the second part, below c, by shift and subtract. */
-    uint64_t quotient = 0, remainder = 0, factor = a % c;
-    for (int bit = 63; bit >= 0; bit--) {
-        /* remainder, quotient = those of (2 * done + bit of b) * factor / c, with done the bits of b so far */
-        uint64_t carry = remainder >> 63;
-        remainder <<= 1, quotient <<= 1;
-        if (carry || remainder >= c) remainder -= c, quotient++;
-        if (b >> bit & 1) {
-            if (remainder >= c - factor) remainder -= c - factor, quotient++;
-            else remainder += factor;
-        }
-    }
-    return a / c * b + quotient;
-}
-static inline uint64_t fc_mul_div(uint64_t a, uint64_t b, uint64_t c) {
-#if defined(__SIZEOF_INT128__)
-    __extension__ typedef unsigned __int128 wide;
-    return (uint64_t)((wide)a * b / c);
-#else
-    return fc_mul_div_portable(a, b, c);
-#endif
-}
 
 /* Zero bits above the highest set one; v > 0. */
 static inline int fc_leading_zeros(uint64_t v) {

@@ -193,7 +193,35 @@ enum fc_result {
     FC_SELF_TRADE = 28,  /* the order would meet an own one */
     FC_POST_ONLY = 29,   /* the order would trade on arrival */
     FC_UNFILLABLE = 30,  /* fill or kill, and there is not enough */
-    FC_EXPIRED = 31
+    FC_EXPIRED = 31,
+    /* Of the checks before an order leaves: risk.pyx. */
+    FC_KILLED = 32,
+    FC_DISABLED = 33,
+    FC_BAD_CLOCK = 34,
+    FC_OFF_INCREMENT = 35,
+    FC_OFF_LOT = 36,
+    FC_LIMIT_MINIMUM = 37,
+    FC_LIMIT_VALUE = 38,
+    FC_LIMIT_LAST = 39,
+    FC_STALE_MARKET = 40,
+    FC_CROSSED_MARKET = 41,
+    FC_FEED_LAG = 42,
+    FC_SHORT_SALE = 43,
+    FC_REPEATED_ORDER = 44,
+    FC_LIMIT_ORDERS = 45,
+    FC_LIMIT_GROSS = 46,
+    FC_LIMIT_NET = 47,
+    FC_LIMIT_GROUP_GROSS = 48,
+    FC_LIMIT_GROUP_NET = 49,
+    FC_BUYING_POWER = 50,
+    FC_RATE_SECOND = 51,
+    FC_RATE_MINUTE = 52,
+    FC_ORDER_TO_TRADE = 53,
+    FC_LOSS_REALISED = 54,
+    FC_LOSS_UNREALISED = 55,
+    FC_LOSS_DAY = 56,
+    FC_LOSS_DRAWDOWN = 57,
+    FC_REPEATED_FILLS = 58
 };
 
 #endif

@@ -9,6 +9,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -330,7 +331,7 @@ class Engine:
         return self._here.traded_lots
 
     @property
-    def profit(self) -> int | None:
+    def profit(self) -> int | Fraction | None:
         if self.mid_ticks is None:
             return None if self.position.position_lots else self.position.realised - self.position.fees
         return self.position.realised + self.position.unrealised(self.mid_ticks) - self.position.fees
@@ -640,5 +641,5 @@ class Engine:
     def _add_point(self) -> None:
         assert self._point is not None
         profit, mid = self.profit, NO_PRICE if self.mid_ticks is None else self.mid_ticks
-        self._curve.append((self._point[0], mid, self.position.position_lots, NO_PRICE if profit is None else profit))
+        self._curve.append((self._point[0], mid, self.position.position_lots, NO_PRICE if profit is None else math.floor(profit)))
         self._point = None

@@ -9,11 +9,11 @@ from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport as_int64
 from fastcore.records cimport unlikely
 
-from fastcore.errors import RESULTS, CorruptDataError
+from fastcore.errors import DATA_RESULTS as _RESULT_NAMES
+from fastcore.errors import CorruptDataError
 
 __all__ = []
 
-_RESULT_NAMES = {code: name for code, (name, _) in RESULTS.items()}
 
 
 cdef int64_t checked_midnight(object value) except? -1:

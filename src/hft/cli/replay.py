@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,33 @@ def strategy_name(context: click.Context, param: click.Parameter, value: str | N
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that both commands have."""
+    """Add the options that both commands have; those that stand for sections of a configuration come as `given`."""
+
+    @wraps(command)
+    def wrapped(
+        *,
+        latency: str | None,
+        queue: str | None,
+        maker_fee: str | None,
+        taker_fee: str | None,
+        parameters: tuple[str, ...],
+        limits: tuple[str, ...],
+        **rest: Any,
+    ) -> None:
+        try:
+            latencies: dict[str, Any] = {} if latency is None else dict(split(latency))
+        except ValueError as error:
+            raise click.UsageError(f"--latency: {error}") from None
+        given = {
+            "latency": latencies,
+            "venue": {"queue": queue},
+            "fees": {"maker_fee": maker_fee, "taker_fee": taker_fee},
+            "limits": pairs("--limit", limits),
+            "run": {"parameters": pairs("--set", parameters) or None},
+        }
+        command(given=given, **rest)
+
+    command = wrapped
     for option in (
         click.option(
             "--strategy",
@@ -62,6 +89,9 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun."
         ),
+        click.option("--maker-fee", help="Of fills of orders that waited: 0.02% or 2bps of the value, or an amount a share (0.00295)."),
+        click.option("--taker-fee", help="The same of orders that took."),
+        click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated."),
         click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
         click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .svg, .png or .pdf (needs matplotlib)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
@@ -82,11 +112,9 @@ def replay(
     format_name: str | None,
     extra: tuple[str, ...],
     strategy: str | None,
-    parameters: tuple[str, ...],
+    given: dict[str, dict[str, Any]],
     config: Path | None,
     store: str | None,
-    latency: str | None,
-    queue: str | None,
     journal: Path | None,
     sample: int | None,
     plot: Path | None,
@@ -110,7 +138,7 @@ def replay(
             strategy=strategy,
             store=store,
             sample_every=sample,
-            given=given(latency, queue, parameters),
+            given=given,
         )
         named, arguments = [{"path": str(path)} for path in paths], {"format": format_name, "options": list(extra)}
         inputs = Inputs("replay", named, arguments, to_builtins(settings))
@@ -148,19 +176,15 @@ def play(
         return run_replay(feed, settings, data=data, partial=partial, journal=written)
 
 
-def given(latency: str | None, queue: str | None, parameters: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Return the sections of a configuration that options give."""
+def pairs(option: str, words: tuple[str, ...]) -> dict[str, str]:
+    """Return the names and values of an option that may be repeated."""
     values = {}
-    for pair in parameters:
-        name, equals, value = pair.partition("=")
+    for word in words:
+        name, equals, value = word.partition("=")
         if not equals:
-            raise click.UsageError(f"--set must be NAME=VALUE: {pair!r}")
+            raise click.UsageError(f"{option} must be NAME=VALUE: {word!r}")
         values[name.strip()] = value.strip()
-    try:
-        latencies: dict[str, Any] = {} if latency is None else dict(split(latency))
-    except ValueError as error:
-        raise click.UsageError(f"--latency: {error}") from None
-    return {"latency": latencies, "venue": {"queue": queue}, "run": {"parameters": values or None}}
+    return values
 
 
 @click.command()
@@ -171,11 +195,9 @@ def demo(
     messages: int,
     seed: int,
     strategy: str | None,
-    parameters: tuple[str, ...],
+    given: dict[str, dict[str, Any]],
     config: Path | None,
     store: str | None,
-    latency: str | None,
-    queue: str | None,
     journal: Path | None,
     sample: int | None,
     plot: Path | None,
@@ -183,7 +205,7 @@ def demo(
 ) -> None:
     """Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes."""
     settings = load(
-        config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample, given=given(latency, queue, parameters)
+        config, defaults=SYNTHETIC, strategy=strategy, store=store, sample_every=sample, given=given
     )
     check_plot(plot)
     if not as_json:
