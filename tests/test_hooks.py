@@ -357,7 +357,16 @@ def test_markets_are_there_in_hooks_alone():
         PythonStrategy({"on_tick": print}, {0: Instrument("A", TICK, 0.1)})
 
 
+def test_fees_are_those_of_the_venue():
+    result = run(Near(), adds(*TWO_SIDED, (2 * SECOND, 3, SELL, 990, 8)), maker_fee="1%")
+    row = result.stats["symbols"]["A"]
+    assert row["fees"] == pytest.approx(0.01 * 9.95 * 0.8, rel=1e-12)
+    assert "maker fee 1%, taker fee 0" in str(result)
+    with pytest.raises(ValueError, match="maker"):
+        run(Near(), adds(*TWO_SIDED), maker_fee="much")
+
+
 def test_printed_result_says_what_was_assumed():
     text = str(run(Near(), adds(*TWO_SIDED), latency="order=1ms,response=2ms"))
-    assert re.search(r"^Near on A\nfills exact by order; latency order=1ms,response=2ms; no market impact\n", text)
+    assert re.search(r"^Near on A\nfills exact by order; latency order=1ms,response=2ms; no fees; no market impact\n", text)
     assert "2 sent, 0 refused" in text

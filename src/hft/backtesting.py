@@ -12,6 +12,7 @@ from fastcore.desk import Desk
 from fastcore.engine import Engine
 from fastcore.instruments import Instrument
 from fastcore.market import Market
+from fastcore.money import Fees
 from fastcore.risk import RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import EventSource, Source
@@ -37,6 +38,8 @@ def backtest(
     symbols: Collection[str] = (),
     latency: str = "0",
     queue: str = "risk-averse",
+    maker_fee: str | float = 0,
+    taker_fee: str | float = 0,
     limits: RiskLimits | None = None,
     seed: int = 0,
     curve_interval: str = "1s",
@@ -56,6 +59,8 @@ def backtest(
         ``1ms`` for orders and responses, or ``order=200us,response=normal(300us,50us),feed=recorded``.
     queue : str, default "risk-averse"
         Place in queues where the data show levels only: ``risk-averse``, ``power:N``, ``log:1``, ``log:2``.
+    maker_fee, taker_fee : str or float, default 0
+        Of fills of orders that waited, and of orders that took: ``"0.02%"`` of the value, or an amount a unit (``0.00295``).
     limits : RiskLimits, optional
         Pre-trade limits in lots and ticks; none by default.
     seed : int, default 0
@@ -96,8 +101,9 @@ def backtest(
             queue=conditions.queue(queue),
             name=f"venue {seed}",
         )
-        for row in markets:
-            desk.open(row)
+        fees = Fees(maker_fee, taker_fee).checked()
+        for row, instrument in markets.items():
+            desk.open(row, instrument, fees=fees)
             simulator.open(row)
         compiled: dict[str, Compiled] = {name: s._begin(markets, seed) for name, s in strategies.items()}
         engine = Engine(
@@ -109,7 +115,7 @@ def backtest(
             curve_interval_ns=conditions.duration_ns(curve_interval),
             sample_every=0,
         )
-        result = Result(engine, markets, strategies, {"latency": latency, "queue": queue, "seed": seed})
+        result = Result(engine, markets, strategies, {"latency": latency, "queue": queue, "fees": fees, "seed": seed})
         run(engine, result)
     return result
 

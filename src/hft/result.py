@@ -14,6 +14,7 @@ import numpy.typing as npt
 from fastcore.engine import Engine
 from fastcore.errors import Result as Code
 from fastcore.instruments import Instrument
+from fastcore.money import Fees
 from fastcore.records import FLAGS, KINDS, NO_PRICE
 
 from .tables import Table
@@ -33,6 +34,10 @@ def _units(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64
     return np.where(values == NO_PRICE, np.nan, values * float(exact.numerator) / float(exact.denominator))
 
 
+def _fees(fees: Fees) -> str:
+    return "no fees" if not (fees.maker or fees.taker) else f"maker fee {fees.maker}, taker fee {fees.taker}"
+
+
 class Result:
     """What a backtest did. Prices, sizes and money are in units of the instruments; times are UTC.
 
@@ -44,7 +49,7 @@ class Result:
         By dense id.
     strategies : dict of str to Strategy
     conditions : dict
-        Latency, queue model and seed.
+        Latency, queue model, fees and seed.
     stopped : str
         Why the run ended before the data did; empty where it did not.
     """
@@ -130,7 +135,7 @@ class Result:
     def equity(self) -> Table:
         """Points of the first market: time, mid (NaN without one), position, profit after fees (NaN without a mark)."""
         curve, instrument = self.engine.curve(), next(iter(self.markets.values()))
-        value = float(Fraction(repr(instrument.tick_size)) * Fraction(repr(instrument.lot_size)))
+        value = float(instrument.unit_value)
         return Table(
             {
                 "time": curve["exch_ns"].astype("M8[ns]"),
@@ -180,14 +185,14 @@ class Result:
         """Figures of the run by name: profit and fees by symbol in its currency, counts, and the hash of the orders."""
         desk, out = self.engine.desk, {}
         for row, instrument in self.markets.items():
-            value = instrument.tick_size * instrument.lot_size
+            value = instrument.unit_value
             position, profit = desk.position(row), desk.profit(row)
             own = self.fills["symbol"] == instrument.symbol
             out[instrument.symbol] = {
-                "profit": None if profit is None else profit * value,
-                "fees": position.fees * value,
+                "profit": None if profit is None else float(profit * value),
+                "fees": float(position.fees * value),
                 "position": position.position_lots * instrument.lot_size,
-                "traded": float((self.fills["price"] * self.fills["size"])[own].sum()),
+                "traded": float((self.fills["price"] * self.fills["size"])[own].sum() * instrument.multiplier),
                 "fills": int(own.sum()),
             }
         return {
@@ -207,7 +212,7 @@ class Result:
         lines = [f"{names} on {', '.join(stats['symbols'])}" + (f"; stopped: {self.stopped}" if self.stopped else "")]
         simulator = self.engine.source
         fills = "exact by order" if self.engine.market.book == "orders" else f"by level, queue {self.conditions['queue']}"
-        lines.append(f"fills {fills}; latency {self.conditions['latency']}; no market impact")
+        lines.append(f"fills {fills}; latency {self.conditions['latency']}; {_fees(self.conditions['fees'])}; no market impact")
         if getattr(simulator, "clamped", 0) or getattr(simulator, "unstamped", 0):
             lines.append(f"times of receipt: {simulator.clamped:,} before the event, {simulator.unstamped:,} missing")  # type: ignore[attr-defined]
         lines.append("")
