@@ -599,3 +599,15 @@ def test_help_imports_neither_a_command_nor_a_library_behind_it(arguments):
 def test_json_of_a_replay_does_not_import_what_draws(day):
     imported = imported_by("replay", day, "--json")
     assert "hft.cli.replay" in imported and imported & {"rich", "matplotlib"} == set()
+
+
+def test_fees_and_limits_by_option(day):
+    options = ("--symbol", "SYNTH", "--json")
+    out = json.loads(hft("demo", "--messages", 20_000, "--json", "--maker-fee", "0.00295", "--taker-fee", "0.00295").stdout)
+    assert out["fills"] > 0
+    assert out["fees"] == pytest.approx(0.00295 * out["volume"], abs=1e-9)
+    out = json.loads(hft("replay", day, *options, "--limit", "max_order_shares=50", "--limit", "prevent_self_trade=true").stdout)
+    assert (out["orders"], out["refusals"]) == (0, {"size limit": out["rejected"]})
+    done = hft("replay", day, *options, "--limit", "max_order_shares")
+    assert (done.exit_code, "--limit must be NAME=VALUE: 'max_order_shares'" in done.stderr) == (2, True)
+    assert hft("replay", day, *options, "--maker-fee", "much").exit_code == 3

@@ -12,8 +12,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from fastcore._integers cimport as_int64
-from fastcore.gateway cimport gateway_t
 from fastcore.book cimport book_best_ask, book_best_bid, book_t
+from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_book, market_t, market_trades, market_two_sided
 from fastcore.money cimport BILLION, fees_of, fees_put, fees_t, money_less, money_object, money_product, money_t, money_value
 from fastcore.portfolio cimport Position, position_fill, position_net, position_t

@@ -63,19 +63,6 @@ cdef inline bint position_net(const position_t* p, int64_t mark_ticks, money_t* 
     return position_unrealised(p, mark_ticks, out) and not money_add(realised, out[0], out) and not money_sub(out[0], p.fees, out)
 
 
-cdef inline bint position_net(const position_t* p, int64_t mark_ticks, int64_t* net) noexcept nogil:
-    """Profit after fees in ticks * lots into `net`; False where it is not known: no mark for an open position, or no room in 64 bits.
-
-    What a limit judges: one that cannot be computed is broken.
-    """
-    cdef int64_t open_profit = position_unrealised(p, mark_ticks)
-    return (
-        open_profit != NO_PRICE
-        and not fc_add_overflow(position_realised(p), open_profit, net)
-        and not fc_sub_overflow(net[0], p.fees, net)
-    )
-
-
 cdef inline double position_average_price(const position_t* p) noexcept nogil:
     """Average price of the open lots in ticks, for people and reports; 0/0 = NaN when flat."""
     if p.inverse:

@@ -28,7 +28,7 @@ from fastcore.records cimport (
     RESULT_LIMIT_VALUE, RESULT_LOSS_DAY, RESULT_LOSS_DRAWDOWN, RESULT_LOSS_REALISED, RESULT_LOSS_UNREALISED, RESULT_NO_REFERENCE,
     RESULT_NOT_TRADING, RESULT_OFF_INCREMENT, RESULT_OFF_LOT, RESULT_OK, RESULT_ORDER_TO_TRADE, RESULT_RATE_MINUTE, RESULT_RATE_SECOND,
     RESULT_REPEATED_FILLS, RESULT_REPEATED_ORDER, RESULT_SELF_TRADE, RESULT_SHORT_SALE, RESULT_STALE_MARKET, RESULT_UNKNOWN_SYMBOL, SELL,
-    load_acquire, store_release, unlikely,
+    load_acquire, store_release,
 )
 
 from fastcore.errors import RESULTS, Result, RiskError, raise_result
@@ -499,7 +499,6 @@ cdef void risk_filled(risk_gate_t* g, risk_symbol_t* s, int64_t now_ns) noexcept
 # ---- Python ----
 
 cdef dict ACCOUNT, INSTRUMENT
-MOST = 1 << 62
 
 # Whole numbers and their least value; a limit of None is off, or, where it is required, not configured.
 WHOLE = {
