@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_t
 from fastcore.bookset cimport BookSet, bookset_apply, bookset_find, bookset_t
 from fastcore.records cimport (
-    FLAG_CONTINUED, KIND_CROSS, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, SESSION_MARKET_OPENS, TRADING_TRADING,
+    FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_CROSS, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, SESSION_MARKET_OPENS, TRADING_TRADING,
     TRADING_UNKNOWN, event_t, likely, unlikely,
 )
 
