@@ -47,12 +47,12 @@ static inline void fc_put_text(uint8_t *out, uint64_t text) {
 
 /* The decimal digits of v > 0 at `out` (24 bytes of room): how many. */
 static inline int fc_put_digits(uint8_t *out, uint64_t v) {
-    uint64_t above = v / 100000000, top = above / 100000000, text;
+    uint64_t above = v / 100000000, top = above / 100000000;
     uint32_t first = (uint32_t)(top ? top : above ? above : v);
-    int at = 8;
-    text = fc_digits_of(first);
-    for (; at > 1 && (text & 0xFF) == '0'; at--) text >>= 8;
-    fc_put_text(out, text);
+    /* Counted without a branch: sizes have any number of digits. */
+    int at = 1 + (first >= 10) + (first >= 100) + (first >= 1000) + (first >= 10000) + (first >= 100000) + (first >= 1000000)
+             + (first >= 10000000);
+    fc_put_text(out, fc_digits_of(first) >> (64 - 8 * at));
     if (top) fc_put_text(out + at, fc_digits_of((uint32_t)(above % 100000000))), at += 8;
     if (above) fc_put_text(out + at, fc_digits_of((uint32_t)(v % 100000000))), at += 8;
     return at;
