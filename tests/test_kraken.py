@@ -2,9 +2,11 @@
 
 import json
 import zlib
+from random import Random
 
 import numpy as np
 import pytest
+from makers.kraken import Session
 
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
@@ -284,3 +286,14 @@ def test_line_that_does_not_end_waits_unless_nothing_follows(impl):
 def test_out_must_be_an_array_of_events():
     with pytest.raises(TypeError, match="EVENT_DTYPE"):
         KrakenDecoder().decode(b"", np.zeros(3))
+
+
+def test_spaces_between_the_values_change_no_event(impl):
+    lines = b"".join(Session(Random(3), 1).lines(60))
+    given = []
+    for data in (lines, lines.replace(b'","', b'", "').replace(b'"],[', b'"], [')):
+        decoder, out = impl.KrakenDecoder(), np.zeros(4_200, EVENT_DTYPE)
+        n, consumed = decoder.decode(data, out, True)
+        assert consumed == len(data) and decoder.checked == decoder.matched > 0
+        given.append((out[:n].tobytes(), decoder.counts, decoder.errors))
+    assert given[0] == given[1]

@@ -35,7 +35,7 @@ class Session:
 
     def levels(self, levels):
         if self.version == 1:
-            return json.dumps([[*self.text(p, q), f"{self.now:.6f}", *again] for p, q, *again in levels])
+            return json.dumps([[*self.text(p, q), f"{self.now:.6f}", *again] for p, q, *again in levels], separators=(",", ":"))
         return "[" + ",".join('{{"price":{},"qty":{}}}'.format(*self.text(p, q)) for p, q, *_ in levels) + "]"
 
     def line(self, text):
