@@ -8,7 +8,8 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from fastcore._slots cimport (
-    RING_AHEAD, _Handle, ring_closed, ring_slot, ring_t, slots_claim, slots_commit, slots_peek, slots_push, slots_read, slots_room,
+    RING_AHEAD, _Handle, ring_closed, ring_memory_t, ring_slot, ring_t, slots_claim, slots_commit, slots_peek, slots_push, slots_read,
+    slots_room,
 )
 from fastcore.records cimport (
     fc_assert, load_acquire, load_relaxed, prefetch_write, store_relaxed, store_release, unlikely,
@@ -26,28 +27,30 @@ cdef inline uint64_t ring_room(ring_t* r) noexcept nogil:
 
 cdef inline void* ring_try_claim(ring_t* r) noexcept nogil:
     """The next slot, to be filled and committed; NULL when the ring is full (counted) or closed (`ring_closed` tells)."""
-    cdef uint64_t head = load_relaxed(&r.memory.head)
-    if unlikely(head - r.memory.seen > r.mask):
-        r.memory.seen = load_acquire(&r.memory.tail)
-        if head - r.memory.seen > r.mask:
-            store_relaxed(&r.memory.full, load_relaxed(&r.memory.full) + 1)
+    cdef ring_memory_t* m = r.memory
+    cdef uint64_t head = load_relaxed(&m.head)
+    if unlikely(head - m.seen > r.mask):
+        m.seen = load_acquire(&m.tail)
+        if head - m.seen > r.mask:
+            store_relaxed(&m.full, load_relaxed(&m.full) + 1)
             return NULL
-    if unlikely(load_relaxed(&r.memory.closed) != 0):
+    if unlikely(load_relaxed(&m.closed) != 0):
         return NULL
     # The consumer's core still holds the free slots. Without asking early the stores of each record wait for its line, and
     # only as many records are under way as the store buffer holds. Never the line of a record that is not consumed.
-    if head - r.memory.seen + RING_AHEAD <= r.mask:
+    if head - m.seen + RING_AHEAD <= r.mask:
         prefetch_write(ring_slot(r, head + RING_AHEAD))
     return ring_slot(r, head)
 
 
 cdef inline void ring_commit(ring_t* r) noexcept nogil:
     """Publish the claimed slot."""
-    cdef uint64_t head = load_relaxed(&r.memory.head)
+    cdef ring_memory_t* m = r.memory
+    cdef uint64_t head = load_relaxed(&m.head)
     cdef uint64_t* slot = ring_slot(r, head)
     fc_assert(load_relaxed(slot) <= head)  # a second producer was here
     store_release(slot, head + 1)
-    store_relaxed(&r.memory.head, head + 1)
+    store_relaxed(&m.head, head + 1)
 
 
 cdef inline void* ring_try_claim_batch(ring_t* r, size_t want, size_t* got) noexcept nogil:
@@ -81,7 +84,8 @@ cdef inline void* ring_try_peek(ring_t* r) noexcept nogil:
 
 cdef inline void ring_release(ring_t* r) noexcept nogil:
     """Hand the slot of the oldest record back to the producer."""
-    store_release(&r.memory.tail, load_relaxed(&r.memory.tail) + 1)
+    cdef ring_memory_t* m = r.memory
+    store_release(&m.tail, load_relaxed(&m.tail) + 1)
 
 
 cdef inline void* ring_try_peek_batch(ring_t* r, size_t want, size_t* got) noexcept nogil:
