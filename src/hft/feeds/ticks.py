@@ -114,8 +114,7 @@ class TickFeed(Feed):
                     events = self._ids.events(events, self._row_of)
                 unknown = events["kind"] >= len(KINDS)
                 if unknown.any():
-                    where = np.flatnonzero(unknown)
-                    self._skip("an event must have a known kind", where + at, events["kind"][where].tolist())
+                    self._skip("an event must have a known kind", np.flatnonzero(unknown) + at, events["kind"][unknown].tolist())
                     events = events[~unknown]
                 at += len(part)
                 if len(events):
