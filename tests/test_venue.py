@@ -392,8 +392,8 @@ def test_more_than_there_is_room_for_is_forgotten_and_counted(impl):
     market.submit(BUY, 60, 600)
     for i in range(600):
         market.execute(1000 + i, 1)
-    assert market.venue.displaced_lots == 512
-    assert market.venue.forgotten == 6 + 6 + 88
+    assert market.venue.displaced_lots == 256
+    assert market.venue.forgotten == 6 + 6 + 344
     market.venue.check()
 
 

@@ -73,7 +73,7 @@ EVERYTHING = {
     "feed_lag_ns": 1_000, "clock_error_ns": 1_000, "prevent_self_trade": True, "short_sale": "above_bid", "repeat_ns": SECOND,
     "max_open_orders": 4, "max_gross_value": 3_000_000.37, "max_net_value": 2_500_000.37, "groups": {"g": (2_300_000.37, 2_000_000.37)},
     "buying_power": 1_800_000.37, "messages_per_second": 3, "messages_per_minute": 12, "orders_per_trade": 7,
-    "max_realised_loss": 1_000.37, "max_unrealised_loss": 1_500.37, "max_day_loss": 1_800.37, "max_drawdown": 1_700.37,
+    "max_realised_loss": 500.37, "max_unrealised_loss": 1_500.37, "max_day_loss": 1_200.37, "max_drawdown": 1_700.37,
     "max_fills_per_minute": 6, "enabled": True,
 }  # fmt: skip
 FIRST = {"group": "g", "margin": 0.15}  # of the first of two instruments

@@ -30,7 +30,7 @@ cdef enum:
     # Levels that one marketable order may walk; what is left after that is pulled.
     VENUE_SWEEP = 64
     # Displaced orders a side and taken ones that are remembered: of more the oldest is forgotten, and counted.
-    VENUE_DISPLACED = 512
+    VENUE_DISPLACED = 256
     VENUE_TAKEN = 64
     # Kinds that may concern own orders wherever they rest, one bit each.
     VENUE_ALWAYS = 1 << KIND_TRADE | 1 << KIND_QUOTE | 1 << KIND_CLEAR | 1 << KIND_CROSS

@@ -38,7 +38,7 @@ from fastcore.records cimport (
     KIND_DETAIL, KIND_EXECUTE, KIND_FILL, KIND_LEVEL, KIND_ORDER, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, KIND_TRADE,
     MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_BAD_TERMS, RESULT_EXPIRED, RESULT_FULL,
     RESULT_NOT_TRADING, RESULT_NO_MEMORY, RESULT_OK, RESULT_POST_ONLY, RESULT_SELF_TRADE, RESULT_UNFILLABLE, RESULT_UNKNOWN_ORDER,
-    SELL, TERMS_BITS, TERMS_DAY, TERMS_FOK, TERMS_GTD, TERMS_IOC, TERMS_LIMIT, TERMS_MARKET, TERMS_POST_ONLY, TERMS_TIME, TERMS_TYPE,
+    SELL, TERMS_BITS, TERMS_FOK, TERMS_GTD, TERMS_IOC, TERMS_LIMIT, TERMS_MARKET, TERMS_POST_ONLY, TERMS_TIME, TERMS_TYPE,
     event_t, fc_alloc, fc_free, unlikely,
 )
 from fastcore.book cimport (
@@ -316,7 +316,7 @@ cdef int64_t venue_serve(
     cdef int64_t left = size, take, deferred = 0, here = 0, at = NO_PRICE
     cdef displaced_t* d
     cdef venue_order_t* o
-    if not venue_matches(v) and cause != FLAG_AUCTION:
+    if side * price > v.best_key[s] or (not venue_matches(v) and cause != FLAG_AUCTION):
         return 0
     while left > 0:
         d = venue_displaced(v, s, k)
@@ -351,8 +351,8 @@ cdef int64_t venue_walk(
     # returns with how much. What recorded ones get here they did not get in the record: it is taken.
     cdef int s = venue_index(side)
     cdef int32_t i = 0, k = 0
-    cdef const level_t* level = book_find_level(v.book, side, price)
-    cdef uint32_t number = level.front if level != NULL else 0
+    cdef uint32_t number = 0
+    cdef const level_t* level
     cdef const order_t* order
     cdef displaced_t* d
     cdef venue_order_t* o
@@ -360,8 +360,12 @@ cdef int64_t venue_walk(
     cdef int64_t left = size, take, deferred = 0
     while i < v.count[s] and before(side, v.orders[s][i].price_ticks, v.orders[s][i].stamp, price, after):
         i += 1
-    if after == 0 and (i == v.count[s] or v.orders[s][i].price_ticks != price or v.orders[s][i].stamp > until):
-        number = 0  # in what order the record serves its own is its affair
+    # In what order the record serves its own is its affair, unless we are among them.
+    if after or (i < v.count[s] and v.orders[s][i].price_ticks == price and v.orders[s][i].stamp <= until):
+        level = book_find_level(v.book, side, price)
+        number = level.front if level != NULL else 0
+    elif v.displaced_count[s] == 0:
+        return 0
     while left > 0:
         d = venue_displaced(v, s, k)
         if d != NULL and before(side, d.price_ticks, d.stamp, price, after):
@@ -399,15 +403,21 @@ cdef int64_t venue_walk(
 
 cdef void venue_execute(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
     # By order: those before it are served with what it got in the record, those behind it with what it did not have any more.
-    cdef const order_t* order = book_order(v.book, <uint64_t> e.order_id)
+    cdef int s = venue_index(c.side)
+    cdef const order_t* order
     cdef taken_t* t
-    cdef int64_t served, taken, short, left = order.size if order != NULL else 0
-    venue_displace(v, c.side, c.price, c.stamp, 0, 0, order != NULL)
+    cdef int64_t served, taken, short, left
+    if v.displaced_count[s]:
+        venue_displace(v, c.side, c.price, c.stamp, 0, 0, book_order(v.book, <uint64_t> e.order_id) != NULL)
     if e.flags & FLAG_NOT_PRINTABLE or not venue_matches(v):
         return  # part of a cross
     served = venue_serve(v, c.side, c.price + c.side, VENUE_LAST, c.size, NO_PRICE, FLAG_THROUGH, e.match_id)
     served += venue_walk(v, c.side, c.price, 0, c.stamp, c.size - served, e.match_id)
     t = venue_taken(v, c.side, e.order_id)
+    if served == 0 and t == NULL:
+        return
+    order = book_order(v.book, <uint64_t> e.order_id)
+    left = order.size if order != NULL else 0
     if t != NULL:
         taken = t.lots if t.lots < left + c.size else left + c.size
         short = taken - served - left
@@ -502,7 +512,7 @@ cdef void venue_end_image(venue_t* v) noexcept nogil:
 cdef void venue_meet_order(venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
     # By order.
     cdef int8_t side = c.side, other = <int8_t> -c.side
-    cdef int64_t served, size = c.new_size
+    cdef int64_t size = c.new_size
     cdef taken_t* t
     if v.imaging and c.kind != KIND_CLEAR and not e.flags & FLAG_SNAPSHOT:
         venue_end_image(v)
@@ -510,8 +520,9 @@ cdef void venue_meet_order(venue_t* v, const event_t* e, const book_change_t* c)
         if e.flags & FLAG_SNAPSHOT:
             venue_image(v, c)
         else:
-            served = venue_serve(v, other, c.price, VENUE_LAST, c.size, NO_PRICE, FLAG_CROSSING, 0)
-            venue_take_off(v, side, e.order_id, served)
+            venue_take_off(
+                v, side, e.order_id, venue_serve(v, other, c.price, VENUE_LAST, c.size, NO_PRICE, FLAG_CROSSING, 0)
+            )
     elif c.kind == KIND_DELETE or c.kind == KIND_CANCEL:
         venue_shorten(v, side, c.price, c.size, c.stamp)
     elif c.kind == KIND_EXECUTE:
@@ -525,8 +536,9 @@ cdef void venue_meet_order(venue_t* v, const event_t* e, const book_change_t* c)
             if t.lots >= c.size:
                 t.lots = size   # all of it has traded: its owner has nothing to move
             size = size - t.lots if size > t.lots else 0
-        served = venue_serve(v, other, c.new_price, VENUE_LAST, size, NO_PRICE, FLAG_CROSSING, 0)
-        venue_take_off(v, side, e.new_order_id, served)
+        venue_take_off(
+            v, side, e.new_order_id, venue_serve(v, other, c.new_price, VENUE_LAST, size, NO_PRICE, FLAG_CROSSING, 0)
+        )
     elif c.kind == KIND_TRADE:
         if not e.flags & FLAG_NOT_PRINTABLE:
             venue_hidden(v, NO_SIDE, e.price, e.size, e.match_id)
@@ -1438,7 +1450,7 @@ cdef class Venue:
 
     @property
     def forgotten(self):
-        """Displaced and taken orders that were forgotten for want of room: 512 a side and 64 are remembered."""
+        """Displaced and taken orders that were forgotten for want of room: 256 a side and 64 are remembered."""
         return self._v.forgotten
 
     @property

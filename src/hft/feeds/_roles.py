@@ -77,7 +77,7 @@ _OTHERS = {
 _DATABENTO = {"rtype", "publisherid", "instrumentid"}
 _METATRADER = {"date", "time", "bid", "ask", "last", "volume", "flags"}
 _DATABENTO_ACTIONS = {
-    "A": "add", "C": "cancel", "M": "replace", "R": "clear", "T": "trade", "F": "ignore", "N": "ignore",
+    "A": "add", "C": "cancel", "M": "replace", "R": "clear", "T": "trade", "F": "fill", "N": "ignore",
 }  # fmt: skip
 
 
