@@ -115,6 +115,7 @@ cdef class Engine:
     cdef Spool _reports, _curve
     cdef list _ordered
     cdef object _wanted     # array of flags by dense id
+    cdef uint64_t _busy     # a call is inside
     cdef bint _started
     cdef bint _python       # a strategy needs the GIL
     cdef int _all(self, uint32_t hook) except -1

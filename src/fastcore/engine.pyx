@@ -15,6 +15,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
 
+from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_best_ask, book_best_bid, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
@@ -610,6 +611,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
 
     def stop(self):
         """Tell the strategies that the run is over; what they send now is recorded and never answered."""
+        alone(&self._busy)
         self._all(ON_STOP)
         if self.journal is not None:
             self.journal.drain()
@@ -636,14 +638,16 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         """
         cdef engine_t* g = &self._g
         cdef bint books = g.strategy_count == 0 and not g.source.instants
-        if not self._started:
-            self._started = True
-            self._all(ON_START)
+        enter(&self._busy)
         try:
+            if not self._started:
+                self._started = True
+                self._all(ON_START)
             return self._run(books)
         finally:
             if self.journal is not None:
                 self.journal.drain()
+            leave(&self._busy)
 
     cdef str _run(self, bint books):
         cdef engine_t* g = &self._g
@@ -658,8 +662,14 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
             if self._python:
                 status = engine_run(g)
             else:
-                with nogil:
-                    status = engine_books(g) if books else engine_run(g)
+                enter(&g.market.books.orders.busy)
+                try:
+                    self.source.enter()
+                    with nogil:
+                        status = engine_books(g) if books else engine_run(g)
+                    self.source.leave()
+                finally:
+                    leave(&g.market.books.orders.busy)
             g.loop_ns += clock_monotonic_ns() - start
             if status == RUN_ROOM:
                 self._make_room()
@@ -684,6 +694,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         ndarray of EVENT_DTYPE, shape (n,)
             A copy; `seq` is the number of the market event that caused each.
         """
+        alone(&self._busy)
         return self._reports.array()
 
     def curve(self):
@@ -695,6 +706,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
             A copy: `exch_ns`; `mid_ticks` (NO_PRICE before the first); `position_lots`; `profit` in ticks * lots after fees
             (NO_PRICE where an open position has no mark).
         """
+        alone(&self._busy)
         return np.empty(0, CURVE_DTYPE) if self._curve is None else self._curve.array()
 
     @property

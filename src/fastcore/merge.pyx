@@ -183,6 +183,21 @@ cdef class MergeSource(Source):
         fc_free(self._m.parts)
         fc_free(self._m.events)
 
+    cdef int enter(self) except -1:
+        cdef Py_ssize_t i = 0
+        try:
+            for i in range(len(self.sources)):
+                (<Source> self.sources[i]).enter()
+        except BaseException:
+            for source in self.sources[:i]:
+                (<Source> source).leave()
+            raise
+        return 0
+
+    cdef void leave(self) noexcept:
+        for source in self.sources:
+            (<Source> source).leave()
+
     cdef bint refill(self) except -1:
         if not (<Source> self.sources[self._m.waiting]).refill():
             self._m.parts[self._m.waiting].fetch = False

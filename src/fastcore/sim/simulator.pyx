@@ -509,6 +509,12 @@ venue_market=None)\n--\n
             self._s.opened_count += 1
         return self.venues[symbol_id]
 
+    cdef int enter(self) except -1:
+        return self.history.enter()
+
+    cdef void leave(self) noexcept:
+        self.history.leave()
+
     cdef bint refill(self) except -1:
         if self.history.refill():
             self._s.over = SOURCE_OK
