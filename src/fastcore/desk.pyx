@@ -265,8 +265,12 @@ cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, int8_t si
 
 
 cdef inline void desk_reconcile(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
-    desk_place(d, m, symbol_id, BUY, now_ns, cause)
-    desk_place(d, m, symbol_id, SELL, now_ns, cause)
+    # A new bid that would meet our old ask comes behind what becomes of that.
+    cdef const rung_t* rungs = d.accounts[symbol_id].rungs
+    cdef const own_order_t* ask = desk_order(d, rungs[1].order_id)
+    cdef int8_t first = SELL if ask != NULL and rungs[0].wish_ticks >= ask.price_ticks else BUY
+    desk_place(d, m, symbol_id, first, now_ns, cause)
+    desk_place(d, m, symbol_id, <int8_t> -first, now_ns, cause)
 
 
 cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:

@@ -189,7 +189,7 @@ cdef int risk_judge(
         return RESULT_LIMIT_VALUE
     # The position in the worst case: every open order of the side filled.
     open_lots = s.open_lots[i] - freed_lots
-    if l.max_position_lots < 0 or s.open_lots[0] < 0 or s.open_lots[1] < 0 or open_lots < 0:
+    if l.max_position_lots < 0 or s.open_lots[0] < 0 or s.open_lots[1] < 0 or open_lots < 0 or s.position.position_lots == NO_PRICE:
         return RESULT_LIMIT_POSITION
     if side == BUY:
         bad = fc_add_overflow(s.position.position_lots, open_lots, &worst)
@@ -417,7 +417,7 @@ cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
             room = FAR_LOTS     # the limit is not negative
         if fc_sub_overflow(room, s.open_lots[i], &room):
             room = -1
-        room = least(room, FAR_LOTS)
+        room = -1 if position == NO_PRICE else least(room, FAR_LOTS)    # not known
         if i and l.short_sale == SHORT_REFUSED:
             room = least(room, -1 if fc_sub_overflow(position, s.open_lots[1], &distance) else distance)
         elif i and l.short_sale == SHORT_ABOVE_BID:

@@ -88,7 +88,7 @@ def backtest(
     feed = data if isinstance(data, Feed) else open_feeds(_paths(data), **options).to_trade()
     with feed:
         markets, source = begin(feed, list(names))
-        market, desk = Market(feed.book, symbols=IDS), Desk(limits or RiskLimits(WIDE, WIDE, WIDE), symbols=IDS)
+        market, desk = Market("quotes" if feed.book == "none" else feed.book, symbols=IDS), Desk(limits or RiskLimits(WIDE, WIDE, WIDE), symbols=IDS)
         parts = conditions.split(latency)
         feed_ns, offset_ns = conditions.feed(parts.get("feed", "0"))
         simulator = Simulator(
@@ -136,8 +136,8 @@ def begin(feed: Feed, symbols: list[str]) -> tuple[dict[int, Instrument], Source
             known = feed.instruments.symbols
             raise UnknownSymbolInFile(f"the data have no such symbol: symbol={missing[0]}{suggestion(missing[0], known)}")
         held.append(events)
-    rows = [feed.instruments.id_of(name) for name in symbols]
-    return {row: feed.instruments[row] for row in rows}, EventSource(chain(held, feed))
+    rows = [found for name in symbols if (found := feed.instruments.id_of(name)) is not None]
+    return {found: feed.instruments[found] for found in rows}, EventSource(chain(held, feed))
 
 
 def run(engine: Engine, result: Result) -> None:

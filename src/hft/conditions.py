@@ -21,9 +21,9 @@ def duration_ns(text: str) -> int:
     whole, _, fraction = found[1].partition(".")
     unit = UNITS_NS[found[2] or "ns"]
     exact = int(whole + fraction) * unit
-    if exact % 10 ** len(fraction):
+    if exact % int(10 ** len(fraction)):
         raise ValueError(f"a duration must be a whole number of ns: {text!r}")
-    return exact // 10 ** len(fraction)
+    return exact // int(10 ** len(fraction))
 
 
 def latency(text: str) -> Latency:

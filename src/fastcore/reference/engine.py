@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,7 @@ class _World:
 @dataclass
 class _OwnOrder:
     side: int
+    price: int
     worst: int  # lots that may still be filled
     leaving: bool = False  # its pull or replacement is in flight
     done: bool = False
@@ -272,7 +274,7 @@ class Engine:
         self._stopping = False
         self._feed_ns, self._offset_ns = feed_ns, local_offset_ns
         self._delays = {
-            phase: iter(lambda d=delay: d, None) if isinstance(delay, int) else delay
+            phase: repeat(delay) if isinstance(delay, int) else delay
             for phase, delay in ((_MESSAGE, order), (_REPORT, response))
         }
         self._last = {_MESSAGE: _PAST, _REPORT: _PAST}  # arrival of the last message of each line
@@ -549,10 +551,13 @@ class Engine:
                     self.quoter.volatility = self.volatility.volatility
         if self.quoter is not None and world.book is not None and (moved or instant.news or instant.fills):
             self._requote()
-        for side, rung in self._rungs.items():
-            if self._stopping:
+        if self._stopping:
+            for rung in self._rungs.values():
                 rung.wish = None
-            self._place(side, rung)
+        bid, old_ask = self._rungs[BUY].wish, self._own.get(self._rungs[SELL].order_id)
+        meets = bid is not None and old_ask is not None and bid >= old_ask.price  # what becomes of the old ask goes first
+        for side in (SELL, BUY) if meets else (BUY, SELL):
+            self._place(side, self._rungs[side])
 
     def _requote(self) -> None:
         world = self._here
@@ -616,7 +621,7 @@ class Engine:
         self.orders_sent += 1
         number, old = self._next_id, rung.order_id
         self._next_id += 1
-        self._own[number] = _OwnOrder(side, self._order_lots)
+        self._own[number] = _OwnOrder(side, rung.wish, self._order_lots)
         rung.order_id = number
         if old:
             self._own[old].leaving = True

@@ -32,7 +32,9 @@ cdef enum:
 
 @cython.final
 cdef class Trade:
-    """An execution of the market: `price`, `size`, and `side`, +1 where the buyer came last, -1 the seller, 0 unknown."""
+    """Trade()\n--\n\n
+    Trade()\n--\n
+    An execution of the market: `price`, `size`, and `side`, +1 where the buyer came last, -1 the seller, 0 unknown."""
 
     cdef readonly double price, size
     cdef readonly int side
@@ -43,7 +45,9 @@ cdef class Trade:
 
 @cython.final
 cdef class Fill:
-    """A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, and the id of the `order`."""
+    """Fill()\n--\n\n
+    Fill()\n--\n
+    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, and the id of the `order`."""
 
     cdef readonly double price, size
     cdef readonly int side
@@ -56,7 +60,9 @@ cdef class Fill:
 
 @cython.final
 cdef class Order:
-    """What came of an own order: `id` (0 where a limit of ours refused it), `side`, `price`, `size`, `state`, `refused` and `why`."""
+    """Order()\n--\n\n
+    Order()\n--\n
+    What came of an own order: `id` (0 where a limit of ours refused it), `side`, `price`, `size`, `state`, `refused` and `why`."""
 
     cdef readonly int64_t id
     cdef readonly int side
@@ -72,7 +78,9 @@ cdef class Order:
 
 @cython.final
 cdef class Handle:
-    """The present of one market. Prices and sizes are in units of the instrument; None where there is no price.
+    """Handle()\n--\n\n
+    Handle()\n--\n
+    The present of one market. Prices and sizes are in units of the instrument; None where there is no price.
 
     Attributes
     ----------

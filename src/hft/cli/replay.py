@@ -44,7 +44,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that both commands have; those that stand for sections of a configuration come as `given`."""
 
     @wraps(command)
-    def wrapped(
+    def with_sections(
         *,
         latency: str | None,
         queue: str | None,
@@ -67,7 +67,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         }
         command(given=given, **rest)
 
-    command = wrapped
+    out: Callable[..., Any] = with_sections
     for option in (
         click.option(
             "--strategy",
@@ -96,8 +96,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .svg, .png or .pdf (needs matplotlib)."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
     )[::-1]:
-        command = option(command)
-    return command
+        out = option(out)
+    return out
 
 
 @click.command()
