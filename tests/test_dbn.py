@@ -178,7 +178,7 @@ def test_an_instrument_keeps_its_symbol_id(impl):
         with pytest.raises(ValueError, match=f"symbol_id must be in 0..2..32-3: symbol_id={number}"):
             decoder.set_symbol_id(1, 6, number)
     for number in (-1, 2**16):
-        with pytest.raises(ValueError, match=f"publisher must be in 0..2..16-1: publisher={number}"):
+        with pytest.raises(ValueError, match=f"publisher must be in 0..65535: publisher={number}"):
             decoder.set_symbol_id(number, 6, 0)
 
 

@@ -198,21 +198,6 @@ def test_loss_limit_pulls_everything_and_stops(impl):
     assert len(engine.reports()) == reports
 
 
-def test_profit_that_does_not_fit_stops_as_a_loss_does(impl):
-    # 2**32 lots bought at about 1 dollar; at 250,000 dollars their value is beyond 64 bits.
-    lots = 2**32 - 1
-    engine = make(impl, volatility=False, limits=(lots, lots, 2**32), order_lots=lots, max_loss=10**15)
-    day = Day().add(1, BUY, 9_000, 500).add(2, SELL, 11_000, 500).add(3, SELL, 9_500, lots).delete(3)
-    engine.feed(day.data)
-    assert engine.position.position_lots == lots
-    assert not engine.stopped
-    done = len(day.data)
-    day.delete(2).add(4, SELL, 2_600_000_000, 5).delete(1).add(5, BUY, 2_500_000_000, 5)
-    engine.feed(day.data[done:])
-    assert engine.stopped
-    assert engine.venue.orders() == []
-
-
 def test_books_of_all_symbols_are_kept_and_only_one_is_traded(impl):
     day = quoted_book(Day(("AAA", "BBB"))).add(11, BUY, 500_000, 1, 8).add(12, SELL, 500_100, 1, 8).execute(12, 1, locate=8)
     for symbol, quote in (("AAA", (999_000, 500, 1_001_000, 500)), ("BBB", (500_000, 1, None, 0))):

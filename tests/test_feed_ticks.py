@@ -121,7 +121,7 @@ def test_ids_near_the_end_of_their_range_take_no_memory(tmp_path):
 
 def test_events_of_unknown_kinds_are_errors(tmp_path):
     events = generate_events(messages=400, seed=1)
-    events["kind"][[3, 50]] = 26, 255
+    events["kind"][[3, 50]] = len(KINDS), 255
     feed = TickFeed(store(tmp_path / "day", events))
     assert sum(map(len, feed)) == len(events) - 2
     assert feed.errors == {"an event must have a known kind": 2}

@@ -177,9 +177,9 @@ def a_kraken_decoder():
 def a_dbn_decoder():
     decoder, out = DbnDecoder(), np.empty(COUNT, EVENT_DTYPE)
     record = bytes([56 // 4, 160, 1, 0, *[0] * 52])
-    decoder.set_symbol_id(0, 0)
+    decoder.set_symbol_id(0, 0, 0)
     record = record[:38] + b"AB" + record[40:]
-    return lambda: decoder.decode(record * COUNT, out), [lambda: decoder.set_symbol_id(7, 7), lambda: decoder.counts], None
+    return lambda: decoder.decode(record * COUNT, out), [lambda: decoder.set_symbol_id(7, 7, 7), lambda: decoder.counts], None
 
 
 def a_lobster_window():

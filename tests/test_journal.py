@@ -42,7 +42,7 @@ def days(count):
 def test_reports_beyond_the_buffer_are_those_of_the_parts():
     """A run whose reports are more than the buffer holds gives them all, and again when asked again."""
     one, many = (make(compiled, parameters={"k": 2000.0}) for _ in range(2))
-    for i, events in enumerate(days(250)):
+    for i, events in enumerate(days(400)):
         many.feed_events(events)
         if i == 0:
             one.feed_events(events)
@@ -76,7 +76,7 @@ def test_journal_has_messages_and_reports_in_the_order_of_our_clock(tmp_path):
 
 def test_same_run_writes_the_same_journal(tmp_path):
     """Also one that is much longer than the buffer."""
-    one, two = (journalled(tmp_path / name, days(180), sample_every=every)[1] for name, every in (("a", 0), ("b", 1)))
+    one, two = (journalled(tmp_path / name, days(450), sample_every=every)[1] for name, every in (("a", 0), ("b", 1)))
     assert len(one) > 32_768
     assert one.tobytes() == two.tobytes()
 

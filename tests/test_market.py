@@ -115,7 +115,7 @@ def test_symbol_id_out_of_range_states_the_rule():
             ask(4)
 
 
-@pytest.mark.parametrize("kind", [26, 64 + KINDS["system"], 64 + KINDS["add"], 128 + KINDS["status"], 255])
+@pytest.mark.parametrize("kind", [len(KINDS), 64 + KINDS["system"], 64 + KINDS["add"], 128 + KINDS["status"], 255])
 def test_kinds_that_there_are_not_are_counted_and_change_nothing(kind):
     rows = events(("add", (100, 5, 1), 0, 0, BUY), ("add", (101, 5, 2), 0, 0, BUY), ("status", (HALTED,), 3))
     rows["kind"][1] = kind

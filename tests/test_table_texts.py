@@ -201,7 +201,7 @@ def test_blocks_of_other_text_are_read_in_their_turn(tmp_path):
         ({"columns": {"bid": 1.5}}, "columns must be names or numbers of columns: bid=1.5"),
         ({"columns": {"bid": 9}}, "columns must lie in the file: bid=9 columns=3"),
         ({"actions": [1]}, r"actions must be a mapping: actions=\[1\]"),
-        ({"actions": {"A": 5}}, "actions must be kinds of events, resize or ignore: A=5"),
+        ({"actions": {"A": 5}}, "actions must be kinds of events, resize, fill or ignore: A=5"),
         ({"only": 5}, "only must be a mapping: only=5"),
         ({"layouts": 5}, "layouts must be a mapping of action to roles: layouts=5"),
         ({"empty": "x"}, "empty must be a price or unchanged: empty='x'"),

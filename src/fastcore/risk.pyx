@@ -776,7 +776,8 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         -------
         dict of str to object
         """
-        return {**self._account, **self._default, **self._own.get(symbol_id, {})}
+        own = {} if symbol_id is None else self._own.get(as_int64(symbol_id), {})
+        return {**self._account, **self._default, **own}
 
     def change(self, *, symbol_id=None, by="", **settings):
         """Change limits, all of them or none, from the next check on; `audit` tells.

@@ -88,7 +88,8 @@ def backtest(
     feed = data if isinstance(data, Feed) else open_feeds(_paths(data), **options).to_trade()
     with feed:
         markets, source = begin(feed, list(names))
-        market, desk = Market("quotes" if feed.book == "none" else feed.book, symbols=IDS), Desk(limits or RiskLimits(WIDE, WIDE, WIDE), symbols=IDS)
+        market = Market("quotes" if feed.book == "none" else feed.book, symbols=IDS)
+        desk = Desk(limits or RiskLimits(WIDE, WIDE, WIDE), symbols=IDS)
         parts = conditions.split(latency)
         feed_ns, offset_ns = conditions.feed(parts.get("feed", "0"))
         simulator = Simulator(

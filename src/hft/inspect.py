@@ -226,7 +226,7 @@ class _Facts:
         self.first = self.clock_smallest = _UNSET
         self.last = self.clock_largest = _LAST
         self.silence = self.silence_begins = 0
-        self.books = None if feed.book == "none" else BookSet(by_level=feed.book != "orders", symbols=1 << 20)
+        self.books = None if feed.book == "none" else BookSet(by_level=feed.book != "orders", quotes=feed.book == "quotes", symbols=1 << 20)
         self.rows = np.zeros(0, _ROW)  # by symbol
         self.stale_since: dict[int, int] = {}
         self.latest = {"exch_ns": _LAST, "local_ns": _LAST}

@@ -153,7 +153,7 @@ class Caller:
         named.pop("", None)
         return positional, named
 
-    def attempt(self, what: Callable[..., Any], *positional: Any, **named: Any) -> Any:
+    def attempt(self, what: Callable[..., Any], /, *positional: Any, **named: Any) -> Any:
         self.counts["calls"] += 1
         if self.trace:
             texts = []

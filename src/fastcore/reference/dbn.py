@@ -98,7 +98,7 @@ class DbnDecoder:
 
     def set_symbol_id(self, publisher: int, instrument: int, symbol_id: int | None) -> None:
         if not 0 <= publisher < 2**16:
-            raise ValueError(f"publisher must be in 0..2**16-1: publisher={publisher}")
+            raise ValueError(f"publisher must be in 0..65535: publisher={publisher}")
         if not 0 <= instrument < 2**32:
             raise ValueError(f"instrument must be in 0..2**32-1: instrument={instrument}")
         if symbol_id is not None and not 0 <= symbol_id < 2**32 - 2:

@@ -10,6 +10,8 @@ cimport cython
 from libc.math cimport llrint, log1p, pow
 from libc.stdint cimport int64_t, uintptr_t
 
+from fastcore._integers cimport as_uint64
+
 __all__ = ["QueueModel"]
 
 
@@ -106,8 +108,8 @@ cdef class QueueModel:
         cdef QueueModel out = QueueModel()
         out.model = "function"
         out._q.model = QUEUE_FUNCTION
-        out._q.function = <queue_function_t> <uintptr_t> address
-        out._q.state = <void*> <uintptr_t> state
+        out._q.function = <queue_function_t> <uintptr_t> as_uint64(address)
+        out._q.state = <void*> <uintptr_t> as_uint64(state)
         out._keep = keep
         return out
 

@@ -1334,10 +1334,9 @@ cdef class Venue:
         e.price = as_int64(price)
         e.size = as_int64(size)
         e.order_id = as_int64(order_id)
+        e.match_id, replaced = as_int64(match_id), as_int64(new_order_id)
         if kind == KIND_REPLACE:
-            e.new_order_id = as_int64(new_order_id)
-        else:
-            e.match_id = as_int64(match_id)
+            e.new_order_id = replaced
         e.kind = c.kind = kind
         e.side = as_side(side)
         e.flags = <uint16_t> int64_in(flags, "flags", 0, 0xFFFF)

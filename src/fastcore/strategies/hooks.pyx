@@ -5,7 +5,7 @@ cimport cython
 from libc.math cimport floor
 from libc.stdint cimport int8_t, int64_t, uint32_t
 
-from fastcore._integers cimport as_int64
+from fastcore._integers cimport as_int64, int64_in
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_level_size, book_next_price, book_t, top_t
 from fastcore.instruments cimport Instruments, instrument_price
 from fastcore.market cimport market_book, market_trades
@@ -225,8 +225,7 @@ cdef class Handle:
 
     def imbalance(self, levels=1):
         """Return (bid size - ask size) / (bid size + ask size) over so many levels, 1..10; None without any size."""
-        if not 1 <= levels <= DEPTH:
-            raise ValueError(f"levels must be in 1..{DEPTH}: levels={levels}")
+        levels = int64_in(levels, "levels", 1, DEPTH)
         bids, asks = (sum(size for _, size in self._levels(side)[:levels]) for side in (BUY, SELL))
         return (bids - asks) / (bids + asks) if bids + asks else None
 

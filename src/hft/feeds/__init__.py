@@ -190,13 +190,6 @@ def open_feed(
     day = options.get("date")
     if isinstance(day, date) and not 1970 <= day.year <= 2261:
         raise FormatError(f"date must be in 1970-01-01..2261-12-31: date={day}")
-    if (zone := options.get("time_zone")) is not None:
-        from zoneinfo import ZoneInfo
-
-        try:
-            ZoneInfo(zone)
-        except (LookupError, ValueError, TypeError, OSError) as error:
-            raise FormatError(f"time_zone must be a known zone: time_zone={zone} (format={name})") from error
     opened = feed_class(name)
     known = _options(opened)
     if unknown := [option for option in options if option not in known]:

@@ -26,6 +26,7 @@ from fastcore.wire.itch_source import ItchSource
 
 from ._files import pieces
 from ._streams import is_stream
+from ._units import Units
 from .days import day_of, midnight_ns
 from .days import midnight_ns as midnight_of_day
 from .feed import Events, Feed, Progress, UnknownSymbolInFile, listed
@@ -334,26 +335,6 @@ class ItchFeed(Feed):
         if not head:
             return path.name.lower().endswith((".itch", ".itch.gz", ".itch.zst"))
         return good > 9 * bad
-
-
-class Units:
-    """Refuses the symbols that the table of a run knows with other units than those of the protocol."""
-
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
-        self._others = np.zeros(1, bool)  # by row; the last is for events of no symbol
-
-    def check(self, events: Events) -> None:
-        """Raise FormatError where an event is of such a symbol."""
-        table, known = self._feed.instruments, len(self._others) - 1
-        if len(table) > known:
-            units = UNITS["tick_size"], UNITS["lot_size"]
-            fresh = [(table[row].tick_size, table[row].lot_size) != units for row in range(known, len(table))]
-            self._others = np.array([*self._others[:-1], *fresh, False], bool)
-        if self._others.any():
-            rows = np.minimum(events["symbol_id"], len(self._others) - 1)
-            for row in np.unique(rows[self._others[rows]]).tolist():
-                self._feed._row(table[row].symbol, **UNITS)  # raises
 
 
 def _only_symbol(head: memoryview | bytes) -> str:

@@ -24,9 +24,9 @@ from ._capture import Packet, address_name, read_packets
 from ._files import extra
 from ._frames import is_capture
 from ._turns import Turns
+from ._units import Units
 from .days import midnight_before
 from .feed import LOG_LENGTH, Events, Feed, Progress
-from .itch import Units
 
 __all__ = ["PcapFeed"]
 
