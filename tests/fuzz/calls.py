@@ -41,8 +41,8 @@ OPERATORS: tuple[Callable[[Any], Any], ...] = (
     lambda x: x[0], lambda x: x[-1], lambda x: x["a"], lambda x: x[2**63], lambda x: 1 in x, lambda x: x == x, lambda x: x < x,
     lambda x: x.__enter__(), lambda x: x.__exit__(None, None, None), lambda x: x.__init__(), lambda x: memoryview(x),
 )  # fmt: skip
-# What runs until it is told to stop, starts other programs, or ends this one.
-LEFT_OUT = ("main", "run_forever", "serve", "Worker", "check_install")
+# What calls an address that it is given, runs until it is told to stop, starts other programs, or ends this one.
+LEFT_OUT = ("QueueModel", "main", "run_forever", "serve", "Worker", "check_install")
 
 
 # Not with two threads: what a writer of a store does in the middle of another's call is the matter of the stores.

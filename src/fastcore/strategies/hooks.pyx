@@ -96,7 +96,7 @@ cdef class Handle:
         raise TypeError("handles are made by a run")
 
     cdef const top_t* _top(self) except NULL:
-        if self._owner._c == NULL:
+        if self._owner is None or self._owner._c == NULL:   # a copy has no owner
             raise RuntimeError(f"a market is there inside hooks alone: symbol={self.symbol}")
         return &self._owner._c.tops[self.symbol_id]
 
@@ -173,6 +173,7 @@ cdef class Handle:
     @property
     def age(self):
         """Seconds since a best price or size last changed; infinite before the first."""
+        self._top()
         return 1e-9 * <double> (self._owner.now - self._changed_ns) if self._changed_ns else float("inf")
 
     @property
@@ -199,6 +200,7 @@ cdef class Handle:
     @property
     def lot(self):
         """The smallest size."""
+        self._top()
         return self._row.lot_size
 
     cdef tuple _levels(self, int8_t side):
@@ -301,7 +303,7 @@ cdef class Handle:
         return self._touch()
 
     def __repr__(self):
-        if self._owner._c == NULL:
+        if self._owner is None or self._owner._c == NULL:
             return f"Handle({self.symbol})"
         return f"Handle({self.symbol}, bid={self.bid}, ask={self.ask}, position={self.position:g})"
 

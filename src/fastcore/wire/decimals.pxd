@@ -2,7 +2,7 @@
 
 cimport cython
 cimport numpy as cnp
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 cdef enum:
     DECIMALS_DIGITS = 18    # more digits than any number that 63 bits hold
@@ -23,4 +23,5 @@ cdef int64_t decimals_needed(const char* p, const char* end, char point, char gr
 cdef class Decimals:
     cdef decimals_form_t _form
     cdef cnp.ndarray _places    # int64 by column
+    cdef uint64_t _busy         # a call is inside
     cdef bytearray _wanted      # by column: 1 where it is looked at

@@ -11,6 +11,9 @@ from libc.string cimport memchr
 
 cimport numpy as cnp
 
+from fastcore._guard cimport alone, enter, leave
+from fastcore._integers cimport int64_in
+
 import numpy as np
 
 cnp.import_array()
@@ -153,14 +156,12 @@ cdef class Decimals:
     **Thread safety**: one thread at a time; `add` runs without the GIL.
     """
 
-    def __init__(self, columns: int, wanted, delimiter: str = ",", point: str = ".", group: str = "", most: int = 12):
-        if not 1 <= columns <= 65_536:
-            raise ValueError(f"columns must be in 1..65536: columns={columns}")
+    def __init__(self, columns, wanted, str delimiter=",", str point=".", str group="", most=12):
+        alone(&self._busy)
+        columns, most = int64_in(columns, "columns", 1, 65_536), int64_in(most, "most", 0, DECIMALS_DIGITS)
         for name, mark in (("delimiter", delimiter), ("point", point), ("group", group)):
             if len(mark) != 1 - (name == "group" and not mark) or not mark.isascii():
                 raise ValueError(f"{name} must be one ASCII character: {name}={mark!r}")
-        if not 0 <= most <= DECIMALS_DIGITS:
-            raise ValueError(f"most must be in 0..{DECIMALS_DIGITS}: most={most}")
         self._places = np.full(columns, NONE, np.int64)
         self._wanted = bytearray(columns)
         for column in wanted:
@@ -188,9 +189,11 @@ cdef class Decimals:
         cdef int64_t* places = <int64_t*> cnp.PyArray_DATA(self._places)
         cdef size_t columns = len(self._wanted)
         cdef size_t rows = 0
+        enter(&self._busy)
         if data.shape[0]:
             with nogil:
                 rows = scan(<const char*> &data[0], data.shape[0], &self._form, places, wanted, columns)
+        leave(&self._busy)
         return rows
 
     @property
