@@ -10,6 +10,8 @@ from fastcore.records import EVENT_DTYPE, KINDS
 from hft.config import ConfigError
 from hft.journal import Inputs, check_files, compare, identify, read, record, words
 
+pytestmark = pytest.mark.thin
+
 INPUTS = Inputs("demo", [], {"seed": 1}, {"run": {}})
 
 

@@ -5,6 +5,8 @@ import pytest
 from hft.config import ConfigError, is_own
 from hft.loading import load_strategy
 
+pytestmark = pytest.mark.thin
+
 ONE = """
 from hft import Param, Strategy
 

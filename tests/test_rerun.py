@@ -15,6 +15,8 @@ from hft.cli import CONFIGURATION, CORRUPT, FAILED, USAGE, main
 from hft.feeds import synthetic
 from hft.journal import read
 
+pytestmark = pytest.mark.thin
+
 STRATEGY = """
 from hft import Param, Strategy
 
