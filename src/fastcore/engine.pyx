@@ -283,9 +283,9 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
     g.context.now_ns = b.now_ns
     if b.n:
         g.last_ns = e.exch_ns
-        if unlikely(g.last_ns >= g.curve.next_ns):
-            for i in range(b.first, b.n):
-                engine_curve(g, &b.events[i], b.events[i].kind)
+        for i in range(b.first, b.n):
+            engine_curve(g, &b.events[i], b.events[i].kind)
+        if unlikely(g.curve.pending):
             g.curve.until_ns = b.now_ns
     return RUN_ON
 
