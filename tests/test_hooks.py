@@ -163,6 +163,18 @@ def test_quote_never_crosses(side, price):
     assert run(Wild(), adds(*TWO_SIDED)).orders["price"].tolist() == [price]
 
 
+def test_another_size_is_acted_on_and_a_smaller_one_keeps_its_place():
+    class Sizes(Strategy):
+        def on_book(self, m):
+            m.quote(bid=9.95, size={1: 3.0, 2: 2.0, 3: 2.0, 4: 4.0}[self.now // SECOND])
+
+    behind = [(2 * SECOND, 3, BUY, 995, 70), (3 * SECOND, 4, BUY, 999, 5), (4 * SECOND, 5, BUY, 998, 5)]
+    deep = [(SECOND, 9, BUY, 995, 10)]
+    result = run(Sizes(), adds(*TWO_SIDED, *deep, *behind[:1], (2 * SECOND, 6, SELL, 1015, 5), *behind[1:], (4 * SECOND, 7, SELL, 1014, 5)))
+    acks = result._reports[result._reports["kind"] == KINDS["ack"]]
+    assert list(zip(acks["size"].tolist(), acks["match_id"].tolist(), strict=True)) == [(30, 10), (20, 10), (40, 80)]
+
+
 def test_two_markets_and_named_symbols():
     class Both(Strategy):
         x = Symbol("A", "one")

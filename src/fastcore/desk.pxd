@@ -3,8 +3,8 @@
     desk_report(desk, event)          what came of an own order: orders, position, money
     desk_send(desk, market, outbox)   what strategies want -> risk -> own orders -> gateway: the only way an order leaves
 
-Wanted quotes: of each side of an instrument one order is kept at the wanted price. It is sent only when the wanted price is another
-than the one last acted upon, or when a fill has used the order up; one change is in flight at a time, and the newest wish is acted on
+Wanted quotes: of each side of an instrument one order is kept at the wanted price. It is sent only when the wanted price or size is
+another than the one last acted upon, or when a fill has used the order up; one change is in flight at a time, and the newest wish is acted on
 when the answer comes. An order that a limit refuses pulls the one that it would have replaced. While a kill switch or a limit keeps
 everything down all own orders are pulled, and what is wanted then is refused; once armed it is tried again.
 """
@@ -48,7 +48,8 @@ ctypedef struct own_order_t:
 ctypedef struct rung_t:
     int64_t wish_ticks      # newest wish; NO_PRICE for none
     int64_t wish_lots
-    int64_t acted_ticks     # price that was last acted upon
+    int64_t acted_ticks     # price and size that were last acted upon
+    int64_t acted_lots
     int64_t order_id        # of the order that works; 0 none
     bint in_flight          # a message about it is not answered yet
     bint retry              # a fill changed what the limits allow: send again at the same price once nothing works
@@ -88,6 +89,11 @@ cdef inline int64_t desk_profit(const desk_t* d, uint32_t symbol_id) noexcept no
     """Units after fees, rounded down, marked at the last middle; NO_PRICE where that is unknown or beyond 64 bits."""
     cdef money_t profit
     return money_units(profit) if position_net(&d.positions[symbol_id], d.accounts[symbol_id].mark_ticks, &profit) else NO_PRICE
+
+
+cdef inline bint rung_settled(const rung_t* r) noexcept nogil:
+    """Whether the newest wish is the one that was acted upon."""
+    return r.wish_ticks == r.acted_ticks and (r.wish_ticks == NO_PRICE or r.wish_lots == r.acted_lots)
 
 
 cdef inline bint desk_waits(desk_t* d) noexcept nogil:

@@ -59,7 +59,7 @@ cdef void desk_answered(desk_t* d, own_order_t* o) noexcept nogil:
     cdef rung_t* rung = &a.rungs[o.side < 0]
     d.in_flight -= 1
     rung.in_flight = False
-    if unlikely(rung.wish_ticks != rung.acted_ticks or rung.retry or d.down):
+    if unlikely(not rung_settled(rung) or rung.retry or d.down):
         desk_ask(d, o.symbol_id)
 
 
@@ -218,9 +218,10 @@ cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, int8_t si
     cdef own_order_t* o
     cdef int64_t id
     cdef int result
-    if rung.in_flight or (rung.wish_ticks == rung.acted_ticks and not (rung.retry and rung.order_id == 0)):
+    if rung.in_flight or (rung_settled(rung) and not (rung.retry and rung.order_id == 0)):
         return
     rung.acted_ticks = rung.wish_ticks
+    rung.acted_lots = rung.wish_lots
     rung.retry = False
     if rung.wish_ticks == NO_PRICE:
         if rung.order_id:
