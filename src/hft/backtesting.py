@@ -118,6 +118,9 @@ def backtest(
         )
         result = Result(engine, markets, strategies, {"latency": latency, "queue": queue, "fees": fees, "seed": seed})
         run(engine, result)
+        for instrument in () if result.stopped else markets.values():
+            if not feed.lists(instrument.symbol):
+                raise UnknownSymbolInFile(f"the data have no such symbol: symbol={instrument.symbol}")
     return result
 
 

@@ -35,7 +35,7 @@ def _units(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64
 
 
 def _fees(fees: Fees) -> str:
-    return "no fees" if not (fees.maker or fees.taker) else f"maker fee {fees.maker}, taker fee {fees.taker}"
+    return "no fees" if {fees.maker, fees.taker} <= {0, "0"} else f"maker fee {fees.maker}, taker fee {fees.taker}"
 
 
 class Result:

@@ -17,6 +17,11 @@ FAILED, USAGE, CONFIGURATION, CORRUPT, STOPPED, INTERRUPTED = 1, 2, 3, 4, 5, 130
 
 # Where each command lives, and the first sentence of its help, so that a list of commands imports none of them.
 COMMANDS = {
+    "init": (
+        "hft.cli.project:init",
+        "Write a strategy that runs as it is into DIRECTORY: strategy.py, run.toml, a test and a README.",
+    ),
+    "backtest": ("hft.cli.project:backtest", "Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."),
     "replay": (
         "hft.cli.replay:replay",
         "Replay FILE (any format that hft.feeds reads; - is the standard input) through book, market maker and venue.",

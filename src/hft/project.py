@@ -1,0 +1,183 @@
+"""A strategy in a directory of its own: ``hft init`` writes one that runs as it is, ``hft backtest`` runs it."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from .backtesting import backtest
+from .config import ConfigError
+from .feeds.feed import Feed
+from .loading import load_strategy
+from .result import Result
+
+__all__ = ["Project", "create", "read", "run"]
+
+RUN = "run.toml"
+
+STRATEGY = '''"""A market maker: write your own in its place."""
+
+from hft import Param, Strategy
+
+
+class MarketMaker(Strategy):
+    """Quotes both sides of a fair price and leans against the inventory."""
+
+    half_spread = Param(0.5, "fair price to each quote", unit="bps", min=0)
+    lean = Param(0.2, "shift of both quotes for each `size` held", unit="bps", min=0)
+    size = Param(100, "size of a quote", min=0)
+    limit = Param(500, "largest position, long or short", min=0)
+
+    def on_book(self, m):
+        self.requote(m)
+
+    def on_fill(self, m, fill):
+        self.requote(m)
+
+    def requote(self, m):
+        if not m.two_sided:
+            return m.pull("one-sided book")
+        bps = m.mid * 1e-4
+        fair = m.microprice - self.lean * bps * m.position / self.size
+        self.record(m, fair=fair)
+        m.quote(
+            bid=fair - self.half_spread * bps if m.position < self.limit else None,
+            ask=fair + self.half_spread * bps if m.position > -self.limit else None,
+            size=self.size,
+        )
+'''
+
+CONFIG = '''strategy = "strategy.py"  # FILE.py, FILE.py:Class or MODULE:Class
+data = []                # files that hft.feeds reads; none: a synthetic day
+symbols = []             # markets; none: the only one of the data
+latency = "0"            # 1ms of orders and responses, or order=200us,response=normal(300us,50us),feed=recorded
+queue = "risk-averse"    # on data by level: risk-averse, power:N, log:1, log:2
+maker_fee = "0"          # of fills of orders that waited: 0.02% of the value, or an amount a unit
+taker_fee = "0"          # of orders that took
+seed = 0                 # of random latencies, of Strategy.random, and of the synthetic day
+messages = 100000        # of the synthetic day, at least 1000
+
+[parameters]             # of the strategy, as --set NAME=VALUE
+# half_spread = 0.5
+'''
+
+TEST = '''"""The strategy runs, and the same input gives the same orders."""
+
+from pathlib import Path
+
+from hft.project import read, run
+
+HERE = Path(__file__).parent
+
+
+def test_same_input_gives_the_same_orders():
+    one, two = (run(read(HERE)) for _ in range(2))
+    assert one.stats["orders"] > 0
+    assert one.orders_hash == two.orders_hash
+
+
+def test_fills_make_the_position():
+    result = run(read(HERE))
+    fills = result.fills
+    signed = sum(size if side == "buy" else -size for side, size in zip(fills["side"], fills["size"], strict=True))
+    assert sum(row["position"] for row in result.stats["symbols"].values()) == signed
+'''
+
+README = """# {name}
+
+    hft backtest                                # run strategy.py as run.toml says
+    hft backtest --set size=50 --latency 1ms    # with other values
+    hft backtest --data day.itch.gz             # on data of yours
+    python -m pytest                            # the tests beside it
+"""
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``run.toml`` says; the calls of ``hft.backtest`` have the same names.
+
+    Attributes
+    ----------
+    strategy : str
+    data, symbols : list of str
+    latency, queue : str
+    maker_fee, taker_fee : str or float
+    seed, messages : int
+    parameters : dict of str to number or text
+    place : str
+        The directory, which names of files are relative to.
+    """
+
+    strategy: str = "strategy.py"
+    data: list[str] = []
+    symbols: list[str] = []
+    latency: str = "0"
+    queue: str = "risk-averse"
+    maker_fee: str | float = "0"
+    taker_fee: str | float = "0"
+    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 0
+    messages: Annotated[int, Meta(ge=1_000, le=10**9)] = 100_000
+    parameters: dict[str, int | float | str | bool] = {}
+    place: str = "."
+
+
+def create(directory: Path) -> None:
+    """Write a project that runs as it is into a new or empty directory."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigError(f"the directory of a project must be new or empty: {directory}")
+    directory.mkdir(parents=True, exist_ok=True)
+    files = {"strategy.py": STRATEGY, RUN: CONFIG, "test_strategy.py": TEST, "README.md": README.format(name=directory.resolve().name)}
+    for name, text in files.items():
+        (directory / name).write_text(text, "utf-8")
+
+
+def read(directory: Path) -> Project:
+    """Return the project in a directory."""
+    path = directory / RUN
+    try:
+        return msgspec.convert(tomllib.loads(path.read_text("utf-8")) | {"place": str(directory)}, Project)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no {RUN} in {directory.resolve()}: hft init DIR makes a project") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def run(
+    project: Project, *, data: Sequence[str | Path] = (), parameters: Mapping[str, Any] | None = None, progress: Any = None
+) -> Result:
+    """Run a project, on other data and with other parameters where they are given."""
+    place = Path(project.place)
+    name = project.strategy
+    if name.partition(":")[0].endswith(".py"):
+        name = str(place / name)
+    strategy = load_strategy(name, project.parameters | dict(parameters or {}))
+    files: Any = [Path(path) for path in data] or [place / path for path in project.data] or synthetic(project)
+    options = {} if isinstance(files, Feed) or progress is None else {"progress": progress}
+    try:
+        return backtest(
+            strategy,
+            files,
+            symbols=project.symbols,
+            latency=project.latency,
+            queue=project.queue,
+            maker_fee=project.maker_fee,
+            taker_fee=project.taker_fee,
+            seed=project.seed,
+            **options,
+        )
+    except ValueError as error:
+        if type(error) is not ValueError:
+            raise
+        raise ConfigError(f"{place / RUN}: {error}") from None
+
+
+def synthetic(project: Project) -> Feed:
+    """Return the synthetic day of a project without data."""
+    from .feeds.itch import ItchFeed
+    from .feeds.synthetic import iterate
+
+    return ItchFeed("synthetic", chunks=iterate(project.messages, project.seed))

@@ -1,0 +1,94 @@
+"""``hft init`` and ``hft backtest``: a project that runs as it is, and what is wrong with one."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from hft.cli import CONFIGURATION, USAGE, main
+from hft.config import ConfigError
+from hft.feeds import synthetic
+from hft.project import create, read, run
+
+pytestmark = pytest.mark.thin
+
+
+@pytest.fixture
+def project(tmp_path):
+    create(tmp_path / "mm")
+    path = tmp_path / "mm" / "run.toml"
+    path.write_text(path.read_text().replace("messages = 100000", "messages = 10000"))
+    return tmp_path / "mm"
+
+
+def hft(*words):
+    done = CliRunner().invoke(main, [str(word) for word in words], env={key: None for key in os.environ if key.startswith("HFT_")})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done
+
+
+def test_project_runs_as_it_is_with_its_tests(project):
+    done = hft("backtest", project)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("MarketMaker on SYNTH\nfills exact by order; latency 0; no fees; no market impact\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(project)]
+    tests = subprocess.run(command, capture_output=True, text=True, cwd=project)
+    assert tests.returncode == 0, tests.stdout
+
+
+def test_options_stand_in_for_what_the_file_says(project, tmp_path):
+    day = tmp_path / "day.itch"
+    day.write_bytes(b"".join(synthetic.iterate(5_000, 9)))
+    done = hft("backtest", project, "--data", day, "--set", "size=7", "--latency", "1ms", "--maker-fee", "1%", "--json")
+    stats = json.loads(done.stdout)
+    assert stats["events"] == 5_000
+    row = stats["symbols"]["SYNTH"]
+    assert row["fees"] == pytest.approx(0.01 * row["traded"])
+    assert hft("backtest", project, "--data", day, "--symbol", "SYNTH", "--json").exit_code == 0
+
+
+def test_no_orders_are_said_with_the_reason(project):
+    done = hft("backtest", project, "--set", "size=0.4")
+    assert "quotes: under the lot of 1" in done.stdout
+    assert "Warning: no orders." in done.stderr
+
+
+def test_directory_that_holds_something_is_left_alone(project):
+    before = {path.name: path.read_bytes() for path in project.iterdir()}
+    done = hft("init", project)
+    assert done.exit_code == CONFIGURATION
+    assert "the directory of a project must be new or empty" in done.stderr
+    assert {path.name: path.read_bytes() for path in project.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("stratgy = 'x.py'", "unknown field `stratgy`"),
+        ("latency = 1", "Expected `str`, got `int` - at `$.latency`"),
+        ("latency = 'soon'", "a duration must be a number with ns, us, ms or s"),
+        ("queue = 'fair'", "a queue model must be"),
+        ("maker_fee = 'much'", "maker must be a finite number"),
+        ("strategy = 'gone.py'", "there is no file"),
+        ("[parameters]\nhalf_spred = 1", "did you mean half_spread?"),
+        ("messages = 10", "messages"),
+        ("strategy =", "run.toml"),
+    ],
+)
+def test_what_is_wrong_with_a_project_is_said(project, text, rule):
+    (project / "run.toml").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        run(read(project))
+    assert rule in str(error.value)
+
+
+def test_place_without_a_project_and_wrong_words(tmp_path, project):
+    done = hft("backtest", tmp_path)
+    assert done.exit_code == CONFIGURATION
+    assert "there is no run.toml in" in done.stderr
+    assert hft("backtest", project, "--set", "size").exit_code == USAGE
+    assert hft("backtest", project, "--symbol", "XYZ").exit_code != 0
