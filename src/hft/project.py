@@ -119,7 +119,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     queue: str = "risk-averse"
     maker_fee: str | float = "0"
     taker_fee: str | float = "0"
-    seed: Annotated[int, Meta(ge=0, lt=2**63)] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
     messages: Annotated[int, Meta(ge=1_000, le=10**9)] = 100_000
     parameters: dict[str, int | float | str | bool] = {}
     place: str = "."
