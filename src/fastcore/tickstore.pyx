@@ -781,7 +781,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         # Give back what an opening store holds; views keep the mapping.
         cdef whole_t* s = <whole_t*> self._s
         fc_store_refuse(s, t.RESULT_CLOSED)
-        s.state = t.RESULT_CLOSED
+        store_release(&s.state, t.RESULT_CLOSED)   # other threads read it
         self._open = False
         with nogil:
             while load_acquire(&self._busy):
