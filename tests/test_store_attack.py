@@ -554,6 +554,7 @@ def test_thousands_of_stores_can_be_open(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux what is mapped")
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer maps memory of its own")
 def test_a_partition_takes_two_mappings_for_32_mib(tmp_path):
     with DirectoryStore(tmp_path / "d", "a", groups=1) as store:
         store.append_many(ticks(1))

@@ -25,7 +25,11 @@ cdef int ring_next(source_t* source, int64_t until_ns, batch_t* out) noexcept no
     s.taken = 0
     e = <const event_t*> ring_try_peek_batch(s.ring, SOURCE_BATCH, &got)
     if got == 0:
-        return SOURCE_END if ring_closed(s.ring) else SOURCE_IDLE
+        if not ring_closed(s.ring):
+            return SOURCE_IDLE
+        e = <const event_t*> ring_try_peek_batch(s.ring, SOURCE_BATCH, &got)    # what came between the two looks
+        if got == 0:
+            return SOURCE_END
     now = clock_wall_ns()
     s.now_ns = now if now > s.now_ns else s.now_ns + 1
     s.taken = got
