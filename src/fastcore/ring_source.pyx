@@ -21,15 +21,13 @@ cdef int ring_next(source_t* source, int64_t until_ns, batch_t* out) noexcept no
     cdef size_t got = 0
     cdef const event_t* e
     cdef int64_t now
+    cdef bint closed
     ring_release_batch(s.ring, s.taken)
     s.taken = 0
+    closed = ring_closed(s.ring)  # before the slots: a record published before the close is seen
     e = <const event_t*> ring_try_peek_batch(s.ring, SOURCE_BATCH, &got)
     if got == 0:
-        if not ring_closed(s.ring):
-            return SOURCE_IDLE
-        e = <const event_t*> ring_try_peek_batch(s.ring, SOURCE_BATCH, &got)    # what came between the two looks
-        if got == 0:
-            return SOURCE_END
+        return SOURCE_END if closed else SOURCE_IDLE
     now = clock_wall_ns()
     s.now_ns = now if now > s.now_ns else s.now_ns + 1
     s.taken = got
