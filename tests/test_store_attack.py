@@ -245,6 +245,12 @@ def test_what_has_the_name_of_a_lock_and_is_none_is_left_alone(small, tmp_path, 
         assert Path(lock).read_bytes() == precious.read_bytes()
 
 
+def test_a_lock_that_a_power_cut_left_as_zeros_is_a_lock(small):
+    Path(small + ".lock").write_bytes(bytes(5))
+    with TickStore(small, "a"), pytest.raises(StoreLockedError, match=rf"writer_pid={os.getpid()}$"):
+        TickStore(small, "a")
+
+
 @pytest.mark.parametrize("name", ["", ".lock"])
 def test_a_lock_of_a_reader_does_not_keep_the_writer_out(small, name):
     """An flock takes no more than permission to read; so does a reading lock on the data."""

@@ -2,11 +2,15 @@
 
 import contextlib
 import gzip
+import io
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,8 +121,26 @@ def test_verify_takes_pipes(fifo):
 )
 def test_verify_reads_a_pipe_as_often_as_it_compares(fifo, data_dir, name):
     reference = ["--reference", data_dir / "itch/AAPL_2020-01-30_first10k.book.csv"] if "itch/A" in name else []
-    found = json.loads(hft("verify", fifo((data_dir / name).read_bytes()), "--json", *reference).stdout)
+    done = hft("verify", fifo((data_dir / name).read_bytes()), "--json", *reference)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
     assert found["matched"] == found["checked"] > 0
+
+
+def test_readers_of_a_stream_take_turns():
+    """A reader that works ahead on its thread and another one from the beginning: each gets every byte, in order."""
+    data = bytes(np.random.default_rng(1).integers(0, 256, 4_000, np.uint8))
+
+    class Slow(io.BytesIO):
+        def read(self, size):
+            piece = super().read(size)
+            time.sleep(1e-4)  # the other thread comes in here
+            return piece
+
+    stream = _streams._Stream(Path("pipe"), Slow(data))
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda reader: b"".join(iter(lambda: reader.read(7), b"")), [_streams._Reader(stream) for _ in range(4)])
+        assert list(found) == [data] * 4
 
 
 def test_devices_end(tmp_path):

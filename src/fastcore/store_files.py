@@ -16,7 +16,7 @@ __all__ = ["FILE_MODE", "DataLock", "FileLock", "check_file_mode", "clear_leftov
 FILE_MODE = 0o600  # of what is made, where nobody says otherwise
 _WRITER_AT = 4096 + 72  # in a store: the process that writes it
 _MAGIC = b"FCSTORE\0"
-_LOCK_TEXT = re.compile(rb"([0-9]{1,20}\n)?")
+_LOCK_TEXT = re.compile(rb"([0-9]{1,20}\n|\0{0,21})")  # after a power cut a file may have its length and zeros for its bytes
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
@@ -142,7 +142,7 @@ class FileLock(_Lock):
             except (BlockingIOError, PermissionError):
                 free = False
             if not free:
-                owner = text.decode().strip() or "unknown"
+                owner = text.decode().strip("\0\n") or "unknown"
                 raise StoreLockedError(f"{rule}: path={self.path.removesuffix('.lock')}, writer_pid={owner}") from None
             if _NO_FOLLOW and not _same_file(fd, self.path):
                 os.close(fd)

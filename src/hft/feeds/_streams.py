@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -17,26 +18,29 @@ _streams: dict[Path, _Stream] = {}
 
 
 class _Stream:
-    """One pipe, and what it has given so far."""
+    """One pipe, and what it has given so far. A reader that was given up may still be ahead on its thread, so readers take turns."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path, self.file = path, file
         self.head: bytearray | None = bytearray()
         self.read = 0
+        self._turn = threading.Lock()
 
     def take(self, at: int, size: int) -> bytes:
         """Bytes at a place: kept ones, or those that come next."""
-        if at < self.read:
-            if self.head is None:
-                raise OSError(errno.ESPIPE, f"a stream is read once, where it is longer than {KEPT_BYTES} bytes; use a file", str(self.path))
-            return bytes(self.head[at : at + size])
-        data = self.file.read(size) or b""
-        self.read += len(data)
-        if self.head is not None:
-            self.head += data
-            if self.read > KEPT_BYTES:
-                self.head = None
-        return data
+        with self._turn:
+            if at < self.read:
+                if self.head is None:
+                    rule = f"a stream is read once, where it is longer than {KEPT_BYTES} bytes; use a file"
+                    raise OSError(errno.ESPIPE, rule, str(self.path))
+                return bytes(self.head[at : at + size])
+            data = self.file.read(size) or b""
+            self.read += len(data)
+            if self.head is not None:
+                self.head += data
+                if self.read > KEPT_BYTES:
+                    self.head = None
+            return data
 
 
 class _Reader:
