@@ -238,7 +238,7 @@ def test_skip_malformed_goes_on(tmp_path, day):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[run]\nsimbol = 'X'", "`$.run`"),
+        ("[run]\nsimbol = 'X'", "there is no key simbol in [run]; did you mean symbol?"),
         ("[nonsense]\na = 1", "nonsense"),
         ("[limits]\nmax_order_shares = 0", "`$.limits.max_order_shares`"),
         ("[limits]\nmax_order_shares = 'many'", "`$.limits.max_order_shares`"),

@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 
+from hft import keys
 from hft.cli import CONFIGURATION, USAGE, main
 from hft.config import ConfigError
 from hft.feeds import synthetic
-from hft.project import create, read, run
+from hft.project import Project, RunFile, create, read, run
 
 pytestmark = pytest.mark.thin
 
@@ -57,6 +59,12 @@ def test_no_orders_are_said_with_the_reason(project):
     assert "Warning: no orders." in done.stderr
 
 
+def test_file_of_a_new_project_has_every_key_with_its_default(project):
+    text = (project / "run.toml").read_text()
+    assert text.replace("messages = 10000", "messages = 100000").startswith(keys.toml(form=RunFile))
+    assert msgspec.structs.replace(read(project), messages=100_000, place=".") == Project()
+
+
 def test_directory_that_holds_something_is_left_alone(project):
     before = {path.name: path.read_bytes() for path in project.iterdir()}
     done = hft("init", project)
@@ -68,7 +76,8 @@ def test_directory_that_holds_something_is_left_alone(project):
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
-        ("stratgy = 'x.py'", "unknown field `stratgy`"),
+        ("stratgy = 'x.py'", "run.toml: there is no key stratgy; did you mean strategy?"),
+        ("place = 'x'", "there is no key place; there are strategy, data"),
         ("latency = 1", "Expected `str`, got `int` - at `$.latency`"),
         ("latency = 'soon'", "a duration must be a number with ns, us, ms or s"),
         ("queue = 'fair'", "a queue model must be"),

@@ -23,7 +23,7 @@ from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
 from .result import Result
 from .run import IDS
-from .strategy import StopRun, Strategy, failure, suggestion
+from .strategy import StopRun, Strategy, failure
 
 __all__ = ["backtest"]
 
@@ -138,7 +138,7 @@ def begin(feed: Feed, symbols: list[str]) -> tuple[dict[int, Instrument], Source
         events = next(feed, None)
         if events is None:
             known = feed.instruments.symbols
-            raise UnknownSymbolInFile(f"the data have no such symbol: symbol={missing[0]}{suggestion(missing[0], known)}")
+            raise UnknownSymbolInFile(f"the data have no such symbol: symbol={missing[0]}{conditions.suggestion(missing[0], known)}")
         held.append(events)
     rows = [found for name in symbols if (found := feed.instruments.id_of(name)) is not None]
     return {found: feed.instruments[found] for found in rows}, EventSource(chain(held, feed))

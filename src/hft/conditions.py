@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -62,6 +64,12 @@ def queue(text: str) -> QueueModel:
         except ValueError:
             pass
     raise ValueError(f"a queue model must be risk-averse, power:N with N in (0, 100], log:1 or log:2: {text!r}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean x?`` for a name that is not among the known ones."""
+    close = get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def split(text: str) -> dict[str, str]:

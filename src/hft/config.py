@@ -7,19 +7,24 @@ currency for USD.
 
 import datetime
 import os
+import re
 import select
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from fastcore.money import Fees as Schedule
 
+from .conditions import suggestion
+
 MAX_BYTES = 1 << 20  # of a file
 PIPE_SECONDS = 5.0  # until somebody has written the first byte of it
+
+Form = TypeVar("Form", bound=msgspec.Struct)
 
 Positive = Annotated[float, Meta(gt=0.0, lt=1e12)]
 NotNegative = Annotated[float, Meta(ge=0.0, lt=1e12)]
@@ -87,6 +92,8 @@ class Run(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.parameters and not is_own(self.strategy):
+            raise ValueError(f"parameters are those of a strategy of your own, {self.strategy} has none: {', '.join(self.parameters)}")
         if self.date is not None and not 1970 <= self.date.year <= 2261:
             raise ValueError(f"date must be in 1970-01-01..2261-12-31: date={self.date}")
 
@@ -133,23 +140,63 @@ class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes
     ----------
     max_order_shares : int
+        Of one order.
     max_position_shares : int
         In the worst case, with all open orders of a side filled.
     price_collar_usd : float
         Largest distance of an order from the middle price.
     max_loss_usd : float, optional
         A loss beyond it, or one that cannot be computed, pulls all orders and ends the run with exit code 5.
-    min_order_shares, order_multiple_shares : float, optional
+    min_order_shares : float, optional
+        Smallest order.
+    order_multiple_shares : float, optional
+        What the size of every order must be a multiple of.
     last_trade_collar_usd : float, optional
         Largest distance of an order from the last trade.
-    max_order_value_usd, max_gross_value_usd, max_net_value_usd, buying_power_usd : float, optional
-        Of one order; of the position in the worst case, by magnitude and by sign; of what it may be in all.
-    max_realised_loss_usd, max_unrealised_loss_usd, max_day_loss_usd, max_drawdown_usd : float, optional
-        A loss beyond one pulls all orders and refuses new ones; the run goes on.
-    messages_per_second, messages_per_minute, orders_per_trade, max_open_orders, max_fills_per_minute : int, optional
-    repeat_s, stale_s, feed_lag_s, clock_error_s : float, optional
-    require_trading, require_increment, refuse_crossed, prevent_self_trade : bool
+    max_order_value_usd : float, optional
+        Of one order.
+    max_gross_value_usd : float, optional
+        Of the position by magnitude, with all open orders of a side filled.
+    max_net_value_usd : float, optional
+        Of the position by sign, with all open orders of a side filled.
+    buying_power_usd : float, optional
+        What all positions and open orders may be worth, beside the profit so far.
+    max_realised_loss_usd : float, optional
+        A loss on closed positions beyond it pulls all orders and refuses new ones; the run goes on, as after the next three.
+    max_unrealised_loss_usd : float, optional
+        The same of the loss on what is held.
+    max_day_loss_usd : float, optional
+        The same of both since the day began.
+    max_drawdown_usd : float, optional
+        The same of the distance from the highest profit so far.
+    messages_per_second : int, optional
+        Orders, replacements and cancels; cancels always pass.
+    messages_per_minute : int, optional
+        The same in any minute.
+    orders_per_trade : int, optional
+        Messages for each of our fills, and one more.
+    max_open_orders : int, optional
+        At one time.
+    max_fills_per_minute : int, optional
+        More of them pull all orders and refuse new ones.
+    repeat_s : float, optional
+        An order like the last one of that side within this time is refused.
+    stale_s : float, optional
+        Age of market data beyond which, or behind missing messages, orders are refused.
+    feed_lag_s : float, optional
+        Time of data from the venue to us beyond which orders are refused.
+    clock_error_s : float, optional
+        An order is refused that comes before the one before it, or while market data come from further ahead of our clock.
+    require_trading : bool
+        Refuse orders while the instrument does not trade.
+    require_increment : bool
+        Refuse prices off the increment of the venue.
+    refuse_crossed : bool
+        Refuse orders while the book is crossed, locked or one-sided.
+    prevent_self_trade : bool
+        Refuse orders that would meet one of our own.
     short_sale : {"above_bid", "held"}, optional
+        Sales of more than is held: ``held`` refuses all, ``above_bid`` those at the best bid or below.
     kill_switch : str, optional
         File that stops all orders when another process says so.
 
@@ -220,10 +267,14 @@ class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes
     ----------
-    maker_fee, taker_fee : str or float
-        For fills of orders that waited, and of orders that took: ``"0.02%"`` or ``"2bps"`` of the value, or USD per share (``0.00295``).
-    maker_usd_per_share, taker_usd_per_share : float
-        The same in USD per share; not both.
+    maker_fee : str or float
+        Of fills of orders that waited: ``"0.02%"`` or ``"2bps"`` of the value, or USD per share (``0.00295``).
+    taker_fee : str or float
+        The same of orders that took.
+    maker_usd_per_share : float
+        `maker_fee` in USD per share; not both.
+    taker_usd_per_share : float
+        `taker_fee` in USD per share; not both.
     order_fee_usd : float
         Once for each order that is filled.
     tiers : list of (float, str or float, str or float)
@@ -343,33 +394,67 @@ def load(
     """
     sections: dict[str, dict[str, Any]] = {name: dict(values) for name, values in (defaults or {}).items()}
     if path is not None:
-        import tomllib
-
-        try:
-            written = tomllib.loads(_text(path))
-            msgspec.convert(written, Config)
-            for name, values in written.items():
-                sections.setdefault(name, {}).update(values)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: {error}") from None
-        except RecursionError:
-            raise ConfigError(f"{path}: sections must lie within each other a few times, not a thousand") from None
+        for name, values in read(path, Config)[0].items():
+            sections.setdefault(name, {}).update(values)
     for section, struct in _sections().items():
         for key in struct.__struct_fields__:
             variable = f"HFT_{section}_{key}".upper()
             text = (os.environ if environment is None else environment).get(variable)
             if text:
                 sections.setdefault(section, {})[key] = text
-                try:
-                    msgspec.convert({key: text}, struct, strict=False)
-                except msgspec.ValidationError as error:
-                    raise ConfigError(f"environment variable {variable}: {error}") from None
+                convert({key: text}, struct, f"environment variable {variable}: ")
     for name, values in (*(given or {}).items(), ("run", run)):
         sections.setdefault(name, {}).update({key: value for key, value in values.items() if value is not None})
+    return convert(sections, Config)
+
+
+def read(path: Path, *forms: type[Form]) -> tuple[dict[str, Any], Form]:
+    """Read a TOML file as the one of some structs that its keys fit best, and say what is wrong with it.
+
+    Returns
+    -------
+    written : dict
+        What stands in the file.
+    meant : Form
+        The struct, with defaults.
+    """
+    import tomllib
+
     try:
-        return msgspec.convert(sections, Config, strict=False)
+        written = tomllib.loads(_text(path))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: sections must lie within each other a few times, not a thousand") from None
+
+    def fits(form: type[Form]) -> int:
+        meant = form()
+        own = {name: isinstance(getattr(meant, name), (Section, dict)) for name in form.__struct_fields__}
+        return sum(isinstance(value, dict) == own.get(name) for name, value in written.items())
+
+    return written, convert(written, max(forms, key=fits), f"{path}: ", strict=True)
+
+
+def convert(values: Mapping[str, Any], form: type[Form], where: str = "", *, strict: bool = False) -> Form:
+    """Return the struct that values make; an unknown key is an error that names the one that may have been meant."""
+    try:
+        return msgspec.convert(values, form, strict=strict)
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from None
+        told = str(error)
+        if unknown := re.match(r"Object contains unknown field `(.*?)`(?: - at `\$\.(\w+)`)?", told):
+            key, section = unknown.groups()
+            sections = _sections(form)
+            known = sections.get(section, form).__struct_fields__
+            elsewhere = [name for name, struct in sections.items() if name != section and key in struct.__struct_fields__]
+            hint = f"; it is a key of [{elsewhere[0]}]" if elsewhere else suggestion(key, known)
+            place = f" in [{section}]" if section else ""
+            told = f"there is no key {key}{place}{hint or '; there are ' + ', '.join(known)}"
+        raise ConfigError(where + told) from None
+
+
+def variables() -> list[str]:
+    """Return the names of the environment variables that stand for keys."""
+    return [f"HFT_{section}_{key}".upper() for section, struct in _sections().items() for key in struct.__struct_fields__]
 
 
 def _text(path: Path) -> str:
@@ -385,5 +470,9 @@ def _text(path: Path) -> str:
     return raw.decode()
 
 
-def _sections() -> dict[str, type[Section]]:
-    return {field.name: field.type for field in msgspec.structs.fields(Config)}
+def _sections(form: type[msgspec.Struct] = Config) -> dict[str, type[Section]]:
+    return {
+        field.name: field.type
+        for field in msgspec.structs.fields(form)
+        if isinstance(field.type, type) and issubclass(field.type, Section)
+    }

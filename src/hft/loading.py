@@ -10,8 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from .conditions import suggestion
 from .config import ConfigError
-from .strategy import Strategy, own_frame, suggestion
+from .strategy import Strategy, own_frame
 
 __all__ = ["load_strategy"]
 

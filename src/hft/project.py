@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,13 +9,16 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from fastcore.money import Fees
+
+from . import conditions, config, keys
 from .backtesting import backtest
-from .config import ConfigError
+from .config import ConfigError, Section
 from .feeds.feed import Feed
 from .loading import load_strategy
 from .result import Result
 
-__all__ = ["Project", "create", "read", "run"]
+__all__ = ["Project", "RunFile", "create", "read", "run"]
 
 RUN = "run.toml"
 
@@ -52,19 +54,7 @@ class MarketMaker(Strategy):
         )
 '''
 
-CONFIG = '''strategy = "strategy.py"  # FILE.py, FILE.py:Class or MODULE:Class
-data = []                # files that hft.feeds reads; none: a synthetic day
-symbols = []             # markets; none: the only one of the data
-latency = "0"            # 1ms of orders and responses, or order=200us,response=normal(300us,50us),feed=recorded
-queue = "risk-averse"    # on data by level: risk-averse, power:N, log:1, log:2
-maker_fee = "0"          # of fills of orders that waited: 0.02% of the value, or an amount a unit
-taker_fee = "0"          # of orders that took
-seed = 0                 # of random latencies, of Strategy.random, and of the synthetic day
-messages = 100000        # of the synthetic day, at least 1000
-
-[parameters]             # of the strategy, as --set NAME=VALUE
-# half_spread = 0.5
-'''
+PARAMETERS = "# half_spread = 0.5\n"
 
 TEST = '''"""The strategy runs, and the same input gives the same orders."""
 
@@ -97,31 +87,55 @@ README = """# {name}
 """
 
 
-class Project(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``run.toml`` says; the calls of ``hft.backtest`` have the same names.
 
     Attributes
     ----------
     strategy : str
-    data, symbols : list of str
-    latency, queue : str
-    maker_fee, taker_fee : str or float
-    seed, messages : int
+        ``FILE.py``, ``FILE.py:Class`` or ``MODULE:Class``.
+    data : list of str
+        Files that hft.feeds reads, relative to this one; none: a synthetic day.
+    symbols : list of str
+        Markets; none: those that the strategy names, or the only one of the data.
+    latency : str
+        ``1ms`` of orders and responses, or ``order=200us,response=normal(300us,50us),feed=recorded``.
+    queue : str
+        Place in queues on data by level: ``risk-averse``, ``power:N``, ``log:1``, ``log:2``.
+    maker_fee : str or float
+        Of fills of orders that waited: ``"0.02%"`` or ``"2bps"`` of the value, or an amount a unit (``0.00295``).
+    taker_fee : str or float
+        The same of orders that took.
+    seed : int
+        Of random latencies, of ``Strategy.random`` and of the synthetic day.
+    messages : int
+        Length of the synthetic day.
     parameters : dict of str to number or text
-    place : str
-        The directory, which names of files are relative to.
+        Of the strategy, as ``--set NAME=VALUE``.
     """
 
     strategy: str = "strategy.py"
-    data: list[str] = []
-    symbols: list[str] = []
+    data: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()
     latency: str = "0"
     queue: str = "risk-averse"
     maker_fee: str | float = "0"
     taker_fee: str | float = "0"
     seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
     messages: Annotated[int, Meta(ge=1_000, le=10**9)] = 100_000
-    parameters: dict[str, int | float | str | bool] = {}
+    parameters: dict[str, int | float | str | bool] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for part in conditions.split(self.latency).items():
+            (conditions.feed if part[0] == "feed" else conditions.latency)(part[1])
+        conditions.queue(self.queue)
+        Fees(self.maker_fee, self.taker_fee).checked()
+
+
+class Project(RunFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``run.toml`` says, and `place`, its directory."""
+
     place: str = "."
 
 
@@ -130,20 +144,18 @@ def create(directory: Path) -> None:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"the directory of a project must be new or empty: {directory}")
     directory.mkdir(parents=True, exist_ok=True)
-    files = {"strategy.py": STRATEGY, RUN: CONFIG, "test_strategy.py": TEST, "README.md": README.format(name=directory.resolve().name)}
+    settings, readme = keys.toml(form=RunFile) + PARAMETERS, README.format(name=directory.resolve().name)
+    files = {"strategy.py": STRATEGY, RUN: settings, "test_strategy.py": TEST, "README.md": readme}
     for name, text in files.items():
         (directory / name).write_text(text, "utf-8")
 
 
 def read(directory: Path) -> Project:
     """Return the project in a directory."""
-    path = directory / RUN
-    try:
-        return msgspec.convert(tomllib.loads(path.read_text("utf-8")) | {"place": str(directory)}, Project)
-    except FileNotFoundError:
-        raise ConfigError(f"there is no {RUN} in {directory.resolve()}: hft init DIR makes a project") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+    if not (directory / RUN).exists():
+        raise ConfigError(f"there is no {RUN} in {directory.resolve()}: hft init DIR makes a project")
+    settings = config.read(directory / RUN, RunFile)[1]
+    return Project(place=str(directory), **msgspec.structs.asdict(settings))
 
 
 def run(

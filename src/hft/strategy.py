@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import random
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +23,7 @@ from fastcore.errors import FastcoreError
 from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
 
-from .conditions import duration_ns
+from .conditions import duration_ns, suggestion
 
 __all__ = ["Fill", "Handle", "Order", "Param", "Strategy", "StrategyError", "Symbol", "Trade", "every"]
 
@@ -46,12 +45,6 @@ class StrategyError(FastcoreError):
 
 class StopRun(Exception):
     """Raised by ``Strategy.stop``."""
-
-
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """Return `` ; did you mean x?`` for a name that is not among the known ones."""
-    close = get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def own_frame(error: BaseException) -> traceback.FrameSummary | None:

@@ -26,6 +26,7 @@ COMMANDS = {
         "hft.cli.replay:replay",
         "Replay FILE (any format that hft.feeds reads; - is the standard input) through book, market maker and venue.",
     ),
+    "config": ("hft.cli.config:config", "Print every key of a configuration as TOML, with defaults, units and ranges; or check a file."),
     "demo": (
         "hft.cli.replay:demo",
         "Replay a synthetic day: order flow made up by a seeded generator, written as real ITCH bytes.",
@@ -59,6 +60,14 @@ class LazyGroup(click.Group):
         module, name = COMMANDS[cmd_name][0].split(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from hft.conditions import suggestion
+
+            raise click.UsageError(f"{error.message.rstrip('.')}{suggestion(args[0], COMMANDS) or '.'}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         limit = formatter.width - 6 - max(map(len, COMMANDS))
@@ -120,3 +129,27 @@ def exit_code(error: Exception) -> int | None:
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def main() -> None:
     """Replay market data through the compiled trading core, and measure it."""
+    check_variables([name for name, value in os.environ.items() if value and name.startswith("HFT_")])
+
+
+def check_variables(names: Sequence[str]) -> None:
+    """Refuse variables that stand for no key and no option."""
+    if not names:
+        return
+    from hft.conditions import suggestion
+    from hft.config import ConfigError, variables
+
+    known = variables()
+    if any(name not in known for name in names):
+        known += [variable for name in COMMANDS for variable in option_variables(f"HFT_{name}", main.get_command(click.Context(main), name))]
+    for name in names:
+        if name not in known:
+            hint = suggestion(name, known) or "; hft config lists the keys"
+            raise ConfigError(f"environment variable {name} stands for no key or option{hint}")
+
+
+def option_variables(prefix: str, command: click.Command | None) -> list[str]:
+    """Names of the variables that stand for the options of a command, and of those below it."""
+    if isinstance(command, click.Group):
+        return [name for key, below in command.commands.items() for name in option_variables(f"{prefix}_{key}", below)]
+    return [] if command is None else [f"{prefix}_{param.name}".upper().replace("-", "_") for param in command.params]

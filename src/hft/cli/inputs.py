@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from fastcore.errors import UnknownSymbolError
+from hft.conditions import suggestion
 from hft.feeds import feed_class, recognise
 from hft.feeds._files import head_of
 from hft.feeds._streams import STDIN, forget_streams, is_stream, opened
@@ -71,7 +72,8 @@ def feed_options(pairs: Sequence[str], formats: Sequence[str]) -> dict[str, Any]
             raise click.UsageError(f"--option must be NAME=VALUE: {pair!r}")
         for format, known in types.items():
             if known and name not in known:
-                raise click.UsageError(f"--option must name an option of {format} ({', '.join(sorted(known))}): {pair!r}")
+                hint = suggestion(name, known)
+                raise click.UsageError(f"--option must name an option of {format} ({', '.join(sorted(known))}): {pair!r}{hint}")
             options[name] = _value(pair, text, known.get(name, Any), format)
     return options
 

@@ -48,7 +48,7 @@ def backtest(
 ) -> None:
     """Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."""
     project = read(directory)
-    given = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee, "symbols": list(symbols) or None}
+    given = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee, "symbols": symbols or None}
     project = replace(project, **{name: value for name, value in given.items() if value is not None})
     with ProgressBar() as bar, refused():
         result = run_project(project, data=data, parameters=pairs("--set", parameters), progress=bar.task(directory.resolve().name))

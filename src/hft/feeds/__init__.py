@@ -18,6 +18,7 @@ from typing import Any
 from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instruments
 
+from ..conditions import suggestion
 from ._files import HEAD_BYTES, head_of
 from ._streams import is_stream
 from .feed import Events, Feed, FormatError, Progress
@@ -74,7 +75,8 @@ def feed_class(format: str) -> type[Feed]:
         plugins = _plugins()
         where = plugins.get(format)
         if where is None:
-            raise FormatError(f"format must be one of {', '.join(sorted(FORMATS | plugins))}: format={format}")
+            names = sorted(FORMATS | plugins)
+            raise FormatError(f"format must be one of {', '.join(names)}: format={format}{suggestion(format, names)}")
     return _load(where)
 
 
@@ -193,8 +195,9 @@ def open_feed(
     opened = feed_class(name)
     known = _options(opened)
     if unknown := [option for option in options if option not in known]:
-        rest = ", ".join(sorted(known - {"path", "progress", "instruments", "wanted"}))
-        raise FormatError(f"an option must be one of the format: {', '.join(unknown)} format={name} options={rest}")
+        rest = sorted(known - {"path", "progress", "instruments", "wanted"})
+        hint = suggestion(unknown[0], rest)
+        raise FormatError(f"an option must be one of the format: {', '.join(unknown)} format={name} options={', '.join(rest)}{hint}")
     try:
         return opened(path, progress=progress, **options)  # type: ignore[call-arg]
     except CorruptDataError:
