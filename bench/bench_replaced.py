@@ -187,8 +187,8 @@ def system(bench: Bench, place: Path) -> None:
     batches = [stream[i : i + size] for i in range(0, count, size)]
     rounds = 220  # stores hold every round: warm-up, and up to 200 measured
 
-    theirs = replaced.HFTEngine(SYMBOLS, place / "old-system", 2 * count * rounds)
-    ours = HFTEngine(SYMBOLS)
+    theirs = replaced.HFTEngine(SYMBOLS, place / "old-system", 3 * count * rounds)
+    ours, few = HFTEngine(SYMBOLS), HFTEngine(SYMBOLS[:5])
     store = TickStore(place / "new-system", "a", segment_records=2 * count * rounds)
 
     async def ours_run() -> int:
@@ -226,6 +226,26 @@ def system(bench: Bench, place: Path) -> None:
                 "fastcore": lambda: loop.run_until_complete(ours_run()),
             },
             equal(count),
+        )
+        one = [[tick] for tick in stream[: count // 5]]  # each batch a single tick, as a list: no store, no pacing
+
+        five = [[(t, i % 5, price, volume)] for [(t, i, price, volume)] in one]
+
+        async def alone(engine: Any, batches: list[list[replaced.Tick]]) -> int:
+            for batch in batches:
+                await engine.process_market_data(batch)
+            return len(batches)
+
+        bench.compare(
+            GROUP,
+            "batch of one tick",
+            len(one),
+            {
+                "replaced": lambda: loop.run_until_complete(alone(theirs, one)),
+                "fastcore": lambda: loop.run_until_complete(alone(ours, one)),
+                "fastcore, 5 symbols": lambda: loop.run_until_complete(alone(few, five)),
+            },
+            equal(len(one)),
         )
         assert store.records(0, count).tolist() == stream
         assert [theirs.store.read_tick(i) for i in range(count)] == stream

@@ -1,18 +1,17 @@
 """The calls of the replaced engine: same names, same shapes, its defects gone."""
 
 import asyncio
+import ctypes
 import time
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import hft
 from fastcore.errors import UnknownSymbolError
 from fastcore.records import TICK_DTYPE
 from fastcore.replaced import OptimizedSignalEngine
-from hft.replaced import _rounds
+from hft.replaced import MARKET_DATA_DTYPE
 
 
 def process(engine, data):
@@ -217,36 +216,51 @@ def test_engine_without_symbols_is_an_error():
     assert process(hft.HFTEngine(symbols=["ONE"]), [(1, 0, 5.0, 1.0)])[0].tolist() == [0]
 
 
-def test_market_data_struct_has_the_fields_of_the_pool():
+def test_structs_are_those_of_c_and_rows_of_the_pools():
     data = hft.MarketDataStruct(5, 1, 100.0, 2.0, 99.0, 101.0, True)
     assert (data.timestamp, data.symbol_id, data.price, data.volume, data.bid, data.ask, data.is_valid) == (
         5, 1, 100.0, 2.0, 99.0, 101.0, True,
     )  # fmt: skip
-    assert tuple(hft.HFTEngine(num_symbols=2).tick_pool.dtype.names) == tuple(type(data).__dataclass_fields__)
+    assert repr(data) == "MarketDataStruct(timestamp=5, symbol_id=1, price=100.0, volume=2.0, bid=99.0, ask=101.0, is_valid=True)"
+    assert ctypes.sizeof(hft.MarketDataStruct) == 56
     assert not hft.MarketDataStruct().is_valid
+    several = (hft.MarketDataStruct * 3)()
+    several[1] = data
+    rows = np.frombuffer(several, MARKET_DATA_DTYPE)
+    assert rows["price"].tolist() == [0.0, 100.0, 0.0]
+    engine = hft.HFTEngine(num_symbols=2)
+    for struct, pool in ((hft.MarketDataStruct, engine.tick_pool), (hft.Signal, engine.signal_pool)):
+        assert pool.dtype.names == tuple(name for name, _ in struct._fields_)
+        assert pool.itemsize == ctypes.sizeof(struct)
 
 
-@pytest.mark.parametrize(
-    ("ids", "rounds"),
-    [([0, 1, 2], [3]), ([0, 0, 0], [1, 1, 1]), ([0, 1, 0, 1], [2, 2]), ([0, 1, 1, 0, 2, 0], [2, 3, 1]), ([7], [1]), ([], [])],
-)
-def test_batch_is_cut_where_a_symbol_comes_again(ids, rounds):
-    assert [s.stop - s.start for s in _rounds(np.array(ids, np.int64))] == rounds
+def test_last_signals_can_be_looked_at():
+    engine = hft.HFTEngine(num_symbols=4)
+    for batch in market(120):
+        process(engine, batch)
+    last = engine.signal(-1)
+    assert (last.signal, last.timestamp // 1_000) == (-1 if last.symbol_id < 2 else 1, 119)
+    assert 0.5 < last.strength <= 1.0
+    with pytest.raises(IndexError, match="signal must be one of the last 10000 of"):
+        engine.signal(engine.signals_generated)
+
+
+def test_matrices_are_views_of_the_last_ticks():
+    engine = hft.HFTEngine(num_symbols=3)
+    assert engine.processor.signal_engine.num_symbols == 3
+    for batch in market(20, 3):
+        process(engine, batch)
+    prices = np.array([[tick[2] for tick in batch] for batch in market(20, 3)]).T
+    shown = engine.processor.signal_engine.price_matrix
+    np.testing.assert_array_equal(shown[:, -20:], prices)
+    assert not shown.flags.owndata and not shown.flags.writeable
+    returns = engine.processor.signal_engine.return_matrix
+    np.testing.assert_allclose(returns[:, -19:], prices[:, 1:] / prices[:, :-1] - 1.0, rtol=1e-12, atol=1e-15)
 
 
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="module 'hft' has no attribute 'nothing'"):
         hft.nothing  # noqa: B018
-
-
-@given(st.lists(st.integers(0, 5), max_size=60))
-def test_rounds_cover_the_batch_in_order_and_are_as_long_as_they_can_be(ids):
-    rounds = list(_rounds(np.array(ids, np.int64)))
-    assert [i for s in rounds for i in range(s.start, s.stop)] == list(range(len(ids)))
-    for s in rounds:
-        seen = ids[s]
-        assert len(set(seen)) == len(seen) > 0
-        assert s.stop == len(ids) or ids[s.stop] in seen
 
 
 @pytest.mark.parametrize("name", hft.__all__)

@@ -1,6 +1,7 @@
 """The market maker of the replaced engine: its calls, its numbers, and the real models behind it."""
 
 from math import inf, nan
+from types import SimpleNamespace
 
 import pytest
 
@@ -208,3 +209,45 @@ def test_quote_and_ticker_fields():
         "timestamp",
     )
     assert [getattr(ticker, name) for name in names] == [1.0, 0.5, 1.5, 1.1, 10.0, 0.0001, 100.0, 200.0, 11.0]
+
+
+def test_tickers_and_conditions_are_objects_or_mappings(clock):
+    ladders = []
+    ticker = market()
+    for one in (ticker, {name: getattr(ticker, name) for name in ("mark_price", "best_bid_price", "best_ask_price")}):
+        for conditions in ({"volatility": 300.0}, SimpleNamespace(volatility=300.0), type("Conditions", (), {"volatility": 300.0})):
+            maker = AvellanedaMarketMaker(clock=clock)
+            maker.set_tick_size(0.5)
+            ladders.append([[(q.price, q.amount) for q in side] for side in maker.generate_quotes(one, conditions)])
+    assert ladders == [ladders[0]] * 6
+    calm = AvellanedaMarketMaker(clock=clock)
+    calm.set_tick_size(0.5)
+    assert [[(q.price, q.amount) for q in side] for side in calm.generate_quotes(ticker, SimpleNamespace())] != ladders[0]
+
+
+def test_amounts_have_no_noise(clock):
+    maker = AvellanedaMarketMaker(clock=clock)
+    maker.set_tick_size(0.5)
+    bids, asks = maker.generate_quotes(market(), {})
+    assert [q.amount for q in bids] == [q.amount for q in asks] == [0.1, 0.085, 0.07, 0.055, 0.04]
+    for _ in range(3):
+        maker.on_order_filled(1, 100.0, 0.1, True)
+    assert maker.get_position_metrics()["position"] == 0.3
+
+
+def test_fast_rule_of_the_replaced_engine(maker, clock):
+    assert maker._should_update_quotes_fast(clock()) is True
+    maker.generate_quotes(market(), {})
+    assert maker._should_update_quotes_fast(clock()) is False
+    assert maker._should_update_quotes_fast(clock() + 2.5) is True
+    maker.update_market_data(market().best_bid_price * 1.01)
+    assert maker._should_update_quotes_fast(clock()) is True
+
+
+def test_one_operation_in_a_hundred_is_logged(maker, caplog):
+    caplog.set_level("INFO", "hft.replaced")
+    for i in range(150):
+        maker.on_order_filled(i, 100.0, 1.0, i % 2 == 0)
+        maker.generate_quotes(market(), {})
+    assert [record.args[1] for record in caplog.records if record.msg.startswith("fill")] == [0, 50, 100]
+    assert len(caplog.records) == 3

@@ -9,6 +9,8 @@ from kit import same_kind
 
 from fastcore import replaced, symbols
 from fastcore.errors import StoreError
+from fastcore.records import TICK_DTYPE
+from hft.replaced import MARKET_DATA_DTYPE
 
 MODULE = "replaced"
 NAN, INF = math.nan, math.inf
@@ -41,17 +43,18 @@ def test_default_size_is_that_of_the_replaced_engine(impl):
         ring.push("price")
 
 
-@pytest.mark.parametrize("size", [-8, 0, 1, 3, 1000, 2**64 + 1])
-def test_size_must_be_a_power_of_two(impl, size):
-    with pytest.raises(ValueError, match=f"size must be a power of two, 2 or more: size={size}$"):
-        impl.LockFreeRingBuffer(size)
+@pytest.mark.parametrize(("size", "fits"), [(1, 2), (2, 2), (3, 4), (1000, 1024), (1024, 1024), (1025, 2048)])
+def test_any_size_is_rounded_up_to_a_power_of_two(impl, size, fits):
+    ring = impl.LockFreeRingBuffer(size)
+    assert ring.size == fits
+    assert [ring.push(float(i)) for i in range(fits + 1)] == [True] * fits + [False]
 
 
 def test_size_is_an_integer_that_fits(impl):
-    for size in (8.0, "8", True, NAN):
+    for size in (8.0, "8", NAN):
         with pytest.raises(TypeError):
             impl.LockFreeRingBuffer(size)
-    with pytest.raises(ValueError, match=r"size must be in 2\.\.2\*\*35: size=1152921504606846976"):
+    with pytest.raises(ValueError, match=r"size must be in 1\.\.2\*\*35: size=1152921504606846976"):
         impl.LockFreeRingBuffer(2**60)
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(impl.LockFreeRingBuffer(2))
@@ -246,6 +249,74 @@ def test_signal_engine_carries_prices_of_absent_symbols(impl):
     m = np.corrcoef(returns, rowvar=False)
     assert strengths == pytest.approx(np.abs((m.sum(0) - 1) / 2)[:2], abs=1e-9)
     assert math.isnan(engine.prices[2])
+
+
+def test_batch_of_the_signal_engine_is_cut_where_a_symbol_comes_again(impl):
+    batch, each = impl.OptimizedSignalEngine(4), impl.OptimizedSignalEngine(4)
+    ids, prices = [0, 1, 2, 2, 3, 0, 0, 1], np.array([1.0, 2.0, 3.0, 3.5, 4.0, 1.5, 1.25, 2.5])
+    signals, strengths, latency_ns = batch.generate_signals_of_batch(prices, ids)
+    for first, end in ((0, 3), (3, 6), (6, 8)):
+        each.generate_signals_vectorized(prices[first:end], ids[first:end])
+    assert (signals.tolist(), strengths.tolist(), latency_ns > 0) == ([0] * 8, [0.0] * 8, True)
+    assert batch.correlation.count == each.correlation.count == 3
+    np.testing.assert_array_equal(batch.price_matrix, each.price_matrix)
+    np.testing.assert_array_equal(batch.return_matrix, each.return_matrix)
+    assert batch.price_matrix[:, -3:].tolist() == pytest.approx(
+        np.array([[1, 1.5, 1.25], [2, 2, 2.5], [3, 3.5, 3.5], [NAN, 4, 4]]), nan_ok=True
+    )
+    assert batch.return_matrix[:2, -2:].tolist() == [[0.5, 1.25 / 1.5 - 1], [0.0, 0.25]]
+
+
+def test_matrices_of_the_signal_engine_go_on_behind_their_end():
+    engine, prices = replaced.OptimizedSignalEngine(2), np.random.default_rng(4).uniform(1, 2, (2_345, 2))
+    for i, row in enumerate(prices):
+        engine.generate_signals_vectorized(row, [0, 1])
+        if i % 333 == 7 or i in (998, 999, 1000, 1001, 1999, 2000, 2001):
+            n = min(i + 1, 1000)
+            np.testing.assert_array_equal(engine.price_matrix[:, -n:], prices[i + 1 - n : i + 1].T)
+            assert np.isnan(engine.price_matrix[:, :-n]).all()
+            m = min(i, 999)
+            np.testing.assert_allclose(
+                engine.return_matrix[:, 999 - m :], (prices[i + 1 - m : i + 1] / prices[i - m : i] - 1).T, atol=1e-15
+            )
+    assert (engine.price_matrix.shape, engine.return_matrix.shape, engine.num_symbols) == ((2, 1000), (2, 999), 2)
+
+
+def test_ticks_as_columns_and_in_a_pool(impl):
+    ticks = [(5, 1, 2.5, 3), (np.int64(6), np.uint32(0), np.float64(4.0), 0.0), [7, 2, 1, 2.0]]
+    columns = impl.tick_columns(ticks)
+    assert [column.tolist() for column in columns] == [[5, 6, 7], [1, 0, 2], [2.5, 4.0, 1.0], [3.0, 0.0, 2.0]]
+    assert [column.dtype for column in columns] == [np.int64, np.int64, np.float64, np.float64]
+    rows = np.array([tuple(tick) for tick in ticks], TICK_DTYPE)
+    for ours, theirs in zip(impl.tick_columns(rows), columns, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    pool = np.zeros(2, MARKET_DATA_DTYPE)
+    assert impl.keep_ticks(pool, 2**40, *columns) == 2**40 + 3
+    assert [str(tick) for tick in pool.tolist()] == ["(7, 2, 1.0, 2.0, nan, nan, True)", "(6, 0, 4.0, 0.0, nan, nan, True)"]
+
+
+def test_pool_of_something_else_is_refused():
+    columns = replaced.tick_columns([(5, 1, 2.5, 3.0)])
+    for pool in (np.zeros(2), np.zeros(4, MARKET_DATA_DTYPE)[::2], [0]):
+        with pytest.raises(TypeError, match="a pool must be an array of MARKET_DATA_DTYPE, contiguous and writable"):
+            replaced.keep_ticks(pool, 0, *columns)
+    with pytest.raises(ValueError, match="columns must have one length: 1, 1, 2, 1"):
+        replaced.keep_ticks(np.zeros(2, MARKET_DATA_DTYPE), 0, *columns[:2], np.ones(2), columns[3])
+
+
+class Grows(list):
+    """A batch whose length is not what its iterator gives."""
+
+    def __iter__(self):
+        yield from [(1, 0, 1.0, 1.0)] * (len(self) + self.more)
+
+
+@pytest.mark.parametrize(("more", "says"), [(1, "grow"), (-1, "shrink")])
+def test_batch_that_is_not_as_long_as_it_says_is_refused(more, says):
+    batch = Grows([0, 0])
+    batch.more = more
+    with pytest.raises(ValueError, match=f"a batch must not {says} while it is read: "):
+        replaced.tick_columns(batch)
 
 
 def test_signal_engine_bad_input_takes_nothing_in(impl):

@@ -35,6 +35,7 @@ from fastcore.wire.itch import ItchDecoder, ItchEncoder
 from fastcore.wire.mold import MoldDecoder
 from fastcore.wire.ouch import OUCH_DTYPE, OuchDecoder
 from fastcore.wire.soup import SOUP_DTYPE
+from hft.replaced import MARKET_DATA_DTYPE
 
 ROOT = Path(fastcore.__file__).parent
 MAKERS = ("__new__", "__init__")
@@ -169,6 +170,10 @@ OWN = {
     "fastcore.flow EwmaVolatility __new__": {"decay": 0.5},
     "fastcore.flow EwmaVolatility update": {"price": 1.0},
     "fastcore.journal Spool __new__": {"dtype": EVENT_DTYPE},
+    "fastcore.replaced  keep_ticks": {
+        "pool": np.zeros(2, MARKET_DATA_DTYPE), "timestamps": np.ones(1, np.int64), "symbol_ids": np.ones(1, np.int64),
+        "prices": np.ones(1), "volumes": np.ones(1),
+    },
     "fastcore.replaced MemoryMappedDataStore __new__": lambda path: {"filename": str(path / "other")},
     "fastcore.strategies.maker MarketMaker __new__": lambda path: {"quoter": a_quoter(), "volatility": None},
     "fastcore.strategies.tape Tape __new__": lambda path: {"store": a_store(path)},

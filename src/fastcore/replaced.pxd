@@ -1,6 +1,7 @@
 """The calls of the replaced engine: the states behind them."""
 
-from libc.stdint cimport int64_t, uint64_t
+cimport numpy as cnp
+from libc.stdint cimport int8_t, int64_t, uint64_t
 
 from fastcore._slots cimport ring_t
 from fastcore.correlation cimport RollingCorrelation
@@ -53,6 +54,15 @@ cdef class OptimizedSignalEngine:
     cdef object _returns
     cdef object _means
     cdef object _last
+    cdef object _kept_prices, _kept_returns     # [2 * HISTORY][symbols], the newest row in front of `_row`
+    cdef int64_t _row
+    cdef object _newest(self, object rows, int64_t n)
+    cdef int _keep(self, cnp.ndarray kept, const double* newest) except -1
+    cdef int _make_room(self) except -1
+    cdef Py_ssize_t _tick(
+        self, const double* x, const int64_t* id, Py_ssize_t n, bint one, int8_t* signal, double* strength
+    ) except -1
+    cdef object _take(self, prices, symbol_ids, bint one)
 
 
 cdef class MemoryMappedDataStore:

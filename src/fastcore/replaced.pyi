@@ -1,4 +1,5 @@
 import os
+from collections.abc import Sequence
 from typing import Any, Self, final
 
 import numpy as np
@@ -17,8 +18,12 @@ __all__ = [
     "OptimizedSignalEngine",
     "SymbolMapper",
     "fast_zscore_calculation",
+    "keep_ticks",
+    "tick_columns",
     "zscore_batch",
 ]
+
+_Tick = tuple[int, int, float, float]
 
 @final
 class LockFreeRingBuffer:
@@ -57,6 +62,17 @@ class LatencyMonitor:
     def reset(self) -> None: ...
 
 def fast_zscore_calculation(prices1: npt.ArrayLike, prices2: npt.ArrayLike, lookback: int) -> npt.NDArray[np.float64]: ...
+def keep_ticks(
+    pool: NDArray[np.void],
+    count: int,
+    timestamps: NDArray[np.int64],
+    symbol_ids: NDArray[np.int64],
+    prices: NDArray[np.float64],
+    volumes: NDArray[np.float64],
+) -> int: ...
+def tick_columns(
+    data: Sequence[_Tick] | NDArray[np.void],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]: ...
 def zscore_batch(
     price_ring: npt.ArrayLike,
     write_idx: npt.ArrayLike,
@@ -71,8 +87,17 @@ class OptimizedSignalEngine:
     def generate_signals_vectorized(
         self, prices: npt.ArrayLike, symbol_ids: npt.ArrayLike
     ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64], int]: ...
+    def generate_signals_of_batch(
+        self, prices: npt.ArrayLike, symbol_ids: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float64], int]: ...
+    @property
+    def num_symbols(self) -> int: ...
     @property
     def prices(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def price_matrix(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def return_matrix(self) -> npt.NDArray[np.float64]: ...
     @property
     def correlation(self) -> RollingCorrelation: ...
 
@@ -86,6 +111,10 @@ class MemoryMappedDataStore:
     def read_tick(self, index: int) -> tuple[int, int, float, float] | None: ...
     @property
     def record_count(self) -> int: ...
+    @property
+    def record_size(self) -> int: ...
+    @property
+    def max_records(self) -> int: ...
     @property
     def store(self) -> TickStore: ...
     def close(self) -> None: ...

@@ -9,6 +9,7 @@
 `zscore_batch`               signals of many pairs, without a state; the same signals with one: `fastcore.zscore.PairSet`
 `OptimizedSignalEngine`      signals from mean correlations, over `fastcore.correlation`
 `MemoryMappedDataStore`      ticks in a file, over `fastcore.tickstore`
+`tick_columns`, `keep_ticks` batches of ticks as columns and in a pool, for ``hft.replaced``
 ===========================  =============================================================================================
 
 The calls of its asynchronous engine and its market maker are in ``hft.replaced``.
@@ -23,14 +24,14 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_CheckExact
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.math cimport NAN, isfinite
-from libc.stdint cimport int8_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from fastcore._guard cimport alone, enter, leave
 from fastcore._arrays cimport as_doubles, doubles_data
 from fastcore._integers cimport as_int64, int64_in
-from fastcore._slots cimport RING_HEAD_BYTES, RING_SINGLE, check_capacity, ring_keep, ring_memory_t
+from fastcore._slots cimport RING_HEAD_BYTES, RING_SINGLE, ring_keep, ring_memory_t
 from fastcore.correlation cimport MOST_SERIES, RollingCorrelation, correlation_means, correlation_t, correlation_update
 from fastcore.histogram cimport Histogram, fc_sub_overflow, histogram_record, int64_data
 from fastcore.records cimport RESULT_OK, fc_alloc, fc_free, load_acquire, load_relaxed, tick_t, unlikely
@@ -38,7 +39,6 @@ from fastcore.ring cimport ring_commit, ring_release, ring_try_claim, ring_try_p
 from fastcore.tickstore cimport TickStore, make_tick, store_append
 from fastcore.zscore cimport check_pairs, check_thresholds, check_window, no_memory, pair_zscores, use_avx2
 
-from fastcore.errors import range_error
 from fastcore.records import TICK_DTYPE
 from fastcore.symbols import SymbolMapper
 
@@ -51,8 +51,18 @@ __all__ = [
     "OptimizedSignalEngine",
     "SymbolMapper",
     "fast_zscore_calculation",
+    "keep_ticks",
+    "tick_columns",
     "zscore_batch",
 ]
+
+
+cdef enum:
+    HISTORY = 1000  # ticks that `price_matrix` shows
+
+
+cdef inline bint int64_rows(object array):
+    return cnp.PyArray_TYPE(<cnp.ndarray> array) == cnp.NPY_INT64 and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> array)
 
 
 cdef int64_t MOST_RECORDS = (<int64_t> 1 << 40) - 1
@@ -84,7 +94,7 @@ cdef class LockFreeRingBuffer:
     Parameters
     ----------
     size : int, optional
-        Values that fit: a power of two, 2 or more (another size is an error; it is not rounded).
+        Values that fit: 1 or more, rounded up to a power of two, 2 or more: 1,000 gives a ring of 1,024 (the attribute `size`).
 
     Notes
     -----
@@ -96,9 +106,8 @@ cdef class LockFreeRingBuffer:
     """
 
     def __cinit__(self, size=8192):
-        n = check_capacity(size, "size")
-        if n > 1 << 35:
-            raise range_error("size", n, 2, 1 << 35)
+        n = int64_in(size, "size", 1, <int64_t> 1 << 35)
+        n = 2 if n == 1 else 1 << (n - 1).bit_length()
         cdef ring_memory_t head
         cdef void* memory = fc_alloc(RING_HEAD_BYTES + n * 16, 1)
         if memory == NULL:
@@ -496,6 +505,60 @@ def zscore_batch(price_ring, write_idx, pair_idx, lookback, thresholds):
     return result
 
 
+cdef struct pool_tick_t:
+    int64_t timestamp
+    uint32_t symbol_id
+    double price
+    double volume
+    double bid
+    double ask
+    int8_t is_valid
+
+
+def keep_ticks(pool, count, timestamps, symbol_ids, prices, volumes):
+    """Write ticks behind the `count` rows that a pool has had before, over the oldest, and return how many it has had then.
+
+    Parameters
+    ----------
+    pool : ndarray, shape (size,), C-contiguous
+        Of ``hft.replaced.MARKET_DATA_DTYPE``: tick number i is in row ``i % size``.
+    count : int
+        At least 0.
+    timestamps, symbol_ids : ndarray of int64, shape (n,)
+    prices, volumes : ndarray of float64, shape (n,)
+        As `tick_columns` returns them.
+
+    Returns
+    -------
+    int
+        ``count + n``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another type, shape or length.
+
+    **Thread safety**: one thread at a time per pool.
+    """
+    cdef int64_t* time = int64_data(timestamps, "timestamps")
+    cdef int64_t* id = int64_data(symbol_ids, "symbol_ids")
+    cdef cnp.ndarray price = as_doubles(prices, "prices"), volume = as_doubles(volumes, "volumes")
+    cdef int64_t n = cnp.PyArray_DIM(timestamps, 0), first = int64_in(count, "count", 0, (<int64_t> 1 << 62)), size, i
+    cdef cnp.ndarray rows
+    cdef pool_tick_t* row
+    if not n == cnp.PyArray_DIM(symbol_ids, 0) == cnp.PyArray_SIZE(price) == cnp.PyArray_SIZE(volume):
+        raise ValueError(f"columns must have one length: {n}, {len(symbol_ids)}, {len(prices)}, {len(volumes)}")
+    if not isinstance(pool, np.ndarray) or pool.itemsize != sizeof(pool_tick_t) or not cnp.PyArray_ISCARRAY(<cnp.ndarray> pool):
+        raise TypeError("a pool must be an array of MARKET_DATA_DTYPE, contiguous and writable")
+    rows, size = pool, len(pool)
+    for i in range(n - size if n > size else 0, n):
+        row = <pool_tick_t*> cnp.PyArray_DATA(rows) + (first + i) % size
+        row.timestamp, row.symbol_id, row.price, row.volume = time[i], <uint32_t> id[i], doubles_data(price)[i], doubles_data(volume)[i]
+        row.bid = row.ask = NAN
+        row.is_valid = 1
+    return first + n
+
+
 @cython.final
 cdef class OptimizedSignalEngine:
     """OptimizedSignalEngine(num_symbols=100)\n--\n\n
@@ -515,6 +578,12 @@ cdef class OptimizedSignalEngine:
     ----------
     prices : ndarray of float64, shape (num_symbols,)
         Last price of each symbol, NaN where there was none; a read-only view.
+    num_symbols : int
+        As given.
+    price_matrix : ndarray of float64, shape (num_symbols, 1_000)
+        Last price of each symbol after each of the last ticks, the newest in the last column; NaN where there was none.
+    return_matrix : ndarray of float64, shape (num_symbols, 999)
+        The returns that the ticks made, likewise. Both are read-only views that hold until the next tick: take them anew then.
     correlation : RollingCorrelation
         The state, to look at.
 
@@ -533,9 +602,110 @@ cdef class OptimizedSignalEngine:
         self._returns, self._means = np.empty(n), np.empty(n)
         self.prices = self._last.view()
         self.prices.setflags(write=False)
+        # Twice the rows that are shown: the newest go behind the others, and all move back once in so many ticks.
+        self._kept_prices, self._kept_returns = np.full((2 * HISTORY, n), NAN), np.full((2 * HISTORY, n), NAN)
+        self._row = HISTORY
 
     def __repr__(self):
         return f"<OptimizedSignalEngine symbols={len(self.prices)} ticks={self.correlation.count}>"
+
+    cdef object _newest(self, object rows, int64_t n):
+        view = rows[self._row - n:self._row].T
+        view.setflags(write=False)
+        return view
+
+    @property
+    def num_symbols(self):
+        return self.correlation._c.series
+
+    @property
+    def price_matrix(self):
+        return self._newest(self._kept_prices, HISTORY)
+
+    @property
+    def return_matrix(self):
+        return self._newest(self._kept_returns, HISTORY - 1)
+
+    cdef int _keep(self, cnp.ndarray kept, const double* newest) except -1:
+        # Row `_row` of a history; the caller has made room.
+        cdef int64_t n = self.correlation._c.series
+        memcpy(doubles_data(kept) + self._row * n, newest, n * sizeof(double))
+        return 0
+
+    cdef int _make_room(self) except -1:
+        cdef size_t bytes = (HISTORY - 1) * self.correlation._c.series * sizeof(double)
+        cdef double* p
+        if self._row < 2 * HISTORY:
+            return 0
+        for kept in (self._kept_prices, self._kept_returns):
+            p = doubles_data(<cnp.ndarray> kept)
+            memcpy(p, p + (HISTORY + 1) * self.correlation._c.series, bytes)
+        self._row = HISTORY - 1
+        return 0
+
+    cdef Py_ssize_t _tick(
+        self, const double* x, const int64_t* id, Py_ssize_t n, bint one, int8_t* signal, double* strength
+    ) except -1:
+        """Take in the rows up to the first that comes again (an error where it must be `one` tick); return how many those are."""
+        cdef Py_ssize_t symbols = self.correlation._c.series, i, j
+        cdef cnp.ndarray returns = self._returns, last = self._last
+        cdef double* r = doubles_data(returns)
+        cdef double* p = doubles_data(last)
+        cdef double* means = doubles_data(<cnp.ndarray> self._means)
+        cdef double mean
+        for i in range(symbols):
+            r[i] = 0.0 if p[i] == p[i] else NAN
+        # The row of returns doubles as the mark of what was seen: a second price of a symbol finds the mark.
+        for i in range(n):
+            j = id[i]
+            if r[j] > 1e300:
+                if one:
+                    raise ValueError(f"symbol_ids must not repeat: symbol_ids[{i}]={id[i]}")
+                n = i
+                break
+            r[j] = 2e300
+        for i in range(n):
+            r[id[i]] = x[i] / p[id[i]] - 1.0
+            p[id[i]] = x[i]
+        self._make_room()
+        self._keep(self._kept_prices, p)
+        self._keep(self._kept_returns, r)
+        self._row += 1
+        cdef correlation_t* c = &self.correlation._c
+        correlation_update(c, r)
+        if c.count >= c.window:
+            correlation_means(c, means)
+            for i in range(n):
+                mean = means[id[i]]
+                if mean == mean:
+                    strength[i] = mean if mean > 0.0 else -mean
+                    signal[i] = (mean < -0.5) - (mean > 0.8)
+        return n
+
+    cdef object _take(self, prices, symbol_ids, bint one):
+        start = perf_counter_ns()
+        cdef cnp.ndarray values = as_doubles(prices, "prices")
+        cdef Py_ssize_t n = cnp.PyArray_SIZE(values), symbols = self.correlation._c.series, i
+        ids = np.asarray(symbol_ids)
+        if ids.ndim != 1 or ids.shape[0] != n or n == 0:
+            raise ValueError(f"prices and symbol_ids must have one length, not 0: prices={n}, symbol_ids={ids.shape}")
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"symbol_ids must hold integers: dtype={ids.dtype}")
+        cdef cnp.ndarray index = ids if int64_rows(ids) else np.require(ids, np.int64, "CA")
+        cdef const int64_t* id = <const int64_t*> cnp.PyArray_DATA(index)
+        cdef const double* x = doubles_data(values)
+        for i in range(n):
+            if <uint64_t> id[i] >= <uint64_t> symbols:
+                raise ValueError(f"symbol_ids must be in 0..{symbols - 1}: symbol_ids[{i}]={ids[i]}")
+            if not (isfinite(x[i]) and x[i] > 0.0):
+                raise ValueError(f"prices must be finite and positive: prices[{i}]={x[i]}")
+        cdef cnp.ndarray signals = np.zeros(n, np.int8), strengths = np.zeros(n)
+        cdef int8_t* signal = <int8_t*> cnp.PyArray_DATA(signals)
+        cdef double* strength = doubles_data(strengths)
+        i = 0
+        while i < n:
+            i += self._tick(x + i, id + i, n - i, one, signal + i, strength + i)
+        return signals, strengths, perf_counter_ns() - start
 
     def generate_signals_vectorized(self, prices, symbol_ids):
         """Take one tick in and return the signals of its symbols.
@@ -564,50 +734,80 @@ cdef class OptimizedSignalEngine:
 
         **Thread safety**: one thread at a time per object.
         """
-        start = perf_counter_ns()
-        cdef cnp.ndarray values = as_doubles(prices, "prices")
-        cdef Py_ssize_t n = cnp.PyArray_SIZE(values), symbols = self.correlation._c.series, i
-        ids = np.asarray(symbol_ids)
-        if ids.ndim != 1 or ids.shape[0] != n or n == 0:
-            raise ValueError(f"prices and symbol_ids must have one length, not 0: prices={n}, symbol_ids={ids.shape}")
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"symbol_ids must hold integers: dtype={ids.dtype}")
-        if int(ids.min()) < 0 or int(ids.max()) >= symbols:
-            i = int(np.flatnonzero((ids < 0) | (ids >= symbols))[0])
-            raise ValueError(f"symbol_ids must be in 0..{symbols - 1}: symbol_ids[{i}]={ids[i]}")
-        cdef cnp.ndarray index = np.require(ids, np.int64, "CA"), returns = self._returns, last = self._last
-        cdef const int64_t* id = <const int64_t*> cnp.PyArray_DATA(index)
-        cdef double* r = doubles_data(returns)
-        cdef double* p = doubles_data(last)
-        cdef double* means = doubles_data(<cnp.ndarray> self._means)
-        cdef const double* x = doubles_data(values)
-        cdef double mean
-        for i in range(n):
-            if not (isfinite(x[i]) and x[i] > 0.0):
-                raise ValueError(f"prices must be finite and positive: prices[{i}]={x[i]}")
-        for i in range(symbols):
-            r[i] = 0.0 if p[i] == p[i] else NAN
-        # The row of returns doubles as the mark of what was seen: a second price of a symbol finds the mark.
-        for i in range(n):
-            if r[id[i]] > 1e300:
-                raise ValueError(f"symbol_ids must not repeat: symbol_ids[{i}]={id[i]}")
-            r[id[i]] = 2e300
-        for i in range(n):
-            r[id[i]] = x[i] / p[id[i]] - 1.0
-            p[id[i]] = x[i]
-        cdef cnp.ndarray signals = np.zeros(n, np.int8), strengths = np.zeros(n)
-        cdef int8_t* signal = <int8_t*> cnp.PyArray_DATA(signals)
-        cdef double* strength = doubles_data(strengths)
-        cdef correlation_t* c = &self.correlation._c
-        correlation_update(c, r)
-        if c.count >= c.window:
-            correlation_means(c, means)
-            for i in range(n):
-                mean = means[id[i]]
-                if mean == mean:
-                    strength[i] = mean if mean > 0.0 else -mean
-                    signal[i] = (mean < -0.5) - (mean > 0.8)
-        return signals, strengths, perf_counter_ns() - start
+        return self._take(prices, symbol_ids, True)
+
+    def generate_signals_of_batch(self, prices, symbol_ids):
+        """Take a batch of ticks in and return the signals of all: where a symbol comes again, a new tick begins.
+
+        Parameters
+        ----------
+        prices, symbol_ids, Returns, Raises
+            As in `generate_signals_vectorized`, but ids may repeat.
+
+        **Thread safety**: one thread at a time per object.
+        """
+        return self._take(prices, symbol_ids, False)
+
+
+cdef int64_t whole(object value, str name) except? -1:
+    # As int64, without cutting anything off.
+    try:
+        return as_int64(value)
+    except (TypeError, OverflowError):
+        raise TypeError(f"{name} must be integers below 2**63: {value!r}") from None
+
+
+def tick_columns(data):
+    """Return timestamps, ids, prices and volumes of a batch of ticks, each as an array.
+
+    Parameters
+    ----------
+    data : sequence of (timestamp, symbol_id, price, volume), or ndarray of TICK_DTYPE
+        Timestamps in ns.
+
+    Returns
+    -------
+    timestamps, symbol_ids : ndarray of int64, shape (n,)
+    prices, volumes : ndarray of float64, shape (n,)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a tick has other parts, or one of another type.
+
+    **Thread safety**: any thread.
+    """
+    cdef Py_ssize_t n, i = 0
+    if isinstance(data, np.ndarray):
+        if data.dtype != TICK_DTYPE or data.ndim != 1:
+            raise TypeError(f"an array of ticks must be one-dimensional, of TICK_DTYPE: dtype={data.dtype} shape={data.shape}")
+        latest = data["timestamp_ns"].max(initial=0)
+        if latest > 0x7FFFFFFFFFFFFFFF:
+            raise ValueError(f"timestamps must be below 2**63: max={latest}")
+        columns = (data["timestamp_ns"], np.int64), (data["symbol_id"], np.int64), (data["price"], None), (data["volume"], None)
+        return tuple(np.ascontiguousarray(column, dtype) for column, dtype in columns)
+    n = len(data)
+    cdef cnp.ndarray timestamps = np.empty(n, np.int64), ids = np.empty(n, np.int64), prices = np.empty(n), volumes = np.empty(n)
+    cdef int64_t* time = <int64_t*> cnp.PyArray_DATA(timestamps)
+    cdef int64_t* id = <int64_t*> cnp.PyArray_DATA(ids)
+    cdef double* price = doubles_data(prices)
+    cdef double* volume = doubles_data(volumes)
+    for tick in data:
+        try:
+            timestamp, symbol_id, value, size = tick
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"each tick must be (timestamp, symbol_id, price, volume): {error}") from None
+        if i == n:
+            raise ValueError(f"a batch must not grow while it is read: len(data)={n}")
+        time[i], id[i] = whole(timestamp, "timestamps"), whole(symbol_id, "symbol ids")
+        try:
+            price[i], volume[i] = value, size
+        except TypeError:
+            raise ValueError(f"price and volume must be numbers: price={value!r} volume={size!r}") from None
+        i += 1
+    if i < n:
+        raise ValueError(f"a batch must not shrink while it is read: len(data)={n}")
+    return timestamps, ids, prices, volumes
 
 
 @cython.final
@@ -670,6 +870,16 @@ cdef class MemoryMappedDataStore:
     def record_count(self):
         """Ticks stored (int)."""
         return self._store._count()
+
+    @property
+    def record_size(self):
+        """Bytes of a tick (int): 32, ``struct.calcsize("QIdd")``."""
+        return sizeof(tick_t)
+
+    @property
+    def max_records(self):
+        """Ticks that the store accepts in all (int)."""
+        return self._most
 
     @property
     def store(self):

@@ -25,6 +25,8 @@ from fastcore cimport records as t
 from fastcore._integers cimport as_int64, as_uint64, int64_in
 from fastcore.records cimport NO_PRICE, NO_SYMBOL, load_acquire, store_release, unlikely
 
+from types import MappingProxyType
+
 from fastcore.errors import UnknownSymbolError
 
 cnp.import_array()
@@ -637,6 +639,11 @@ cdef class SymbolMapper:
     def symbols(self):
         """tuple of str: all symbols by id."""
         return tuple(self._names)
+
+    @property
+    def symbol_to_id(self):
+        """mapping of str to int: id by symbol; live and read-only."""
+        return MappingProxyType(self._ids)
 
     @property
     def capacity(self):

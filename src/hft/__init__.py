@@ -52,7 +52,7 @@ _check_core()
 _COMPILED = """
     LatencyMonitor LockFreeRingBuffer MemoryMappedDataStore OptimizedSignalEngine SymbolMapper fast_zscore_calculation zscore_batch
 """
-_PYTHON = "AsyncMarketDataProcessor AvellanedaMarketMaker HFTEngine MarketDataStruct Quote Ticker"
+_PYTHON = "AsyncMarketDataProcessor AvellanedaMarketMaker HFTEngine MarketDataStruct Quote Signal Ticker"
 _STRATEGY = "Fill Handle Order Param Strategy StrategyError Symbol Trade every"
 _EXPORTS = (
     dict.fromkeys(_COMPILED.split(), "fastcore.replaced")
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from hft.replaced import HFTEngine as HFTEngine
     from hft.replaced import MarketDataStruct as MarketDataStruct
     from hft.replaced import Quote as Quote
+    from hft.replaced import Signal as Signal
     from hft.replaced import Ticker as Ticker
     from hft.result import Result as Result
     from hft.strategy import Fill as Fill

@@ -13,12 +13,14 @@ Market maker: the rule of thumb of that engine for the spread is the default (``
 
 from __future__ import annotations
 
+import ctypes
+import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +28,7 @@ from numpy.typing import NDArray
 from fastcore.avellaneda import Quoter
 from fastcore.clock import monotonic_ns
 from fastcore.flow import EwmaVolatility
-from fastcore.records import TICK_DTYPE
-from fastcore.replaced import LatencyMonitor, OptimizedSignalEngine, SymbolMapper
+from fastcore.replaced import LatencyMonitor, OptimizedSignalEngine, SymbolMapper, keep_ticks, tick_columns
 
 __all__ = [
     "MARKET_DATA_DTYPE",
@@ -37,38 +38,13 @@ __all__ = [
     "HFTEngine",
     "MarketDataStruct",
     "Quote",
+    "Signal",
     "Ticker",
 ]
 
-MARKET_DATA_DTYPE = np.dtype(
-    [
-        ("timestamp", np.int64),
-        ("symbol_id", np.uint32),
-        ("price", np.float64),
-        ("volume", np.float64),
-        ("bid", np.float64),
-        ("ask", np.float64),
-        ("is_valid", np.bool_),
-    ],
-    align=True,
-)
-SIGNAL_DTYPE = np.dtype(
-    [("timestamp", np.int64), ("symbol_id", np.uint32), ("signal", np.int8), ("strength", np.float64)], align=True
-)
 
-Tick = tuple[int, int, float, float]
-
-LEVELS = 5
-LEVEL_TICKS = 10
-LEVEL_MULTIPLIERS = (1.0, 1.5, 2.2, 3.4, 5.1)
-REQUOTE_SECONDS = 2.0
-REQUOTE_MOVE = 0.001
-PRICE_DECIMALS = 12  # what a product of ticks leaves behind them is noise
-
-
-@dataclass(slots=True)
-class MarketDataStruct:
-    """One tick, with the fields of a row of `HFTEngine.tick_pool`.
+class MarketDataStruct(ctypes.Structure):
+    """One tick as a C struct, with the fields of a row of `HFTEngine.tick_pool`: ``(MarketDataStruct * n)()`` is an array of them.
 
     Attributes
     ----------
@@ -77,78 +53,73 @@ class MarketDataStruct:
     symbol_id : int
         Dense id.
     price, volume : float
-        Of the tick. NaN is "no price", as for `bid` and `ask`.
+        Of the tick.
     bid, ask : float
-        Best quotes where the source has them.
+        Best quotes where the source has them, else NaN in a pool.
     is_valid : bool
-        Whether the tick passed the checks.
+        Whether the tick passed the checks; False in a struct of zeros.
     """
 
-    timestamp: int = 0
-    symbol_id: int = 0
-    price: float = math.nan
-    volume: float = 0.0
-    bid: float = math.nan
-    ask: float = math.nan
-    is_valid: bool = False
-
-
-class _Columns(NamedTuple):
-    timestamps: NDArray[np.int64]
-    symbol_ids: NDArray[np.int64]
-    prices: NDArray[np.float64]
-    volumes: NDArray[np.float64]
-
-
-def _integers(values: Any, name: str) -> NDArray[np.int64]:
-    # As int64, without cutting anything off.
-    array = np.asarray(values)
-    if array.dtype.kind not in "iu":
-        # An object array is what NumPy makes of integers beyond 64 bits.
-        raise TypeError(f"{name} must be integers below 2**63: dtype={array.dtype}")
-    if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
-        raise ValueError(f"{name} must be below 2**63: max={array.max()}")
-    return array.astype(np.int64)
-
-
-def _columns(data: Sequence[Tick] | NDArray[np.void]) -> _Columns:
-    # A list of tuples, or an array of ticks, as one array per field.
-    timestamps: Any
-    ids: Any
-    prices: Any
-    volumes: Any
-    if isinstance(data, np.ndarray):
-        if data.dtype != TICK_DTYPE or data.ndim != 1:
-            raise TypeError(f"an array of ticks must be one-dimensional, of TICK_DTYPE: dtype={data.dtype} shape={data.shape}")
-        timestamps, ids = data["timestamp_ns"], data["symbol_id"]
-        prices, volumes = data["price"], data["volume"]
-    else:
-        try:
-            timestamps, ids, prices, volumes = zip(*data, strict=True)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"each tick must be (timestamp, symbol_id, price, volume): {error}") from None
-    return _Columns(
-        _integers(timestamps, "timestamps"),
-        _integers(ids, "symbol ids"),
-        np.asarray(prices, np.float64),
-        np.asarray(volumes, np.float64),
+    _fields_ = (
+        ("timestamp", ctypes.c_int64),
+        ("symbol_id", ctypes.c_uint32),
+        ("price", ctypes.c_double),
+        ("volume", ctypes.c_double),
+        ("bid", ctypes.c_double),
+        ("ask", ctypes.c_double),
+        ("is_valid", ctypes.c_bool),
     )
 
+    def __repr__(self) -> str:
+        return _shown(self)
 
-def _rounds(symbol_ids: NDArray[np.int64]) -> Iterator[slice]:
-    # Cut a batch where a symbol comes again: the signal engine takes one price per symbol at a time.
-    n = len(symbol_ids)
-    order = np.argsort(symbol_ids, kind="stable")
-    again = symbol_ids[order[1:]] == symbol_ids[order[:-1]]
-    # The latest row up to i that some row up to i repeats: a round that began at or before it must have ended.
-    repeated = np.full(n, -1)
-    repeated[order[1:][again]] = order[:-1][again]
-    repeated = np.maximum.accumulate(repeated)
-    start = 0
-    while start < n:
-        end = int(np.searchsorted(repeated, start))
-        yield slice(start, end)
-        start = end
+
+class Signal(ctypes.Structure):
+    """One signal as a C struct, with the fields of a row of `HFTEngine.signal_pool`.
+
+    Attributes
+    ----------
+    timestamp : int
+        Of the tick that made it, ns.
+    symbol_id : int
+        Dense id.
+    signal : int
+        +1 or -1.
+    strength : float
+        Absolute value of the mean correlation.
+    """
+
+    _fields_ = (
+        ("timestamp", ctypes.c_int64),
+        ("symbol_id", ctypes.c_uint32),
+        ("signal", ctypes.c_int8),
+        ("strength", ctypes.c_double),
+    )
+
+    def __repr__(self) -> str:
+        return _shown(self)
+
+
+def _shown(struct: ctypes.Structure) -> str:
+    values = ", ".join(f"{name}={getattr(struct, name)!r}" for name in np.dtype(type(struct)).names or ())
+    return f"{type(struct).__name__}({values})"
+
+
+MARKET_DATA_DTYPE = np.dtype(MarketDataStruct)
+SIGNAL_DTYPE = np.dtype(Signal)
+
+Tick = tuple[int, int, float, float]
+Columns = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+
+LEVELS = 5
+LEVEL_TICKS = 10
+LEVEL_MULTIPLIERS = (1.0, 1.5, 2.2, 3.4, 5.1)
+REQUOTE_SECONDS = 2.0
+REQUOTE_MOVE = 0.001
+PRICE_DECIMALS = 12  # what a product of ticks leaves behind them is noise
+LOG_EVERY = 100  # operations of a market maker: one of so many is logged
+
+logger = logging.getLogger(__name__)
 
 
 class AsyncMarketDataProcessor:
@@ -214,31 +185,18 @@ class AsyncMarketDataProcessor:
         _, signals, _, latency_ns = self._process(data)
         return signals, latency_ns
 
-    def _process(self, data: Sequence[Tick] | NDArray[np.void]) -> tuple[_Columns, NDArray[np.int8], NDArray[np.float64], int]:
+    def _process(self, data: Sequence[Tick] | NDArray[np.void]) -> tuple[Columns, NDArray[np.int8], NDArray[np.float64], int]:
         start_ns = monotonic_ns()
-        signals, strengths = np.zeros(len(data), np.int8), np.zeros(len(data))
-        columns = _columns(data if len(data) else np.empty(0, TICK_DTYPE))
-        # The mapper checks every row before it stores the first; what it takes, the signal engine takes.
-        self.symbol_mapper.update_prices(columns.symbol_ids, columns.prices, columns.volumes, columns.timestamps)
-        for rows in _rounds(columns.symbol_ids):
-            signals[rows], strengths[rows], _ = self.signal_engine.generate_signals_vectorized(
-                columns.prices[rows], columns.symbol_ids[rows]
-            )
+        columns = timestamps, symbol_ids, prices, volumes = tick_columns(data)
+        if len(prices):
+            # The mapper checks every row before it stores the first; what it takes, the signal engine takes.
+            self.symbol_mapper.update_prices(symbol_ids, prices, volumes, timestamps)
+            signals, strengths, _ = self.signal_engine.generate_signals_of_batch(prices, symbol_ids)
+        else:
+            signals, strengths = np.zeros(0, np.int8), np.zeros(0)
         end_ns = monotonic_ns()
         self.latency_monitor.record_latency(start_ns, end_ns)
         return columns, signals, strengths, end_ns - start_ns
-
-
-def _append(pool: np.recarray[Any, Any], count: int, rows: NDArray[np.void]) -> int:
-    # Write rows behind the `count` that came before, overwriting the oldest; the new count.
-    size = len(pool)
-    count += len(rows)
-    rows = rows[-size:]
-    first = (count - len(rows)) % size
-    head = min(len(rows), size - first)
-    pool[first : first + head] = rows[:head]
-    pool[: len(rows) - head] = rows[head:]
-    return count
 
 
 class HFTEngine:
@@ -267,8 +225,8 @@ class HFTEngine:
 
     def __init__(self, symbols: Iterable[str] | None = None, num_symbols: int = 100) -> None:
         self.processor = AsyncMarketDataProcessor(symbols, num_symbols)
-        self.tick_pool = np.zeros(100_000, MARKET_DATA_DTYPE).view(np.recarray)
-        self.signal_pool = np.zeros(10_000, SIGNAL_DTYPE).view(np.recarray)
+        self._ticks, self._signals = np.zeros(100_000, MARKET_DATA_DTYPE), np.zeros(10_000, SIGNAL_DTYPE)
+        self.tick_pool, self.signal_pool = self._ticks.view(np.recarray), self._signals.view(np.recarray)
         self.tick_pool.price = self.tick_pool.bid = self.tick_pool.ask = math.nan
         self.ticks_processed = 0
         self.signals_generated = 0
@@ -310,17 +268,14 @@ class HFTEngine:
             As there; nothing is kept then.
         """
         columns, signals, strengths, latency_ns = self.processor._process(data)
-        ticks = np.zeros(len(signals), MARKET_DATA_DTYPE)
-        ticks["timestamp"], ticks["symbol_id"] = columns.timestamps, columns.symbol_ids
-        ticks["price"], ticks["volume"] = columns.prices, columns.volumes
-        ticks["bid"] = ticks["ask"] = math.nan
-        ticks["is_valid"] = True
-        self.ticks_processed = _append(self.tick_pool, self.ticks_processed, ticks)
-        active = np.flatnonzero(signals)
-        kept = np.zeros(len(active), SIGNAL_DTYPE)
-        kept["timestamp"], kept["symbol_id"] = columns.timestamps[active], columns.symbol_ids[active]
-        kept["signal"], kept["strength"] = signals[active], strengths[active]
-        self.signals_generated = _append(self.signal_pool, self.signals_generated, kept)
+        self.ticks_processed = keep_ticks(self._ticks, self.ticks_processed, *columns)
+        if any(signals.tobytes()):
+            active = signals.nonzero()[0]
+            self.signals_generated += len(active)
+            active = active[-len(self._signals) :]
+            rows = np.arange(self.signals_generated - len(active), self.signals_generated) % len(self._signals)
+            for name, column in zip(SIGNAL_DTYPE.names or (), (*columns[:2], signals, strengths), strict=True):
+                self._signals[name][rows] = column[active]
         return signals, latency_ns
 
     def tick(self, number: int) -> MarketDataStruct:
@@ -341,10 +296,20 @@ class HFTEngine:
         IndexError
             If no such tick has come, or it has been overwritten.
         """
-        i = number + self.ticks_processed if number < 0 else number
-        if not max(0, self.ticks_processed - len(self.tick_pool)) <= i < self.ticks_processed:
-            raise IndexError(f"tick must be one of the last {len(self.tick_pool)} of {self.ticks_processed}: number={number}")
-        return MarketDataStruct(*self.tick_pool[i % len(self.tick_pool)].item())
+        row = _row("tick", number, self.ticks_processed, len(self.tick_pool))
+        return MarketDataStruct.from_buffer_copy(self.tick_pool[row : row + 1].tobytes())
+
+    def signal(self, number: int) -> Signal:
+        """Return one signal that is still in the pool: as `tick`."""
+        row = _row("signal", number, self.signals_generated, len(self.signal_pool))
+        return Signal.from_buffer_copy(self.signal_pool[row : row + 1].tobytes())
+
+
+def _row(what: str, number: int, count: int, size: int) -> int:
+    i = number + count if number < 0 else number
+    if not max(0, count - size) <= i < count:
+        raise IndexError(f"{what} must be one of the last {size} of {count}: number={number}")
+    return i % size
 
 
 # ---- the market maker
@@ -382,6 +347,16 @@ def _positive(name: str, value: float) -> float:
     return float(value)
 
 
+def _field(source: Mapping[str, Any] | object, name: str) -> Any:
+    # What a mapping or an object has under a name; None where it has nothing.
+    return source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
+
+
+def _amount(value: float) -> float:
+    # What 15 digits say: 0.07, where binary arithmetic leaves 0.06999999999999999.
+    return float(f"{value:.15g}")
+
+
 def _usable(value: float | None) -> bool:
     return value is not None and isfinite(value) and value > 0
 
@@ -416,7 +391,8 @@ class AvellanedaMarketMaker:
     **Thread safety**: one thread at a time.
 
     A quote is made again when there is none, after a fill, when the tick size or instrument changed, more than 2.0 s after
-    the last one, or when the mid has moved by more than 0.001 of itself; otherwise the last quotes are returned.
+    the last one, or when the mid has moved by more than 0.001 of itself; otherwise the last quotes are returned. Of its quotes
+    and fills one in a hundred is logged, at level INFO.
     """
 
     def __init__(
@@ -451,6 +427,8 @@ class AvellanedaMarketMaker:
         self._parameters = {**defaults, **parameters, "min_spread_ticks": min_spread_ticks}
         self._quoter = self._make_quoter(0.01)  # to check the parameters now; made again with the tick size
         self._quotes: tuple[list[Quote], list[Quote]] = ([], [])
+        self._seen_mid = 0.0
+        self._operations = 0
         self._quoted_at = 0.0
         self._quoted_mid = 0.0
 
@@ -524,7 +502,7 @@ class AvellanedaMarketMaker:
         if not (isfinite(volume) and volume >= 0):
             raise ValueError(f"volume must be finite and not negative: volume={volume}")
         self._estimate.update(price)
-        self._last_price = price
+        self._last_price = self._seen_mid = price
         self._volume += volume
         self._turnover += price * volume
         if is_buy is not None:
@@ -537,16 +515,16 @@ class AvellanedaMarketMaker:
         return True
 
     def generate_quotes(
-        self, ticker: Ticker, market_conditions: Mapping[str, Any] | None = None
+        self, ticker: Ticker | Mapping[str, Any], market_conditions: Mapping[str, Any] | object = None
     ) -> tuple[list[Quote], list[Quote]]:
         """Return bid and ask quotes, best first.
 
         Parameters
         ----------
-        ticker : Ticker
-            The mid of its best prices counts, or its mark price where a side is missing or they are crossed.
-        market_conditions : mapping, optional
-            ``volatility`` (price per square root of time) replaces the estimate, ``time_left`` (default 1) is for models
+        ticker : Ticker, or mapping
+            With the names of its fields. The mid of its best prices counts, or its mark price where a side is missing or they are crossed.
+        market_conditions : mapping or object, optional
+            Entries or attributes: ``volatility`` (price per square root of time) replaces the estimate, ``time_left`` (default 1) is for models
             with a horizon; other entries are not used.
 
         Returns
@@ -561,33 +539,40 @@ class AvellanedaMarketMaker:
         """
         if not self.tick_size:
             raise ValueError("tick_size must be set before quotes can be made: tick_size=0")
-        conditions = market_conditions or {}
-        bid, ask = ticker.best_bid_price, ticker.best_ask_price
+        bid, ask, mark = (_field(ticker, name) for name in ("best_bid_price", "best_ask_price", "mark_price"))
         if bid is not None and ask is not None and _usable(bid) and _usable(ask) and bid < ask:
             mid = (bid + ask) / 2
-        elif _usable(ticker.mark_price):
-            mid = ticker.mark_price
+        elif mark is not None and _usable(mark):
+            mid = mark
         else:
             raise ValueError(
-                f"ticker must have a usable price: mark_price={ticker.mark_price}, best_bid_price={bid}, best_ask_price={ask}"
+                f"ticker must have a usable price: mark_price={mark}, best_bid_price={bid}, best_ask_price={ask}"
             )
-        volatility = conditions.get("volatility")
+        volatility, time_left = _field(market_conditions, "volatility"), _field(market_conditions, "time_left")
         if volatility is not None and not (isfinite(volatility) and volatility >= 0):
             raise ValueError(f"volatility must be finite and not negative: volatility={volatility}")
         now = self._clock()
+        self._seen_mid = mid
         if not self.should_update_quotes(mid, now):
             return self._quotes
         if self.model == "exact":
             volatility = None
-        self._quoter.quote(mid, self.position, conditions.get("time_left", 1.0), volatility)
+        self._quoter.quote(mid, self.position, 1.0 if time_left is None else time_left, volatility)
         bids, asks, sizes = self._quoter.ladder(LEVELS, LEVEL_TICKS, LEVEL_MULTIPLIERS, self.base_size)
         self._quotes = (
-            self._side(bids.tolist(), sizes.tolist(), "buy", now),
-            self._side(asks.tolist(), sizes.tolist(), "sell", now),
+            self._side(bids.tolist(), amounts := [_amount(size) for size in sizes.tolist()], "buy", now),
+            self._side(asks.tolist(), amounts, "sell", now),
         )
         self._quoted_at, self._quoted_mid = now, mid
         self.quote_count += len(self._quotes[0]) + len(self._quotes[1])
+        self._log("quotes of %s around %s at position %s: %d bids, %d asks", mid, self.position, *map(len, self._quotes))
         return self._quotes
+
+    def _log(self, text: str, *values: object) -> None:
+        # One operation in so many, the first one included.
+        if self._operations % LOG_EVERY == 0:
+            logger.info(text, self.instrument, *values)
+        self._operations += 1
 
     def _side(self, ticks: list[int], sizes: list[float], side: str, now: float) -> list[Quote]:
         # Ticks below 1 are NO_PRICE: the side is closed or the level would not be positive.
@@ -603,6 +588,10 @@ class AvellanedaMarketMaker:
         if not self._quoted_mid or now - self._quoted_at > REQUOTE_SECONDS:
             return True
         return abs(mid - self._quoted_mid) / self._quoted_mid > REQUOTE_MOVE
+
+    def _should_update_quotes_fast(self, current_time: float) -> bool:
+        # The same by the last price or ticker that came, in a call of the replaced engine.
+        return self.should_update_quotes(self._seen_mid, current_time)
 
     def on_order_filled(self, order_id: object, price: float, size: float, is_buy: bool) -> bool:
         """Take a fill of an own order into position, average entry price and realised profit.
@@ -631,7 +620,7 @@ class AvellanedaMarketMaker:
             )
         change = size if is_buy else -size
         before = self.position
-        after = before + change
+        after = _amount(before + change)
         if abs(after) < 1e-12 * max(abs(before), size):
             after = 0.0  # what decimal sizes leave behind
         if before * change < 0:
@@ -644,6 +633,7 @@ class AvellanedaMarketMaker:
         else:
             self.entry_price = (self.entry_price * abs(before) + price * size) / abs(after)
         self.position = after
+        self._log("fill of %s: order %s, %s at %s, position %s", order_id, change, price, after)
         self._last_price = self._last_price or price
         self._quoted_mid = 0.0
         return True

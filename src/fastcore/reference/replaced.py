@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import os
+import struct
 from collections import deque
+from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any, NoReturn
 
@@ -17,7 +20,6 @@ from fastcore.records import TICK_DTYPE
 
 from .correlation import RollingCorrelation, _check_series
 from .histogram import Histogram, _check_array
-from .ring import _check_capacity
 from .symbols import SymbolMapper as SymbolMapper
 from .tickstore import TickStore, _check_tick
 from .zscore import Doubles, _check_pairs, _check_thresholds, _check_window, _doubles, _moments, _pair_zscore, _signal
@@ -27,9 +29,10 @@ class LockFreeRingBuffer:
     """Floats, with the calls of the replaced engine."""
 
     def __init__(self, size: int = 8192) -> None:
-        self.size = _check_capacity(size, "size")
-        if self.size > 1 << 35:
-            raise range_error("size", size, 2, 1 << 35)
+        size = operator.index(size)
+        if not 1 <= size <= 1 << 35:
+            raise range_error("size", size, 1, 1 << 35)
+        self.size = max(2, 1 << (size - 1).bit_length())
         self._values = [0.0] * self.size
         self.published = self.consumed = self.full = 0
 
@@ -160,13 +163,74 @@ def zscore_batch(
     return np.array(signals, np.int8)
 
 
+def tick_columns(data: Sequence[tuple[int, int, float, float]] | NDArray[np.void]) -> tuple[NDArray[Any], ...]:
+    """Return timestamps, ids, prices and volumes of a batch of ticks."""
+    if isinstance(data, np.ndarray):
+        if data.dtype != TICK_DTYPE or data.ndim != 1:
+            raise TypeError(f"an array of ticks must be one-dimensional, of TICK_DTYPE: dtype={data.dtype} shape={data.shape}")
+        if data["timestamp_ns"].max(initial=0) >= 2**63:
+            raise ValueError(f"timestamps must be below 2**63: max={data['timestamp_ns'].max()}")
+        data = data.tolist()
+    for tick in data:
+        if not isinstance(tick, (tuple, list)) or len(tick) != 4:
+            raise ValueError(f"each tick must be (timestamp, symbol_id, price, volume): {tick!r}")
+        for name, value in (("timestamps", tick[0]), ("symbol ids", tick[1])):
+            if not isinstance(value, (int, np.integer)) or not -(2**63) <= value < 2**63:
+                raise TypeError(f"{name} must be integers below 2**63: {value!r}")
+        if not all(isinstance(value, (int, float, np.floating)) for value in tick[2:]):
+            raise ValueError(f"price and volume must be numbers: price={tick[2]!r} volume={tick[3]!r}")
+    kinds = (np.int64, np.int64, np.float64, np.float64)
+    return tuple(np.array([tick[i] for tick in data], kind) for i, kind in enumerate(kinds))
+
+
+def keep_ticks(pool: NDArray[np.void], count: int, *columns: NDArray[Any]) -> int:
+    """Write ticks behind the `count` rows that a pool has had before."""
+    for tick in zip(*columns, strict=True):
+        pool[count % len(pool)] = (*tick, math.nan, math.nan, True)
+        count += 1
+    return count
+
+
 class OptimizedSignalEngine:
     """Signals from the mean correlation of each symbol's last 100 returns with those of the others."""
 
     def __init__(self, num_symbols: int = 100) -> None:
         symbols = _check_series(num_symbols, "num_symbols")
         self.correlation = RollingCorrelation(symbols, 100)
-        self.prices = np.full(symbols, math.nan)
+        self.num_symbols, self.prices = symbols, np.full(symbols, math.nan)
+        self._history: deque[tuple[Doubles, Doubles]] = deque(maxlen=1000)
+
+    def _matrix(self, which: int, n: int) -> Doubles:
+        rows = [row[which] for row in self._history][-n:]
+        missing = [np.full(self.num_symbols, math.nan)] * (n - len(rows))
+        return np.array([*missing, *rows]).T
+
+    @property
+    def price_matrix(self) -> Doubles:
+        """Last price of each symbol after each of the last 1,000 ticks, newest last."""
+        return self._matrix(0, 1000)
+
+    @property
+    def return_matrix(self) -> Doubles:
+        """The returns that the last 999 ticks made."""
+        return self._matrix(1, 999)
+
+    def generate_signals_of_batch(
+        self, prices: npt.ArrayLike, symbol_ids: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int8], Doubles, int]:
+        """Take a batch in: where a symbol comes again, a new tick begins."""
+        start, values, ids = perf_counter_ns(), _doubles(prices, "prices"), np.asarray(symbol_ids)
+        begins, seen = [0], set[int]()
+        for i, symbol in enumerate(ids.tolist()):
+            if symbol in seen:
+                begins.append(i)
+                seen.clear()
+            seen.add(symbol)
+        parts = [
+            self.generate_signals_vectorized(values[a:b], ids[a:b])
+            for a, b in zip(begins, [*begins[1:], len(ids)], strict=True)
+        ]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]), perf_counter_ns() - start
 
     def generate_signals_vectorized(
         self, prices: npt.ArrayLike, symbol_ids: npt.ArrayLike
@@ -196,6 +260,7 @@ class OptimizedSignalEngine:
             returns[symbol] = price / self.prices[symbol] - 1.0
             self.prices[symbol] = price
         self.correlation.update(returns)
+        self._history.append((self.prices.copy(), returns))
 
         signals, strengths = np.zeros(ids.size, np.int8), np.zeros(ids.size)
         if self.correlation.count >= 100:
@@ -238,6 +303,16 @@ class MemoryMappedDataStore:
     def record_count(self) -> int:
         """Ticks stored."""
         return self._store.count
+
+    @property
+    def record_size(self) -> int:
+        """Bytes of a tick."""
+        return struct.calcsize("QIdd")
+
+    @property
+    def max_records(self) -> int:
+        """Ticks that fit."""
+        return self._most
 
     @property
     def store(self) -> TickStore:

@@ -1,7 +1,8 @@
 """Plain-Python twin of ``fastcore.symbols``: a dictionary from text to id, lists of last prices."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite, nan
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,11 @@ class SymbolMapper:
     def symbols(self) -> tuple[str, ...]:
         """All symbols by id."""
         return tuple(self._ids)
+
+    @property
+    def symbol_to_id(self) -> Mapping[str, int]:
+        """Id by symbol."""
+        return MappingProxyType(self._ids)
 
     def __len__(self) -> int:
         return len(self._prices)
