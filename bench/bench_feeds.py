@@ -1,6 +1,6 @@
 """Feeds of text and the merging of feeds: what research data cost before the first event.
 
-The files are made up in the forms of the real ones: quotes as CSV, a LOBSTER pair of 5 levels. ``pyarrow`` and ``pandas`` only parse the
+The files are made up in the forms of the real ones: trades and quotes as CSV, a LOBSTER pair of 5 levels. ``pyarrow`` and ``pandas`` only parse the
 file; ours also makes events of it: ticks, times, checks of every value.
 """
 
@@ -42,8 +42,38 @@ def run(bench: Bench) -> None:
     if arrow is None:
         return
     with tempfile.TemporaryDirectory() as folder:
+        _trades(bench, Path(folder), n, rng)
         _quotes(bench, Path(folder), n, rng)
         _lobster(bench, Path(folder), n // 5, rng)
+
+
+def _trades(bench: Bench, folder: Path, n: int, rng: Any) -> None:
+    """Tick and lot are found in the file by our reader, in a pass of its own: ``pyarrow`` does not know them. Both parse on one thread; ours makes events on another."""
+    from hft.feeds.csv import CsvFeed
+
+    price, size = 4_000_000 + np.cumsum(rng.integers(-2, 3, n)), rng.integers(1, 10**6, n)
+    columns = (1_700_000_000_000_000 + np.cumsum(rng.integers(0, 2_000, n)), price / 100, size / 1000, rng.integers(0, 2, n))
+    path = folder / "trades.csv"
+    with path.open("w") as file:
+        file.write("timestamp,price,size,side\n")
+        for t, p, s, b in zip(*(column.tolist() for column in columns), strict=True):  # the input, not what is measured
+            file.write(f"{t},{p:.2f},{s:.3f},{'buy' if b else 'sell'}\n")
+    csv = bench.optional("pyarrow.csv")
+    assert csv is not None
+
+    def ours(**sizes: float) -> Any:
+        return sum(int(e["price"].sum()) for e in CsvFeed(path, **sizes))
+
+    impls = {
+        "fastcore": ours,
+        "fastcore, tick and lot given": lambda: ours(tick_size=0.01, lot_size=0.001),
+        "pyarrow": lambda: csv.read_csv(path, csv.ReadOptions(use_threads=False)).num_rows,
+    }
+
+    def check(impl: str, result: Any) -> None:
+        assert result == (n if impl == "pyarrow" else int(price.sum())), (impl, result)
+
+    bench.compare("feeds", "trades in CSV, a row", n, impls, check)
 
 
 def _quotes(bench: Bench, folder: Path, n: int, rng: Any) -> None:

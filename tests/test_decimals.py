@@ -1,5 +1,6 @@
 """How many decimals the numbers of a text table need: cases; and what is refused."""
 
+import numpy as np
 import pytest
 
 MODULE = "wire.decimals"
@@ -51,3 +52,40 @@ def test_arguments_are_checked(impl):
         impl.Decimals(1, [0]).add(None)
 
 
+def test_plain_columns_are_numbers_and_words(impl):
+    block = b"1700000000000000,BUY,40000.25,x,-3\r\n1,sell,.5,,0\n-7,BUY,-12.,yy y,00123456789012345\n"
+    times, sides, prices, numbers = impl.plain_columns(block, "iwf-i")
+    assert (times.dtype, times.tolist()) == (np.int64, [1_700_000_000_000_000, 1, -7])
+    assert (sides[0].dtype, sides[0].tolist(), sides[1]) == (np.int32, [0, 1, 0], ["BUY", "sell"])
+    assert (prices.dtype, prices.tolist()) == (np.float64, [40000.25, 0.5, -12.0])
+    assert numbers.tolist() == [-3, 0, 123456789012345]
+    assert impl.plain_columns(b"1,5;2\n", "fi", ";", ",")[0].tolist() == [1.5]
+    assert impl.plain_columns(b"", "i") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("", "i"), ("", "f"), ("", "w"), (".", "f"), ("-", "i"), ("-", "f"), ("1.5", "i"), ("1.5.", "f"), ("1e5", "f"), ("+1", "i"),
+        (" 1", "i"), ("nan", "f"), ("1 ", "f"), ("1" * 19, "i"), ("0." + "1" * 18, "f"), ("9007199254740993", "f"), ('"a"', "w"),
+        ("a" * 33, "w"), ("\u00e9", "w"), ("a\rb", "w"), ("a\rb", "-"), ("1,2", "i"), ("1\n", "i"),
+    ],
+)  # fmt: skip
+def test_what_needs_a_second_look_is_not_plain(impl, text, form):
+    for before, behind in (("5,", "\n5,6\n"), ("", ",5\n")):
+        block = (before + text + behind).encode()
+        assert impl.plain_columns(block, "-" + form if before else form + "-") is None
+    assert impl.plain_columns(b"5", "i") is None
+
+
+def test_words_of_a_plain_column_are_few(impl):
+    block = b"".join(b"w%d\n" % (i % 64) for i in range(200))
+    ((numbers, words),) = impl.plain_columns(block, "w")
+    assert words == [f"w{i}" for i in range(64)] and numbers.tolist() == [i % 64 for i in range(200)]
+    assert impl.plain_columns(block + b"more\n", "w") is None
+
+
+def test_forms_and_marks_of_plain_columns_are_checked(impl):
+    for options in ({"forms": ""}, {"forms": "x"}, {"delimiter": ""}, {"delimiter": "-"}, {"point": "\u00b7"}, {"delimiter": "."}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+            impl.plain_columns(**{"block": b"1\n", "forms": "i", **options})

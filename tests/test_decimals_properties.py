@@ -36,3 +36,28 @@ def test_a_power_of_ten_divides_all_numbers_and_no_larger_one_does(numbers):
     values = [Fraction(v, 10**d) for v, d in numbers]
     assert all((value / unit).denominator == 1 for value in values)
     assert any((value / (10 * unit)).denominator != 1 for value in values)
+
+
+@examples(300)
+@given(
+    st.lists(st.tuples(st.integers(-(10**18), 10**18).map(str) | FIELD, FIELD, FIELD), min_size=1, max_size=3),
+    st.sampled_from(["i-w", "ifw", "w-f", "fw-", "---", "www", "if-"]),
+    st.booleans(),
+)
+def test_plain_columns_match_reference(rows, forms, returns):
+    block = "".join(",".join(row) + ("\r\n" if returns else "\n") for row in rows).encode()
+    found, expected = (module.plain_columns(block, forms) for module in (decimals, twin))
+    assert (found is None) == (expected is None)
+    for a, b in zip(found or (), expected or (), strict=True):
+        if isinstance(a, tuple):
+            assert a[1] == b[1]
+            a, b = a[0], b[0]
+        assert a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+@examples(300)
+@given(st.lists(st.tuples(st.integers(-(2**53), 2**53), st.integers(0, 15)), min_size=1))
+def test_plain_decimals_are_the_nearest_floats(numbers):
+    texts = [f"{'-' * (v < 0)}{abs(v) // 10**d}.{abs(v) % 10**d:0{d}}" if d else str(v) for v, d in numbers]
+    (found,) = decimals.plain_columns("".join(text + "\n" for text in texts).encode(), "f")
+    assert found.tolist() == [float(text) for text in texts]

@@ -1,6 +1,7 @@
 """CSV, Parquet and Arrow tables: roles of columns, times, ticks, errors by row."""
 
 import gzip
+import tracemalloc
 import zipfile
 from datetime import UTC, date, datetime
 from importlib import import_module
@@ -429,3 +430,17 @@ def test_a_symbol_that_the_table_does_not_take_is_made_printable(tmp_path):
     feed = csv(tmp_path, "time,price,symbol\n1,10,A\x01B\n2,11,\n3,12," + "x" * 70 + "\n", time_unit="ns")
     collect(feed)
     assert feed.instruments.symbols == ["A\ufffdB", "x" * 64, "?"]
+
+
+def test_memory_does_not_grow_with_the_table(tmp_path):
+    peaks = []
+    for blocks in (8, 40):
+        text = "time,price,size,side\n" + "1700000000000000,40000.25,0.125,buy\n" * (30_000 * blocks)
+        (tmp_path / "x.csv").write_text(text)
+        del text
+        feed = CsvFeed(tmp_path / "x.csv")
+        tracemalloc.start()
+        assert sum(len(events) for events in feed) == 30_000 * blocks
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0] < 40e6

@@ -1,4 +1,4 @@
-"""Plain-Python twin of ``fastcore.wire.decimals``: fields by the module ``csv``, numbers as fractions."""
+"""Plain-Python twin of ``fastcore.wire.decimals``: fields by the module ``csv``, numbers as fractions; plain columns by patterns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import csv
 import re
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
-__all__ = ["NONE", "Decimals"]
+import numpy as np
+
+__all__ = ["NONE", "Decimals", "plain_columns"]
 
 NONE = -64
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")
@@ -68,3 +71,38 @@ class Decimals:
                     places = needed(row[column], point, group)
                     self.places[column] = max(self.places[column], places if places <= self._most else NONE)
         return block.count(b"\n")
+
+
+def plain_columns(block: bytes, forms: str, delimiter: str = ",", point: str = ".") -> list[Any] | None:
+    """As the compiled function."""
+    if not 1 <= len(forms) <= 65_536 or set(forms) - set("ifw-"):
+        raise ValueError(f"forms must be 1 to 65536 letters of i, f, w and -: forms={forms[:80]!r}")
+    for name, text in (("delimiter", delimiter), ("point", point)):
+        if len(text) != 1 or not text.isascii() or text in '"\r\n-0123456789' or delimiter == point:
+            raise ValueError(f"{name} must be one ASCII character of its own: {name}={text!r}")
+    if not block.endswith(b"\n") or not block.isascii() or b'"' in block:
+        return None
+    lines = [line.removesuffix("\r") for line in block.decode("ascii")[:-1].split("\n")]
+    rows = [line.split(delimiter) for line in lines]
+    if any(len(row) != len(forms) or "\r" in line for row, line in zip(rows, lines, strict=True)):
+        return None
+    found: list[Any] = []
+    dot = re.escape(point)
+    for i, form in enumerate(forms):
+        cells = [row[i] for row in rows]
+        if form == "w":
+            words = list(dict.fromkeys(cells))
+            if len(words) > 64 or not all(1 <= len(word) <= 32 for word in words):
+                return None
+            found.append((np.array([words.index(cell) for cell in cells], np.int32), words))
+        elif form != "-":
+            pattern = r"-?\d{1,18}" if form == "i" else rf"-?(?=.?\d)\d*({dot}\d*)?"
+            if not all(re.fullmatch(pattern, cell) for cell in cells):
+                return None
+            if form == "f" and any(
+                len(digits) > 18 or int(digits) > 2**53 for cell in cells for digits in [re.sub(r"\D", "", cell)]
+            ):
+                return None
+            numbers = [int(cell) if form == "i" else float(cell.replace(point, ".")) for cell in cells]
+            found.append(np.array(numbers, np.int64 if form == "i" else np.float64))
+    return found

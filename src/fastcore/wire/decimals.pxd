@@ -1,12 +1,23 @@
-"""How many decimals the numbers of a text table need: the contract."""
+"""Text tables: the decimals that their numbers need, and plain columns: the contract."""
 
 cimport cython
 cimport numpy as cnp
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 cdef enum:
     DECIMALS_DIGITS = 18    # more digits than any number that 63 bits hold
     DECIMALS_NONE = -64     # of a column without a number: below what any number needs
+
+    PLAIN_WORDS = 64        # different words of a column in a block
+    PLAIN_LETTERS = 32      # of a word
+
+ctypedef struct plain_column_t:
+    void* out               # values by row
+    char form               # i, f, w, or - for none
+    int32_t words           # found so far
+    int32_t last            # word of the row before
+    int32_t lengths[PLAIN_WORDS]
+    const uint8_t* texts[PLAIN_WORDS]   # in the block
 
 ctypedef struct decimals_form_t:
     char delimiter          # between fields

@@ -1,9 +1,11 @@
 from collections.abc import Iterable
 from typing import Any, final
 
-__all__ = ["NONE", "Decimals"]
+__all__ = ["NONE", "Decimals", "plain_columns"]
 
 NONE: int
+
+def plain_columns(block: bytes, forms: str, delimiter: str = ",", point: str = ".") -> list[Any] | None: ...
 
 @final
 class Decimals:

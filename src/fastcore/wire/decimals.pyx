@@ -1,13 +1,13 @@
 # cython: freethreading_compatible=True
-"""How many decimals the numbers of a text table need, read from the text itself.
+"""Text tables: how many decimals their numbers need, read from the text itself, and the columns of blocks that are plain.
 
 A field is a number if, without spaces and quotes around it, it is ``[+-]digits[.digits][e[+-]digits]``. Zeros at its end need no
 decimals: 1.250 needs two, 1200 needs -2, 1.2e-5 needs six. Rows end with a line feed; a field in quotes may hold the delimiter.
 """
 
 cimport cython
-from libc.stdint cimport int64_t
-from libc.string cimport memchr
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memchr, memcmp
 
 cimport numpy as cnp
 
@@ -18,7 +18,7 @@ import numpy as np
 
 cnp.import_array()
 
-__all__ = ["NONE", "Decimals"]
+__all__ = ["NONE", "Decimals", "plain_columns"]
 
 NONE = DECIMALS_NONE
 
@@ -200,3 +200,169 @@ cdef class Decimals:
     def places(self) -> list:
         """By column: the decimals that its numbers need, less than 0 where all end with zeros before the point; `NONE` without a number."""
         return self._places.tolist()
+
+
+cdef extern from "fc_json.h" nogil:
+    uint64_t le64 "fc_le64"(const uint8_t*)
+    uint64_t ZEROS "FC_ZEROS"
+    int count_digits "fc_digits"(uint64_t)
+    uint64_t some_digits "fc_some_digits"(uint64_t, uint64_t, uint64_t*)
+    const uint64_t* LIFT "fc_lift"
+    const uint64_t* POW10 "fc_pow10"
+
+
+# Read on a number with the digits at p, of which `end` is the end of the text: the place behind them. So many as 18 fit.
+cdef inline const uint8_t* digits_at(const uint8_t* p, const uint8_t* end, uint64_t* value) noexcept nogil:
+    cdef uint64_t wrong = 0
+    cdef uint64_t chunk
+    cdef int n
+    while end - p >= 8:
+        chunk = le64(p)
+        n = count_digits(chunk ^ ZEROS)
+        value[0] = value[0] * POW10[n] + some_digits(chunk, LIFT[n], &wrong)
+        p += n
+        if n < 8:
+            return p
+    while p < end and c'0' <= p[0] <= c'9':
+        value[0] = value[0] * 10 + (p[0] - c'0')
+        p += 1
+    return p
+
+
+# The place of a field's end, NULL where it is not plain. `row` is where its value goes, `form` says as what.
+cdef inline const uint8_t* plain_field(const uint8_t* p, const uint8_t* end, plain_column_t* c, size_t row, char delimiter, char point) noexcept nogil:
+    cdef const uint8_t* start
+    cdef uint64_t value = 0
+    cdef bint negative
+    cdef int length
+    cdef int places = 0
+    cdef int32_t i
+    if c.form == c'i' or c.form == c'f':
+        negative = p[0] == c'-'
+        p += negative
+        start = p
+        p = digits_at(p, end, &value)
+        length = <int> (p - start)
+        if c.form == c'f' and p[0] == point:
+            start = p + 1
+            p = digits_at(start, end, &value)
+            places = <int> (p - start)
+            length += places
+        if length == 0 or length > DECIMALS_DIGITS:
+            return NULL
+        if c.form == c'i':
+            (<int64_t*> c.out)[row] = -<int64_t> value if negative else <int64_t> value
+        elif value > <uint64_t> 1 << 53:
+            return NULL
+        else:  # both are exact, so that the quotient is the float next to the decimal
+            (<double*> c.out)[row] = (-<double> value if negative else <double> value) / <double> POW10[places]
+        return p
+    start = p
+    while p[0] != <uint8_t> delimiter and p[0] != c'\n' and p[0] != c'\r':
+        p += 1
+    if c.form == c'w':
+        length = <int> (p - start) if p - start <= PLAIN_LETTERS else 0
+        if length == 0:
+            return NULL
+        i = c.last
+        if i >= c.words or c.lengths[i] != length or memcmp(c.texts[i], start, length) != 0:
+            i = 0
+            while i < c.words and (c.lengths[i] != length or memcmp(c.texts[i], start, length) != 0):
+                i += 1
+            if i == PLAIN_WORDS:
+                return NULL
+            if i == c.words:
+                c.texts[i] = start
+                c.lengths[i] = length
+                c.words += 1
+            c.last = i
+        (<int32_t*> c.out)[row] = i
+    return p
+
+
+# Whether all rows of a text that ends with a line feed are plain; their values are in the columns then.
+cdef bint plain_rows(const uint8_t* p, const uint8_t* end, plain_column_t* columns, size_t count, char delimiter, char point) noexcept nogil:
+    cdef size_t row = 0
+    cdef size_t i
+    while p < end:
+        for i in range(count):
+            p = plain_field(p, end, &columns[i], row, delimiter, point)
+            if p == NULL:
+                return False
+            if i + 1 < count:
+                if p[0] != <uint8_t> delimiter:
+                    return False
+                p += 1
+        p += p[0] == c'\r'
+        if p == end or p[0] != c'\n':
+            return False
+        p += 1
+        row += 1
+    return True
+
+
+def plain_columns(bytes block not None, str forms not None, str delimiter="," , str point=".") -> list | None:
+    """Read the columns of a block of whole lines of which nothing needs a second look.
+
+    Parameters
+    ----------
+    block : bytes
+        Of ASCII, ending with a line feed.
+    forms : str
+        A letter for each column: ``i`` whole numbers of at most 18 digits; ``f`` decimals of at most 18 digits, whose value without
+        the point is at most 2**53; ``w`` words of 1 to 32 characters, at most 64 different ones; ``-`` what is not read.
+    delimiter, point : str
+        One ASCII character each: between fields, and before decimals.
+
+    Returns
+    -------
+    list or None
+        By letter: an array of int64 or float64 (the float next to the decimal), or a pair of an array of int32 and the list of words that
+        its numbers mean, in the order in which they came. None where a row has another number of fields or a field is something else,
+        be it empty or in quotes; this is no error of the block.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    Notes
+    -----
+    **Thread safety**: any thread; runs without the GIL.
+    """
+    cdef const uint8_t* data = block
+    cdef size_t size = len(block)
+    cdef size_t count = len(forms)
+    cdef size_t rows = 0
+    cdef size_t i
+    cdef bytearray memory
+    cdef plain_column_t* columns
+    cdef char mark
+    cdef char dot
+    cdef bint plain
+    if not 1 <= count <= 65_536 or set(forms) - set("ifw-"):
+        raise ValueError(f"forms must be 1 to 65536 letters of i, f, w and -: forms={forms[:80]!r}")
+    for name, text in (("delimiter", delimiter), ("point", point)):
+        if len(text) != 1 or not text.isascii() or text in '"\r\n-0123456789' or delimiter == point:
+            raise ValueError(f"{name} must be one ASCII character of its own: {name}={text!r}")
+    if not size or data[size - 1] != c'\n' or b'"' in block or not block.isascii():
+        return None
+    with nogil:
+        for i in range(size):
+            rows += data[i] == c'\n'
+    memory = bytearray(count * sizeof(plain_column_t))
+    columns = <plain_column_t*> <char*> memory
+    arrays = [None if form == "-" else np.empty(rows, {"i": np.int64, "f": np.float64, "w": np.int32}[form]) for form in forms]
+    for i, form in enumerate(forms):
+        columns[i].form = ord(form)
+        if form != "-":
+            columns[i].out = cnp.PyArray_DATA(arrays[i])
+    mark, dot = ord(delimiter), ord(point)
+    with nogil:
+        plain = plain_rows(data, data + size, columns, count, mark, dot)
+    if not plain:
+        return None
+    return [
+        (array, [columns[i].texts[j][: columns[i].lengths[j]].decode("ascii") for j in range(columns[i].words)]) if form == "w" else array
+        for i, (form, array) in enumerate(zip(forms, arrays)) if form != "-"
+    ]

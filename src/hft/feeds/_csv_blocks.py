@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.wire.decimals import plain_columns
+
 from ._ahead import ahead
 from ._files import extra, lines, text_pieces
 from .feed import Progress
@@ -72,7 +74,10 @@ def csv_blocks(
     """
     told: list[tuple[int, int]] = []  # progress as the thread makes it; said by the one that uses the tables
     blocks = whole_lines(path, skip_lines, member=member, progress=lambda *so_far: told.append(so_far), block_bytes=block_bytes)
-    parsed = (_ragged(block, names, delimiter) if ragged else _parse(block, names, types, delimiter, point) for block in blocks)
+    forms = _forms(names, types) if delimiter != point else ""
+    parsed = (
+        _ragged(block, names, delimiter) if ragged else _parse(block, names, types, delimiter, point, forms) for block in blocks
+    )
     done = 0
     with closing(ahead(parsed, 2)) as tables:  # type: ignore[type-var]
         for table, skipped in tables:
@@ -91,8 +96,24 @@ def csv_blocks(
                 progress(*told.pop(0))
 
 
-def _parse(block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, point: str) -> tuple[Any, _Skipped]:
+def _forms(names: Sequence[str], types: Mapping[str, Any]) -> str:
+    """How `plain_columns` reads columns of these types, "" where it does not read one of them."""
+    pa = extra("pyarrow")
+    letters = {None: "-", pa.int64(): "i", pa.float64(): "f", pa.dictionary(pa.int32(), pa.string()): "w"}
+    found = [letters.get(types.get(name), "") for name in names]
+    return "".join(found) if all(found) else ""
+
+
+def _parse(
+    block: bytes, names: Sequence[str], types: Mapping[str, Any], delimiter: str, point: str, forms: str
+) -> tuple[Any, _Skipped]:  # fmt: skip
     pa, csv = extra("pyarrow"), extra("pyarrow.csv")
+    if forms and (columns := plain_columns(block, forms, delimiter, point)) is not None:
+        arrays = [
+            pa.DictionaryArray.from_arrays(c[0], pa.array(c[1], pa.string())) if isinstance(c, tuple) else pa.array(c)
+            for c in columns
+        ]
+        return pa.table(arrays, [name for name in names if name in types]), []
     skipped: _Skipped = []
 
     def unfit(row: Any) -> str:  # called for a malformed row alone

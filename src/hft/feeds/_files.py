@@ -296,17 +296,15 @@ def lines(source: Iterator[bytes], block_bytes: int = 1 << 20) -> Iterator[bytes
             first = piece.find(b"\n")
             if begun + (len(piece) if first < 0 else first) > LONGEST_LINE:
                 raise CorruptDataError(f"a line must have at most {LONGEST_LINE} bytes: offset={done + whole}")
-            held.append(piece)
-            if first < 0:
-                begun += len(piece)
+            cut = 0 if first < 0 else piece.rfind(b"\n") + 1
+            if not cut or whole + begun + cut < block_bytes:
+                held.append(piece)
+                whole, begun = (whole + begun + cut, len(piece) - cut) if cut else (whole, begun + len(piece))
                 continue
-            cut = piece.rfind(b"\n") + 1
-            whole, begun = whole + begun + cut, len(piece) - cut
-            if whole + begun >= block_bytes:
-                block = b"".join(held)
-                held, done = [block[whole:]], done + whole
-                yield block[:whole]
-                whole = 0
+            held.append(piece[:cut])
+            yield b"".join(held)
+            done += whole + begun + cut
+            held, whole, begun = [piece[cut:]], 0, len(piece) - cut
     except CorruptDataError:
         if whole:
             yield b"".join(held)[:whole]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from fastcore.wire.decimals import Decimals
 
+from ._ahead import ahead
 from ._columns import decimal_type
 from ._csv_blocks import csv_blocks, whole_lines
 from ._dialect import dialect_of, first_rows, headless_roles, marks_of
@@ -170,8 +172,9 @@ class CsvFeed(TableFeed):
         columns = {role: self._names.index(self._column_names[role]) for role in places}
         scan = Decimals(len(self._names), columns.values(), self._delimiter or ",", self._marks.point, self._marks.group, MAX_PLACES)
         try:
-            for block in whole_lines(self.path, self._skip_lines, member=self._member):
-                scan.add(block)
+            with closing(ahead(whole_lines(self.path, self._skip_lines, member=self._member), 2)) as blocks:
+                for block in blocks:
+                    scan.add(block)
         finally:
             for role, at in columns.items():
                 more = self._marks.price_places if self._scaled(role) == "tick_size" else 0
