@@ -23,7 +23,9 @@ MODULES = (
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster", "decimals")),
     *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source", "sim.synthetic"),
-    *("sim.latency", "sim.queues", "sim.venue", "sim.simulator", "strategies.maker", "strategies.tape", "strategies.hooks", "_bench"),
+    *("sim.latency", "sim.queues", "sim.venue", "sim.simulator"),
+    *(f"strategies.{name}" for name in ("maker", "tape", "hooks", "foreign")),
+    "_bench",
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 
