@@ -22,10 +22,9 @@ MODULES = (
     *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster", "decimals")),
-    *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source", "sim.synthetic"),
-    *("sim.latency", "sim.queues", "sim.venue", "sim.simulator"),
-    *(f"strategies.{name}" for name in ("maker", "tape", "hooks", "foreign")),
-    "_bench",
+    *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source"),
+    *(f"sim.{name}" for name in ("synthetic", "latency", "queues", "venue", "simulator")),
+    *("strategies.maker", "strategies.tape", "strategies.hooks", "strategies.foreign", "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 

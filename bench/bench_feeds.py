@@ -1,7 +1,7 @@
 """Feeds of text and the merging of feeds: what research data cost before the first event.
 
-The files are made up in the forms of the real ones: trades and quotes as CSV, a LOBSTER pair of 5 levels. ``pyarrow`` and ``pandas`` only parse the
-file; ours also makes events of it: ticks, times, checks of every value.
+The files are made up in the forms of the real ones: trades and quotes as CSV, a LOBSTER pair of 5 levels. ``pyarrow`` and ``pandas`` only parse
+the file; ours also makes events of it: ticks, times, checks of every value.
 """
 
 import heapq
@@ -48,7 +48,7 @@ def run(bench: Bench) -> None:
 
 
 def _trades(bench: Bench, folder: Path, n: int, rng: Any) -> None:
-    """Tick and lot are found in the file by our reader, in a pass of its own: ``pyarrow`` does not know them. Both parse on one thread; ours makes events on another."""
+    """Our reader finds tick and lot in a pass of its own, which ``pyarrow`` lacks. Both parse on one thread; ours makes events on another."""
     from hft.feeds.csv import CsvFeed
 
     price, size = 4_000_000 + np.cumsum(rng.integers(-2, 3, n)), rng.integers(1, 10**6, n)

@@ -274,7 +274,8 @@ class HFTEngine:
             self.signals_generated += len(active)
             active = active[-len(self._signals) :]
             rows = np.arange(self.signals_generated - len(active), self.signals_generated) % len(self._signals)
-            for name, column in zip(SIGNAL_DTYPE.names or (), (*columns[:2], signals, strengths), strict=True):
+            found: tuple[NDArray[Any], ...] = (*columns[:2], signals, strengths)
+            for name, column in zip(SIGNAL_DTYPE.names or (), found, strict=True):
                 self._signals[name][rows] = column[active]
         return signals, latency_ns
 

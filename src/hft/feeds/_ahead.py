@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
@@ -13,7 +13,7 @@ __all__ = ["ahead"]
 _Item = TypeVar("_Item")
 
 
-def ahead(source: Generator[_Item, None, None], items: int = 4) -> Iterator[_Item]:
+def ahead(source: Generator[_Item, None, None], items: int = 4) -> Generator[_Item, None, None]:
     """Iterate over a source that is up to `items` items ahead.
 
     Items and errors come in the order of the source. When the iterator is closed, an item that is being made is waited for, no

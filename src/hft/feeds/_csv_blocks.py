@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv as text_csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def fields_of(line: str, delimiter: str) -> list[str]:
 
 def whole_lines(
     path: Path, skip_lines: int, *, member: str | None = None, progress: Progress | None = None, block_bytes: int = 1 << 20
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Iterate over a text in blocks of whole lines, those behind the first `skip_lines`."""
     for block in lines(text_pieces(path, member=member, progress=progress), block_bytes):
         while skip_lines and block:
@@ -79,7 +79,7 @@ def csv_blocks(
         _ragged(block, names, delimiter) if ragged else _parse(block, names, types, delimiter, point, forms) for block in blocks
     )
     done = 0
-    with closing(ahead(parsed, 2)) as tables:  # type: ignore[type-var]
+    with closing(ahead(parsed, 2)) as tables:
         for table, skipped in tables:
             total = len(table) + len(skipped)
             rows = np.arange(done, done + total)
