@@ -248,7 +248,7 @@ def test_skip_malformed_goes_on(tmp_path, day):
         ("[fees]\nmaker_fee = '0.02%'\nmaker_usd_per_share = 0.01", "maker_fee and maker_usd_per_share must not both be given"),
         ("[limits]\nmax_drawdown_usd = nan", "`$.limits"),
         ("[limits]\nshort_sale = 'never'", "`$.limits.short_sale`"),
-        ("[limits]\nmin_order_shares = 2000", "min_order_lots must not exceed max_order_lots: min_order_lots=2000 max_order_lots=1000"),
+        ("[limits]\nmin_order_shares = 2000", "min_order_shares must not exceed max_order_shares: min_order_shares=2000.0"),
         ("not toml", "line 1"),
         ("a = " + "[" * 100_000, "sections must lie within each other"),
         ("[run]\ndate = 1000-01-01", "date must be in 1970-01-01..2261-12-31: date=1000-01-01"),

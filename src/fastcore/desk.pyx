@@ -19,10 +19,10 @@ from fastcore.money cimport BILLION, fees_of, fees_put, fees_t, money_less, mone
 from fastcore.portfolio cimport Position, position_fill, position_net, position_t
 from fastcore.records cimport (
     BUY, FLAG_OWN, KIND_ACK, KIND_FILL, KIND_ORDER, KIND_PULL, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, MATCH_TOOK, NO_PRICE,
-    RESULT_FULL, RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, likely, unlikely,
+    NO_SYMBOL, RESULT_FULL, RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, likely, unlikely,
 )
 from fastcore.risk cimport (
-    RiskLimits, risk_bounds, risk_down, risk_filled, risk_freed, risk_losses, risk_order, risk_seen, risk_sent, risk_symbol_t,
+    RiskLimits, risk_bounds, risk_down, risk_filled, risk_freed, risk_losses, risk_order, risk_rate, risk_seen, risk_sent, risk_symbol_t,
 )
 
 __all__ = ["Desk"]
@@ -202,6 +202,8 @@ cdef inline void desk_known(desk_t* d, const market_t* m, uint32_t symbol_id) no
     cdef account_t* a = &d.accounts[symbol_id]
     if unlikely(d.gate.looks):
         desk_look(d, m, symbol_id)
+    if unlikely(a.risk.rate_symbol_id != NO_SYMBOL and d.accounts[a.risk.rate_symbol_id].mark_ticks != a.risk.rate_ticks):
+        risk_rate(a.risk, d.accounts[a.risk.rate_symbol_id].mark_ticks)
     if a.risk.dirty or a.risk.reference_ticks != a.mark_ticks or a.risk.sums != d.gate.sums:
         a.risk.reference_ticks = a.mark_ticks
         a.risk.own_ticks[0] = desk_best(d, &a.rungs[0], BUY)

@@ -517,6 +517,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         g.wanted.symbols = <const uint8_t*> cnp.PyArray_DATA(self._wanted)
         for i in range(g.strategy_count):
             self._add(i, self._ordered[i])
+        for symbol_id in self.desk.limits.rate_symbol_ids:
+            self._want(symbol_id)
         if curve_symbol_id is not None:
             g.curve.symbol_id = self._want(curve_symbol_id)
             if not g.desk.accounts[g.curve.symbol_id].known:

@@ -6,11 +6,12 @@ What passes is a join of comparisons with bounds that are kept beside each instr
 fails is judged again, rule by rule (`risk_judge`): that alone refuses, and says why. The bounds are never wider than the rules.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.money cimport money_t
 from fastcore.portfolio cimport position_t
-from fastcore.records cimport RESULT_KILLED, RESULT_OK, likely, load_acquire, unlikely
+from fastcore.records cimport NO_PRICE, NO_SYMBOL, RESULT_KILLED, RESULT_OK, likely, load_acquire, unlikely
 
 
 cdef enum:
@@ -111,6 +112,10 @@ ctypedef struct risk_symbol_t:
     # What the instrument is.
     limits_t limits
     double worth                    # millionths of the currency of the limits for a unit of money; NaN: no rate of exchange
+    double worth_at_one             # the same at a rate of one tick
+    uint32_t rate_symbol_id         # instrument whose middle is the rate; NO_SYMBOL: the rate is fixed
+    bint rate_inverted              # it says what one of the other currency costs
+    int64_t rate_ticks              # NO_PRICE before the first
     double margin                   # share of the value that buying power must cover
     int64_t increment_ticks
     int64_t low_increment_ticks
@@ -214,6 +219,15 @@ cdef inline void risk_seen(const risk_gate_t* g, risk_symbol_t* s, int64_t seen_
         s.fresh_until_ns = seen_ns if seen_ns == INT64_MIN else s.limits.stale_ns + least(seen_ns, INT64_MAX - s.limits.stale_ns)
 
 
+cdef inline void risk_rate(risk_symbol_t* s, int64_t ticks) noexcept nogil:
+    """The middle price that converts the money of an instrument is another."""
+    s.rate_ticks = ticks
+    s.worth = NAN if ticks <= 0 else s.worth_at_one / <double> ticks if s.rate_inverted else s.worth_at_one * <double> ticks
+    s.summed[4] = -1    # the sums anew
+    s.priced_ticks = NO_PRICE
+    s.dirty = True
+
+
 cdef inline bint divides(divisor_t d, uint64_t n) noexcept nogil:
     """Whether n is a multiple."""
     n *= d.inverse
@@ -276,6 +290,7 @@ cdef class RiskLimits:
     cdef int describe(self, risk_symbol_t* s, object instrument) except -1
     cdef int _write(self) except -1
     cdef int _write_symbol(self, risk_symbol_t* s) except -1
+    cdef int _write_rate(self, risk_symbol_t* s, object instrument, dict rates) except -1
     cdef int _note(self, object symbol_id, str key, object before, object after, str by) except -1
     cdef int _judge(
         self, side, price_ticks, size_lots, position_lots, open_buy_lots, open_sell_lots, reference_ticks

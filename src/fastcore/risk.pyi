@@ -3,10 +3,13 @@ from os import PathLike
 from typing import Final, Literal, NamedTuple, Self, final
 
 from fastcore.errors import Result
+from fastcore.instruments import Instrument
 
-__all__ = ["CHECKS", "Change", "KillSwitch", "RiskLimits"]
+__all__ = ["CHECKS", "Change", "KillSwitch", "RiskLimits", "rate_inverted"]
 
 CHECKS: Final[tuple[Result, ...]]
+
+def rate_inverted(giver: Instrument, currency: str, wanted: str) -> bool: ...
 
 class Change(NamedTuple):
     time_ns: int
@@ -68,7 +71,7 @@ class RiskLimits:
         max_fills_per_minute: int | None = None,
         clock_error_ns: int | None = None,
         groups: Mapping[str, tuple[float | None, float | None]] | None = None,
-        rates: Mapping[str, float] | None = None,
+        rates: Mapping[str, float | str] | None = None,
     ) -> Self: ...
     @property
     def currency(self) -> str | None: ...
@@ -82,6 +85,8 @@ class RiskLimits:
     def checked(self) -> int: ...
     @property
     def passed(self) -> int: ...
+    @property
+    def rate_symbol_ids(self) -> list[int]: ...
     @property
     def rejected(self) -> dict[str, int]: ...
     def settings(self, symbol_id: int | None = None) -> dict[str, object]: ...

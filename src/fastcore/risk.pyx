@@ -22,7 +22,7 @@ from fastcore.clock cimport clock_wall_ns
 from fastcore.money cimport money_add, money_double, money_sub, money_t
 from fastcore.portfolio cimport position_fill, position_realised, position_unrealised
 from fastcore.records cimport (
-    BUY, NO_PRICE, RESULT_BAD_CLOCK, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_BUYING_POWER, RESULT_CROSSED_MARKET, RESULT_DISABLED,
+    BUY, NO_PRICE, NO_SYMBOL, RESULT_BAD_CLOCK, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_BUYING_POWER, RESULT_CROSSED_MARKET, RESULT_DISABLED,
     RESULT_FEED_LAG, RESULT_KILLED, RESULT_LIMIT_COLLAR, RESULT_LIMIT_GROSS, RESULT_LIMIT_GROUP_GROSS, RESULT_LIMIT_GROUP_NET,
     RESULT_LIMIT_LAST, RESULT_LIMIT_MINIMUM, RESULT_LIMIT_NET, RESULT_LIMIT_ORDERS, RESULT_LIMIT_POSITION, RESULT_LIMIT_SIZE,
     RESULT_LIMIT_VALUE, RESULT_LOSS_DAY, RESULT_LOSS_DRAWDOWN, RESULT_LOSS_REALISED, RESULT_LOSS_UNREALISED, RESULT_NO_REFERENCE,
@@ -38,7 +38,7 @@ cdef extern from "fc_checked.h" nogil:
     bint fc_sub_overflow(int64_t a, int64_t b, int64_t* result)
     uint64_t fc_magnitude(int64_t a)
 
-__all__ = ["CHECKS", "Change", "KillSwitch", "RiskLimits"]
+__all__ = ["CHECKS", "Change", "KillSwitch", "RiskLimits", "rate_inverted"]
 
 # In the order in which they are judged.
 CHECKS = tuple([Result(code) for code in (
@@ -537,6 +537,13 @@ def _positive(str name, value):
     return number
 
 
+def _rate(str name, value):
+    number = _positive(name, value)
+    if not number:
+        raise ValueError(f"{name} must be positive: {name}={value}")
+    return number
+
+
 def _setting(str name, value):
     # A value as it is kept.
     if value == "off" and name in REQUIRED:
@@ -564,7 +571,9 @@ def _setting(str name, value):
             for group, pair in value.items()
         }
     elif name == "rates":
-        return {str(currency): _positive(f"rates[{currency!r}]", rate) for currency, rate in value.items()}
+        return {
+            str(currency): rate if isinstance(rate, str) else _rate(f"rates[{currency!r}]", rate) for currency, rate in value.items()
+        }
     elif not isinstance(value, bool):
         raise TypeError(f"{name} must be bool: type={type(value).__name__}")
     return value
@@ -594,6 +603,20 @@ cdef inline int64_t whole(value, int64_t none) except? -1:
 
 cdef inline double millionths(value) except? -1.0:
     return INFINITY if value is None else value * MILLION
+
+
+def rate_inverted(giver, currency, wanted):
+    """Whether an instrument says what one of `wanted` costs in `currency`, and not the other way round.
+
+    Its prices are in its currency; those of an inverse contract say what one of its currency costs.
+    """
+    inverse = giver.kind == "inverse"
+    if giver.currency not in (currency, wanted):
+        raise ValueError(
+            f"the instrument of a rate must have one of the two currencies: symbol={giver.symbol!r} currency={giver.currency!r} "
+            f"from={currency!r} to={wanted!r}"
+        )
+    return (giver.currency == currency) != inverse
 
 
 cdef divisor_t divisor(uint64_t n) noexcept:
@@ -750,6 +773,8 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         s.own_ticks[0] = s.own_ticks[1] = s.reference_ticks = s.last_ticks = s.bid = s.ask = NO_PRICE
         s.seen_ns = INT64_MIN
         s.worth = NAN
+        s.rate_symbol_id = NO_SYMBOL
+        s.rate_ticks = NO_PRICE
         s.increment_ticks = s.low_increment_ticks = 1
         self.change(
             max_order_lots=max_order_lots, max_position_lots=max_position_lots, collar_ticks=collar_ticks, by="start", **settings
@@ -900,12 +925,32 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
             s.low_below_ticks = instrument.low_below_ticks
             if s.low_below_ticks:
                 s.low_increment_ticks = instrument.low_increment_ticks
-            rate = 1.0 if instrument.currency == self.currency else v["rates"].get(instrument.currency)
-            s.worth = NAN if rate is None else float(instrument.unit_value) * rate * MILLION
+            self._write_rate(s, instrument, v["rates"])
         if l.increment:
             s.increment, s.low_increment = divisor(<uint64_t> s.increment_ticks), divisor(<uint64_t> s.low_increment_ticks)
         if l.trading or l.crossed or l.last_collar_ticks >= 0 or l.stale_ns != INT64_MAX or l.feed_lag_ns != INT64_MAX or l.short_sale:
             self._gate.looks = True
+        return 0
+
+    cdef int _write_rate(self, risk_symbol_t* s, object instrument, dict rates) except -1:
+        # What a unit of its money is worth: at a fixed rate, or at the middle price of another instrument.
+        cdef risk_symbol_t* other = self._gate.first
+        rate = 1.0 if instrument.currency == self.currency else rates.get(instrument.currency)
+        s.rate_symbol_id = NO_SYMBOL
+        s.worth = NAN
+        if not isinstance(rate, str):
+            if rate is not None:
+                s.worth = float(instrument.unit_value) * rate * MILLION
+            return 0
+        while other != NULL:
+            giver = self._opened[other.number]
+            if giver is not None and giver.symbol == rate:
+                s.rate_inverted = rate_inverted(giver, instrument.currency, self.currency)
+                s.worth_at_one = float(instrument.unit_value) * MILLION
+                s.worth_at_one *= 1.0 / giver.tick_size if s.rate_inverted else giver.tick_size
+                s.rate_symbol_id = other.symbol_id
+                risk_rate(s, s.rate_ticks)
+            other = other.next
         return 0
 
     cdef risk_symbol_t* open(self, uint32_t symbol_id, object instrument) except NULL:
@@ -928,7 +973,20 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         if instrument is not None and self.currency is None:
             self.currency = instrument.currency
         self._opened[s.number] = instrument
-        return self._write_symbol(s)
+        self._write_symbol(s)
+        if instrument is not None and instrument.symbol in self._account["rates"].values():
+            self._write()   # it says what others are worth
+        return 0
+
+    @property
+    def rate_symbol_ids(self):
+        """Instruments whose middle prices convert money, as far as they are known."""
+        cdef risk_symbol_t* s = self._gate.first
+        found = set()
+        while s != NULL:
+            found.add(s.rate_symbol_id)
+            s = s.next
+        return sorted(found - {NO_SYMBOL})
 
     @property
     def max_order_lots(self):

@@ -6,7 +6,11 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from fastcore.desk import Desk
 from fastcore.engine import Engine
@@ -19,6 +23,7 @@ from fastcore.source import EventSource, Source
 from fastcore.strategy import Strategy as Compiled
 
 from . import conditions
+from .config import Conversion, Limits, Traded
 from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
 from .result import Result
@@ -40,7 +45,11 @@ def backtest(
     queue: str = "risk-averse",
     maker_fee: str | float = 0,
     taker_fee: str | float = 0,
-    limits: RiskLimits | None = None,
+    fees: Fees | None = None,
+    instruments: Mapping[str, Traded | Mapping[str, Any]] = MappingProxyType({}),
+    currency: str | None = None,
+    rates: Mapping[str, float | str] = MappingProxyType({}),
+    limits: RiskLimits | Limits | None = None,
     seed: int = 0,
     curve_interval: str = "1s",
     **options: Any,
@@ -61,8 +70,17 @@ def backtest(
         Place in queues where the data show levels only: ``risk-averse``, ``power:N``, ``log:1``, ``log:2``.
     maker_fee, taker_fee : str or float, default 0
         Of fills of orders that waited, and of orders that took: ``"0.02%"`` of the value, or an amount a unit (``0.00295``).
-    limits : RiskLimits, optional
-        Pre-trade limits in lots and ticks; none by default.
+    fees : Fees, optional
+        The same with fees per order and tiers, in their place.
+    instruments : mapping of str to Traded or dict, optional
+        What the data do not say, by symbol: ``{"ESM4": {"multiplier": 50, "currency": "USD", "fees": {"taker_fee": 2.25}}}``.
+    currency : str, optional
+        Of limits, and of the sum over currencies; by default that of the first market.
+    rates : mapping of str to float or str, optional
+        What one of another currency costs in `currency`: a number, or the symbol of a market whose middle price says so
+        (``{"EUR": "EURUSD", "GBP": 1.27}``). Limits that need a rate that is not there refuse.
+    limits : RiskLimits or Limits, optional
+        Pre-trade limits in lots and ticks, or as the section ``[limits]`` has them; none by default.
     seed : int, default 0
         Of ``Strategy.random`` and of random latencies.
     curve_interval : str, default "1s"
@@ -85,11 +103,23 @@ def backtest(
     """
     strategies = {type(strategy).__name__: strategy} if isinstance(strategy, Strategy) else dict(strategy)
     names = dict.fromkeys([*symbols, *(name for s in strategies.values() for name in s._symbols.values())])
+    conversion = Conversion(currency=currency, rates=dict(rates))
+    names |= dict.fromkeys(rate for rate in conversion.rates.values() if isinstance(rate, str))
+    said = {name: said if isinstance(said, Traded) else msgspec.convert(said, Traded) for name, said in instruments.items()}
     feed = data if isinstance(data, Feed) else open_feeds(_paths(data), **options).to_trade()
     with feed:
         markets, source = begin(feed, list(names))
+        markets = {row: said.get(instrument.symbol, Traded()).of(instrument) for row, instrument in markets.items()}
+        for name in said:
+            if name not in (known := [instrument.symbol for instrument in markets.values()]):
+                raise ValueError(f"instruments must be those of the run: symbol={name!r}{suggestion(name, known)}")
+        conversion = replace(conversion, currency=conversion.currency or next(iter(markets.values())).currency)
         market = Market("quotes" if feed.book == "none" else feed.book, symbols=IDS)
-        desk = Desk(limits or RiskLimits(WIDE, WIDE, WIDE), symbols=IDS)
+        if limits is None:
+            limits = RiskLimits(WIDE, WIDE, WIDE, currency=conversion.currency, rates=conversion.rates)
+        elif isinstance(limits, Limits):
+            limits = limits.build(markets, conversion)
+        desk = Desk(limits, symbols=IDS)
         parts = conditions.split(latency)
         feed_ns, offset_ns = conditions.feed(parts.get("feed", "0"))
         simulator = Simulator(
@@ -102,10 +132,11 @@ def backtest(
             queue=conditions.queue(queue),
             name=f"venue {seed}",
         )
-        fees = Fees(maker_fee, taker_fee).checked()
+        fees = (fees or Fees(maker_fee, taker_fee)).checked()
         for row, instrument in markets.items():
-            desk.open(row, instrument, fees=fees)
-            simulator.open(row)
+            own = said.get(instrument.symbol, Traded()).fees
+            desk.open(row, instrument, fees=fees if own is None else own.schedule())
+            simulator.open(row, signed_prices=instrument.signed_prices)
         compiled: dict[str, Compiled] = {name: s._begin(markets, seed) for name, s in strategies.items()}
         engine = Engine(
             simulator,
@@ -116,7 +147,8 @@ def backtest(
             curve_interval_ns=conditions.duration_ns(curve_interval),
             sample_every=0,
         )
-        result = Result(engine, markets, strategies, {"latency": latency, "queue": queue, "fees": fees, "seed": seed})
+        conditions_ = {"latency": latency, "queue": queue, "fees": fees, "seed": seed, "conversion": conversion}
+        result = Result(engine, markets, strategies, conditions_)
         run(engine, result)
         for instrument in () if result.stopped else markets.values():
             if not feed.lists(instrument.symbol):

@@ -10,9 +10,9 @@ import os
 import re
 import select
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -20,6 +20,10 @@ from msgspec import Meta
 from fastcore.money import Fees as Schedule
 
 from .conditions import suggestion
+
+if TYPE_CHECKING:
+    from fastcore.instruments import Instrument
+    from fastcore.risk import RiskLimits
 
 MAX_BYTES = 1 << 20  # of a file
 PIPE_SECONDS = 5.0  # until somebody has written the first byte of it
@@ -134,19 +138,106 @@ class MarketMaker(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     volatility_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
 
 
-class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pre-trade limits, and the loss that stops a run.
+class Conversion(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Currencies of a run: what its limits and the sums of its reports are in. Accounts stay in the currencies of their instruments.
 
     Attributes
     ----------
-    max_order_shares : int
+    currency : str, optional
+        By default that of the first instrument.
+    rates : dict of str to float or str
+        What one of another currency costs in `currency`; or the symbol of an instrument of the run whose middle price says so.
+    """
+
+    currency: Annotated[str, Meta(max_length=8)] | None = None
+    rates: dict[str, Positive | str] = {}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.currency in self.rates:
+            raise ValueError(f"rates must be those of other currencies: currency={self.currency!r}")
+
+
+class SymbolLimits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits of one instrument, in the place of those for all; as in `Limits`.
+
+    Attributes
+    ----------
+    enabled : bool
+    margin : float
+        Share of the value that buying power must cover.
+    """
+
+    max_order_shares: Count | None = None
+    max_position_shares: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    price_collar_usd: NotNegative | None = None
+    min_order_shares: Positive | None = None
+    order_multiple_shares: Positive | None = None
+    last_trade_collar_usd: NotNegative | None = None
+    max_order_value_usd: NotNegative | None = None
+    repeat_s: Seconds | None = None
+    stale_s: Seconds | None = None
+    feed_lag_s: Seconds | None = None
+    require_trading: bool | None = None
+    require_increment: bool | None = None
+    refuse_crossed: bool | None = None
+    prevent_self_trade: bool | None = None
+    short_sale: Literal["above_bid", "held"] | None = None
+    enabled: bool | None = None
+    margin: NotNegative | None = None
+
+
+class Group(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Exposure of several instruments in the worst case.
+
+    Attributes
+    ----------
+    symbols : list of str
+        Each in one group at most.
+    max_gross_value_usd, max_net_value_usd : float, optional
+        By magnitude and by sign.
+    """
+
+    symbols: list[str]
+    max_gross_value_usd: NotNegative | None = None
+    max_net_value_usd: NotNegative | None = None
+
+
+# Limits in units of an instrument, as what `fastcore.risk` takes in lots and in ticks.
+LOTS = {
+    "max_order_shares": "max_order_lots", "max_position_shares": "max_position_lots", "min_order_shares": "min_order_lots",
+    "order_multiple_shares": "lot_multiple",
+}  # fmt: skip
+TICKS = {"price_collar_usd": "collar_ticks", "last_trade_collar_usd": "last_collar_ticks"}
+# What must not exceed what, beside what ``fastcore.risk`` finds in lots.
+ORDERED = (
+    ("min_order_shares", "max_order_shares"), ("order_multiple_shares", "max_order_shares"), ("max_order_value_usd", "max_gross_value_usd"),
+    ("max_net_value_usd", "max_gross_value_usd"), ("messages_per_second", "messages_per_minute"),
+)  # fmt: skip
+
+
+def _refuse_contradiction(limits: Section) -> None:
+    known = limits.__struct_fields__
+    for low, high in ORDERED:
+        a, b = (getattr(limits, name) if name in known else None for name in (low, high))
+        if a is not None and b is not None and a > b:
+            raise ValueError(f"{low} must not exceed {high}: {low}={a} {high}={b}")
+
+
+class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Pre-trade limits, and the loss that stops a run. Amounts of money are in the currency of `Conversion`.
+
+    Attributes
+    ----------
+    max_order_shares : int, optional
         Of one order.
-    max_position_shares : int
+    max_position_shares : int, optional
         In the worst case, with all open orders of a side filled.
-    price_collar_usd : float
+    price_collar_usd : float, optional
         Largest distance of an order from the middle price.
     max_loss_usd : float, optional
-        A loss beyond it, or one that cannot be computed, pulls all orders and ends the run with exit code 5.
+        A loss of an instrument beyond it, in its own currency, or one that cannot be computed, pulls all orders and ends the run with
+        exit code 5.
     min_order_shares : float, optional
         Smallest order.
     order_multiple_shares : float, optional
@@ -156,9 +247,9 @@ class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_order_value_usd : float, optional
         Of one order.
     max_gross_value_usd : float, optional
-        Of the position by magnitude, with all open orders of a side filled.
+        Of all positions by magnitude, with all open orders of a side filled.
     max_net_value_usd : float, optional
-        Of the position by sign, with all open orders of a side filled.
+        Of all positions by sign, with all open orders of a side filled.
     buying_power_usd : float, optional
         What all positions and open orders may be worth, beside the profit so far.
     max_realised_loss_usd : float, optional
@@ -199,15 +290,19 @@ class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Sales of more than is held: ``held`` refuses all, ``above_bid`` those at the best bid or below.
     kill_switch : str, optional
         File that stops all orders when another process says so.
+    groups : dict of str to Group
+        Exposure of several instruments: ``{index = {symbols = ["ESM4"], max_gross_value_usd = 1e6}}``.
+    symbols : dict of str to SymbolLimits
+        Limits of single instruments, in the place of those for all: ``{ESM4 = {max_order_shares = 5}}``.
 
     Notes
     -----
     docs/risk.md says what each of them does; all are off by default but the first three.
     """
 
-    max_order_shares: Count = 1_000
-    max_position_shares: Annotated[int, Meta(ge=0, le=2**40)] = 1_200
-    price_collar_usd: NotNegative = 2.0
+    max_order_shares: Count | None = 1_000
+    max_position_shares: Annotated[int, Meta(ge=0, le=2**40)] | None = 1_200
+    price_collar_usd: NotNegative | None = 2.0
     max_loss_usd: NotNegative | None = None
     min_order_shares: Positive | None = None
     order_multiple_shares: Positive | None = None
@@ -235,31 +330,79 @@ class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     prevent_self_trade: bool = False
     short_sale: Literal["above_bid", "held"] | None = None
     kill_switch: str | None = None
+    groups: dict[str, Group] = {}
+    symbols: dict[str, SymbolLimits] = {}
 
-    def others(self, ticks: Callable[[float], int], lots: Callable[[float], int]) -> dict[str, Any]:
-        """Return the limits beside the first three as ``fastcore.risk.RiskLimits`` takes them.
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _refuse_contradiction(self)
+        for group in self.groups.values():
+            _refuse_contradiction(group)
+        members = [name for group in self.groups.values() for name in group.symbols]
+        twice = {name for name in members if members.count(name) > 1}
+        if twice:
+            raise ValueError(f"an instrument must be in one group at most: symbol={min(twice)!r}")
+
+    def build(self, markets: "Mapping[int, Instrument]", conversion: Conversion) -> "RiskLimits":
+        """Return them as the run of some instruments takes them.
 
         Parameters
         ----------
-        ticks, lots : callable
-            Of a price and of units.
+        markets : mapping of int to Instrument
+            By dense id; at least one.
+
+        Raises
+        ------
+        ConfigError
+            If limits are said of an instrument that is not in the run.
+        ValueError
+            If a limit is out of range, or contradicts another.
         """
-        in_lots = {"min_order_shares": "min_order_lots", "order_multiple_shares": "lot_multiple"}
-        elsewhere = ("max_order_shares", "max_position_shares", "price_collar_usd", "max_loss_usd", "kill_switch")
-        found: dict[str, Any] = {}
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if value is None or name in elsewhere:
-                continue
-            if name in in_lots:
-                found[in_lots[name]] = lots(value)
-            elif name == "last_trade_collar_usd":
-                found["last_collar_ticks"] = ticks(value)
-            elif name.endswith("_s"):
-                found[name.removesuffix("s") + "ns"] = round(value * 1e9)
-            else:
-                found[name.removesuffix("_usd")] = value
-        return found
+        from fastcore.risk import KillSwitch, RiskLimits
+
+        group_of = {symbol: name for name, group in self.groups.items() for symbol in group.symbols}
+        known = [instrument.symbol for instrument in markets.values()]
+        for symbol in [*group_of, *self.symbols]:
+            if symbol not in known:
+                raise ConfigError(f"limits must be those of an instrument of the run ({', '.join(known)}): symbol={symbol!r}")
+        first = next(iter(markets.values()))
+        account = ("max_loss_usd", "kill_switch", "groups", "symbols")
+        settings = {name: getattr(self, name) for name in self.__struct_fields__ if name not in account}
+        limits = RiskLimits(
+            **_in_integers(settings, first),
+            currency=conversion.currency,
+            kill_switch=KillSwitch(self.kill_switch),
+            rates=conversion.rates,
+            groups={name: (group.max_gross_value_usd, group.max_net_value_usd) for name, group in self.groups.items()},
+        )
+        in_units = {name: settings[name] for name in (*LOTS, *TICKS)}
+        for row, instrument in markets.items():
+            special = self.symbols.get(instrument.symbol, SymbolLimits())
+            own = {name: value for name in special.__struct_fields__ if (value := getattr(special, name)) is not None}
+            if (instrument.tick_size, instrument.lot_size) != (first.tick_size, first.lot_size):
+                own = in_units | own
+            own = _in_integers(own, instrument)
+            if instrument.symbol in group_of:
+                own["group"] = group_of[instrument.symbol]
+            if own:
+                limits.change(symbol_id=row, by="start", **own)
+        limits.audit.clear()
+        return limits
+
+
+def _in_integers(settings: Mapping[str, Any], instrument: "Instrument") -> dict[str, Any]:
+    """Limits as ``fastcore.risk`` takes them: lots, ticks and nanoseconds."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name in LOTS or name in TICKS:
+            unit = instrument.lot_size if name in LOTS else instrument.tick_size
+            required = name in ("max_order_shares", "max_position_shares", "price_collar_usd")
+            found[LOTS.get(name) or TICKS[name]] = round(value / unit) if value is not None else "off" if required else None
+        elif name.endswith("_s"):
+            found[name.removesuffix("s") + "ns"] = None if value is None else round(value * 1e9)
+        else:
+            found[name.removesuffix("_usd")] = value
+    return found
 
 
 class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -299,6 +442,34 @@ class Fees(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Return the fees as ``fastcore.money.Fees``."""
         maker, taker = self.maker_fee or self.maker_usd_per_share, self.taker_fee or self.taker_usd_per_share
         return Schedule(maker, taker, self.order_fee_usd, self.tiers).checked()
+
+
+class Traded(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the data do not say of an instrument.
+
+    Attributes
+    ----------
+    multiplier : float, optional
+        Value of one unit (share, contract, coin) at a price of 1: 50 for E-mini S&P 500 futures.
+    currency : str, optional
+        Of its prices, or, for an inverse contract, what it pays in.
+    kind : {"linear", "inverse"}, optional
+    signed_prices : bool, optional
+        Prices may be 0 and negative.
+    fees : Fees, optional
+        In the place of those for all.
+    """
+
+    multiplier: Positive | None = None
+    currency: Annotated[str, Meta(max_length=8)] | None = None
+    kind: Literal["linear", "inverse"] | None = None
+    signed_prices: bool | None = None
+    fees: Fees | None = None
+
+    def of(self, instrument: "Instrument") -> "Instrument":
+        """Return an instrument with what is said here."""
+        names = ("multiplier", "currency", "kind", "signed_prices")
+        return instrument._replace(**{name: value for name in names if (value := getattr(self, name)) is not None})
 
 
 class Latency(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -345,14 +516,22 @@ class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All sections of a configuration file: ``[run]``, ``[market_maker]``, ``[limits]``, ``[fees]``, ``[latency]``, ``[venue]``."""
+    """All sections of a configuration file.
+
+    Attributes
+    ----------
+    instruments : dict of str to Traded
+        What the data do not say, by symbol: ``{ESM4 = {multiplier = 50, currency = "USD"}}``.
+    """
 
     run: Run = Run()
     market_maker: MarketMaker = MarketMaker()
     limits: Limits = Limits()
     fees: Fees = Fees()
+    conversion: Conversion = Conversion()
     latency: Latency = Latency()
     venue: Venue = Venue()
+    instruments: dict[str, Traded] = {}
 
 
 # Suits hft.feeds.synthetic: one cent of spread and little volatility.

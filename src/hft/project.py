@@ -13,7 +13,7 @@ from fastcore.money import Fees
 
 from . import conditions, config, keys
 from .backtesting import backtest
-from .config import ConfigError, Section
+from .config import ConfigError, Count, Limits, NotNegative, Section, Traded
 from .feeds.feed import Feed
 from .loading import load_strategy
 from .result import Result
@@ -87,6 +87,14 @@ README = """# {name}
 """
 
 
+class OwnLimits(Limits, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    __doc__ = Limits.__doc__  # all are off by default here
+
+    max_order_shares: Count | None = None
+    max_position_shares: Annotated[int, Meta(ge=0, le=2**40)] | None = None
+    price_collar_usd: NotNegative | None = None
+
+
 class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``run.toml`` says; the calls of ``hft.backtest`` have the same names.
 
@@ -106,10 +114,20 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Of fills of orders that waited: ``"0.02%"`` or ``"2bps"`` of the value, or an amount a unit (``0.00295``).
     taker_fee : str or float
         The same of orders that took.
+    order_fee : float
+        Once for each order that is filled.
+    currency : str, optional
+        Of limits, and of the sum over currencies; by default that of the first market.
     seed : int
         Of random latencies, of ``Strategy.random`` and of the synthetic day.
     messages : int
         Length of the synthetic day.
+    rates : dict of str to float or str
+        What one of another currency costs in `currency`, or a market whose middle price says so: ``EUR = "EURUSD"``.
+    instruments : dict of str to Traded
+        What the data do not say, by symbol: ``ESM4 = {multiplier = 50, currency = "USD"}``.
+    limits : OwnLimits
+        Pre-trade limits (docs/risk.md); those that are not said are off.
     parameters : dict of str to number or text
         Of the strategy, as ``--set NAME=VALUE``.
     """
@@ -121,8 +139,13 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     queue: str = "risk-averse"
     maker_fee: str | float = "0"
     taker_fee: str | float = "0"
+    order_fee: float = 0.0
+    currency: str | None = None
     seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
     messages: Annotated[int, Meta(ge=1_000, le=10**9)] = 100_000
+    rates: dict[str, float | str] = msgspec.field(default_factory=dict)
+    instruments: dict[str, Traded] = msgspec.field(default_factory=dict)
+    limits: OwnLimits = OwnLimits()
     parameters: dict[str, int | float | str | bool] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -130,7 +153,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for part in conditions.split(self.latency).items():
             (conditions.feed if part[0] == "feed" else conditions.latency)(part[1])
         conditions.queue(self.queue)
-        Fees(self.maker_fee, self.taker_fee).checked()
+        Fees(self.maker_fee, self.taker_fee, self.order_fee).checked()
 
 
 class Project(RunFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -158,6 +181,17 @@ def read(directory: Path) -> Project:
     return Project(place=str(directory), **msgspec.structs.asdict(settings))
 
 
+def replaced(project: Project, given: Mapping[str, Any]) -> Project:
+    """Return a project with other values: None keeps one, tables are added to, text is read."""
+    values = msgspec.to_builtins(project)
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            values[name] = {**(values[name] or {}), **value} or values[name]
+        elif value is not None:
+            values[name] = value
+    return config.convert(values, Project)
+
+
 def run(
     project: Project, *, data: Sequence[str | Path] = (), parameters: Mapping[str, Any] | None = None, progress: Any = None
 ) -> Result:
@@ -176,8 +210,11 @@ def run(
             symbols=project.symbols,
             latency=project.latency,
             queue=project.queue,
-            maker_fee=project.maker_fee,
-            taker_fee=project.taker_fee,
+            fees=Fees(project.maker_fee, project.taker_fee, project.order_fee),
+            currency=project.currency,
+            rates=project.rates,
+            instruments=project.instruments,
+            limits=None if project.limits == OwnLimits() else project.limits,
             seed=project.seed,
             **options,
         )

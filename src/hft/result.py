@@ -17,9 +17,11 @@ from fastcore.instruments import Instrument
 from fastcore.money import Fees
 from fastcore.records import FLAGS, KINDS, NO_PRICE
 
+from .currencies import by_currency, rate, total
 from .tables import Table
 
 if TYPE_CHECKING:
+    from .config import Conversion
     from .strategy import Strategy
 
 __all__ = ["Result"]
@@ -32,6 +34,10 @@ def _units(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64
     """Whole numbers of a decimal unit as the nearest floats, so that 995 ticks of 0.01 are 9.95; NaN for no price."""
     exact = Fraction(repr(unit))
     return np.where(values == NO_PRICE, np.nan, values * float(exact.numerator) / float(exact.denominator))
+
+
+def _floats(amounts: Mapping[str, Fraction | None]) -> dict[str, float | None]:
+    return {name: None if amount is None else float(amount) for name, amount in amounts.items()}
 
 
 def _fees(fees: Fees) -> str:
@@ -181,6 +187,14 @@ class Result:
         return hashlib.sha256(self._reports.tobytes()).hexdigest()[:8]
 
     @property
+    def total(self) -> dict[str, Any]:
+        """Profit, fees and value traded in one ``currency``, converted by the rates of the run; None where a rate is not known."""
+        conversion: Conversion = self.conditions["conversion"]
+        desk, wanted = self.engine.desk, conversion.currency or ""
+        rates = {name: rate(desk, self.markets, source, name, wanted) for name, source in conversion.rates.items()}
+        return {"currency": wanted, **_floats(total(by_currency(desk, self.markets), rates, wanted))}
+
+    @property
     def stats(self) -> dict[str, Any]:
         """Figures of the run by name: profit and fees by symbol in its currency, counts, and the hash of the orders."""
         desk, out = self.engine.desk, {}
@@ -192,11 +206,14 @@ class Result:
                 "profit": None if profit is None else float(profit * value),
                 "fees": float(position.fees * value),
                 "position": position.position_lots * instrument.lot_size,
-                "traded": float((self.fills["price"] * self.fills["size"])[own].sum() * instrument.multiplier),
+                "traded": float(position.turnover * value),
+                "currency": instrument.currency,
                 "fills": int(own.sum()),
             }
         return {
             "symbols": out,
+            "currencies": {name: _floats(own) for name, own in by_currency(desk, self.markets).items()},
+            "total": self.total,
             "events": self.engine.events,
             "orders": desk.orders_sent,
             "refused": desk.risk_rejects,
@@ -219,6 +236,10 @@ class Result:
         for symbol, row in stats["symbols"].items():
             profit = "no price" if row["profit"] is None else f"{row['profit']:+,.2f}"
             lines.append(f"{symbol:<12}profit {profit}, fees {row['fees']:,.2f}, traded {row['traded']:,.0f}, position {row['position']:g}")
+        if len(stats["currencies"]) > 1:
+            sum_ = stats["total"]
+            profit = "no rate or price" if sum_["profit"] is None else f"{sum_['profit']:+,.2f} {sum_['currency']}"
+            lines.append(f"{'together':<12}profit {profit}")
         lines.append(f"{'orders':<12}{stats['orders']:,} sent, {stats['refused']:,} refused")
         lines.append(f"{'fills':<12}{stats['fills']:,}")
         causes = [(name, float(self.fills["size"][self.fills["cause"] == name].sum())) for name in CAUSES]

@@ -19,7 +19,6 @@ from fastcore.engine import Engine
 from fastcore.flow import EwmaVolatility
 from fastcore.instruments import Instrument
 from fastcore.market import Market
-from fastcore.risk import KillSwitch, RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import Source
 from fastcore.strategies.maker import MarketMaker
@@ -204,17 +203,12 @@ def build(
     try:
         market = Market("quotes" if book == "none" else book, symbols=IDS)
         desk = Desk(
-            RiskLimits(
-                lots(limits.max_order_shares),
-                lots(limits.max_position_shares),
-                round(ticks(limits.price_collar_usd)),
-                kill_switch=KillSwitch(limits.kill_switch),
-                **limits.others(lambda price: round(ticks(price)), lots),
-            ),
+            limits.build({symbol_id: instrument}, config.conversion),
             max_loss=None if limits.max_loss_usd is None else round(limits.max_loss_usd / float(instrument.unit_value)),
             symbols=IDS,
         )
-        desk.open(symbol_id, instrument, fees=fees.schedule())
+        said = config.instruments.get(instrument.symbol)
+        desk.open(symbol_id, instrument, fees=(fees if said is None or said.fees is None else said.fees).schedule())
         strategies: dict[str, Strategy] = {}
         if run.strategy == "avellaneda":
             quoter = Quoter(
@@ -268,7 +262,7 @@ def build(
                 response=conditions.latency(config.latency.response),
                 queue=conditions.queue(config.venue.queue),
             )
-            source.open(symbol_id)
+            source.open(symbol_id, signed_prices=instrument.signed_prices)
         return Engine(
             source,
             market,
@@ -327,6 +321,8 @@ def replay(
     symbol_id, instrument, source = feed.begin(config.run.symbol)
     if config.run.multiplier is not None:
         instrument = instrument._replace(multiplier=config.run.multiplier)
+    if instrument.symbol in config.instruments:
+        instrument = config.instruments[instrument.symbol].of(instrument)
     tape_of_run = nullcontext() if config.run.store is None else _open_tape(config.run.store, instrument, feed)
     with tape_of_run as tape:
         engine = build(config, source, feed.book, instrument, symbol_id, tape, journal)

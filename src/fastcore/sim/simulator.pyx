@@ -6,14 +6,14 @@ those of the history, each at the time at which we learn of it.
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
-from fastcore.market cimport Market, market_apply, market_book
+from fastcore.market cimport Market, market_apply, market_book, market_t
 from fastcore.records cimport (
     FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,
@@ -381,6 +381,15 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
         return SOURCE_OK
 
 
+cdef int open_book(market_t* m, uint32_t symbol_id, bint signed_prices) except -1:
+    cdef book_t* book = bookset_open(m.books, symbol_id)
+    if book == NULL:
+        raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
+    if signed_prices:
+        book.lowest = -INT64_MAX
+    return 0
+
+
 @cython.final
 cdef class Simulator(Source):
     """Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, queue=None, \
@@ -481,13 +490,15 @@ venue_market=None)\n--\n
         free(self._s.venues)
         fc_free(self._s.changes)
 
-    def open(self, symbol_id):
+    def open(self, symbol_id, *, bint signed_prices=False):
         """Let orders for an instrument in, and return its venue.
 
         Parameters
         ----------
         symbol_id : int
             Dense id.
+        signed_prices : bool, default False
+            Prices of the instrument may be 0 and negative, in its books and in orders.
 
         Returns
         -------
@@ -498,9 +509,9 @@ venue_market=None)\n--\n
         if not 0 <= number < self._s.capacity:
             raise ValueError(f"symbol_id must be in 0..{self._s.capacity - 1}: symbol_id={symbol_id}")
         if symbol_id not in self.venues:
-            if bookset_open(self._s.market.books, <uint32_t> number) == NULL:
-                raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
-            venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level, queue=self.queue)
+            open_book(self._s.market, <uint32_t> number, signed_prices)
+            open_book(&self.market._m, <uint32_t> number, signed_prices)
+            venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level, queue=self.queue, signed_prices=signed_prices)
             venue._v.state = &self._s.market.states[number]
             self.venues[symbol_id] = venue
             if self._s.opened_count == SIM_VENUES:

@@ -236,7 +236,7 @@ cdef class Handle:
         cdef double x = price * self._row.tick_den / self._row.tick_num
         cdef double step = self._row.low_increment_ticks if x < <double> self._row.low_below_ticks else self._row.increment_ticks
         if not -1e15 < x < 1e15:
-            return 0
+            return NO_PRICE
         # A millionth of a tick is noise of binary fractions.
         return <int64_t> (floor((x + 1e-6) / step) * step if side == 0 else -floor((-x + 1e-6) / step) * step)
 
@@ -255,11 +255,13 @@ cdef class Handle:
             return NO_PRICE
         ticks = self._grid(p, side)
         # Held back behind the other side: quotes wait, they do not take.
-        if side == 0 and top.ask != NO_PRICE and ticks >= top.ask:
+        if ticks == NO_PRICE:
+            pass
+        elif side == 0 and top.ask != NO_PRICE and ticks >= top.ask:
             ticks = self._grid(instrument_price(self._row, top.ask - 1), 0)
         elif side == 1 and top.bid != NO_PRICE and ticks <= top.bid:
             ticks = self._grid(instrument_price(self._row, top.bid + 1), 1)
-        if ticks <= 0:
+        if ticks == NO_PRICE or (ticks <= 0 and not self._row.signed_prices):
             self._owner._count("no price on the grid")
             return NO_PRICE
         self._lots[side] = lots

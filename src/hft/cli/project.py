@@ -2,17 +2,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
-from msgspec.structs import replace
 
-from hft.project import create, read
+from hft.project import create, read, replaced
 from hft.project import run as run_project
 
 from . import INTERRUPTED
 from .inputs import refused
 from .progress import ProgressBar
-from .replay import pairs
+from .replay import numbers, pairs
 
 
 @click.command()
@@ -34,6 +34,9 @@ def init(directory: Path) -> None:
 @click.option("--queue", metavar="MODEL", help="Place in queues on data by level: risk-averse, power:N, log:1, log:2.")
 @click.option("--maker-fee", help="0.02% of the value, or an amount a unit.")
 @click.option("--taker-fee", help="The same of orders that took.")
+@click.option("--currency", help="Of limits, and of the sum over currencies.")
+@click.option("--rate", "rates", multiple=True, metavar="NAME=VALUE", help="EUR=1.09, or EUR=EURUSD, a market of the run; may be repeated.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the text.")
 def backtest(
     directory: Path,
@@ -44,12 +47,16 @@ def backtest(
     queue: str | None,
     maker_fee: str | None,
     taker_fee: str | None,
+    currency: str | None,
+    rates: tuple[str, ...],
+    limits: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."""
     project = read(directory)
-    given = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee, "symbols": symbols or None}
-    project = replace(project, **{name: value for name, value in given.items() if value is not None})
+    given: dict[str, Any] = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee}
+    given |= {"symbols": symbols or None, "currency": currency, "rates": numbers("--rate", rates), "limits": pairs("--limit", limits)}
+    project = replaced(project, given)
     with ProgressBar() as bar, refused():
         result = run_project(project, data=data, parameters=pairs("--set", parameters), progress=bar.task(directory.resolve().name))
     click.echo(json.dumps(result.stats) if as_json else str(result))

@@ -50,6 +50,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         queue: str | None,
         maker_fee: str | None,
         taker_fee: str | None,
+        currency: str | None,
+        rates: tuple[str, ...],
         parameters: tuple[str, ...],
         limits: tuple[str, ...],
         **rest: Any,
@@ -62,6 +64,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             "latency": latencies,
             "venue": {"queue": queue},
             "fees": {"maker_fee": maker_fee, "taker_fee": taker_fee},
+            "conversion": {"currency": currency, "rates": numbers("--rate", rates) or None},
             "limits": pairs("--limit", limits),
             "run": {"parameters": pairs("--set", parameters) or None},
         }
@@ -91,6 +94,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--maker-fee", help="Of fills of orders that waited: 0.02% or 2bps of the value, or an amount a share (0.00295)."),
         click.option("--taker-fee", help="The same of orders that took."),
+        click.option("--currency", help="Of limits that are amounts of money."),
+        click.option("--rate", "rates", multiple=True, metavar="NAME=VALUE", help="What one of another currency costs in it; may be repeated."),
         click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated."),
         click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
         click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .svg, .png or .pdf (needs matplotlib)."),
@@ -184,6 +189,17 @@ def pairs(option: str, words: tuple[str, ...]) -> dict[str, str]:
         if not equals:
             raise click.UsageError(f"{option} must be NAME=VALUE: {word!r}")
         values[name.strip()] = value.strip()
+    return values
+
+
+def numbers(option: str, words: tuple[str, ...]) -> dict[str, float | str]:
+    """Return the names and values of an option that may be repeated, as numbers where they are."""
+    values: dict[str, float | str] = {}
+    for name, value in pairs(option, words).items():
+        try:
+            values[name] = float(value)
+        except ValueError:
+            values[name] = value
     return values
 
 
