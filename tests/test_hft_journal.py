@@ -22,8 +22,8 @@ def events(n):
 
 
 def write(directory, n=3):
-    with record(directory, INPUTS) as journal:
-        journal.store.append_many(events(n))
+    with record(directory, INPUTS) as recording:
+        recording.journal.store.append_many(events(n))
     return directory
 
 
@@ -36,8 +36,8 @@ def test_journal_is_read_as_it_was_written(tmp_path):
 
 def test_run_that_did_not_end_leaves_its_durable_beginning(tmp_path):
     def interrupted():
-        with record(tmp_path / "run", INPUTS) as journal:
-            journal.store.append_many(events(2))
+        with record(tmp_path / "run", INPUTS) as recording:
+            recording.journal.store.append_many(events(2))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -76,7 +76,7 @@ def damage_run(directory):
 
 
 def other_keys(directory):
-    (directory / "run.json").write_text(json.dumps({"command": "demo", "future": 1}))
+    (directory / "run.json").write_text(json.dumps({"command": "demo", "version": 1, "future": 1}))
 
 
 def cut_count(directory):

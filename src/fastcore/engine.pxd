@@ -33,7 +33,8 @@ cdef enum:
     RUN_ACCOUNT     # a fill does not fit into the accounts
     RUN_OUTBOX      # an outbox held what it may not hold
     RUN_MEMORY
-    RUN_PAUSE       # for a look at signals
+    RUN_PAUSE       # for a look at signals, and at what is asked for
+    RUN_CONTROL     # a control is due
 
 cdef enum:
     PAUSE = 1 << 20     # events of the market between two looks at signals
@@ -100,6 +101,11 @@ ctypedef struct engine_t:
     stopwatch_t* watch
     int64_t last_ns         # exchange time of the last event
     uint64_t pause          # number of the event behind which the loop pauses
+    int64_t control_ns      # our time at which the next control is due; NEVER: none
+    bint later              # the source has nothing up to the time that it was asked for
+    uint64_t asked          # somebody asks for a control
+    const uint64_t* word    # of the kill switch, where it becomes a control; NULL: the limits look themselves
+    uint64_t down           # what they see of it instead
     int64_t loop_ns         # spent inside the loop
 
 
@@ -113,6 +119,9 @@ cdef class Engine:
     cdef readonly Stopwatch stopwatch
     cdef readonly Journal journal
     cdef Spool _reports, _curve
+    cdef object _on_control, _asked
+    cdef list _planned      # (due, number, what), a heap
+    cdef uint64_t _controls # asked for so far
     cdef list _ordered
     cdef object _wanted     # array of flags by dense id
     cdef uint64_t _busy     # a call is inside
@@ -122,5 +131,7 @@ cdef class Engine:
     cdef uint32_t _want(self, object symbol_id) except? 0xFFFFFFFF
     cdef int _add(self, uint32_t i, Strategy strategy) except -1
     cdef int _make_room(self) except -1
+    cdef int _take_controls(self) except -1
+    cdef int _control(self) except -1
     cdef str _run(self, bint books)
     cdef int _raise(self, int status) except -1

@@ -6,6 +6,9 @@ Own orders and what came of them are the *reports* of a run: 64-byte events with
 bit for bit, in whatever pieces it arrives.
 """
 
+from collections import deque
+from heapq import heappop, heappush
+
 import numpy as np
 
 cimport cython
@@ -24,13 +27,14 @@ from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send, desk_waits
 from fastcore.journal cimport Journal, Spool, journal_write, spool_claim, spool_room
 from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
-    KIND_CLEAR, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free,
-    floor_div, likely, prefetch, unlikely,
+    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free,
+    floor_div, likely, load_acquire, prefetch, store_release, unlikely,
 )
 from fastcore.source cimport NEVER, SOURCE_END, SOURCE_IDLE, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t
 from fastcore.stopwatch cimport (
     STAGE_BOOK, STAGE_DECODE, STAGE_RISK, STAGE_STRATEGY, Stopwatch, lap, stopwatch_stop,
 )
+from fastcore.tickstore cimport store_room
 from fastcore.strategy cimport (
     CONTEXT_VERSION, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, OUTBOX_ROOM, STRATEGY_OK, STRATEGY_ROOM, Strategy,
     context_t, strategy_t,
@@ -264,6 +268,9 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
     cdef uint32_t i
     cdef int status = RUN_ON
     c = &own
+    if unlikely(g.journal != NULL and g.journal.inbound):
+        for i in range(b.n):
+            journal_write(g.journal, &b.events[i])
     for i in range(0 if b.changes == NULL else b.first, b.n):
         e = &b.events[i]
         if b.changes != NULL:
@@ -307,13 +314,17 @@ cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
 cdef inline int engine_next(engine_t* g, batch_t* b) noexcept nogil:
     # What happens next: what the source has, or a timer.
     cdef int status
-    status = g.source.next(g.source, g.timers[0].due_ns if g.timer_count else NEVER, b)
+    cdef int64_t due_ns = g.control_ns
+    if g.timer_count and g.timers[0].due_ns < due_ns:
+        due_ns = g.timers[0].due_ns
+    status = g.source.next(g.source, due_ns, b)
+    g.later = status == SOURCE_LATER
     if likely(status == SOURCE_OK):
         return RUN_ON
     if status == SOURCE_LATER:
         b.n = 0
         b.own = b.open = False
-        b.now_ns = g.timers[0].due_ns
+        b.now_ns = due_ns
         return RUN_ON
     if status == SOURCE_REFILL:
         return RUN_REFILL
@@ -324,11 +335,13 @@ cdef int engine_run(engine_t* g) noexcept nogil:
     cdef batch_t* b = &g.batch
     cdef int status = engine_decide(g) if g.deciding else RUN_ON
     while status == RUN_ON:
-        if unlikely(g.market.number >= g.pause):
+        if unlikely(
+            g.market.number >= g.pause or load_acquire(&g.asked) != 0 or (g.word != NULL and load_acquire(g.word) != 0 and not g.down)
+        ):
             return RUN_PAUSE
         if unlikely(
             spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) == 0)
-            or (g.journal != NULL and spool_room(&g.journal.spool) < REPORTS_ROOM)
+            or (g.journal != NULL and store_room(g.journal.store) < REPORTS_ROOM)
         ):
             return RUN_ROOM
         status = engine_next(g, b)
@@ -343,9 +356,11 @@ cdef int engine_run(engine_t* g) noexcept nogil:
             status = engine_decide(g)
         if unlikely(g.watch.on):
             stopwatch_stop(g.watch)
+        if unlikely(b.now_ns >= g.control_ns and (g.later or b.now_ns > g.control_ns) and status == RUN_ON and not b.open):
+            status = RUN_CONTROL
         if unlikely(g.desk.overflowed or g.desk.misused):
             return RUN_ACCOUNT if g.desk.overflowed else RUN_OUTBOX
-        if unlikely(g.desk.stopped and g.desk.in_flight == 0 and status == RUN_ON):
+        if unlikely(g.desk.stopped and g.desk.in_flight == 0 and (status == RUN_ON or status == RUN_CONTROL)):
             if g.curve.pending:
                 engine_point(g)
             return RUN_STOPPED
@@ -417,9 +432,9 @@ cdef int engine_books(engine_t* g) noexcept nogil:
 @cython.no_gc_clear
 cdef class Engine:
     """Engine(source, market, desk=None, strategies=None, *, curve_symbol_id=None, curve_interval_ns=1000000000, \
-sample_every=256, journal=None)\n--\n\n
+sample_every=256, journal=None, on_control=None)\n--\n\n
     Engine(source, market, desk=None, strategies=None, *, curve_symbol_id=None, \
-curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
+curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n--\n
     Run a source through market, strategies and desk.
 
     Parameters
@@ -440,6 +455,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         Latencies of one message in so many, 0..2**40: 1 every message, 0 none.
     journal : Journal, optional
         Writes down what passes between the run and its venue.
+    on_control : callable(number, time_ns, what), optional
+        Does what `control` was asked for. The kill switch of the limits is a control too: ``{"action": "kill", "by": ...}``.
 
     Attributes
     ----------
@@ -455,7 +472,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
 
     def __cinit__(
         self, Source source not None, Market market not None, Desk desk=None, strategies=None, *, curve_symbol_id=None,
-        curve_interval_ns=1_000_000_000, sample_every=256, Journal journal=None,
+        curve_interval_ns=1_000_000_000, sample_every=256, Journal journal=None, on_control=None,
     ):
         cdef engine_t* g = &self._g
         cdef int64_t interval = as_int64(curve_interval_ns)
@@ -477,6 +494,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
             raise ValueError(f"desk and market must be of one size: desk={self.desk._d.capacity} market={capacity}")
         self.strategies = dict(sorted((strategies or {}).items()))
         self._ordered = list(self.strategies.values())
+        self._on_control, self._asked, self._planned = on_control, deque(), []
+        g.control_ns = NEVER
         self.stopwatch = Stopwatch(sample_every)
         self._reports = Spool(EVENT_DTYPE, 2 * REPORTS_ROOM)
         self._wanted = np.zeros(capacity, np.uint8)
@@ -571,8 +590,68 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         if self._curve is not None:
             self._curve.drain()
         if self.journal is not None:
-            self.journal.drain()
+            self.journal.make_room(REPORTS_ROOM)
         return 0
+
+    # What was asked for since the last look, in the order of time and of asking.
+    cdef int _take_controls(self) except -1:
+        cdef engine_t* g = &self._g
+        store_release(&g.asked, 0)
+        if g.word != NULL and load_acquire(g.word) != 0 and not g.down:
+            g.down = 1
+            self._asked.append((None, {"action": "kill", "by": repr(self.desk.limits.kill_switch)}))
+        while self._asked:
+            due_ns, what = self._asked.popleft()
+            self._controls += 1
+            due_ns = g.context.now_ns + 1 if due_ns is None else max(due_ns, g.context.now_ns + 1)
+            heappush(self._planned, (due_ns, self._controls, what))
+        g.control_ns = self._planned[0][0] if self._planned else NEVER
+        return 0
+
+    # One is due.
+    cdef int _control(self) except -1:
+        cdef engine_t* g = &self._g
+        cdef event_t e
+        due_ns, number, what = heappop(self._planned)
+        g.control_ns = self._planned[0][0] if self._planned else NEVER
+        g.context.now_ns = due_ns
+        self._on_control(number, due_ns, what)
+        if g.journal != NULL:
+            e.seq = g.context.cause
+            e.exch_ns = e.local_ns = due_ns
+            e.symbol_id = NO_SYMBOL
+            e.kind = KIND_CONTROL
+            e.side = 0
+            e.flags = FLAG_OWN
+            e.price = NO_PRICE
+            e.size = e.match_id = 0
+            e.order_id = number
+            journal_write(g.journal, &e)
+        desk_send(g.desk, g.market, g.context.out, 0, due_ns, g.context.cause)
+        return 0
+
+    def control(self, what, due_ns=None):
+        """Ask for something to be done between two instants: `on_control` gets it, and the desk acts on it at once.
+
+        Parameters
+        ----------
+        what : object
+        due_ns : int, optional
+            Our time, behind everything of that time; by default, and where that is over, a nanosecond after the newest instant.
+
+        Notes
+        -----
+        **Thread safety**: any thread.
+        """
+        if self._on_control is None or not self._ordered:
+            raise ValueError("controls need strategies and on_control")
+        self._asked.append((None if due_ns is None else as_int64(due_ns), what))
+        store_release(&self._g.asked, 1)
+
+    @property
+    def controls_waiting(self):
+        """Controls that are not due yet."""
+        return len(self._planned) + len(self._asked)
 
     cdef int _raise(self, int status) except -1:
         cdef engine_t* g = &self._g
@@ -587,6 +666,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
                 "position, cash and turnover in ticks * lots must fit into 64 bits, read the feed in coarser units: "
                 f"fills={g.desk.fills}"
             )
+        if self.journal is not None and g.journal.failed:
+            self.journal.fail()
         if status == RUN_OUTBOX:
             raise ValueError(
                 f"an outbox holds at most {OUTBOX} commands and {TIMERS} timers, quotes of opened accounts where there is a gateway: "
@@ -614,9 +695,9 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
     def stop(self):
         """Tell the strategies that the run is over; what they send now is recorded and never answered."""
         alone(&self._busy)
-        self._all(ON_STOP)
         if self.journal is not None:
-            self.journal.drain()
+            self.journal.make_room(REPORTS_ROOM)
+        self._all(ON_STOP)
 
     def run(self):
         """Run until the source has no more, or for now.
@@ -640,15 +721,19 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         """
         cdef engine_t* g = &self._g
         cdef bint books = g.strategy_count == 0 and not g.source.instants
+        cdef const uint64_t* word = g.desk.gate.word
         enter(&self._busy)
         try:
+            if self.journal is not None:
+                self.journal.make_room(REPORTS_ROOM)
+            if self._on_control is not None:
+                g.word, g.desk.gate.word = word, &g.down
             if not self._started:
                 self._started = True
                 self._all(ON_START)
             return self._run(books)
         finally:
-            if self.journal is not None:
-                self.journal.drain()
+            g.desk.gate.word = word
             leave(&self._busy)
 
     cdef str _run(self, bint books):
@@ -659,6 +744,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
             if self.stopped:
                 return "stopped"
             PyErr_CheckSignals()
+            if self._on_control is not None:
+                self._take_controls()
             g.pause = g.market.number + PAUSE
             start = clock_monotonic_ns()
             if self._python:
@@ -675,6 +762,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
             g.loop_ns += clock_monotonic_ns() - start
             if status == RUN_ROOM:
                 self._make_room()
+            elif status == RUN_CONTROL:
+                self._control()
             elif status == RUN_REFILL:
                 if not self.source.refill():
                     break

@@ -10,17 +10,15 @@ from libc.string cimport memcpy
 
 from fastcore._integers cimport as_int64
 from fastcore.gateway cimport gateway_t
-from fastcore.records cimport event_t, fc_alloc, fc_free
+from fastcore.records cimport RESULT_FULL, RESULT_OK, event_t, fc_alloc, fc_free, unlikely
+from fastcore.tickstore cimport TickStore, store_room, store_sync
 
+from fastcore.errors import StoreError
 from fastcore.records import EVENT_DTYPE
 
 cnp.import_array()
 
 __all__ = ["Journal", "Spool"]
-
-cdef enum:
-    JOURNAL_ROOM = 1 << 15
-
 
 @cython.final
 cdef class Spool:
@@ -108,6 +106,10 @@ cdef class Spool:
 cdef int journal_send(gateway_t* gateway, const event_t* message, int64_t now_ns) noexcept nogil:
     cdef journal_t* j = <journal_t*> gateway
     journal_write(j, message)
+    if unlikely(j.commit):
+        j.failed |= store_sync(j.store) != RESULT_OK
+    if unlikely(j.failed):
+        return RESULT_FULL      # what is not written down does not leave
     return j.gateway.send(j.gateway, message, now_ns)
 
 
@@ -118,15 +120,17 @@ cdef int journal_refuse(gateway_t* gateway, const event_t* reject, int64_t now_n
 
 @cython.final
 cdef class Journal:
-    """Journal(store)\n--\n\n
-    Journal(store)\n--\n
-    What passes between a run and its venue, in order: own messages as they are sent, reports and timers as they reach us.
+    """Journal(store, *, inbound=False)\n--\n\n
+    Journal(store, *, inbound=False)\n--\n
+    What passes between a run and its venue, in order: own messages before they are sent, reports, timers and controls as they reach us.
 
     Parameters
     ----------
     store : TickStore
-        Of ``EVENT_DTYPE``, open for writing; what ``append_many`` has taken is durable as the store promises. It is written when
-        32,768 events wait, and at the end of every call of ``Engine.run``.
+        Of ``EVENT_DTYPE``, open for writing, and the journal's alone meanwhile. What is in it outlives the process; with ``sync="commit"`` a
+        message is on the disk before it is sent.
+    inbound : bool, default False
+        Write the events of the market down too, as they reach us.
 
     Notes
     -----
@@ -135,31 +139,26 @@ cdef class Journal:
     **Thread safety**: belongs to one run.
     """
 
-    def __cinit__(self, store):
+    def __cinit__(self, TickStore store not None, *, bint inbound=False):
         if store.dtype != EVENT_DTYPE:
             raise ValueError(f"store must be one of events: dtype={store.dtype}")
         self.store = store
         self._j.base.send = journal_send
         self._j.base.refuse = journal_refuse
-        self._j.spool.size = sizeof(event_t)
-        self._j.spool.capacity = JOURNAL_ROOM
-        self._j.spool.records = <char*> fc_alloc(JOURNAL_ROOM, sizeof(event_t))
-        if self._j.spool.records == NULL:
-            raise MemoryError("no memory for a journal")
+        self._j.store = store._s
+        self._j.commit = store._commit
+        self._j.inbound = inbound
 
-    def __dealloc__(self):
-        fc_free(self._j.spool.records)
-
-    # Move the buffer into the store.
-    cdef int drain(self) except -1:
-        cdef cnp.npy_intp length = self._j.spool.count * sizeof(event_t)
-        if length:
-            self.store.append_many(np.frombuffer(<bytes> self._j.spool.records[:length], EVENT_DTYPE))
-            self._j.spool.count = 0
+    cdef int make_room(self, int64_t records) except -1:
+        if store_room(self._j.store) < records:
+            self.store._grow(records)
         return 0
 
+    cdef int fail(self) except -1:
+        raise StoreError(f"the store of a journal must accept every event: {self.store!r} errno={self._j.store.error}")
+
     def __len__(self):
-        return len(self.store) + self._j.spool.count
+        return len(self.store)
 
     def __repr__(self):
         return f"Journal({len(self)} events, {self.store!r})"

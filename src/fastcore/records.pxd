@@ -66,6 +66,7 @@ cdef extern from "fc_records.h" nogil:
         KIND_BAR "FC_KIND_BAR"
         KIND_AMEND "FC_KIND_AMEND"
         KIND_DETAIL "FC_KIND_DETAIL"
+        KIND_CONTROL "FC_KIND_CONTROL"
         KIND_COUNT "FC_KIND_COUNT"
 
     cdef enum:

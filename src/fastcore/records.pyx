@@ -93,6 +93,7 @@ KINDS = {
     "bar": KIND_BAR,
     "amend": KIND_AMEND,
     "detail": KIND_DETAIL,
+    "control": KIND_CONTROL,
 }
 TRADING = {
     "unknown": TRADING_UNKNOWN,

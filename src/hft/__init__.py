@@ -58,7 +58,7 @@ _EXPORTS = (
     dict.fromkeys(_COMPILED.split(), "fastcore.replaced")
     | dict.fromkeys(_PYTHON.split(), "hft.replaced")
     | dict.fromkeys(_STRATEGY.split(), "hft.strategy")
-    | {"Result": "hft.result", "backtest": "hft.backtesting"}
+    | {"Result": "hft.result", "backtest": "hft.backtesting", "backtest_each": "hft.backtesting"}
 )
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is at run time, without importing typing
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from fastcore.replaced import fast_zscore_calculation as fast_zscore_calculation
     from fastcore.replaced import zscore_batch as zscore_batch
     from hft.backtesting import backtest as backtest
+    from hft.backtesting import backtest_each as backtest_each
     from hft.replaced import AsyncMarketDataProcessor as AsyncMarketDataProcessor
     from hft.replaced import AvellanedaMarketMaker as AvellanedaMarketMaker
     from hft.replaced import HFTEngine as HFTEngine

@@ -24,13 +24,15 @@ from fastcore.strategy import Strategy as Compiled
 
 from . import conditions
 from .config import Conversion, Limits, Traded
+from .controls import Controls
 from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
+from .journal import Recording
 from .result import Result
 from .run import IDS
 from .strategy import StopRun, Strategy, failure
 
-__all__ = ["backtest"]
+__all__ = ["backtest", "backtest_each"]
 
 WIDE = 1 << 40  # a limit that no order of a backtest reaches
 Path_ = str | os.PathLike[str]
@@ -52,6 +54,8 @@ def backtest(
     limits: RiskLimits | Limits | None = None,
     seed: int = 0,
     curve_interval: str = "1s",
+    recording: Recording | None = None,
+    controls: Controls | None = None,
     **options: Any,
 ) -> Result:
     """Run a strategy, or several by name, on recorded data.
@@ -85,6 +89,10 @@ def backtest(
         Of ``Strategy.random`` and of random latencies.
     curve_interval : str, default "1s"
         Distance of the points of the equity curve.
+    recording : Recording, optional
+        Journal (``hft.journal.record``) that writes the run down.
+    controls : Controls, optional
+        What is changed while it goes on: planned, or asked for by other threads.
     **options
         Of the feed.
 
@@ -137,6 +145,10 @@ def backtest(
             own = said.get(instrument.symbol, Traded()).fees
             desk.open(row, instrument, fees=fees if own is None else own.schedule())
             simulator.open(row, signed_prices=instrument.signed_prices)
+        controls = controls or Controls()
+        if recording is not None:
+            recording.stamp(markets.values(), connection=f"venue {seed}", strategy=seed)
+            controls.write = recording.control
         compiled: dict[str, Compiled] = {name: s._begin(markets, seed) for name, s in strategies.items()}
         engine = Engine(
             simulator,
@@ -146,7 +158,10 @@ def backtest(
             curve_symbol_id=next(iter(markets)),
             curve_interval_ns=conditions.duration_ns(curve_interval),
             sample_every=0,
+            journal=None if recording is None else recording.journal,
+            on_control=controls.apply,
         )
+        controls.begin(engine, markets, strategies)
         conditions_ = {"latency": latency, "queue": queue, "fees": fees, "seed": seed, "conversion": conversion}
         result = Result(engine, markets, strategies, conditions_)
         run(engine, result)
@@ -154,6 +169,33 @@ def backtest(
             if not feed.lists(instrument.symbol):
                 raise UnknownSymbolInFile(f"the data have no such symbol: symbol={instrument.symbol}")
     return result
+
+
+def backtest_each(strategies: Mapping[str, Strategy], data: Path_ | Sequence[Path_], **options: Any) -> dict[str, Result]:
+    """Run strategies on desks of their own: each has account, limits and connection to itself, and its orders are those that it has alone.
+
+    Parameters
+    ----------
+    strategies : mapping of str to Strategy
+        By name.
+    data : path or sequence of paths
+        As in `backtest`; read once for each.
+    **options
+        As in `backtest`; limits as the section ``[limits]`` has them.
+
+    Returns
+    -------
+    dict of str to Result
+        By name: profit by strategy and symbol is ``result.stats["symbols"]`` of each.
+
+    Raises
+    ------
+    ValueError
+        If the data cannot be read again, or limits are those of one account.
+    """
+    if isinstance(data, Feed) or isinstance(options.get("limits"), RiskLimits):
+        raise ValueError("desks of their own need data that can be read again, and limits as the section [limits] has them")
+    return {name: backtest({name: strategy}, data, **options) for name, strategy in strategies.items()}
 
 
 def _paths(data: Path_ | Sequence[Path_]) -> list[Path]:

@@ -1,7 +1,8 @@
 """The journal of a run in a directory: what it was given, what passed between it and its venue, and how it ended.
 
-``run.json`` says what was run: the files with their hashes, the configuration, the build. ``events.ticks`` is a tick store of own
-messages, reports and timers as they happened. The same inputs, configuration and build give the same events again, byte for byte:
+``run.json`` says what was run: the files with their hashes, the configuration, instruments, seeds, the build. ``events.ticks`` is a tick store
+of own messages, reports, timers and controls as they happened, each in it before what it causes leaves. ``controls.jsonl`` says what
+the controls were (``hft.controls``). The same inputs, configuration, controls and build give the same events again, byte for byte:
 `compare` says whether, or where first not. A run that was killed has no end in ``run.json``, and its durable events must be the
 beginning of those of the rerun.
 """
@@ -11,24 +12,42 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+import fastcore
 from fastcore import __version__
 from fastcore.errors import CorruptDataError
+from fastcore.instruments import Instrument
 from fastcore.journal import Journal
 from fastcore.records import EVENT_DTYPE, NO_PRICE, kind_name
 
 from .config import ConfigError
+from .controls import Control
 from .feeds._streams import is_stream
 
-RUN, EVENTS = "run.json", "events.ticks"
+RUN, EVENTS, CONTROLS = "run.json", "events.ticks", "controls.jsonl"
+VERSION = 1  # of what is in the directory
+
+
+@cache
+def build_id() -> str:
+    """Return the version and a hash of the compiled modules."""
+    digest = hashlib.sha256()
+    place = Path(fastcore.__file__).parent
+    for path in sorted(place.rglob("*.so")) + sorted(place.rglob("*.pyd")):
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"{__version__}+{digest.hexdigest()[:12]}"
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,7 @@ class Inputs:
 
     Attributes
     ----------
-    command : {"replay", "demo"}
+    command : {"replay", "demo", "backtest"}
     files : list of dict
         ``path``, and in a journal ``bytes`` and ``sha256`` of each.
     arguments : dict
@@ -45,14 +64,48 @@ class Inputs:
     config : dict
         The whole configuration.
     build : str
-        Version that ran.
+        Version that ran, and a hash of its compiled modules.
+    version : int
+        Of the journal.
+    instruments : list of dict
+        As the run had them.
+    seeds : dict of str to int or text
     """
 
     command: str
     files: list[dict[str, Any]]
     arguments: dict[str, Any]
     config: dict[str, Any]
-    build: str = field(default=__version__)
+    build: str = field(default_factory=build_id)
+    version: int = VERSION
+    instruments: list[dict[str, Any]] = field(default_factory=list)
+    seeds: dict[str, int | str] = field(default_factory=dict)
+
+
+class Recording:
+    """A journal that is being written.
+
+    Attributes
+    ----------
+    journal : Journal
+        For the engine.
+    inputs : Inputs
+    """
+
+    def __init__(self, directory: Path, inputs: Inputs, journal: Journal) -> None:
+        self.directory, self.inputs, self.journal = directory, inputs, journal
+
+    def stamp(self, instruments: Iterable[Instrument], **seeds: int | str) -> None:
+        """Write down what the run was given, before it begins."""
+        self.inputs = replace(self.inputs, instruments=[instrument._asdict() for instrument in instruments], seeds=seeds)
+        _write(self.directory / RUN, asdict(self.inputs))
+
+    def control(self, what: dict[str, Any]) -> None:
+        """Write a control down, before it is done."""
+        with open(self.directory / CONTROLS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(what) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def identify(path: Path) -> dict[str, Any]:
@@ -63,7 +116,7 @@ def identify(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def record(directory: Path, inputs: Inputs) -> Iterator[Journal]:
+def record(directory: Path, inputs: Inputs) -> Iterator[Recording]:
     """Write a journal: the directory must be new or empty, and what was run is durable before anything is sent."""
     from fastcore.tickstore import TickStore
 
@@ -79,10 +132,10 @@ def record(directory: Path, inputs: Inputs) -> Iterator[Journal]:
     inputs = replace(inputs, files=[identify(Path(file["path"])) for file in inputs.files])
     _write(directory / RUN, asdict(inputs))
     with TickStore(directory / EVENTS, "a", EVENT_DTYPE) as store:
-        journal = Journal(store)
-        yield journal
+        recording = Recording(directory, inputs, Journal(store))
+        yield recording
         store.flush()
-        _write(directory / RUN, asdict(inputs) | {"events": len(journal)})
+        _write(directory / RUN, asdict(recording.inputs) | {"events": len(store)})
 
 
 def _write(path: Path, what: dict[str, Any]) -> None:
@@ -113,10 +166,14 @@ def read(directory: Path) -> tuple[Inputs, int | None, npt.NDArray[np.void]]:
 
     try:
         what = json.loads((directory / RUN).read_text("utf-8"))
+        if what.get("version") != VERSION:
+            raise CorruptDataError(f"a journal must be of version {VERSION}: {directory}: version={what.get('version')}")
         ended = what.pop("events", None)
         inputs = Inputs(**what)
     except FileNotFoundError:
         raise CorruptDataError(f"a journal must have {RUN}: {directory}") from None
+    except CorruptDataError:
+        raise
     except (ValueError, TypeError, AttributeError) as error:
         raise CorruptDataError(f"{RUN} of a journal must be what a run wrote: {directory}: {error}") from None
     with TickStore(directory / EVENTS) as store:
@@ -126,6 +183,18 @@ def read(directory: Path) -> tuple[Inputs, int | None, npt.NDArray[np.void]]:
     if ended is not None and ended != len(events):
         raise CorruptDataError(f"a journal must hold all events of its run: {directory}: events={ended} stored={len(events)}")
     return inputs, ended, events
+
+
+def read_planned(directory: Path) -> list[Control]:
+    """Return the controls of a journal, for a rerun; a last line that was not written to its end is none."""
+    path = directory / CONTROLS
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")[:-1]
+    try:
+        return [msgspec.json.decode(line, type=Control) for line in lines]
+    except msgspec.DecodeError as error:
+        raise CorruptDataError(f"{CONTROLS} of a journal must be what a run wrote: {directory}: {error}") from None
 
 
 def check_files(files: Sequence[dict[str, Any]]) -> None:
@@ -155,6 +224,14 @@ class Comparison:
     events: int
     whole: bool
     difference: str
+
+
+def compare_stamps(then: Inputs, now: Inputs) -> str:
+    """Return in words what a rerun was given otherwise; empty where nothing."""
+    for was, is_ in zip_longest(then.instruments, now.instruments):
+        if was != is_:
+            return f"instrument\n  then: {was}\n  now:  {is_}"
+    return "" if then.seeds == now.seeds else f"seeds\n  then: {then.seeds}\n  now:  {now.seeds}"
 
 
 def compare(ended: int | None, then: npt.NDArray[np.void], now: npt.NDArray[np.void]) -> Comparison:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from fastcore.money import Fees
 
 from . import conditions, config, keys
 from .backtesting import backtest
 from .config import ConfigError, Count, Limits, NotNegative, Section, Traded
+from .controls import Control, Controls
 from .feeds.feed import Feed
+from .journal import Inputs, record
 from .loading import load_strategy
 from .result import Result
+from .strategy import Strategy
 
 __all__ = ["Project", "RunFile", "create", "read", "run"]
 
@@ -193,16 +198,40 @@ def replaced(project: Project, given: Mapping[str, Any]) -> Project:
 
 
 def run(
-    project: Project, *, data: Sequence[str | Path] = (), parameters: Mapping[str, Any] | None = None, progress: Any = None
+    project: Project,
+    *,
+    data: Sequence[str | Path] = (),
+    parameters: Mapping[str, Any] | None = None,
+    progress: Any = None,
+    journal: Path | None = None,
+    controls: Controls | None = None,
 ) -> Result:
-    """Run a project, on other data and with other parameters where they are given."""
+    """Run a project, on other data and with other parameters where they are given; `journal` is a new directory for ``hft rerun``."""
     place = Path(project.place)
     name = project.strategy
     if name.partition(":")[0].endswith(".py"):
         name = str(place / name)
     strategy = load_strategy(name, project.parameters | dict(parameters or {}))
-    files: Any = [Path(path) for path in data] or [place / path for path in project.data] or synthetic(project)
-    options = {} if isinstance(files, Feed) or progress is None else {"progress": progress}
+    paths = [Path(path) for path in data] or [place / path for path in project.data]
+    files: Any = paths or synthetic(project)
+    options: dict[str, Any] = {} if isinstance(files, Feed) or progress is None else {"progress": progress}
+    with ExitStack() as stack:
+        if journal is not None:
+            asked = msgspec.to_builtins(replace(project, parameters=project.parameters | dict(parameters or {})))
+            inputs = Inputs("backtest", [{"path": str(path)} for path in paths], {}, asked | {"place": str(place.resolve())})
+            options["recording"] = stack.enter_context(record(journal, inputs))
+        return _run(project, strategy, files, controls=controls, **options)
+
+
+def rerun(inputs: Inputs, journal: Path, planned: Sequence[Control]) -> None:
+    """Run what a journal says once more."""
+    project = msgspec.convert(inputs.config, Project)
+    if project.limits is not None:
+        project = replace(project, limits=replace(project.limits, kill_switch=None))
+    run(project, data=[file["path"] for file in inputs.files], journal=journal, controls=Controls(planned))
+
+
+def _run(project: Project, strategy: Strategy, files: Any, **options: Any) -> Result:
     try:
         return backtest(
             strategy,
@@ -221,7 +250,7 @@ def run(
     except ValueError as error:
         if type(error) is not ValueError:
             raise
-        raise ConfigError(f"{place / RUN}: {error}") from None
+        raise ConfigError(f"{Path(project.place) / RUN}: {error}") from None
 
 
 def synthetic(project: Project) -> Feed:

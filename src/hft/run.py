@@ -26,11 +26,11 @@ from fastcore.strategy import Strategy
 
 from . import conditions
 from .config import Config, ConfigError, is_own
+from .controls import Controls
 from .feeds.feed import Feed, UnknownSymbolInFile
 
 if TYPE_CHECKING:
-    from fastcore.journal import Journal
-
+    from .journal import Recording
     from .store.tape import Stored
 
 WARN_SHARE = 0.001  # of events, above which a summary warns
@@ -166,7 +166,8 @@ def build(
     instrument: Instrument,
     symbol_id: int,
     tape: Stored | None = None,
-    journal: Journal | None = None,
+    recording: Recording | None = None,
+    controls: Controls | None = None,
 ) -> Engine:
     """Return the engine that a configuration describes, ready to run.
 
@@ -184,8 +185,10 @@ def build(
         Its row.
     tape : Stored, optional
         The store that receives the executions, opened for writing, and the id that the instrument has there.
-    journal : Journal, optional
+    recording : Recording, optional
         Writes down what passes between the run and its venue.
+    controls : Controls, optional
+        What is changed while it goes on.
 
     Raises
     ------
@@ -210,6 +213,7 @@ def build(
         said = config.instruments.get(instrument.symbol)
         desk.open(symbol_id, instrument, fees=(fees if said is None or said.fees is None else said.fees).schedule())
         strategies: dict[str, Strategy] = {}
+        owns = {}
         if run.strategy == "avellaneda":
             quoter = Quoter(
                 "avellaneda_stoikov",
@@ -243,9 +247,10 @@ def build(
             from .loading import load_strategy
 
             own = load_strategy(run.strategy, run.parameters)
+            owns[type(own).__name__] = own
             strategies[type(own).__name__] = own._begin({symbol_id: instrument})
-        if journal is not None and not strategies:
-            raise ConfigError("a journal needs a strategy: strategy=none")
+        if not strategies and (recording is not None or (controls is not None and controls.planned)):
+            raise ConfigError("a journal, and controls, need a strategy: strategy=none")
         if tape is not None:
             from fastcore.strategies.tape import Tape
 
@@ -263,7 +268,9 @@ def build(
                 queue=conditions.queue(config.venue.queue),
             )
             source.open(symbol_id, signed_prices=instrument.signed_prices)
-        return Engine(
+        if recording is not None:
+            recording.stamp([instrument], connection="venue", strategy=0)
+        engine = Engine(
             source,
             market,
             desk,
@@ -271,8 +278,12 @@ def build(
             curve_symbol_id=symbol_id,
             curve_interval_ns=round(run.curve_interval_s * 1e9),
             sample_every=run.sample_every,
-            journal=journal,
+            journal=None if recording is None else recording.journal,
+            on_control=None if controls is None or not strategies else controls.apply,
         )
+        if controls is not None and strategies:
+            controls.begin(engine, {symbol_id: instrument}, owns)
+        return engine
     except ValueError as error:
         raise ConfigError(str(error)) from None
 
@@ -286,7 +297,8 @@ def replay(
     *,
     data: str = "recorded",
     partial: Partial = lambda summary: None,
-    journal: Journal | None = None,
+    recording: Recording | None = None,
+    controls: Controls | None = None,
 ) -> Summary:
     """Run a feed through the engine: what ``hft.feeds.open_feed`` gives for any format.
 
@@ -300,8 +312,10 @@ def replay(
         Repeated in the summary.
     partial : callable(Summary)
         Told what was done so far before an error is raised.
-    journal : Journal, optional
+    recording : Recording, optional
         Writes down what passes between the run and its venue.
+    controls : Controls, optional
+        What is changed while it goes on; by default a kill switch alone can.
 
     Returns
     -------
@@ -318,6 +332,9 @@ def replay(
         If the parts refuse the values of the configuration.
     """
     start = time.perf_counter()
+    controls = controls or Controls()
+    if recording is not None:
+        controls.write = recording.control
     symbol_id, instrument, source = feed.begin(config.run.symbol)
     if config.run.multiplier is not None:
         instrument = instrument._replace(multiplier=config.run.multiplier)
@@ -325,7 +342,7 @@ def replay(
         instrument = config.instruments[instrument.symbol].of(instrument)
     tape_of_run = nullcontext() if config.run.store is None else _open_tape(config.run.store, instrument, feed)
     with tape_of_run as tape:
-        engine = build(config, source, feed.book, instrument, symbol_id, tape, journal)
+        engine = build(config, source, feed.book, instrument, symbol_id, tape, recording, controls)
         stored = 0 if tape is None else -len(tape.store)
         interrupted = False
         failure: Exception | None = None

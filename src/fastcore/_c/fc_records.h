@@ -106,7 +106,8 @@ enum fc_kind {
     FC_KIND_AMEND = 26,   /* own order changed: price, size in all with what is filled, order_id */
     FC_KIND_DETAIL = 27,  /* of the fill before it: lots that were ahead, lots left, number of the market event, displaced lots that
                              were served before us */
-    FC_KIND_COUNT = 28
+    FC_KIND_CONTROL = 28, /* limits, parameters or the kill switch were changed: order_id is the number of the change */
+    FC_KIND_COUNT = 29
 };
 
 /* Whether a symbol trades, in the words of no particular venue. */

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from hft.controls import Controls, read_controls
 from hft.project import create, read, replaced
 from hft.project import run as run_project
 
@@ -37,6 +38,8 @@ def init(directory: Path) -> None:
 @click.option("--currency", help="Of limits, and of the sum over currencies.")
 @click.option("--rate", "rates", multiple=True, metavar="NAME=VALUE", help="EUR=1.09, or EUR=EURUSD, a market of the run; may be repeated.")
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated.")
+@click.option("--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun.")
+@click.option("--controls", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What changes during the run, as in hft replay.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the text.")
 def backtest(
     directory: Path,
@@ -50,6 +53,8 @@ def backtest(
     currency: str | None,
     rates: tuple[str, ...],
     limits: tuple[str, ...],
+    journal: Path | None,
+    controls: Path | None,
     as_json: bool,
 ) -> None:
     """Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."""
@@ -58,7 +63,11 @@ def backtest(
     given |= {"symbols": symbols or None, "currency": currency, "rates": numbers("--rate", rates), "limits": pairs("--limit", limits)}
     project = replaced(project, given)
     with ProgressBar() as bar, refused():
-        result = run_project(project, data=data, parameters=pairs("--set", parameters), progress=bar.task(directory.resolve().name))
+        asked, progress = pairs("--set", parameters), bar.task(directory.resolve().name)
+        planned = Controls([] if controls is None else read_controls(controls))
+        result = run_project(project, data=data, parameters=asked, progress=progress, journal=journal, controls=planned)
+    if planned.waiting:
+        click.echo(f"Warning: {planned.waiting:,} controls are later than the data", err=True)
     click.echo(json.dumps(result.stats) if as_json else str(result))
     if result.stopped == "interrupted":
         click.get_current_context().exit(INTERRUPTED)

@@ -3,7 +3,7 @@
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import wraps
 from pathlib import Path
@@ -13,15 +13,15 @@ import click
 from msgspec import ValidationError, convert, to_builtins
 from msgspec.structs import replace
 
-from fastcore import __version__
-from fastcore.errors import CorruptDataError
+from fastcore.errors import CorruptDataError, FastcoreError
 from hft import report
 from hft.conditions import split
 from hft.config import BUILT_IN, SYNTHETIC, Config, is_own, load
+from hft.controls import Control, Controls, read_controls
 from hft.feeds import recognise
 from hft.feeds.feed import Feed
 from hft.feeds.several import open_feeds
-from hft.journal import Inputs, check_files, compare, read, record
+from hft.journal import Inputs, build_id, check_files, compare, compare_stamps, read, read_planned, record
 from hft.run import Summary
 from hft.run import replay as run_replay
 
@@ -92,6 +92,11 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun."
         ),
+        click.option(
+            "--controls",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="What changes during the run: limits, parameters, kill and arm, one JSON object a line, with its time.",
+        ),
         click.option("--maker-fee", help="Of fills of orders that waited: 0.02% or 2bps of the value, or an amount a share (0.00295)."),
         click.option("--taker-fee", help="The same of orders that took."),
         click.option("--currency", help="Of limits that are amounts of money."),
@@ -121,6 +126,7 @@ def replay(
     config: Path | None,
     store: str | None,
     journal: Path | None,
+    controls: Path | None,
     sample: int | None,
     plot: Path | None,
     as_json: bool,
@@ -147,7 +153,8 @@ def replay(
         )
         named, arguments = [{"path": str(path)} for path in paths], {"format": format_name, "options": list(extra)}
         inputs = Inputs("replay", named, arguments, to_builtins(settings))
-        run(lambda partial: play(inputs, settings, journal, partial=partial, progress=progress), plot, as_json, bar)
+        planned = [] if controls is None else read_controls(controls)
+        run(lambda partial: play(inputs, settings, journal, partial=partial, progress=progress, planned=planned), plot, as_json, bar)
 
 
 def play(
@@ -157,6 +164,7 @@ def play(
     *,
     partial: Callable[[Summary], None] = lambda summary: None,
     progress: Callable[[int, int], None] | None = None,
+    planned: Sequence[Control] = (),
 ) -> Summary:
     """Run what was asked for, now or once more."""
     with ExitStack() as stack:
@@ -178,7 +186,11 @@ def play(
             if settings.run.strategy != "none":
                 feed = stack.enter_context(feed.to_trade())
         written = None if journal is None else stack.enter_context(record(journal, inputs))
-        return run_replay(feed, settings, data=data, partial=partial, journal=written)
+        controls = Controls(planned)
+        summary = run_replay(feed, settings, data=data, partial=partial, recording=written, controls=controls)
+        if controls.waiting:
+            click.echo(f"Warning: {controls.waiting:,} controls are later than the data", err=True)
+        return summary
 
 
 def pairs(option: str, words: tuple[str, ...]) -> dict[str, str]:
@@ -215,6 +227,7 @@ def demo(
     config: Path | None,
     store: str | None,
     journal: Path | None,
+    controls: Path | None,
     sample: int | None,
     plot: Path | None,
     as_json: bool,
@@ -227,8 +240,10 @@ def demo(
     if not as_json:
         click.echo("Making a synthetic day: no real market, nothing to conclude about profit.", err=True)
     inputs = Inputs("demo", [], {"messages": messages, "seed": seed}, to_builtins(settings))
+    planned = [] if controls is None else read_controls(controls)
     with ProgressBar() as bar:
-        run(lambda partial: play(inputs, settings, journal, partial=partial, progress=bar.task("synthetic day")), plot, as_json, bar)
+        progress = bar.task("synthetic day")
+        run(lambda partial: play(inputs, settings, journal, partial=partial, progress=progress, planned=planned), plot, as_json, bar)
 
 
 @click.command()
@@ -236,22 +251,37 @@ def demo(
 def rerun(directory: Path) -> None:
     """Run the journal in DIRECTORY again, and say whether the orders are the same, or where first not."""
     inputs, ended, then = read(directory)
+    planned = read_planned(directory)
     check_files(inputs.files)
-    try:
-        settings = convert(inputs.config, Config)
-        settings = replace(settings, run=replace(settings.run, store=None))
-    except ValidationError as error:
-        raise CorruptDataError(f"the configuration of a journal must be one of this version: {directory}: {error}") from None
-    if inputs.build != __version__:
-        click.echo(f"Warning: the journal was written by version {inputs.build}, this is {__version__}", err=True)
+    if inputs.build != build_id():
+        click.echo(f"Warning: the journal was written by build {inputs.build}, this is {build_id()}", err=True)
     with tempfile.TemporaryDirectory() as place, refused():
-        play(inputs, settings, Path(place) / "again")
-        _, _, now = read(Path(place) / "again")
+        again = Path(place) / "again"
+        failed = None
+        try:
+            if inputs.command == "backtest":
+                from hft.project import rerun as rerun_project
+
+                rerun_project(inputs, again, planned)
+            else:
+                settings = convert(inputs.config, Config)
+                run, limits = replace(settings.run, store=None), replace(settings.limits, kill_switch=None)
+                play(inputs, replace(settings, run=run, limits=limits), again, planned=planned)
+        except ValidationError as error:
+            raise CorruptDataError(f"the configuration of a journal must be one of this version: {directory}: {error}") from None
+        except FastcoreError as error:
+            if ended is not None or not (again / "run.json").exists():
+                raise
+            failed = error  # as it did then, perhaps: what was written up to there says so
+        stamped, _, now = read(again)
     found = compare(ended, then, now)
-    if found.difference:
-        click.echo(f"Different: {found.difference}")
+    difference = compare_stamps(inputs, stamped) or found.difference
+    if difference:
+        click.echo(f"Different: {difference}")
         click.get_current_context().exit(FAILED)
     click.echo(f"The same {found.events:,} events" + ("." if found.whole else ", as far as the journal goes: its run did not end."))
+    if failed is not None:
+        click.echo(f"Warning: the run fails: {failed}", err=True)
 
 
 def check_plot(path: Path | None) -> None:
