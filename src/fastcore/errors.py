@@ -128,6 +128,10 @@ class OrderError(FastcoreError):
     """A venue refused an order, or took it out."""
 
 
+class EndlessOrdersError(FastcoreError, RuntimeError):
+    """What is sent at one time, and what comes of it, does not come to an end."""
+
+
 class RiskError(FastcoreError):
     """A pre-trade limit refused an order."""
 

@@ -167,7 +167,7 @@ def backtest(
         run(engine, result)
         for instrument in () if result.stopped else markets.values():
             if not feed.lists(instrument.symbol):
-                raise UnknownSymbolInFile(f"the data have no such symbol: symbol={instrument.symbol}")
+                raise unknown(instrument.symbol, feed)
     return result
 
 
@@ -211,11 +211,16 @@ def begin(feed: Feed, symbols: list[str]) -> tuple[dict[int, Instrument], Source
     while missing := [name for name in symbols if name not in feed.instruments]:
         events = next(feed, None)
         if events is None:
-            known = feed.instruments.symbols
-            raise UnknownSymbolInFile(f"the data have no such symbol: symbol={missing[0]}{conditions.suggestion(missing[0], known)}")
+            raise unknown(missing[0], feed)
         held.append(events)
     rows = [found for name in symbols if (found := feed.instruments.id_of(name)) is not None]
     return {found: feed.instruments[found] for found in rows}, EventSource(chain(held, feed))
+
+
+def unknown(symbol: str, feed: Feed) -> UnknownSymbolInFile:
+    """Return the error that the data do not have a symbol, with the one that may have been meant."""
+    others = [name for name in feed.instruments.symbols if name != symbol]
+    return UnknownSymbolInFile(f"the data have no such symbol: symbol={symbol}{conditions.suggestion(symbol, others)}")
 
 
 def run(engine: Engine, result: Result) -> None:

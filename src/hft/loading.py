@@ -41,8 +41,10 @@ def load_strategy(name: str, parameters: Mapping[str, Any] = MappingProxyType({}
         raise ConfigError(f"{place} has no strategy {wanted}{known}")
     try:
         return kinds[wanted](**parameters)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(str(error)) from None
+    except Exception as error:
+        frame = own_frame(error)
+        where = "" if frame is None else f"{frame.filename}:{frame.lineno} in {frame.name}: "
+        raise ConfigError(f"{where}{error if not where else f'{type(error).__name__}: {error}'}") from None
 
 
 def _names(place: str) -> dict[str, Any]:
@@ -55,7 +57,8 @@ def _names(place: str) -> dict[str, Any]:
         finally:
             sys.path.remove("")
     if not Path(place).is_file():
-        raise ConfigError(f"there is no file {place}")
+        near = [path.name for path in Path(place).parent.glob("*.py")]
+        raise ConfigError(f"there is no file {place}{suggestion(Path(place).name, near)}")
     folder = str(Path(place).resolve().parent)
     sys.path.insert(0, folder)  # as for a script: what stands beside it can be imported
     try:
@@ -65,6 +68,8 @@ def _names(place: str) -> dict[str, Any]:
     except Exception as error:
         frame = own_frame(error)
         line = f":{frame.lineno}" if frame is not None else ""
+        if "__set_name__" in str(error) and isinstance(error.__cause__, Exception):
+            error = error.__cause__  # what a parameter refused, as Python 3.12 raises it
         raise ConfigError(f"{place}{line}: {type(error).__name__}: {error}") from None
     finally:
         sys.path.remove(folder)

@@ -298,12 +298,12 @@ class HFTEngine:
             If no such tick has come, or it has been overwritten.
         """
         row = _row("tick", number, self.ticks_processed, len(self.tick_pool))
-        return MarketDataStruct.from_buffer_copy(self.tick_pool[row : row + 1].tobytes())
+        return MarketDataStruct.from_buffer_copy(self._ticks[row : row + 1].tobytes())
 
     def signal(self, number: int) -> Signal:
         """Return one signal that is still in the pool: as `tick`."""
         row = _row("signal", number, self.signals_generated, len(self.signal_pool))
-        return Signal.from_buffer_copy(self.signal_pool[row : row + 1].tobytes())
+        return Signal.from_buffer_copy(self._signals[row : row + 1].tobytes())
 
 
 def _row(what: str, number: int, count: int, size: int) -> int:

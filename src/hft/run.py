@@ -363,7 +363,9 @@ def replay(
         partial(summary)
         raise failure
     if not interrupted and not feed.lists(instrument.symbol):
-        raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={instrument.symbol}")
+        others = [name for name in feed.instruments.symbols if name != instrument.symbol]
+        hint = conditions.suggestion(instrument.symbol, others)
+        raise UnknownSymbolInFile(f"the file lists no such symbol: symbol={instrument.symbol}{hint}")
     return summary
 
 

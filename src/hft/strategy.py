@@ -13,13 +13,14 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from fastcore.errors import FastcoreError
+from fastcore.errors import EndlessOrdersError, FastcoreError, UnknownSymbolError
 from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
 
@@ -27,7 +28,15 @@ from .conditions import duration_ns, suggestion
 
 __all__ = ["Fill", "Handle", "Order", "Param", "Strategy", "StrategyError", "Symbol", "Trade", "every"]
 
-HOOKS = ("on_start", "on_book", "on_depth", "on_trade", "on_fill", "on_order", "on_stop")
+HOOKS: dict[str, tuple[str, ...]] = {  # and what they are called with
+    "on_start": (),
+    "on_book": ("m",),
+    "on_depth": ("m",),
+    "on_trade": ("m", "trade"),
+    "on_fill": ("m", "fill"),
+    "on_order": ("m", "order"),
+    "on_stop": (),
+}
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -60,6 +69,8 @@ def own_frame(error: BaseException) -> traceback.FrameSummary | None:
 def failure(error: BaseException, event: int, time_ns: int) -> StrategyError | None:
     """Return what an error in a hook is told as; None for one that did not arise there."""
     frame = own_frame(error)
+    if isinstance(error, EndlessOrdersError):
+        return StrategyError(f"{error} (event {event:,}): a hook sends whenever it is told what came of what it has sent")
     if frame is None:
         return None
     where = f"{frame.filename}:{frame.lineno} in {frame.name}"
@@ -177,16 +188,36 @@ class Strategy:
     **Thread safety**: belongs to one run.
     """
 
+    _core: PythonStrategy | None
+    _symbols: dict[str, str]
+    _records: list[tuple[int, str, dict[str, float]]]
+    _log: list[tuple[int, str]]
+    random: random.Random
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in vars(cls):
             if name.startswith("on_") and name not in HOOKS:
                 raise TypeError(f"{cls.__name__} has a hook that does not exist: {name}{suggestion(name, HOOKS)}")
+            if name in HOOKS and inspect.isfunction(hook := vars(cls)[name]):
+                try:
+                    inspect.signature(hook).bind(None, *HOOKS[name])
+                except TypeError:
+                    wanted = ", ".join(("self", *HOOKS[name]))
+                    raise TypeError(f"{cls.__name__}.{name} must take ({wanted}): def {name}{inspect.signature(hook)}") from None
+
+    def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
+        """Set up what hooks need, whatever the constructor of a class does."""
+        self = super().__new__(cls)
+        self._symbols = {symbol.name: symbol.default for symbol in _declared(cls, Symbol)}
+        self._core = None
+        self._records, self._log = [], []
+        self.random = random.Random(0)
+        return self
 
     def __init__(self, **parameters: Any) -> None:
         known = {p.name: p for p in _declared(type(self), Param)}
-        symbols = {s.name: s for s in _declared(type(self), Symbol)}
-        self._symbols = {name: symbol.default for name, symbol in symbols.items()}
+        symbols = self._symbols
         for name, param in known.items():
             self.__dict__[name] = param.default
         for name, value in parameters.items():
@@ -198,10 +229,6 @@ class Strategy:
                 names = [*known, *symbols]
                 has = f"; it has {', '.join(names)}" if names else "; it has none"
                 raise TypeError(f"{type(self).__name__} has no parameter {name}{suggestion(name, names) or has}")
-        self._core: PythonStrategy | None = None
-        self._records: list[tuple[int, str, dict[str, float]]] = []
-        self._log: list[tuple[int, str]] = []
-        self.random = random.Random(0)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -219,7 +246,7 @@ class Strategy:
             if handle.symbol == symbol:
                 return handle
         names = [handle.symbol for handle in self.markets]
-        raise KeyError(f"the run has no market {symbol}{suggestion(symbol, names)}")
+        raise UnknownSymbolError(f"the run has no market {symbol}{suggestion(symbol, names)}")
 
     @property
     def now(self) -> int:

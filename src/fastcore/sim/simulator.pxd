@@ -55,6 +55,7 @@ cdef struct sim_t:
     book_change_t* changes
     int64_t now_ns          # time at the venue
     int64_t rounds          # of this time
+    int64_t refusals        # rounds of this time in which we refused orders ourselves
     int64_t expiry_ns       # no own order expires before
     int64_t feed_ns         # from the venue to us, for events
     line_t up               # our messages to the venue, in its time

@@ -27,6 +27,8 @@ from fastcore.source cimport (
 )
 from fastcore.stopwatch cimport STAGE_BOOK, STAGE_DECODE, STAGE_VENUE, lap, stopwatch_t
 
+from fastcore.errors import EndlessOrdersError
+
 __all__ = ["Simulator"]
 
 cdef int64_t LONGEST_NS = <int64_t> 1 << 60
@@ -155,6 +157,8 @@ cdef int sim_send(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept
 
 cdef int sim_refuse(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept nogil:
     cdef sim_t* s = (<sim_gateway_t*> gateway).sim
+    if s.refused.head == s.refused.tail:    # the ones before have been told
+        s.refusals = s.refusals + 1 if now_ns == s.refused.last_ns else 1
     return line_put(&s.refused, e, now_ns)
 
 
@@ -278,7 +282,7 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
             if due > until:
                 return SOURCE_LATER
             sim_reports(s, due + s.feed_ns, False, out)
-            return SOURCE_OK
+            return SOURCE_OK if likely(s.refusals <= SIM_ROUNDS) else SOURCE_ERROR
         if t == NEVER:
             return s.over
         if t > until:
@@ -367,7 +371,7 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
             if due > until_ns:
                 return SOURCE_LATER
             sim_reports(s, due, first == due, out)
-            return SOURCE_OK
+            return SOURCE_OK if likely(s.refusals <= SIM_ROUNDS) else SOURCE_ERROR
         if first == NEVER:
             return s.over
         if first > until_ns:
@@ -536,8 +540,9 @@ venue_market=None)\n--\n
         return True
 
     cdef int fail(self) except -1:
-        if self._s.rounds > SIM_ROUNDS:
-            raise RuntimeError(f"orders at one time must come to an end: rounds={self._s.rounds} time={self._s.now_ns}")
+        rounds = max(self._s.rounds, self._s.refusals)
+        if rounds > SIM_ROUNDS:
+            raise EndlessOrdersError(f"orders at one time must come to an end: rounds={rounds} time={self._s.now_ns}")
         if self._s.failed or self._s.at < self._s.batch.n:
             raise MemoryError(f"no memory for a book or for messages in flight: events={self._s.market.number}")
         self._s.over = SOURCE_OK

@@ -52,6 +52,7 @@ cdef class PythonStrategy(Strategy):
     cdef list _every
     cdef object _start, _stop, _book, _depth, _trade, _fill, _order
     cdef object _error
+    cdef int64_t _thread            # that the run is on
     cdef readonly int64_t now
     cdef bint _begun
     cdef int _begin(self) except -1

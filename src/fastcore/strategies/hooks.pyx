@@ -2,6 +2,7 @@
 """Strategies in Python: hooks of a plain class, called from the loop; prices and sizes in units of the instrument."""
 
 cimport cython
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.math cimport floor
 from libc.stdint cimport int8_t, int64_t, uint32_t
 
@@ -12,7 +13,7 @@ from fastcore.market cimport market_book, market_trades
 from fastcore.portfolio cimport position_average_price
 from fastcore.records cimport (
     BUY, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
-    KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SYMBOL, SELL, event_t,
+    KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SYMBOL, SELL, event_t, unlikely,
 )
 from fastcore.strategy cimport (
     ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, STRATEGY_ERROR, STRATEGY_OK, Strategy, context_t,
@@ -293,6 +294,8 @@ cdef class Handle:
 
     # Something of it waits for the end of the instant.
     cdef int _touch(self) except -1:
+        if unlikely(<int64_t> PyThread_get_thread_ident() != self._owner._thread):
+            raise RuntimeError(f"a strategy may want something inside hooks alone, and not on a thread of its own: symbol={self.symbol}")
         if not self._listed:
             self._listed = True
             self._owner._touched.append(self)
@@ -313,6 +316,7 @@ cdef class Handle:
 cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept:
     cdef PythonStrategy s = <PythonStrategy> (<python_t*> strategy).owner
     s._c = c
+    s._thread = <int64_t> PyThread_get_thread_ident()
     s.now = c.now_ns
     try:
         if hook == ON_BOOK and s._begun:    # the shortest way for what comes most

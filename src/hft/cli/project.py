@@ -61,8 +61,8 @@ def backtest(
     project = read(directory)
     given: dict[str, Any] = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee}
     given |= {"symbols": symbols or None, "currency": currency, "rates": numbers("--rate", rates), "limits": pairs("--limit", limits)}
-    project = replaced(project, given)
     with ProgressBar() as bar, refused():
+        project = replaced(project, given)
         asked, progress = pairs("--set", parameters), bar.task(directory.resolve().name)
         planned = Controls([] if controls is None else read_controls(controls))
         result = run_project(project, data=data, parameters=asked, progress=progress, journal=journal, controls=planned)
