@@ -582,10 +582,11 @@ def _setting(str name, value):
 def _refuse_contradiction(dict settings, where):
     for low, high in ORDERED:
         a, b = settings[low], settings[high]
-        if a is not None and b not in (None, "off") and a > b:
+        if a is not None and b is not None and b != "off" and a > b:
             raise ValueError(f"{low} must not exceed {high}: {low}={a} {high}={b}{where}")
     least, most, multiple = settings["min_order_lots"], settings["max_order_lots"], settings["lot_multiple"]
-    if None not in (least, most, multiple) and most != "off" and most // multiple * multiple < least:
+    given = least is not None and most is not None and multiple is not None and most != "off"
+    if given and most // multiple * multiple < least:
         raise ValueError(
             f"a multiple of lot_multiple must be in min_order_lots..max_order_lots: lot_multiple={multiple} min_order_lots={least} "
             f"max_order_lots={most}{where}"
@@ -610,13 +611,13 @@ def rate_inverted(giver, currency, wanted):
 
     Its prices are in its currency; those of an inverse contract say what one of its currency costs.
     """
-    inverse = giver.kind == "inverse"
+    cdef bint inverse = giver.kind == "inverse", own = giver.currency == currency
     if giver.currency not in (currency, wanted):
         raise ValueError(
             f"the instrument of a rate must have one of the two currencies: symbol={giver.symbol!r} currency={giver.currency!r} "
             f"from={currency!r} to={wanted!r}"
         )
-    return (giver.currency == currency) != inverse
+    return own != inverse
 
 
 cdef divisor_t divisor(uint64_t n) noexcept:

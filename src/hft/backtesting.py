@@ -120,7 +120,7 @@ def backtest(
         markets = {row: said.get(instrument.symbol, Traded()).of(instrument) for row, instrument in markets.items()}
         for name in said:
             if name not in (known := [instrument.symbol for instrument in markets.values()]):
-                raise ValueError(f"instruments must be those of the run: symbol={name!r}{suggestion(name, known)}")
+                raise ValueError(f"instruments must be those of the run: symbol={name!r}{conditions.suggestion(name, known)}")
         conversion = replace(conversion, currency=conversion.currency or next(iter(markets.values())).currency)
         market = Market("quotes" if feed.book == "none" else feed.book, symbols=IDS)
         if limits is None:

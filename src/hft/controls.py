@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
+from .conditions import suggestion
 from .config import ConfigError
-from .strategy import Strategy, suggestion
+from .strategy import Strategy
 
 if TYPE_CHECKING:
     from fastcore.engine import Engine
