@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kit import examples
 from makers.engines import make
@@ -68,6 +68,7 @@ DELAYS = st.sampled_from([0, 1_000_000, 4_000_000, Latency(3_000_000, 2_000_000)
 
 
 @examples(60)
+@example(7445, 1_000_000, 0, 0, 150, 20.0)  # a fill crosses a replacement: both together may not exceed the limit
 @given(
     st.integers(0, 10**6), DELAYS, DELAYS, st.sampled_from([0, 2_000_000]), st.sampled_from([150, 400, 2_000]),
     st.sampled_from([20.0, 200.0, 2_000.0]),

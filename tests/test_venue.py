@@ -226,6 +226,22 @@ def test_order_without_a_side_is_rejected(market):
     assert market.submit(0, 100, 10) == Result.BAD_SIZE
 
 
+@pytest.mark.parametrize(
+    ("price", "total", "left"), [(100, 8, 4), (100, 20, 16), (99, 10, 6), (100, 4, None), (99, 3, None)]
+)
+def test_replace_counts_what_is_filled_and_never_buys_it_again(market, price, total, left):
+    market.submit(BUY, 100, 10)
+    market.add(1, SELL, 100, 4)  # trades with us while the message is under way
+    assert market.fills() == [(100, 4, 1)]
+    assert market.move(1, price, total) == (Result.OK if left else Result.UNKNOWN_ORDER)
+    pulled = ("pulled", BUY, 100, 6, 1, 0)
+    place = [] if left is None else market.venue.orders()[0][4]
+    answer = ("reject", BUY, price, total, 2, Result.UNKNOWN_ORDER) if left is None else ("ack", BUY, price, left, 2, place)
+    assert market.reports()[-2:] == [pulled, answer]
+    assert market.submit(BUY, 90, 1) == 0
+    assert [row[0] for row in market.venue.orders()] == ([2, 3] if left else [3])
+
+
 def test_full_venue_rejects_and_a_replace_still_works(impl):
     market = Market(impl, capacity=1)
     market.submit(BUY, 100, 10)
@@ -417,6 +433,17 @@ def test_clear_and_image_keep_the_place(market):
     market.execute(3, 50)
     market.execute(4, 7)
     assert market.fills() == [(100, 7, 1)]
+
+
+def test_what_an_image_puts_before_an_order_stands_before_those_behind_it(impl):
+    market = Market(impl)
+    market.submit(BUY, 101, 9)  # before there is a book: nobody knows what is ahead
+    market.add(1, SELL, 104, 2)
+    market.submit(BUY, 101, 9)
+    market.clear()
+    market.add(2, BUY, 101, 9, FLAGS["snapshot"])
+    assert ahead(market) == [1 << 60, 9]
+    market.venue.check()
 
 
 def test_image_with_less_than_was_ahead_shortens_the_queue(market):

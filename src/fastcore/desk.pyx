@@ -83,6 +83,10 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
         return  # our own refusal
     a = &d.accounts[o.symbol_id]
     if e.kind == KIND_ACK:
+        if unlikely(e.size < o.size_lots):
+            # What was filled of the order that it replaces while the message was under way.
+            risk_freed(d.gate, a.risk, o.side, o.size_lots - e.size, False)
+            o.size_lots = o.worst_lots = e.size
         o.state = ORDER_LIVE
         desk_answered(d, o)
     elif e.kind == KIND_FILL:
@@ -262,7 +266,7 @@ cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, int8_t si
     rung.in_flight = True
     if old != NULL:
         old.state = ORDER_LEAVING
-        desk_message(d, KIND_REPLACE, symbol_id, side, o.price_ticks, o.size_lots, old.id, id, now_ns, cause)
+        desk_message(d, KIND_REPLACE, symbol_id, side, o.price_ticks, o.size_lots + old.filled_lots, old.id, id, now_ns, cause)
     else:
         desk_message(d, KIND_ORDER, symbol_id, side, o.price_ticks, o.size_lots, id, 0, now_ns, cause)
 

@@ -189,6 +189,7 @@ class _OwnOrder:
     side: int
     price: int
     worst: int  # lots that may still be filled
+    filled: int = 0
     leaving: bool = False  # its pull or replacement is in flight
     done: bool = False
 
@@ -494,13 +495,14 @@ class Engine:
         side = order.side
         rung = self._rungs[side]
         if kind == KINDS["ack"]:
-            order.leaving = False
+            order.leaving, order.worst = False, size  # of a replacement, less what was filled while it was under way
             self._answered(rung)
         elif kind == KINDS["fill"]:
             fee = self._taker_fee if report[10] == TOOK else self._maker_fee
             self.position.fill(side, price, size, size * fee)
             self.fills += 1
             order.worst -= size
+            order.filled += size
             if order.worst <= 0 and not order.leaving:
                 self._done(order_id)
             self._rungs[BUY].retry = self._rungs[SELL].retry = True
@@ -625,7 +627,8 @@ class Engine:
         rung.order_id = number
         if old:
             self._own[old].leaving = True
-            self._message_out(rung, self._event("replace", side, rung.wish, self._order_lots, old, number))
+            total = self._order_lots + self._own[old].filled
+            self._message_out(rung, self._event("replace", side, rung.wish, total, old, number))
         else:
             self._message_out(rung, self._event("order", side, rung.wish, self._order_lots, number, 0))
 

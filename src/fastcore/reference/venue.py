@@ -241,18 +241,23 @@ class Venue:
         self._report("pulled", order.side, order.price, order.left, order.order_id, why)
         self._remove(order)
 
-    def replace(self, book: OrderBook | LevelBook, order_id: int, price_ticks: int, size_lots: int) -> int:
-        return self._replace(book, order_id, price_ticks, size_lots)[0]
+    def replace(self, book: OrderBook | LevelBook, order_id: int, price_ticks: int, total_lots: int) -> int:
+        return self._replace(book, order_id, price_ticks, total_lots)[0]
 
-    def _replace(self, book: OrderBook | LevelBook, order_id: int, price: int, size: int) -> tuple[int, int]:
+    def _replace(self, book: OrderBook | LevelBook, order_id: int, price: int, total: int) -> tuple[int, int]:
         self._book = book
         order = self._find(order_id)
         if order is None:
-            self._report("reject", NO_SIDE, price, size, order_id, Result.UNKNOWN_ORDER)
+            self._report("reject", NO_SIDE, price, total, order_id, Result.UNKNOWN_ORDER)
             return Result.UNKNOWN_ORDER, 0
+        if 0 < total <= order.filled:
+            self._pull(order, 0)
+            self._report("reject", order.side, price, total, self._new_order_id(), Result.UNKNOWN_ORDER)
+            return Result.UNKNOWN_ORDER, 0
+        size = total - order.filled if total > 0 else 0
         refusal = self._refusal(order.side, price, size, order.terms) or self._refusal_by_market(order.side, price, size, order.terms)
         if refusal != Result.OK:
-            self._report("reject", order.side, price, size, order_id, refusal)
+            self._report("reject", order.side, price, total, order_id, refusal)
             return refusal, order_id
         if price == order.price and size <= order.left:
             self._report("pulled", order.side, order.price, order.left, order_id, 0)
@@ -478,11 +483,12 @@ class Venue:
     def _image(self, side: int, price: int, size: int, stamp: int) -> None:
         """An order of an image: the first ones at our price, up to what stood before us, still do."""
         self._imaged = True
+        seen = 0  # of what stood before the own order in front, which stood before those behind it too
         for order in self._orders.get(side, ()):
-            if order.price == price and order.unseen:
-                seen = min(size, order.unseen)
+            if order.price == price and (order.unseen or seen):
+                seen = max(seen, min(size, order.unseen))
                 order.ahead += seen
-                order.unseen -= seen
+                order.unseen -= min(seen, order.unseen)
                 order.stamp = stamp + 1
 
     # ---- displaced and taken lots ----

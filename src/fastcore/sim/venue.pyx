@@ -486,15 +486,15 @@ cdef void venue_image(venue_t* v, const book_change_t* c) noexcept nogil:
     # An order of an image: the first ones at our price, up to what stood before us, still do.
     cdef int s = venue_index(c.side)
     cdef int32_t i
-    cdef int64_t seen
+    cdef int64_t seen = 0   # of what stood before the own order in front, which stood before those behind it too
     cdef venue_order_t* o
     v.imaged = True
     for i in range(v.count[s]):
         o = &v.orders[s][i]
-        if o.price_ticks == c.price and o.unseen_lots:
-            seen = c.size if c.size < o.unseen_lots else o.unseen_lots
+        if o.price_ticks == c.price and (o.unseen_lots or seen):
+            seen = max(seen, min(c.size, o.unseen_lots))
             o.ahead_lots += seen
-            o.unseen_lots -= seen
+            o.unseen_lots -= min(seen, o.unseen_lots)
             o.stamp = c.stamp + 1
 
 
@@ -954,36 +954,42 @@ cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil:
 
 
 cdef int venue_replace(
-    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t new_order_id
+    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t total_lots, int64_t new_order_id
 ) noexcept nogil:
+    # What was filled while the message was under way comes off its size: nobody gets more than was asked for.
     cdef int s = 0, refusal
     cdef int8_t side
-    cdef int64_t terms
+    cdef int64_t terms, left
     cdef venue_order_t* o
     if unlikely(not venue_has_room(v)):
         return RESULT_FULL
     v.book = b
     o = venue_find(v, order_id, &s)
     if o == NULL:
-        venue_report(v, KIND_REJECT, NO_SIDE, price_ticks, size_lots, order_id, RESULT_UNKNOWN_ORDER)
+        venue_report(v, KIND_REJECT, NO_SIDE, price_ticks, total_lots, order_id, RESULT_UNKNOWN_ORDER)
         return RESULT_UNKNOWN_ORDER
     side = <int8_t> (1 - 2 * s)
     terms = o.terms
-    refusal = venue_refusal(v, b, side, price_ticks, size_lots, terms, True)
+    if 0 < total_lots <= o.filled_lots:
+        venue_pull(v, s, <int32_t> (o - v.orders[s]), 0)
+        venue_report(v, KIND_REJECT, side, price_ticks, total_lots, new_order_id, RESULT_UNKNOWN_ORDER)
+        return RESULT_UNKNOWN_ORDER
+    left = total_lots - o.filled_lots if total_lots > 0 else 0
+    refusal = venue_refusal(v, b, side, price_ticks, left, terms, True)
     if refusal != RESULT_OK:
-        venue_report(v, KIND_REJECT, side, price_ticks, size_lots, order_id, refusal)
+        venue_report(v, KIND_REJECT, side, price_ticks, total_lots, order_id, refusal)
         return refusal
-    if price_ticks == o.price_ticks and size_lots <= o.left_lots:
+    if price_ticks == o.price_ticks and left <= o.left_lots:
         # Nothing that others wait for: the order keeps its place under its new number.
         venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
-        v.open_lots[s] += size_lots - o.left_lots
-        o.left_lots = size_lots
+        v.open_lots[s] += left - o.left_lots
+        o.left_lots = left
         o.filled_lots = 0
         o.order_id = new_order_id
-        venue_report(v, KIND_ACK, side, price_ticks, size_lots, new_order_id, venue_place(v, s, o))
+        venue_report(v, KIND_ACK, side, price_ticks, left, new_order_id, venue_place(v, s, o))
         return RESULT_OK
     venue_pull(v, s, <int32_t> (o - v.orders[s]), 0)
-    venue_enter(v, b, side, price_ticks, size_lots, 0, new_order_id, terms)
+    venue_enter(v, b, side, price_ticks, left, 0, new_order_id, terms)
     return RESULT_OK
 
 
@@ -1238,11 +1244,12 @@ cdef class Venue:
         self._room()
         return venue_cancel(&self._v, as_int64(order_id))
 
-    def replace(self, book not None, order_id, price_ticks, size_lots):
-        """Replace an order: `pulled` for the old number and `ack` for a new one.
+    def replace(self, book not None, order_id, price_ticks, total_lots):
+        """Replace an order: `pulled` for the old number and `ack` for a new one, of what is left.
 
         The place in the queue is kept when the price is the same and the quantity not larger; else the order goes to the
-        back, and may trade on entry. A price or size out of range is rejected and the old order stays.
+        back, and may trade on entry. A price or size out of range is rejected and the old order stays. When `total_lots` are
+        filled already the old order goes and the new one is rejected: a fill that crossed the message is not bought again.
 
         Parameters
         ----------
@@ -1250,20 +1257,24 @@ cdef class Venue:
             State of the market.
         order_id : int
             Number of the order that rests.
-        price_ticks, size_lots : int
-            New limit and quantity.
+        price_ticks : int
+            New limit.
+        total_lots : int
+            New quantity, with what is filled of the old order.
 
         Returns
         -------
         int
             Result code.
         """
-        cdef int64_t old = as_int64(order_id), price = as_int64(price_ticks), size = as_int64(size_lots)
+        cdef int64_t old = as_int64(order_id), price = as_int64(price_ticks), total = as_int64(total_lots)
         cdef const book_t* b = self._use(book)
-        cdef int result
+        cdef int result, s = 0
+        cdef bint known
         self._room()
-        result = venue_replace(&self._v, b, old, price, size, self._next_order_id)
-        self._next_order_id += result == RESULT_OK
+        known = venue_find(&self._v, old, &s) != NULL
+        result = venue_replace(&self._v, b, old, price, total, self._next_order_id)
+        self._next_order_id += result == RESULT_OK or (known and result == RESULT_UNKNOWN_ORDER)
         return result
 
     def amend(self, book not None, order_id, price_ticks, total_lots):
