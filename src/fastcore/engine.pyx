@@ -514,6 +514,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         g.curve.symbol_id = NO_SYMBOL
         g.curve.next_ns = g.wanted.mark_ns = NEVER
         g.wanted.capacity = capacity
+        g.wanted.tops = g.tops
         g.wanted.symbols = <const uint8_t*> cnp.PyArray_DATA(self._wanted)
         for i in range(g.strategy_count):
             self._add(i, self._ordered[i])

@@ -10,7 +10,7 @@ the state at its end.
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
-from fastcore.book cimport book_change_t
+from fastcore.book cimport book_change_t, top_t
 from fastcore.gateway cimport gateway_t
 from fastcore.records cimport event_t
 from fastcore.stopwatch cimport stopwatch_t
@@ -58,6 +58,7 @@ ctypedef struct wanted_t:
     uint32_t capacity
     uint64_t kinds                  # kinds of market events that end a batch, one bit each
     int64_t mark_ns                 # so does the instant of the first event at or after this time
+    const top_t* tops               # by dense id: best prices of wanted instruments before the present instant; NULL: nobody keeps them
 
 
 # For a source that nobody times.

@@ -14,11 +14,12 @@ on a line until we learn of them (*two*).
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from fastcore.book cimport book_change_t
+from fastcore.book cimport book_change_t, top_t
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport Market, market_t
 from fastcore.sim.latency cimport Latency
 from fastcore.sim.lines cimport line_t
+from fastcore.sim.markouts cimport Markouts, markouts_t
 from fastcore.sim.queues cimport QueueModel
 from fastcore.sim.venue cimport venue_t
 from fastcore.source cimport Source, batch_t, source_t, wanted_t
@@ -60,6 +61,7 @@ cdef struct sim_t:
     line_t up               # our messages to the venue, in its time
     line_t down             # its reports to us, in our time
     line_t refused          # our own refusals
+    markouts_t* markouts    # never NULL
     bint two                # a market for each clock; what follows is for that
     bint recorded           # when we learn of an event is its local_ns, moved by offset_ns
     int64_t offset_ns
@@ -67,6 +69,8 @@ cdef struct sim_t:
     line_t feed             # events that we have not learnt of
     uint64_t clamped        # events whose two clocks say that we learnt of them before they happened
     uint64_t unstamped      # events without local_ns
+    top_t* before           # for mark-outs, by dense id: best prices before the time of the instrument's last event; else NULL
+    int64_t* before_ns      # that time
 
 
 @cython.final
@@ -78,5 +82,7 @@ cdef class Simulator(Source):
     cdef readonly object local_offset_ns
     cdef readonly Latency order, response
     cdef readonly QueueModel queue
+    cdef readonly bint details
+    cdef readonly Markouts markouts
     cdef readonly dict venues
     cdef Market _venue_market

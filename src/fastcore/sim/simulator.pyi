@@ -2,6 +2,7 @@ from typing import Self, final
 
 from fastcore.market import Market
 from fastcore.sim.latency import Latency
+from fastcore.sim.markouts import Markouts
 from fastcore.sim.queues import QueueModel
 from fastcore.sim.venue import Venue
 from fastcore.source import Source
@@ -22,6 +23,8 @@ class Simulator(Source):
         queue: QueueModel | None = None,
         name: str = "venue",
         venue_market: Market | None = None,
+        details: bool = False,
+        markouts: Markouts | None = None,
     ) -> Self: ...
     def open(self, symbol_id: int) -> Venue: ...
     @property
@@ -38,6 +41,10 @@ class Simulator(Source):
     def response(self) -> Latency: ...
     @property
     def queue(self) -> QueueModel: ...
+    @property
+    def details(self) -> bool: ...
+    @property
+    def markouts(self) -> Markouts | None: ...
     @property
     def venues(self) -> dict[int, Venue]: ...
     @property

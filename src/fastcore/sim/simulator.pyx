@@ -10,16 +10,17 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
 from fastcore._integers cimport as_int64
-from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t
+from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport Market, market_apply, market_book
 from fastcore.records cimport (
-    FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
+    FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,
 )
 from fastcore.sim.latency cimport Latency, latency_least
 from fastcore.sim.lines cimport line_arrived, line_due, line_free, line_init, line_put, line_send, line_t
+from fastcore.sim.markouts cimport Markouts, markouts_fill, markouts_t, markouts_take, middle_of
 from fastcore.sim.queues cimport QueueModel
 from fastcore.sim.venue cimport Venue, venue_apply, venue_due, venue_expire, venue_message, venue_t
 from fastcore.source cimport (
@@ -38,6 +39,9 @@ cdef enum:
 # Until a run says what it wants.
 cdef wanted_t NOTHING
 NOTHING.mark_ns = NEVER
+# Of a run that nobody asks for mark-outs.
+cdef markouts_t NO_MARKOUTS
+NO_MARKOUTS.due_ns = NEVER
 
 
 cdef inline int64_t sim_reports_due(const sim_t* s) noexcept nogil:
@@ -52,9 +56,33 @@ cdef inline int64_t sim_up_due(const sim_t* s) noexcept nogil:
     return due if due < s.expiry_ns else s.expiry_ns
 
 
-cdef void sim_collect(sim_t* s, venue_t* v) noexcept nogil:
-    # The reports of a venue go on their way.
+cdef int64_t sim_middle(sim_t* s, uint32_t symbol_id) noexcept nogil:
+    # Twice the middle before the present time at the venue.
+    if s.two:
+        return middle_of(&s.before[symbol_id])
+    return NO_PRICE if s.wanted.tops == NULL else middle_of(&s.wanted.tops[symbol_id])
+
+
+cdef void sim_mark(sim_t* s, const venue_t* v, bint ours) noexcept nogil:
+    # Note the fills among the reports of a venue. The middle is that before the match that filled us; where it was our own message
+    # that did, the one that this met.
+    cdef top_t top
+    cdef int64_t i, middle2 = NO_PRICE
+    if ours:
+        book_top(market_book(s.market, v.symbol_id), &top)
+        middle2 = middle_of(&top)
+    else:
+        middle2 = sim_middle(s, v.symbol_id)
+    for i in range(v.report_count):
+        if v.reports[i].kind == KIND_FILL:
+            markouts_fill(s.markouts, s.now_ns, v.symbol_id, middle2)
+
+
+cdef void sim_collect(sim_t* s, venue_t* v, bint ours) noexcept nogil:
+    # The reports of a venue go on their way; `ours`: a message of ours caused them.
     cdef int64_t i
+    if s.markouts != &NO_MARKOUTS:
+        sim_mark(s, v, ours)
     for i in range(v.report_count):
         s.failed |= line_send(&s.down, &v.reports[i], s.now_ns) != RESULT_OK
     v.report_count = 0
@@ -65,7 +93,7 @@ cdef void sim_apply_to_all(sim_t* s, const event_t* e, const book_change_t* c) n
     cdef uint32_t i
     for i in range(s.opened_count):
         venue_apply(s.opened[i], e, c, s.market.number)
-        sim_collect(s, s.opened[i])
+        sim_collect(s, s.opened[i], False)
 
 
 cdef bint sim_rare(sim_t* s, const event_t* e, const book_change_t* c) noexcept nogil:
@@ -99,6 +127,11 @@ cdef int sim_fetch(sim_t* s) noexcept nogil:
     return status
 
 
+cdef bint sim_measure(sim_t* s, int64_t t) noexcept nogil:
+    # The middles of all times before `t`, the next of the history; False where room must be made first.
+    return not s.markouts.full and markouts_take(s.markouts, s.market, s.now_ns if t == NEVER else t - 1)
+
+
 # ---- our messages ----
 
 cdef void sim_message(sim_t* s, const event_t* e) noexcept nogil:
@@ -115,7 +148,7 @@ cdef void sim_message(sim_t* s, const event_t* e) noexcept nogil:
     v.now_ns = s.now_ns
     v.now_seq = e.seq
     venue_message(v, market_book(s.market, e.symbol_id), e)
-    sim_collect(s, v)
+    sim_collect(s, v, True)
     if unlikely(venue_due(v) < s.expiry_ns):
         s.expiry_ns = venue_due(v)
 
@@ -127,7 +160,7 @@ cdef void sim_expire(sim_t* s) noexcept nogil:
     for i in range(s.opened_count):
         if venue_due(s.opened[i]) <= s.now_ns:
             venue_expire(s.opened[i], s.now_ns)
-            sim_collect(s, s.opened[i])
+            sim_collect(s, s.opened[i], False)
         if venue_due(s.opened[i]) < s.expiry_ns:
             s.expiry_ns = venue_due(s.opened[i])
 
@@ -169,6 +202,12 @@ cdef void sim_reports(sim_t* s, int64_t due_ns, bint more, batch_t* out) noexcep
 
 
 # ---- one market for both clocks ----
+
+cdef inline int64_t sim_cut(const sim_t* s) noexcept nogil:
+    """Venue time up to which the history may go on: something is due then."""
+    cdef int64_t due = sim_reports_due(s) - s.feed_ns
+    return due if due < s.markouts.due_ns else s.markouts.due_ns
+
 
 cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     # Apply events of the history up to the end of the first instant in which something happened, or to a venue time.
@@ -213,8 +252,8 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
                     venue_apply(v, e, c, m.number)
                     if unlikely(v.report_count):
                         s.now_ns = now
-                        sim_collect(s, v)
-                        due = sim_reports_due(s) - feed_ns
+                        sim_collect(s, v, False)
+                        due = sim_cut(s)
                         until_ns = due if due < until_ns else until_ns
                     lap(watch, STAGE_VENUE)
                 happened |= kinds >> (c.kind & 63) & 1
@@ -229,7 +268,7 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
         elif unlikely(e.symbol_id >= capacity or c.kind == KIND_SYSTEM):
             s.now_ns = now
             happened |= sim_rare(s, e, c)
-            due = sim_reports_due(s) - feed_ns
+            due = sim_cut(s)
             until_ns = due if due < until_ns else until_ns
         happened |= e.exch_ns >= mark
     s.now_ns = now
@@ -258,6 +297,8 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
         if status != SOURCE_OK:
             return status
         t = sim_time(s.now_ns, s.batch.events + s.at) if s.batch.n else NEVER
+        if unlikely(t > s.markouts.due_ns or s.markouts.full) and not sim_measure(s, t):
+            return SOURCE_REFILL
         due = sim_reports_due(s) - s.feed_ns
         up = sim_up_due(s)
         if t > s.now_ns and due > s.now_ns and up > s.now_ns:
@@ -284,6 +325,7 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
         if t > until:
             return SOURCE_LATER
         until = until if until < up else up
+        due = sim_cut(s)
         status = sim_run(s, until if until < due else due, out)
         if status != SOURCE_OK or out.n:
             return status
@@ -297,9 +339,14 @@ cdef int sim_advance(sim_t* s, int64_t learnt_ns) noexcept nogil:
     cdef market_t* m = s.market
     cdef const event_t* e = s.batch.events + s.at
     cdef book_change_t* c = s.changes
-    cdef int result = market_apply(m, e, c)
+    cdef int64_t t = sim_time(s.now_ns, e)
+    cdef int result
     cdef venue_t* v
-    s.now_ns = sim_time(s.now_ns, e)
+    if s.before != NULL and e.symbol_id < s.capacity and s.venues[e.symbol_id] != NULL and s.before_ns[e.symbol_id] < t:
+        book_top(market_book(m, e.symbol_id), &s.before[e.symbol_id])
+        s.before_ns[e.symbol_id] = t
+    result = market_apply(m, e, c)
+    s.now_ns = t
     s.at += 1
     s.rounds = 0
     if result == RESULT_NO_MEMORY:
@@ -308,7 +355,7 @@ cdef int sim_advance(sim_t* s, int64_t learnt_ns) noexcept nogil:
         v = s.venues[e.symbol_id]
         if not m.rare >> (e.kind & 63) & 1:
             venue_apply(v, e, c, m.number)
-            sim_collect(s, v)
+            sim_collect(s, v, False)
     elif result == RESULT_OK and e.symbol_id == NO_SYMBOL and (c.kind == KIND_CLEAR or c.kind == KIND_GAP):
         sim_apply_to_all(s, e, c)
     s.learnt_ns = learnt_ns
@@ -341,6 +388,8 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
             e = s.batch.events + s.at
             t = sim_time(s.now_ns, e)
             next = sim_learn(s, t, e)
+        if unlikely(t > s.markouts.due_ns or s.markouts.full) and not sim_measure(s, t):
+            return SOURCE_REFILL
         up = sim_up_due(s)
         if up < t and (t != NEVER or up <= s.now_ns):
             status = sim_arrivals(s)
@@ -384,9 +433,9 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
 @cython.final
 cdef class Simulator(Source):
     """Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, queue=None, \
-name="venue", venue_market=None)\n--\n\n
+name="venue", venue_market=None, details=False, markouts=None)\n--\n\n
     Simulator(history, market, *, feed_ns=0, local_offset_ns=None, order=0, response=0, queue=None, name='venue', \
-venue_market=None)\n--\n
+venue_market=None, details=False, markouts=None)\n--\n
     A history and a simulated venue: what a backtest reads its events from, and sends its orders to.
 
     Parameters
@@ -409,6 +458,10 @@ venue_market=None)\n--\n
     venue_market : Market, optional
         Books and states of the venue, where they shall not be those of `market` for a while: results are the same, each event is
         applied twice. Made where it is needed: for recorded times, and where reports can be faster than events.
+    details : bool, default False
+        Each fill is followed by a `detail`: what was ahead before the event, and what is left (``fastcore.sim.venue``).
+    markouts : Markouts, optional
+        Receives the middle before each fill, and at its horizons after it.
 
     Attributes
     ----------
@@ -425,7 +478,7 @@ venue_market=None)\n--\n
 
     def __cinit__(
         self, Source history not None, Market market not None, *, feed_ns=0, local_offset_ns=None, order=0, response=0, queue=None,
-        str name="venue", Market venue_market=None,
+        str name="venue", Market venue_market=None, bint details=False, Markouts markouts=None,
     ):
         cdef sim_t* s = &self._s
         if history._source == NULL or history._source.instants:
@@ -450,6 +503,9 @@ venue_market=None)\n--\n
         if s.two and venue_market is None:
             venue_market = Market(market.book, symbols=market._m.capacity)
         self._venue_market = venue_market
+        self.details = details
+        self.markouts = markouts
+        s.markouts = &NO_MARKOUTS if markouts is None else &markouts._m
         s.base.next = sim_next_two if s.two else sim_next
         s.base.watch = history._source.watch
         s.base.instants = True
@@ -470,6 +526,11 @@ venue_market=None)\n--\n
             or (s.two and line_init(&s.feed, SIM_LINE) != RESULT_OK)
         ):
             raise MemoryError("no memory for a simulator")
+        if s.two and markouts is not None:
+            s.before = <top_t*> calloc(s.capacity, sizeof(top_t))
+            s.before_ns = <int64_t*> calloc(s.capacity, sizeof(int64_t))
+            if s.before == NULL or s.before_ns == NULL:
+                raise MemoryError(f"no memory for mark-outs: symbols={s.capacity}")
         self._source = &s.base
         self._gateway = &s.gateway.base
 
@@ -479,6 +540,8 @@ venue_market=None)\n--\n
         line_free(&self._s.refused)
         line_free(&self._s.feed)
         free(self._s.venues)
+        free(self._s.before)
+        free(self._s.before_ns)
         fc_free(self._s.changes)
 
     def open(self, symbol_id):
@@ -500,9 +563,12 @@ venue_market=None)\n--\n
         if symbol_id not in self.venues:
             if bookset_open(self._s.market.books, <uint32_t> number) == NULL:
                 raise MemoryError(f"no memory for a book: symbol_id={symbol_id}")
-            venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level, queue=self.queue)
+            venue = Venue(OWN_ORDERS, symbol_id, self._s.market.books.by_level, details=self.details, queue=self.queue)
             venue._v.state = &self._s.market.states[number]
             self.venues[symbol_id] = venue
+            if self._s.before_ns != NULL:
+                self._s.before_ns[number] = -NEVER
+                self._s.before[number].bid = NO_PRICE
             if self._s.opened_count == SIM_VENUES:
                 raise ValueError(f"instruments that orders are let in for must be at most {SIM_VENUES}: symbol_id={symbol_id}")
             self._s.opened[self._s.opened_count] = self._s.venues[number] = &venue._v
@@ -516,6 +582,9 @@ venue_market=None)\n--\n
         self.history.leave()
 
     cdef bint refill(self) except -1:
+        if self._s.markouts.full:
+            self.markouts.make_room()
+            return True
         if self.history.refill():
             self._s.over = SOURCE_OK
             return True
