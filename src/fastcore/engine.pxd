@@ -62,10 +62,12 @@ ctypedef struct timer_t:
     int64_t number          # as the strategy gave it
     uint32_t owner          # index of the strategy
 
-# The curve of one instrument.
+# The curve of one instrument, or of several.
 ctypedef struct curve_t:
     spool_t* spool          # NULL: none
-    uint32_t symbol_id
+    uint32_t symbol_id      # of one; NO_SYMBOL
+    const uint32_t* symbol_ids
+    uint32_t count
     bint pending            # a point is due once our clock has passed until_ns
     int64_t pending_ns
     int64_t until_ns
@@ -115,6 +117,7 @@ cdef class Engine:
     cdef Spool _reports, _curve
     cdef list _ordered
     cdef object _wanted     # array of flags by dense id
+    cdef object _curve_ids, _shape
     cdef uint64_t _busy     # a call is inside
     cdef bint _started
     cdef bint _python       # a strategy needs the GIL

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self, final
 
 import numpy as np
@@ -24,7 +24,7 @@ class Engine:
         desk: Desk | None = None,
         strategies: Mapping[str, Strategy] | None = None,
         *,
-        curve_symbol_id: int | None = None,
+        curve_symbol_id: int | Sequence[int] | None = None,
         curve_interval_ns: int = 1_000_000_000,
         sample_every: int = 256,
         journal: Journal | None = None,

@@ -6,6 +6,8 @@ Own orders and what came of them are the *reports* of a run: 64-byte events with
 bit for bit, in whatever pieces it arrives.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 cimport cython
@@ -49,6 +51,7 @@ CURVE_DTYPE = np.dtype(
 cdef enum:
     RUN_ON = -1             # the loop goes on
     OUTBOX = 1024           # commands of one instant
+    CURVE_ROOM = 16384      # points in memory
 
 
 # ---- what strategies are called for ----
@@ -233,14 +236,18 @@ cdef void engine_take_timers(engine_t* g) noexcept nogil:
 # ---- the curve ----
 
 cdef void engine_point(engine_t* g) noexcept nogil:
-    # One point, the first event in each interval.
+    # One point for each instrument, at the first event in each interval.
     cdef curve_t* c = &g.curve
-    cdef curve_point_t* p = <curve_point_t*> spool_claim(c.spool)
+    cdef curve_point_t* p
+    cdef uint32_t i, id
     c.pending = False
-    p.exch_ns = c.pending_ns
-    p.mid_ticks = g.desk.accounts[c.symbol_id].mark_ticks
-    p.position_lots = g.desk.positions[c.symbol_id].position_lots
-    p.profit = desk_profit(g.desk, c.symbol_id)
+    for i in range(c.count):
+        id = c.symbol_ids[i]
+        p = <curve_point_t*> spool_claim(c.spool)
+        p.exch_ns = c.pending_ns
+        p.mid_ticks = g.desk.accounts[id].mark_ticks
+        p.position_lots = g.desk.positions[id].position_lots
+        p.profit = desk_profit(g.desk, id)
 
 
 cdef inline void engine_curve(engine_t* g, const event_t* e, uint8_t kind) noexcept nogil:
@@ -248,7 +255,10 @@ cdef inline void engine_curve(engine_t* g, const event_t* e, uint8_t kind) noexc
     cdef curve_t* c = &g.curve
     if likely(e.exch_ns < c.next_ns) or kind == KIND_NONE or g.market.rare >> (e.kind & 63) & 1:
         return
-    if e.symbol_id == c.symbol_id or (e.symbol_id == NO_SYMBOL and (kind == KIND_CLEAR or kind == KIND_GAP)):
+    if (
+        e.symbol_id == c.symbol_id or (e.symbol_id == NO_SYMBOL and (kind == KIND_CLEAR or kind == KIND_GAP))
+        or (c.count > 1 and e.symbol_id < g.wanted.capacity and g.wanted.symbols[e.symbol_id])
+    ):
         c.pending = True
         c.pending_ns = e.exch_ns
         c.next_ns = g.wanted.mark_ns = (floor_div(e.exch_ns, c.interval_ns) + 1) * c.interval_ns
@@ -327,7 +337,7 @@ cdef int engine_run(engine_t* g) noexcept nogil:
         if unlikely(g.market.number >= g.pause):
             return RUN_PAUSE
         if unlikely(
-            spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) == 0)
+            spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) < g.curve.count)
             or (g.journal != NULL and spool_room(&g.journal.spool) < REPORTS_ROOM)
         ):
             return RUN_ROOM
@@ -432,10 +442,11 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         Our side. Without strategies it is not needed.
     strategies : dict of str to Strategy, optional
         By name, which is the order in which they are called.
-    curve_symbol_id : int, optional
-        Instrument whose position and profit the curve follows.
+    curve_symbol_id : int or sequence of int, optional
+        Instrument whose position and profit the curve follows, or several.
     curve_interval_ns : int, default 1_000_000_000
-        One point of the curve per interval of exchange time, 1..2**60.
+        One point of the curve per interval of exchange time, 1..2**60: at the first event of the instrument in it, of several that of any
+        instrument that a strategy asked for.
     sample_every : int, default 256
         Latencies of one message in so many, 0..2**40: 1 every message, 0 none.
     journal : Journal, optional
@@ -519,10 +530,21 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
         for i in range(g.strategy_count):
             self._add(i, self._ordered[i])
         if curve_symbol_id is not None:
-            g.curve.symbol_id = self._want(curve_symbol_id)
-            if not g.desk.accounts[g.curve.symbol_id].known:
-                self.desk.open(curve_symbol_id)
-            self._curve = Spool(CURVE_DTYPE, 16384)
+            several = list(curve_symbol_id) if isinstance(curve_symbol_id, Iterable) else [curve_symbol_id]
+            if len(several) > 1 and not strategies:
+                raise ValueError(f"a curve of several instruments needs strategies: curve_symbol_id={several}")
+            if not 1 <= len(several) <= CURVE_ROOM:
+                raise ValueError(f"curve_symbol_id must be one instrument, or 1 to {CURVE_ROOM}: instruments={len(several)}")
+            self._curve_ids = np.array([self._want(each) for each in several], np.uint32)
+            self._shape = [-1, len(several)] if isinstance(curve_symbol_id, Iterable) else [-1]
+            for each in several:
+                if not g.desk.accounts[<uint32_t> each].known:
+                    self.desk.open(each)
+            g.curve.symbol_ids = <const uint32_t*> cnp.PyArray_DATA(self._curve_ids)
+            g.curve.count = <uint32_t> len(several)
+            if g.curve.count == 1:
+                g.curve.symbol_id = g.curve.symbol_ids[0]
+            self._curve = Spool(CURVE_DTYPE, CURVE_ROOM)
             g.curve.spool = &self._curve._s
             g.curve.interval_ns = interval
             g.curve.next_ns = g.wanted.mark_ns = NO_PRICE
@@ -703,12 +725,12 @@ curve_interval_ns=1000000000, sample_every=256, journal=None)\n--\n
 
         Returns
         -------
-        ndarray of CURVE_DTYPE, shape (n,)
+        ndarray of CURVE_DTYPE, shape (n,), of several instruments (n, instruments)
             A copy: `exch_ns`; `mid_ticks` (NO_PRICE before the first); `position_lots`; `profit` in ticks * lots after fees
             (NO_PRICE where an open position has no mark).
         """
         alone(&self._busy)
-        return np.empty(0, CURVE_DTYPE) if self._curve is None else self._curve.array()
+        return np.empty(0, CURVE_DTYPE) if self._curve is None else self._curve.array().reshape(self._shape)
 
     @property
     def events(self):
