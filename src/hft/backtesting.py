@@ -14,6 +14,7 @@ from fastcore.instruments import Instrument
 from fastcore.market import Market
 from fastcore.money import Fees
 from fastcore.risk import RiskLimits
+from fastcore.sim.markouts import Markouts
 from fastcore.sim.simulator import Simulator
 from fastcore.source import EventSource, Source
 from fastcore.strategy import Strategy as Compiled
@@ -21,7 +22,7 @@ from fastcore.strategy import Strategy as Compiled
 from . import conditions
 from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
-from .result import Result
+from .result import HORIZONS_NS, Result
 from .run import IDS
 from .strategy import StopRun, Strategy, failure
 
@@ -101,6 +102,8 @@ def backtest(
             response=conditions.latency(parts.get("response", "0")),
             queue=conditions.queue(queue),
             name=f"venue {seed}",
+            details=True,
+            markouts=Markouts(HORIZONS_NS),
         )
         fees = Fees(maker_fee, taker_fee).checked()
         for row, instrument in markets.items():
@@ -112,11 +115,12 @@ def backtest(
             market,
             desk,
             compiled,
-            curve_symbol_id=next(iter(markets)),
+            curve_symbol_id=list(markets),
             curve_interval_ns=conditions.duration_ns(curve_interval),
             sample_every=0,
         )
-        result = Result(engine, markets, strategies, {"latency": latency, "queue": queue, "fees": fees, "seed": seed})
+        assumed = {"data": feed.path.name, "latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee}
+        result = Result(engine, markets, strategies, assumed | {"seed": seed, "curve_interval": curve_interval})
         run(engine, result)
         for instrument in () if result.stopped else markets.values():
             if not feed.lists(instrument.symbol):

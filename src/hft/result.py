@@ -1,20 +1,28 @@
-"""The result of a backtest: fills, orders, equity and what strategies recorded, as tables; and a printed summary."""
+"""The result of a backtest: what it did as tables, its figures, a printed summary, a page, and a directory that keeps it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcore import __version__
 from fastcore.engine import Engine
+from fastcore.errors import CorruptDataError
 from fastcore.errors import Result as Code
 from fastcore.instruments import Instrument
-from fastcore.money import Fees
 from fastcore.records import FLAGS, KINDS, NO_PRICE
 
 from .tables import Table
@@ -22,20 +30,38 @@ from .tables import Table
 if TYPE_CHECKING:
     from .strategy import Strategy
 
-__all__ = ["Result"]
+__all__ = ["CAUSES", "HORIZONS_NS", "Result", "load"]
 
 CAUSES = ("at", "through", "hidden", "crossing", "took", "auction")
-ENDS = {KINDS["fill"]: "filled", KINDS["reject"]: "refused", KINDS["pulled"]: "cancelled", KINDS["ack"]: "working"}
+MS = 1_000_000
+HORIZONS_NS = tuple(ms * MS for ms in (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 60_000, 180_000, 600_000))
+UNKNOWN = 1 << 60  # quantity ahead of an order where nobody knows
+FORMAT = 1
+RESULT, ARRAYS = "result.json", "arrays.npz"
+Columns = dict[str, npt.NDArray[Any]]
 
 
-def _units(values: npt.NDArray[np.int64], unit: float) -> npt.NDArray[np.float64]:
+def units(values: npt.NDArray[np.int64], unit: float | Fraction) -> npt.NDArray[np.float64]:
     """Whole numbers of a decimal unit as the nearest floats, so that 995 ticks of 0.01 are 9.95; NaN for no price."""
-    exact = Fraction(repr(unit))
+    exact = unit if isinstance(unit, Fraction) else Fraction(repr(unit))
     return np.where(values == NO_PRICE, np.nan, values * float(exact.numerator) / float(exact.denominator))
 
 
-def _fees(fees: Fees) -> str:
-    return "no fees" if {fees.maker, fees.taker} <= {0, "0"} else f"maker fee {fees.maker}, taker fee {fees.taker}"
+def _stamps(values: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
+    return values.astype("M8[ns]")
+
+
+def account(engine: Engine, row: int) -> dict[str, Any]:
+    """Return what a run has made of a market, in lots, ticks and exact units of money (as text, for JSON; None: no price)."""
+    position, profit = engine.desk.position(row), engine.desk.profit(row)
+    return {
+        "position_lots": position.position_lots,
+        "volume_lots": position.volume_lots,
+        "mark_ticks": engine.desk.mid_ticks(row),
+        "profit": None if profit is None else str(profit),
+        "fees": str(position.fees),
+        "market_lots": engine.market.volume_lots(row),
+    }
 
 
 class Result:
@@ -43,86 +69,256 @@ class Result:
 
     Attributes
     ----------
-    engine : Engine
-        With its parts, as the run left them.
+    engine : Engine or None
+        With its parts, as the run left them; None of a result that was loaded.
     markets : dict of int to Instrument
         By dense id.
-    strategies : dict of str to Strategy
     conditions : dict
-        Latency, queue model, fees and seed.
+        What was assumed: data, latency, queue model, fees and seed.
     stopped : str
         Why the run ended before the data did; empty where it did not.
     """
 
     def __init__(
-        self, engine: Engine, markets: Mapping[int, Instrument], strategies: Mapping[str, Strategy], conditions: Mapping[str, Any]
+        self, engine: Engine | None, markets: Mapping[int, Instrument], strategies: Mapping[str, Strategy], conditions: Mapping[str, Any]
     ) -> None:
         self.engine, self.markets, self.strategies, self.conditions = engine, dict(markets), dict(strategies), dict(conditions)
         self.stopped = ""
 
-    @cached_property
-    def _reports(self) -> npt.NDArray[np.void]:
-        return self.engine.reports()
+    # ---- what is kept ----
 
-    def _units(self, rows: npt.NDArray[np.void]) -> dict[str, npt.NDArray[Any]]:
-        """Columns that all tables of reports have."""
-        symbols, price, size = np.empty(len(rows), object), np.full(len(rows), np.nan), np.empty(len(rows))
+    @cached_property
+    def _kept(self) -> dict[str, Any]:
+        """All that is no array, ready for JSON."""
+        engine = self.engine
+        assert engine is not None
+        desk, simulator = engine.desk, engine.source
+        accounts = [{"id": row, "instrument": each._asdict()} | account(engine, row) for row, each in self.markets.items()]
+        not_sent: dict[str, int] = {}
+        for strategy in self.strategies.values():
+            for reason, count in strategy._running().reasons.items():
+                not_sent[reason] = not_sent.get(reason, 0) + count
+        log = [(time, name, text) for name, s in self.strategies.items() for time, text in s._log]
+        return {
+            "format": FORMAT,
+            "build": __version__,
+            "strategies": {name: s.parameters for name, s in self.strategies.items()},
+            "conditions": {name: list(value) if isinstance(value, tuple) else value for name, value in self.conditions.items()},
+            "stopped": self.stopped,
+            "book": engine.market.book,
+            "accounts": accounts,
+            "events": engine.events,
+            "loop_ns": engine.loop_ns,
+            "last_ns": engine.last_ns,
+            "orders": desk.orders_sent,
+            "refusals": desk.limits.rejected,
+            "killed": desk.limits.killed,
+            "clamped": getattr(simulator, "clamped", 0),
+            "unstamped": getattr(simulator, "unstamped", 0),
+            "not_sent": not_sent,
+            "log": sorted(log),
+            "horizons_ns": list(HORIZONS_NS),
+        }
+
+    @cached_property
+    def _arrays(self) -> Columns:
+        """Reports, details and mark-outs of the fills, the curve, and what strategies recorded."""
+        engine = self.engine
+        assert engine is not None
+        reports = engine.reports()
+        details = reports[reports["kind"] == KINDS["detail"]]
+        reports = reports[reports["kind"] != KINDS["detail"]]
+        reports["flags"] &= np.uint16(~FLAGS["continued"] & 0xFFFF)
+        markouts = getattr(engine.source, "markouts", None)
+        middles = np.full((1 + len(HORIZONS_NS), int((reports["kind"] == KINDS["fill"]).sum())), NO_PRICE)
+        reached = np.zeros(middles.shape, bool)
+        if markouts is not None:
+            marks = markouts.array()
+            marks = marks[marks["fill"] < middles.shape[1]]  # what we have not learnt of is not ours yet
+            middles[marks["horizon"], marks["fill"]] = marks["middle2"]
+            reached[marks["horizon"], marks["fill"]] = True
+        rows = [(time, name, symbol, columns) for name, s in self.strategies.items() for time, symbol, columns in s._records]
+        rows.sort(key=lambda row: row[0])
+        names = dict.fromkeys(column for row in rows for column in row[3])
+        return {
+            "reports": reports,
+            "details": details,
+            "middles": middles,
+            "reached": reached,
+            "curve": engine.curve(),
+            "recorded_time": np.array([row[0] for row in rows], "i8"),
+            "recorded_strategy": np.array([row[1] for row in rows], str),
+            "recorded_symbol": np.array([row[2] for row in rows], str),
+        } | {f"recorded.{name}": np.array([row[3].get(name, np.nan) for row in rows], float) for name in names}
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Keep the result in a new directory, which is there as a whole or not at all.
+
+        Raises
+        ------
+        FileExistsError
+            If the directory, or anything else of that name, exists.
+        """
+        place = Path(directory)
+        if place.exists():
+            raise FileExistsError(f"the directory of a result must be new: {place}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        try:
+            (new / RESULT).write_text(json.dumps(self._kept, indent=1), "utf-8")
+            np.savez(new / ARRAYS, **self._arrays)  # type: ignore[arg-type]
+            new.chmod(0o777 & ~_umask())
+            try:
+                new.rename(place)
+            except OSError:
+                if place.exists():
+                    raise FileExistsError(f"the directory of a result must be new: {place}") from None
+                raise
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+
+    # ---- tables ----
+
+    @property
+    def _reports(self) -> npt.NDArray[np.void]:
+        return self._arrays["reports"]
+
+    @cached_property
+    def _fills(self) -> npt.NDArray[np.void]:
+        fills: npt.NDArray[np.void] = self._reports[self._reports["kind"] == KINDS["fill"]]
+        return fills
+
+    def _per_market(self, ids: npt.NDArray[Any], what: Mapping[str, tuple[npt.NDArray[np.int64], str]]) -> Columns:
+        """Columns in units: `what` says for each name the whole numbers, and whether they are ticks, lots or half ticks."""
+        columns: Columns = {"symbol": np.full(len(ids), "", object)} | {name: np.full(len(ids), np.nan) for name in what}
         for row, instrument in self.markets.items():
-            own = rows["symbol_id"] == row
-            symbols[own] = instrument.symbol
-            price[own] = _units(rows["price"][own], instrument.tick_size)
-            size[own] = _units(rows["size"][own], instrument.lot_size)
+            own = ids == row
+            columns["symbol"][own] = instrument.symbol
+            tick, lot = Fraction(repr(instrument.tick_size)), Fraction(repr(instrument.lot_size))
+            for name, (values, unit) in what.items():
+                columns[name][own] = units(values[own], {"ticks": tick, "lots": lot, "half ticks": tick / 2}[unit])
+        columns["symbol"] = columns["symbol"].astype(str)
+        return columns
+
+    def _units(self, rows: npt.NDArray[np.void], **more: tuple[npt.NDArray[np.int64], str]) -> Columns:
+        """Columns that all tables of reports have."""
+        columns = self._per_market(rows["symbol_id"], {"price": (rows["price"], "ticks"), "size": (rows["size"], "lots")} | more)
         side = np.where(rows["side"] > 0, "buy", np.where(rows["side"] < 0, "sell", ""))
-        return {"time": rows["local_ns"].astype("M8[ns]"), "symbol": symbols.astype(str), "side": side, "price": price, "size": size}
+        return {"time": _stamps(rows["local_ns"]), "symbol": columns.pop("symbol"), "side": side} | columns
 
     @cached_property
     def fills(self) -> Table:
-        """A row a fill: time at which we learnt of it, venue_time, symbol, side, price, size, maker, cause, order, event (number of the
-        market event that caused it)."""
-        rows = self._reports[self._reports["kind"] == KINDS["fill"]]
-        cause = np.full(len(rows), "", object)
+        """A row a fill: time at which we learnt of it, symbol, side, price, size, ahead (size before us at our price, before the event
+        that filled us), left (of the order), mid (of the market before it), venue_time, maker, cause, fee, order, event (number of
+        the market event that caused it)."""
+        rows, details = self._fills, self._arrays["details"]
+        if len(details) != len(rows):  # of a run that does not tell them
+            details = np.zeros(len(rows), rows.dtype)
+            details["price"] = details["size"] = NO_PRICE
+        ahead = np.where(details["price"] >= UNKNOWN, NO_PRICE, details["price"])
+        cause = np.full(len(rows), "", "U8")
         for name in CAUSES:
             cause[rows["flags"] & FLAGS[name] != 0] = name
+        columns = self._units(
+            rows, ahead=(ahead, "lots"), left=(details["size"], "lots"), mid=(self._arrays["middles"][0], "half ticks")
+        )
+        maker = rows["flags"] & FLAGS["maker"] != 0
         return Table(
-            self._units(rows)
+            columns
             | {
-                "venue_time": rows["exch_ns"].astype("M8[ns]"),
-                "maker": rows["flags"] & FLAGS["maker"] != 0,
-                "cause": cause.astype(str),
+                "venue_time": _stamps(rows["exch_ns"]),
+                "maker": maker,
+                "cause": cause,
+                "fee": self._fee(rows, maker, columns["price"], columns["size"]),
                 "order": rows["order_id"],
-                "event": rows["seq"],
+                "event": rows["seq"].astype(np.int64),
             }
         )
 
+    def _fee(
+        self, rows: npt.NDArray[np.void], maker: npt.NDArray[np.bool_], price: npt.NDArray[np.float64], size: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """What each fill cost, in the currency of its market: the sums of the accounts are exact, these are rounded."""
+        fee = np.zeros(len(rows))
+        (maker_value, maker_unit), (taker_value, taker_unit) = (
+            _rate(self.conditions.get(name, 0)) for name in ("maker_fee", "taker_fee")
+        )
+        for row, instrument in self.markets.items():
+            own = rows["symbol_id"] == row
+            value = size[own] / price[own] if instrument.kind == "inverse" else np.abs(price[own]) * size[own]
+            of_value = np.where(maker[own], maker_value, taker_value) * value * instrument.multiplier
+            fee[own] = of_value + np.where(maker[own], maker_unit, taker_unit) * size[own]
+        return fee
+
     @cached_property
     def orders(self) -> Table:
-        """A row an order that the venue took: entered, symbol, side, price, size, filled, state, ended (NaT while it works), order."""
+        """A row an order that the venue took: entered (when we learnt of it), symbol, side, price, size, filled, state, ended (NaT
+        while it works), order; ahead (size before it as it came), and at the venue: venue_entered, first_fill, venue_ended."""
         reports = self._reports[self._reports["order_id"] > 0]
-        acks = reports[reports["kind"] == KINDS["ack"]]
-        place = {order: i for i, order in enumerate(acks["order_id"].tolist())}
-        units = self._units(acks)
-        filled, ended = np.zeros(len(acks), np.int64), np.full(len(acks), np.iinfo(np.int64).min)
-        state = np.full(len(acks), "working", object)
-        for kind, order, size, time in zip(
-            *(reports[name].tolist() for name in ("kind", "order_id", "size", "local_ns")), strict=True
-        ):
-            i = place.get(order)
-            if i is None or kind == KINDS["ack"] or kind not in ENDS:
-                continue
-            if kind == KINDS["fill"]:
-                filled[i] += size
-                if filled[i] < acks["size"][i]:
-                    continue
-            elif kind == KINDS["reject"]:
-                continue  # of a message about it
-            state[i], ended[i] = ENDS[kind], time
-        done = acks.copy()
-        done["size"] = filled
-        return Table(
-            {"entered": units.pop("time")}
-            | units
-            | {"filled": self._units(done)["size"], "state": state.astype(str), "ended": ended.astype("M8[ns]"), "order": acks["order_id"]}
-        )
+        place = np.argsort(reports["order_id"], kind="stable")
+        reports = reports[place]
+        ids, first = np.unique(reports["order_id"], return_index=True)
+        group = np.repeat(np.arange(len(ids)), np.diff([*first, len(reports)]))
+        kinds, never = reports["kind"], np.iinfo(np.int64).min
+
+        def last(kind: str, name: str, missing: int, earliest: bool = False) -> npt.NDArray[np.int64]:
+            """A field of the last, or the first, report of a kind of each order."""
+            out = np.full(len(ids), missing)
+            chosen = np.flatnonzero(kinds == KINDS[kind])
+            chosen = chosen[::-1] if earliest else chosen
+            out[group[chosen]] = reports[name][chosen]
+            return out
+
+        acked = last("ack", "size", -1) >= 0
+        filled = np.zeros(len(ids), np.int64)
+        fills = kinds == KINDS["fill"]
+        np.add.at(filled, group[fills], reports["size"][fills])
+        whole = acked & (filled >= last("ack", "size", 0))
+        pulled = last("pulled", "match_id", -1)
+        words = np.full(len(ids), "working", "U10")
+        for code, word in ((0, "cancelled"), (Code.EXPIRED, "expired"), (Code.SELF_TRADE, "self trade")):
+            words[pulled == code] = word
+        words[whole] = "filled"
+
+        def ended(name: str) -> npt.NDArray[np.int64]:
+            return np.where(whole, last("fill", name, never), np.where(pulled >= 0, last("pulled", name, never), never))
+
+        acks = np.zeros(len(ids), reports.dtype)
+        for name in ("symbol_id", "side", "price", "size"):
+            acks[name] = last("ack", name, 0)
+        acks["local_ns"] = last("ack", "local_ns", 0, earliest=True)
+        ahead = last("ack", "match_id", 0, earliest=True)
+        columns = self._units(acks, filled=(filled, "lots"), ahead=(np.where(ahead >= UNKNOWN, NO_PRICE, ahead), "lots"))
+        table = {"entered": columns.pop("time"), **columns} | {
+            "state": words,
+            "ended": _stamps(ended("local_ns")),
+            "order": ids,
+            "venue_entered": _stamps(last("ack", "exch_ns", never, earliest=True)),
+            "first_fill": _stamps(last("fill", "exch_ns", never, earliest=True)),
+            "venue_ended": _stamps(ended("exch_ns")),
+        }
+        came = np.full(len(ids), len(reports))  # in the order of their first acknowledgement
+        np.minimum.at(came, group[kinds == KINDS["ack"]], place[kinds == KINDS["ack"]])
+        entered = np.argsort(came)[: int(acked.sum())]
+        return Table({name: values[entered] for name, values in table.items()})
+
+    @cached_property
+    def quotes(self) -> Table:
+        """A row a change of an own order that rests, at the venue: time, symbol, side, price, size (what works on), order, why
+        ("entered", "filled", "cancelled")."""
+        rows = self._reports
+        kinds = {KINDS["ack"]: "entered", KINDS["fill"]: "filled", KINDS["pulled"]: "cancelled"}
+        rows = rows[np.isin(rows["kind"], list(kinds)) & (rows["order_id"] > 0)].copy()
+        fills = rows["kind"] == KINDS["fill"]
+        if len(self._arrays["details"]) == fills.sum():
+            rows["size"][fills] = self._arrays["details"]["size"]
+        rows["size"][rows["kind"] == KINDS["pulled"]] = 0
+        columns = self._units(rows)
+        why = np.full(len(rows), "", "U9")
+        for kind, word in kinds.items():
+            why[rows["kind"] == kind] = word
+        return Table(columns | {"time": _stamps(rows["exch_ns"]), "order": rows["order_id"], "why": why})
 
     @cached_property
     def rejects(self) -> Table:
@@ -133,101 +329,113 @@ class Result:
 
     @cached_property
     def equity(self) -> Table:
-        """Points of the first market: time, mid (NaN without one), position, profit after fees (NaN without a mark)."""
-        curve, instrument = self.engine.curve(), next(iter(self.markets.values()))
-        value = float(instrument.unit_value)
-        return Table(
-            {
-                "time": curve["exch_ns"].astype("M8[ns]"),
-                "mid": _units(curve["mid_ticks"], instrument.tick_size),
-                "position": _units(curve["position_lots"], instrument.lot_size),
-                "profit": _units(curve["profit"], value),
-            }
-        )
+        """Points of each market at one time, the last at the end of the run: time, symbol, mid (NaN without one), position, profit
+        after fees (NaN without a mark) in its currency."""
+        curve = self._arrays["curve"]
+        accounts = self._kept["accounts"]
+        end = np.zeros((1, len(accounts)), curve.dtype)
+        for i, each in enumerate(accounts):
+            whole = NO_PRICE if each["profit"] is None else math.floor(Fraction(each["profit"]))
+            mark = NO_PRICE if each["mark_ticks"] is None else each["mark_ticks"]
+            end[0, i] = self._kept["last_ns"], mark, each["position_lots"], whole
+        same = len(curve) and curve["exch_ns"][-1, 0] >= end["exch_ns"][0, 0]
+        rows = np.concatenate([curve[:-1] if same else curve, end] if self._kept["events"] else [curve]).ravel()
+        ids = np.tile([each["id"] for each in accounts], len(rows) // max(1, len(accounts)))
+        columns = self._per_market(ids, {"mid": (rows["mid_ticks"], "ticks"), "position": (rows["position_lots"], "lots")})
+        profit = np.full(len(rows), np.nan)
+        for row, instrument in self.markets.items():
+            profit[ids == row] = units(rows["profit"][ids == row], instrument.unit_value)
+        return Table({"time": _stamps(rows["exch_ns"])} | columns | {"profit": profit})
 
     @cached_property
     def records(self) -> Table:
         """What strategies recorded: time, strategy, symbol, and a column for each name (NaN where a row has none)."""
-        rows = [(time, name, symbol, columns) for name, s in self.strategies.items() for time, symbol, columns in s._records]
-        rows.sort(key=lambda row: row[0])
-        names = dict.fromkeys(column for row in rows for column in row[3])
+        arrays = self._arrays
         return Table(
             {
-                "time": np.array([row[0] for row in rows], "i8").astype("M8[ns]"),
-                "strategy": np.array([row[1] for row in rows], str),
-                "symbol": np.array([row[2] for row in rows], str),
+                "time": _stamps(arrays["recorded_time"]),
+                "strategy": arrays["recorded_strategy"],
+                "symbol": arrays["recorded_symbol"],
             }
-            | {name: np.array([row[3].get(name, np.nan) for row in rows], float) for name in names}
+            | {name.partition(".")[2]: values for name, values in arrays.items() if name.startswith("recorded.")}
         )
 
     @property
     def log(self) -> list[tuple[np.datetime64, str, str]]:
         """Lines (time, strategy, text) of ``Strategy.log``."""
-        lines = [(time, name, text) for name, s in self.strategies.items() for time, text in s._log]
-        return [(np.datetime64(time, "ns"), name, text) for time, name, text in sorted(lines)]
+        return [(np.datetime64(time, "ns"), name, text) for time, name, text in self._kept["log"]]
 
     @property
     def not_sent(self) -> dict[str, int]:
         """Wanted quotes that were not sent, by reason."""
-        counts: dict[str, int] = {}
-        for strategy in self.strategies.values():
-            for reason, count in strategy._running().reasons.items():
-                counts[reason] = counts.get(reason, 0) + count
-        return counts
+        return dict(self._kept["not_sent"])
 
     @cached_property
     def orders_hash(self) -> str:
         """Eight digits of the SHA-256 of all reports: the same input, conditions and build give the same."""
         return hashlib.sha256(self._reports.tobytes()).hexdigest()[:8]
 
-    @property
+    @cached_property
+    def id(self) -> str:
+        """Eight digits that name the run: what was run under which conditions, and what came of it."""
+        named = {name: self._kept[name] for name in ("build", "strategies", "conditions", "stopped", "events", "accounts")}
+        return hashlib.sha256(json.dumps([named, self.orders_hash], sort_keys=True).encode()).hexdigest()[:8]
+
+    # ---- figures ----
+
+    @cached_property
     def stats(self) -> dict[str, Any]:
-        """Figures of the run by name: profit and fees by symbol in its currency, counts, and the hash of the orders."""
-        desk, out = self.engine.desk, {}
-        for row, instrument in self.markets.items():
-            value = instrument.unit_value
-            position, profit = desk.position(row), desk.profit(row)
-            own = self.fills["symbol"] == instrument.symbol
-            out[instrument.symbol] = {
-                "profit": None if profit is None else float(profit * value),
-                "fees": float(position.fees * value),
-                "position": position.position_lots * instrument.lot_size,
-                "traded": float((self.fills["price"] * self.fills["size"])[own].sum() * instrument.multiplier),
-                "fills": int(own.sum()),
-            }
-        return {
-            "symbols": out,
-            "events": self.engine.events,
-            "orders": desk.orders_sent,
-            "refused": desk.risk_rejects,
-            "fills": desk.fills,
-            "not_sent": self.not_sent,
-            "orders_hash": self.orders_hash,
-            "stopped": self.stopped,
-        }
+        """Figures of the run by name, ready for JSON; ``docs/results.md`` says what each is and how it is worked out."""
+        from .figures import figures
+
+        return figures(self)
 
     def __str__(self) -> str:
-        stats = self.stats
-        names = ", ".join(self.strategies)
-        lines = [f"{names} on {', '.join(stats['symbols'])}" + (f"; stopped: {self.stopped}" if self.stopped else "")]
-        simulator = self.engine.source
-        fills = "exact by order" if self.engine.market.book == "orders" else f"by level, queue {self.conditions['queue']}"
-        lines.append(f"fills {fills}; latency {self.conditions['latency']}; {_fees(self.conditions['fees'])}; no market impact")
-        if getattr(simulator, "clamped", 0) or getattr(simulator, "unstamped", 0):
-            lines.append(f"times of receipt: {simulator.clamped:,} before the event, {simulator.unstamped:,} missing")  # type: ignore[attr-defined]
-        lines.append("")
-        for symbol, row in stats["symbols"].items():
-            profit = "no price" if row["profit"] is None else f"{row['profit']:+,.2f}"
-            lines.append(f"{symbol:<12}profit {profit}, fees {row['fees']:,.2f}, traded {row['traded']:,.0f}, position {row['position']:g}")
-        lines.append(f"{'orders':<12}{stats['orders']:,} sent, {stats['refused']:,} refused")
-        lines.append(f"{'fills':<12}{stats['fills']:,}")
-        causes = [(name, float(self.fills["size"][self.fills["cause"] == name].sum())) for name in CAUSES]
-        traded = sum(size for _, size in causes)
-        if traded:
-            lines.append(f"{'by cause':<12}" + ", ".join(f"{name} {size / traded:.0%}" for name, size in causes if size))
-        lines += [f"{'not sent':<12}{count:,} quotes: {why}" for why, count in stats["not_sent"].items()]
-        lines.append(f"{stats['events']:,} events; orders {stats['orders_hash']} (same input, same orders)")
-        return "\n".join(lines)
+        from .figures import text
+
+        return text(self)
 
     def __repr__(self) -> str:
-        return f"Result({', '.join(self.strategies)}: {self.engine.desk.orders_sent} orders, {self.engine.desk.fills} fills)"
+        return f"Result({', '.join(self._kept['strategies'])}: {self._kept['orders']} orders, {len(self._fills)} fills)"
+
+
+def _rate(fee: Any) -> tuple[float, float]:
+    """Share of the value, and amount a unit, of a fee as people write it."""
+    text = str(fee).strip()
+    for suffix, divisor in (("%", 100), ("bps", 10_000)):
+        if text.endswith(suffix):
+            return float(Fraction(text.removesuffix(suffix).strip()) / divisor), 0.0
+    return 0.0, float(Fraction(text))
+
+
+def _umask() -> int:
+    """The umask of the process, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def load(directory: str | os.PathLike[str]) -> Result:
+    """Return a result that ``Result.save`` has kept: its tables and figures are the same; it has no engine.
+
+    Raises
+    ------
+    CorruptDataError
+        If the directory is not what ``Result.save`` wrote.
+    """
+    place = Path(directory)
+    try:
+        kept = json.loads((place / RESULT).read_text("utf-8"))
+        if kept["format"] != FORMAT:
+            raise ValueError(f"format={kept['format']}, this is {FORMAT}")
+        markets = {each["id"]: Instrument(**each["instrument"]) for each in kept["accounts"]}
+        result = Result(None, markets, {}, kept["conditions"])
+        with np.load(place / ARRAYS, allow_pickle=False) as arrays:
+            result.__dict__["_arrays"] = dict(arrays)
+    except FileNotFoundError:
+        raise CorruptDataError(f"a result must have {RESULT} and {ARRAYS}: {place}") from None
+    except (ValueError, KeyError, TypeError, EOFError, OSError, BadZipFile) as error:
+        raise CorruptDataError(f"{RESULT} and {ARRAYS} must be what Result.save wrote: {place}: {error}") from None
+    result.stopped = kept["stopped"]
+    result.__dict__["_kept"] = kept
+    return result

@@ -55,6 +55,6 @@ def backtest(
     click.echo(json.dumps(result.stats) if as_json else str(result))
     if result.stopped == "interrupted":
         click.get_current_context().exit(INTERRUPTED)
-    if result.engine.desk.orders_sent == 0 and not as_json:
+    if result.stats["orders"] == 0 and not as_json:
         click.echo("Warning: no orders.", err=True)
 
