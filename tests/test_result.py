@@ -15,6 +15,7 @@ from kit import examples
 
 import hft
 from fastcore.book import OrderBook
+from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instrument, Instruments
 from fastcore.portfolio import Position
 from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, SELL
@@ -396,3 +397,105 @@ def test_run_without_a_market_or_an_order_has_no_figures_that_lie():
     assert {row["all"] for row in own["markouts"]} == {None}
     assert "markout, bps" not in str(result)
     assert not re.search(r"nan|inf\b", str(result))
+
+
+# ---- tables, kept and handed over ----
+
+TABLES = ("fills", "orders", "quotes", "equity", "rejects", "records")
+
+
+def same(one, two):
+    """Whether two tables have the same columns, NaN and NaT like themselves."""
+    if list(one) != list(two):
+        return False
+    return all(one[name].dtype == two[name].dtype and one[name].tobytes() == two[name].tobytes() for name in one)
+
+
+def test_saved_result_is_the_same(result, tmp_path):
+    result.save(tmp_path / "new" / "run")
+    again = hft.load(tmp_path / "new" / "run")
+    assert all(same(getattr(result, name), getattr(again, name)) for name in TABLES)
+    assert result.records.rows > 100
+    assert again.stats == result.stats
+    assert (str(again), again.log, again.not_sent, again.stopped, again.engine) == (str(result), result.log, result.not_sent, "", None)
+    assert repr(again) == repr(result)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["run"]
+
+
+def test_directory_that_exists_is_refused_and_left_alone(result, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "precious.txt").write_text("gold")
+    (tmp_path / "file").write_text("silver")
+    for name in ("mine", "file"):
+        with pytest.raises(FileExistsError, match="the directory of a result must be new"):
+            result.save(tmp_path / name)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["file", "mine", "mine/precious.txt"]
+
+
+def test_result_that_cannot_be_written_leaves_nothing(result, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise OSError("no space")
+
+    monkeypatch.setattr(np, "savez", fails)
+    with pytest.raises(OSError, match="no space"):
+        result.save(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "other", "format", "zip", "member"])
+def test_damaged_result_is_said(result, tmp_path, damage):
+    place = tmp_path / "run"
+    result.save(place)
+    path, arrays = place / "result.json", place / "arrays.npz"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_text(path.read_text()[:-20])
+    elif damage == "other":
+        path.write_text("[]")
+    elif damage == "format":
+        path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    elif damage == "zip":
+        arrays.write_bytes(arrays.read_bytes()[: arrays.stat().st_size // 2])
+    else:
+        arrays.write_bytes(b"PK" + arrays.read_bytes()[2:][::-1])
+    with pytest.raises(CorruptDataError, match=str(place)):
+        hft.load(place)
+
+
+def test_tables_are_handed_over(result):
+    import duckdb
+    import polars
+    import pyarrow
+
+    for name in TABLES:
+        table = getattr(result, name)
+        assert table.to_pandas().shape == table.to_polars().shape == (table.rows, len(table))
+        pd.testing.assert_frame_equal(pyarrow.table(table).to_pandas(), table.to_pandas(), check_dtype=False)
+        assert polars.from_arrow(pyarrow.table(table)).equals(table.to_polars(), null_equal=True)
+    fills = result.fills
+    found = duckdb.from_arrow(pyarrow.table(fills)).aggregate("side, sum(size) as size", "side").fetchall()
+    assert dict(found) == {side: float(fills["size"][fills["side"] == side].sum()) for side in ("buy", "sell")}
+
+
+def test_missing_library_is_named(result, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"this needs pyarrow \(pip install 'hft-fastcore\[feeds\]'\)"):
+        result.fills.to_arrow()
+
+
+def test_html_of_tables_and_results():
+    table = hft.result.Table({"a<b": [1.5, np.nan], "c": ["x&y", "z"]})
+    assert table._repr_html_() == (
+        "<table><thead><tr><th>a&lt;b</th><th>c</th></tr></thead>"
+        "<tbody><tr><td>1.5</td><td>x&amp;y</td></tr><tr><td>nan</td><td>z</td></tr></tbody></table>"
+    )
+    assert "<p>11 rows</p>" in hft.result.Table({"a": np.arange(11)})._repr_html_()
+
+
+def test_html_of_a_result_is_its_text(result):
+    from html import unescape
+
+    assert unescape(result._repr_html_()) == f"<pre>{result}</pre>"

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -395,6 +396,9 @@ class Result:
 
         return text(self)
 
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
+
     def __repr__(self) -> str:
         return f"Result({', '.join(self._kept['strategies'])}: {self._kept['orders']} orders, {len(self._fills)} fills)"
 
@@ -430,7 +434,7 @@ def load(directory: str | os.PathLike[str]) -> Result:
             raise ValueError(f"format={kept['format']}, this is {FORMAT}")
         markets = {each["id"]: Instrument(**each["instrument"]) for each in kept["accounts"]}
         result = Result(None, markets, {}, kept["conditions"])
-        with np.load(place / ARRAYS, allow_pickle=False) as arrays:
+        with open(place / ARRAYS, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             result.__dict__["_arrays"] = dict(arrays)
     except FileNotFoundError:
         raise CorruptDataError(f"a result must have {RESULT} and {ARRAYS}: {place}") from None
