@@ -22,13 +22,12 @@ from fastcore.strategy import Strategy as Compiled
 from . import conditions
 from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
-from .result import HORIZONS_NS, Result
+from .result import HORIZONS_NS, WIDE, Result
 from .run import IDS
 from .strategy import StopRun, Strategy, failure
 
 __all__ = ["backtest"]
 
-WIDE = 1 << 40  # a limit that no order of a backtest reaches
 Path_ = str | os.PathLike[str]
 
 

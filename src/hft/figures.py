@@ -92,6 +92,27 @@ def split(result: Result, account: dict[str, Any], own: npt.NDArray[np.bool_]) -
 # ---- mark-outs ----
 
 
+def gains(result: Result, marks: Floats) -> Floats:
+    """What each fill has gained when its market is at `marks`, in its currency."""
+    fills, found = result.fills, np.empty(len(marks))
+    for row, instrument in result.markets.items():
+        own = result._fills["symbol_id"] == row
+        price, mark = fills["price"][own], marks[own]
+        move = 1 / price - 1 / mark if instrument.kind == "inverse" else mark - price
+        found[own] = result._fills["side"][own] * fills["size"][own] * instrument.multiplier * move
+    return found
+
+
+def values(result: Result) -> Floats:
+    """What was traded with each fill, in its currency."""
+    fills, found = result.fills, np.empty(result.fills.rows)
+    for row, instrument in result.markets.items():
+        own = result._fills["symbol_id"] == row
+        price = np.abs(fills["price"][own])
+        found[own] = fills["size"][own] * instrument.multiplier * (1 / price if instrument.kind == "inverse" else price)
+    return found
+
+
 def t_quantile(freedom: int) -> float:
     """0.975 quantile of Student's t (Abramowitz and Stegun 26.7.5), to 1% from 5 degrees of freedom on."""
     z = 1.959963984540054
@@ -114,22 +135,21 @@ def ratio_range(gain: Floats, value: Floats, blocks: npt.NDArray[np.int64]) -> f
 
 def markouts(result: Result, own: npt.NDArray[np.bool_], span_ns: tuple[int, int]) -> list[dict[str, Any]]:
     """Mark-outs of fills in bps of their value, at the fill and at each horizon: all with a range, buys, sells, and how many were used."""
-    price, size, side = (result.fills[name][own] for name in ("price", "size", "side"))
-    sign, multiplier, half = np.where(side == "buy", 1.0, -1.0), np.empty(len(price)), np.empty(len(price))
     rows = result._fills[own]
+    buys, weight, half = rows["side"] > 0, values(result)[own], np.empty(len(rows))
     for row, instrument in result.markets.items():
-        multiplier[rows["symbol_id"] == row] = instrument.multiplier
         half[rows["symbol_id"] == row] = instrument.tick_size / 2
-    weight = np.abs(price) * size * multiplier
     begin, end = span_ns
     length = max(1, -(-(end - begin + 1) // BLOCKS))
-    blocks = np.clip((rows["exch_ns"] - begin) // length, 0, BLOCKS - 1)
+    blocks, ids = np.clip((rows["exch_ns"] - begin) // length, 0, BLOCKS - 1), result._fills["symbol_id"]
     found = []
     for place, horizon in enumerate((0, *result._kept["horizons_ns"])):
         middle2, reached = (result._arrays[name][place][own] for name in ("middles", "reached"))
         known = middle2 != NO_PRICE
-        gain = np.where(known, sign * size * multiplier * (np.where(known, middle2, 0) * half - price), 0.0)
-        sums = {"all": known, "buys": known & (sign > 0), "sells": known & (sign < 0)}
+        mid = np.full(len(ids), np.nan)
+        mid[own] = np.where(known, middle2 * half, np.nan)
+        gain = np.where(known, gains(result, mid)[own], 0.0)
+        sums = {"all": known, "buys": known & buys, "sells": known & ~buys}
         line: dict[str, Any] = {"horizon_ns": horizon}
         for name, used in sums.items():
             line[name] = 1e4 * float(gain[used].sum() / weight[used].sum()) if weight[used].sum() else None
@@ -291,13 +311,7 @@ def figures(result: Result) -> dict[str, Any]:
     for currency, parts in splits.items():
         own = np.isin(ids, [row for row, instrument in result.markets.items() if instrument.currency == currency])
         marked = markouts(result, own, span)
-        maker_value = float(
-            sum(
-                (np.abs(fills["price"]) * fills["size"])[maker & (ids == row)].sum() * instrument.multiplier
-                for row, instrument in result.markets.items()
-                if instrument.currency == currency
-            )
-        )
+        maker_value = float(values(result)[own & maker].sum())
         times, profit = totals(result, currency)
         known = all(part.net is not None for part in parts)
         currencies[currency] = {
@@ -486,9 +500,10 @@ def text(result: Result, following: str = 'next: result.report("report.html")   
         if of:
             like = max(abs(row["profit"] or 0.0), abs(row["spread"]))
             lines.append(f"{symbol:<16}profit {money(row['profit'], like)} {row['currency']}, {row['fills']:,} fills")
+        limit = f" (limit {quantity(kept['position_limits'][symbol])})" if symbol in kept["position_limits"] else ""
         lines.append(f"{'quoting' + of:<16}both sides {quoted['both_sides']:.1%} of the time, one side {quoted['one_side']:.1%}")
         lines.append(
-            f"{'position' + of:<16}mean size {quantity(round(row['position_mean'], 2))}, largest {quantity(row['position_largest'])}, "
+            f"{'position' + of:<16}mean size {quantity(round(row['position_mean'], 2))}, largest {quantity(row['position_largest'])}{limit}, "
             f"{quantity(row['position'])} at the end"
         )
     for name, row in stats["currencies"].items():

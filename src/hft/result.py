@@ -37,6 +37,7 @@ CAUSES = ("at", "through", "hidden", "crossing", "took", "auction")
 MS = 1_000_000
 HORIZONS_NS = tuple(ms * MS for ms in (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 60_000, 180_000, 600_000))
 UNKNOWN = 1 << 60  # quantity ahead of an order where nobody knows
+WIDE = 1 << 40  # a limit that no order of a backtest reaches
 FORMAT = 1
 RESULT, ARRAYS = "result.json", "arrays.npz"
 Columns = dict[str, npt.NDArray[Any]]
@@ -99,6 +100,8 @@ class Result:
         for strategy in self.strategies.values():
             for reason, count in strategy._running().reasons.items():
                 not_sent[reason] = not_sent.get(reason, 0) + count
+        lots = desk.limits.max_position_lots
+        limits = {each.symbol: lots * each.lot_size for each in self.markets.values()} if isinstance(lots, int) and lots < WIDE else {}
         log = [(time, name, text) for name, s in self.strategies.items() for time, text in s._log]
         return {
             "format": FORMAT,
@@ -110,7 +113,7 @@ class Result:
             "accounts": accounts,
             "events": engine.events,
             "loop_ns": engine.loop_ns,
-            "last_ns": engine.last_ns,
+            "end_ns": max((engine.market.seen_ns(row) for row in self.markets), default=0) or engine.last_ns,
             "orders": desk.orders_sent,
             "refusals": desk.limits.rejected,
             "killed": desk.limits.killed,
@@ -118,6 +121,7 @@ class Result:
             "unstamped": getattr(simulator, "unstamped", 0),
             "not_sent": not_sent,
             "log": sorted(log),
+            "position_limits": limits,
             "horizons_ns": list(HORIZONS_NS),
         }
 
@@ -338,7 +342,7 @@ class Result:
         for i, each in enumerate(accounts):
             whole = NO_PRICE if each["profit"] is None else math.floor(Fraction(each["profit"]))
             mark = NO_PRICE if each["mark_ticks"] is None else each["mark_ticks"]
-            end[0, i] = self._kept["last_ns"], mark, each["position_lots"], whole
+            end[0, i] = self._kept["end_ns"], mark, each["position_lots"], whole
         same = len(curve) and curve["exch_ns"][-1, 0] >= end["exch_ns"][0, 0]
         rows = np.concatenate([curve[:-1] if same else curve, end] if self._kept["events"] else [curve]).ravel()
         ids = np.tile([each["id"] for each in accounts], len(rows) // max(1, len(accounts)))
@@ -390,6 +394,34 @@ class Result:
         from .figures import figures
 
         return figures(self)
+
+    def plot(self, path: str | os.PathLike[str]) -> None:
+        """Draw profit and its parts, position, market, mark-outs and what was recorded into a ``.svg``, ``.png`` or ``.pdf``.
+
+        Raises
+        ------
+        ValueError
+            If the suffix is another one, or matplotlib (extra ``plot``) is missing.
+        """
+        from .panels import plot
+
+        plot(self, Path(path))
+
+    def report(self, path: str | os.PathLike[str]) -> Path:
+        """Write the printed result and the pictures as one small HTML file that needs nothing else; return its path.
+
+        Raises
+        ------
+        ValueError
+            Unless the name ends in ``.html``.
+        """
+        from .page import page
+
+        place = Path(path)
+        if place.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"a report must end in .html: path={place}")
+        place.write_text(page(self), "utf-8")
+        return place
 
     def __str__(self) -> str:
         from .figures import text
