@@ -499,3 +499,19 @@ def test_html_of_a_result_is_its_text(result):
     from html import unescape
 
     assert unescape(result._repr_html_()) == f"<pre>{result}</pre>"
+
+
+def test_rows_that_are_recorded_one_by_one_become_columns():
+    from hft.tables import Recorder
+
+    recorder = Recorder()
+    for time, symbol, columns in ((5, "A", {"x": 1}), (5, "", {"y": 2.5, "x": 3}), (7, "A", {"x": True}), (9, "", {})):
+        recorder.add(time, symbol, columns)
+    found = recorder.arrays()
+    assert {name: values.tolist() for name, values in found.items() if name != "y"} == {
+        "time": [5, 5, 7, 9], "symbol": ["A", "", "A", ""], "x": [1.0, 3.0, 1.0, pytest.approx(math.nan, nan_ok=True)]
+    }  # fmt: skip
+    assert np.isnan(found["y"]).tolist() == [True, False, True, True]
+    assert {name: len(values) for name, values in Recorder().arrays().items()} == {"time": 0, "symbol": 0}
+    with pytest.raises(TypeError):
+        recorder.add(9, "A", {"x": "wide"})

@@ -193,7 +193,9 @@ def plot(result: Result, path: Path) -> None:
     check_plot(path)
     import_module("matplotlib").use("Agg")
     pyplot, shown = import_module("matplotlib.pyplot"), panels(result)
-    figure, rows = pyplot.subplots(max(1, len(shown)), 1, figsize=(10, 2.6 * max(1, len(shown))), layout="constrained", squeeze=False)
+    n = max(1, len(shown))
+    figure, rows = pyplot.subplots(n, 1, figsize=(10, 2.6 * n), squeeze=False)
+    figure.subplots_adjust(left=0.09, right=0.98, top=1 - 0.3 / (2.6 * n), bottom=0.4 / (2.6 * n), hspace=0.35)
     for axes, panel in zip(rows[:, 0], shown, strict=False):
         for layer in panel.layers:
             _draw(axes, panel, layer)

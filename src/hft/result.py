@@ -142,19 +142,25 @@ class Result:
             marks = marks[marks["fill"] < middles.shape[1]]  # what we have not learnt of is not ours yet
             middles[marks["horizon"], marks["fill"]] = marks["middle2"]
             reached[marks["horizon"], marks["fill"]] = True
-        rows = [(time, name, symbol, columns) for name, s in self.strategies.items() for time, symbol, columns in s._records]
-        rows.sort(key=lambda row: row[0])
-        names = dict.fromkeys(column for row in rows for column in row[3])
+        recorded = {name: s._records.arrays() for name, s in self.strategies.items()}
+        times = np.concatenate([np.zeros(0, np.int64), *(each["time"] for each in recorded.values())])
+        order = np.argsort(times, kind="stable")
+
+        def column(name: str) -> npt.NDArray[Any]:
+            parts = [each.get(name, np.full(len(each["time"]), np.nan)) for each in recorded.values()]
+            return np.concatenate([*parts, np.zeros(0)] if name != "symbol" else [*parts, np.zeros(0, str)])[order]
+
+        names = dict.fromkeys(name for each in recorded.values() for name in each if name not in ("time", "symbol"))
         return {
             "reports": reports,
             "details": details,
             "middles": middles,
             "reached": reached,
             "curve": engine.curve(),
-            "recorded_time": np.array([row[0] for row in rows], "i8"),
-            "recorded_strategy": np.array([row[1] for row in rows], str),
-            "recorded_symbol": np.array([row[2] for row in rows], str),
-        } | {f"recorded.{name}": np.array([row[3].get(name, np.nan) for row in rows], float) for name in names}
+            "recorded_time": times[order],
+            "recorded_strategy": np.repeat(list(recorded) or [""], [len(each["time"]) for each in recorded.values()] or [0])[order],
+            "recorded_symbol": column("symbol"),
+        } | {f"recorded.{name}": column(name) for name in names}
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Keep the result in a new directory, which is there as a whole or not at all.

@@ -24,6 +24,7 @@ from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
 
 from .conditions import duration_ns, suggestion
+from .tables import Recorder
 
 __all__ = ["Fill", "Handle", "Order", "Param", "Strategy", "StrategyError", "Symbol", "Trade", "every"]
 
@@ -199,7 +200,7 @@ class Strategy:
                 has = f"; it has {', '.join(names)}" if names else "; it has none"
                 raise TypeError(f"{type(self).__name__} has no parameter {name}{suggestion(name, names) or has}")
         self._core: PythonStrategy | None = None
-        self._records: list[tuple[int, str, dict[str, float]]] = []
+        self._records = Recorder()
         self._log: list[tuple[int, str]] = []
         self.random = random.Random(0)
 
@@ -232,7 +233,7 @@ class Strategy:
 
     def record(self, market: Handle | None = None, **columns: float) -> None:
         """Add a row to the result: a value for each name, of a market or of all."""
-        self._records.append((self.now, "" if market is None else market.symbol, columns))
+        self._records.add(self.now, "" if market is None else market.symbol, columns)
 
     def log(self, text: str) -> None:
         """Add a line to the log of the result, with the time."""
@@ -259,6 +260,6 @@ class Strategy:
         self._core = PythonStrategy(hooks, markets, periods)
         for name, symbol in self._symbols.items():
             self.__dict__[name] = self.market(symbol)
-        self._records, self._log = [], []
+        self._records, self._log = Recorder(), []
         self.random = random.Random(f"{own.__name__} {seed}")
         return self._core
