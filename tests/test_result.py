@@ -24,6 +24,7 @@ from hft.feeds import synthetic
 from hft.feeds.feed import Feed
 from hft.figures import ratios, split, t_quantile, worst_fall
 from hft.strategy import Param, Strategy, every
+from hft.tables import Recorder, Table
 
 pytestmark = pytest.mark.thin
 SECOND = 10**9
@@ -487,12 +488,12 @@ def test_missing_library_is_named(result, monkeypatch):
 
 
 def test_html_of_tables_and_results():
-    table = hft.result.Table({"a<b": [1.5, np.nan], "c": ["x&y", "z"]})
+    table = Table({"a<b": [1.5, np.nan], "c": ["x&y", "z"]})
     assert table._repr_html_() == (
         "<table><thead><tr><th>a&lt;b</th><th>c</th></tr></thead>"
         "<tbody><tr><td>1.5</td><td>x&amp;y</td></tr><tr><td>nan</td><td>z</td></tr></tbody></table>"
     )
-    assert "<p>11 rows</p>" in hft.result.Table({"a": np.arange(11)})._repr_html_()
+    assert "<p>11 rows</p>" in Table({"a": np.arange(11)})._repr_html_()
 
 
 def test_html_of_a_result_is_its_text(result):
@@ -502,8 +503,6 @@ def test_html_of_a_result_is_its_text(result):
 
 
 def test_rows_that_are_recorded_one_by_one_become_columns():
-    from hft.tables import Recorder
-
     recorder = Recorder()
     for time, symbol, columns in ((5, "A", {"x": 1}), (5, "", {"y": 2.5, "x": 3}), (7, "A", {"x": True}), (9, "", {})):
         recorder.add(time, symbol, columns)

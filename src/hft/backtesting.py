@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from fastcore.strategy import Strategy as Compiled
 from . import conditions
 from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
-from .result import HORIZONS_NS, WIDE, Result
+from .outcome import HORIZONS_NS, WIDE
+from .result import Result
 from .run import IDS
 from .strategy import StopRun, Strategy, failure
 
@@ -43,6 +44,7 @@ def backtest(
     limits: RiskLimits | None = None,
     seed: int = 0,
     curve_interval: str = "1s",
+    begun: Callable[[Result], None] | None = None,
     **options: Any,
 ) -> Result:
     """Run a strategy, or several by name, on recorded data.
@@ -67,6 +69,8 @@ def backtest(
         Of ``Strategy.random`` and of random latencies.
     curve_interval : str, default "1s"
         Distance of the points of the equity curve.
+    begun : callable(Result), optional
+        Told before anything happens: ``result.engine`` has the parts of the run.
     **options
         Of the feed.
 
@@ -120,6 +124,8 @@ def backtest(
         )
         assumed = {"data": feed.path.name, "latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee}
         result = Result(engine, markets, strategies, assumed | {"seed": seed, "curve_interval": curve_interval})
+        if begun is not None:
+            begun(result)
         run(engine, result)
         for instrument in () if result.stopped else markets.values():
             if not feed.lists(instrument.symbol):

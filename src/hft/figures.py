@@ -21,7 +21,7 @@ from fastcore.records import NO_PRICE
 __all__ = ["figures", "text"]
 
 if TYPE_CHECKING:
-    from .result import Result
+    from .outcome import Outcome
 
 BLOCKS = 20  # of equal time, for ranges
 FEWEST_DAYS = 20
@@ -66,7 +66,7 @@ class Split(NamedTuple):
     without_mid: int
 
 
-def split(result: Result, account: dict[str, Any], own: npt.NDArray[np.bool_]) -> Split:
+def split(result: Outcome, account: dict[str, Any], own: npt.NDArray[np.bool_]) -> Split:
     """Split the profit of a market: `own` are its fills.
 
     A fill for which there was no middle is taken to have met it: what came of it is drift.
@@ -92,7 +92,7 @@ def split(result: Result, account: dict[str, Any], own: npt.NDArray[np.bool_]) -
 # ---- mark-outs ----
 
 
-def gains(result: Result, marks: Floats) -> Floats:
+def gains(result: Outcome, marks: Floats) -> Floats:
     """What each fill has gained when its market is at `marks`, in its currency."""
     fills, found = result.fills, np.empty(len(marks))
     for row, instrument in result.markets.items():
@@ -103,7 +103,7 @@ def gains(result: Result, marks: Floats) -> Floats:
     return found
 
 
-def values(result: Result) -> Floats:
+def values(result: Outcome) -> Floats:
     """What was traded with each fill, in its currency."""
     fills, found = result.fills, np.empty(result.fills.rows)
     for row, instrument in result.markets.items():
@@ -133,7 +133,7 @@ def ratio_range(gain: Floats, value: Floats, blocks: npt.NDArray[np.int64]) -> f
     return float(t_quantile(n - 1) * math.sqrt(n / (n - 1) * (rest @ rest)) / values.sum())
 
 
-def markouts(result: Result, own: npt.NDArray[np.bool_], span_ns: tuple[int, int]) -> list[dict[str, Any]]:
+def markouts(result: Outcome, own: npt.NDArray[np.bool_], span_ns: tuple[int, int]) -> list[dict[str, Any]]:
     """Mark-outs of fills in bps of their value, at the fill and at each horizon: all with a range, buys, sells, and how many were used."""
     rows = result._fills[own]
     buys, weight, half = rows["side"] > 0, values(result)[own], np.empty(len(rows))
@@ -186,7 +186,7 @@ def covered(begins: Ints, ends: Ints, span_ns: tuple[int, int]) -> list[tuple[in
     return list(zip(begins[new].tolist(), ends[[*(new[1:] - 1), len(ends) - 1]].tolist() if len(new) else [], strict=True))
 
 
-def quoting(result: Result, symbol: str, span_ns: tuple[int, int]) -> dict[str, float]:
+def quoting(result: Outcome, symbol: str, span_ns: tuple[int, int]) -> dict[str, float]:
     """Shares of the time with working orders on both sides, and on one."""
     orders = result.orders
     never = np.iinfo(np.int64).min
@@ -205,7 +205,7 @@ def quoting(result: Result, symbol: str, span_ns: tuple[int, int]) -> dict[str, 
 # ---- equity ----
 
 
-def totals(result: Result, currency: str) -> tuple[Ints, Floats]:
+def totals(result: Outcome, currency: str) -> tuple[Ints, Floats]:
     """Times and profit of all markets of a currency; what has no mark counts as it last had one."""
     equity, profit = result.equity, None
     for instrument in result.markets.values():
@@ -258,7 +258,7 @@ def ratios(times: Ints, profit: Floats) -> dict[str, Any]:
 # ---- all of it ----
 
 
-def _span(result: Result) -> tuple[int, int]:
+def time_span(result: Outcome) -> tuple[int, int]:
     """First and last time of the run at the venue."""
     times = result.equity["time"].astype(np.int64)
     return (int(times[0]), max(int(times[-1]), int(times[0]))) if len(times) else (0, 0)
@@ -275,10 +275,10 @@ def _break_even(parts: Sequence[Split], maker_fees: float, maker_value: float) -
     return 1e4 * (float(sum(part.net or 0 for part in parts)) + maker_fees) / maker_value
 
 
-def figures(result: Result) -> dict[str, Any]:
+def figures(result: Outcome) -> dict[str, Any]:
     """Return ``Result.stats``."""
     kept, fills, orders = result._kept, result.fills, result.orders
-    span = _span(result)
+    span = time_span(result)
     ids = result._fills["symbol_id"]
     maker = fills["maker"]
     symbols: dict[str, Any] = {}
@@ -354,7 +354,7 @@ def figures(result: Result) -> dict[str, Any]:
     }
 
 
-def turnover(result: Result, span_ns: tuple[int, int]) -> float | None:
+def turnover(result: Outcome, span_ns: tuple[int, int]) -> float | None:
     """How often what was held was turned over: size traded over twice the mean size of the position, of the markets together by value."""
     traded = held_value = 0.0
     for account in result._kept["accounts"]:
@@ -403,8 +403,9 @@ def horizon_name(ns: int) -> str:
     return f"{ns:,} ns"
 
 
-def _bps(value: float | None) -> str:
-    return "." if value is None else f"{value:+.3f}"
+def bps(value: float | None) -> str:
+    """Format basis points."""
+    return "." if value is None else f"{value:+.3f}" if abs(value) >= 0.0005 else "0.000"
 
 
 def _profit_lines(name: str, row: dict[str, Any], fees_set: bool) -> list[str]:
@@ -413,8 +414,7 @@ def _profit_lines(name: str, row: dict[str, Any], fees_set: bool) -> list[str]:
     traded = row["traded"]
 
     def line(label: str, amount: float | None, words: str) -> str:
-        share = "" if amount is None or not traded else f"{1e4 * amount / traded:+.3f}"
-        share = "0.000" if share in ("+0.000", "-0.000") else share
+        share = "" if amount is None or not traded else bps(1e4 * amount / traded)
         return f"  {label:<18}{money(amount, like):>12}   {words:<38}{share:>7}".rstrip()
 
     head = f"profit, {name}" if name else "profit"
@@ -440,8 +440,8 @@ def _markout_lines(name: str, rows: list[dict[str, Any]]) -> list[str]:
     lines = [f"{'markout, bps' + (' ' + name if name else ''):<18}" + "".join(f"{title:>9}" for title in titles)]
     ranges = ["." if row["range"] is None else f"+-{row['range']:.3f}" for row in shown]
     for label, cells in (
-        ("all", [_bps(row["all"]) for row in shown]), ("95% range", ranges), ("buys", [_bps(row["buys"]) for row in shown]),
-        ("sells", [_bps(row["sells"]) for row in shown]), ("fills used", [f"{row['used']:,}" for row in shown]),
+        ("all", [bps(row["all"]) for row in shown]), ("95% range", ranges), ("buys", [bps(row["buys"]) for row in shown]),
+        ("sells", [bps(row["sells"]) for row in shown]), ("fills used", [f"{row['used']:,}" for row in shown]),
     ):  # fmt: skip
         lines.append(f"  {label:<16}" + "".join(f"{cell:>9}" for cell in cells))
     return lines
@@ -457,7 +457,7 @@ def _ratio_lines(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def text(result: Result, following: str = 'next: result.report("report.html")     result.explain("markout")') -> str:
+def text(result: Outcome, following: str = 'next: result.report("report.html")     result.explain("markout")') -> str:
     """Return the printed result; `following` is its last line."""
     stats, kept = result.stats, result._kept
     names, markets = ", ".join(kept["strategies"]), ", ".join(stats["symbols"])

@@ -14,7 +14,7 @@ from .panels import Layer, Panel, Values, panels
 __all__ = ["page"]
 
 if TYPE_CHECKING:
-    from .result import Result
+    from .outcome import Outcome
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 900, 190, 70, 24, 8, 22
 COLORS = ("#1f5fbf", "#c2571a", "#2e8b57", "#8b3fa8", "#7a6a2f", "#3a3f4a")
@@ -148,7 +148,7 @@ def draw(panel: Panel) -> str:
     )  # fmt: skip
 
 
-def page(result: Result) -> str:
+def page(result: Outcome) -> str:
     """Return the page of a result."""
     title = escape(f"{', '.join(result._kept['strategies'])} on {', '.join(each.symbol for each in result.markets.values())}, run {result.id}")
     said = escape(text(result, "").rstrip())

@@ -18,7 +18,7 @@ from .figures import gains, horizon_name, totals
 __all__ = ["Layer", "Panel", "panels", "plot", "thin"]
 
 if TYPE_CHECKING:
-    from .result import Result
+    from .outcome import Outcome
 
 COLUMNS = 800  # of a picture: a curve has at most two points in each
 MARKETS = 12  # with panels of their own, those with the most value traded
@@ -73,7 +73,7 @@ def _curve(kind: Any, label: str, x: Values, y: Values, span: tuple[int, int]) -
     return Layer(kind, label, *thin(x, y, span))
 
 
-def best_quotes(result: Result, symbol: str, side: str, edges: Values) -> Values:
+def best_quotes(result: Outcome, symbol: str, side: str, edges: Values) -> Values:
     """The best price of own orders that worked at some time in each interval between edges; NaN where none did."""
     orders = result.orders
     own = (orders["symbol"] == symbol) & (orders["side"] == side)
@@ -89,7 +89,7 @@ def best_quotes(result: Result, symbol: str, side: str, edges: Values) -> Values
     return best
 
 
-def panels(result: Result) -> list[Panel]:
+def panels(result: Outcome) -> list[Panel]:
     """Return the panels of a result, those with nothing to show left out."""
     equity, fills, stats = result.equity, result.fills, result.stats
     times = equity["time"].astype(np.int64)
@@ -129,7 +129,7 @@ def panels(result: Result) -> list[Panel]:
     return [panel for panel in [*out, *_signals(result, span), *_waiting(result)] if panel.shows]
 
 
-def _of_market(result: Result, symbol: str, head: str, span: tuple[int, int]) -> list[Panel]:
+def _of_market(result: Outcome, symbol: str, head: str, span: tuple[int, int]) -> list[Panel]:
     """Position, and the market with own quotes and fills."""
     equity, fills = result.equity, result.fills
     own = equity["symbol"] == symbol
@@ -156,7 +156,7 @@ def _of_market(result: Result, symbol: str, head: str, span: tuple[int, int]) ->
     return [Panel(f"{head}position", "time", position), Panel(f"{head}mid, own quotes and fills", "time", market)]
 
 
-def _signals(result: Result, span: tuple[int, int]) -> list[Panel]:
+def _signals(result: Outcome, span: tuple[int, int]) -> list[Panel]:
     """What strategies recorded, a panel for each name."""
     records, out = result.records, []
     for name in [name for name in records if name not in ("time", "strategy", "symbol")]:
@@ -168,7 +168,7 @@ def _signals(result: Result, span: tuple[int, int]) -> list[Panel]:
     return out
 
 
-def _waiting(result: Result) -> list[Panel]:
+def _waiting(result: Outcome) -> list[Panel]:
     """How long orders that were filled had waited, and behind how much."""
     orders, out = result.orders, []
     filled = orders["filled"] > 0
@@ -186,7 +186,7 @@ def _waiting(result: Result) -> list[Panel]:
     return out
 
 
-def plot(result: Result, path: Path) -> None:
+def plot(result: Outcome, path: Path) -> None:
     """Draw the panels with matplotlib into a ``.svg``, ``.png`` or ``.pdf``."""
     from .report import check_plot
 

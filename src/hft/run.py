@@ -29,7 +29,7 @@ from fastcore.strategy import Strategy
 from . import conditions
 from .config import Config, ConfigError, is_own
 from .feeds.feed import Feed, UnknownSymbolInFile
-from .result import account
+from .outcome import account
 
 if TYPE_CHECKING:
     from fastcore.journal import Journal

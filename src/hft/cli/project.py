@@ -1,4 +1,4 @@
-"""``hft init`` and ``hft backtest``: a strategy in a directory of its own."""
+"""``hft init``, ``hft backtest``, ``hft report`` and ``hft explain``: a strategy in a directory of its own, and what it did."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,10 @@ from pathlib import Path
 import click
 from msgspec.structs import replace
 
-from hft.project import create, read
+from hft.config import ConfigError
+from hft.figures import text
+from hft.project import create, find, keep, read
+from hft.project import explain as explain_result
 from hft.project import run as run_project
 
 from . import INTERRUPTED
@@ -34,6 +37,7 @@ def init(directory: Path) -> None:
 @click.option("--queue", metavar="MODEL", help="Place in queues on data by level: risk-averse, power:N, log:1, log:2.")
 @click.option("--maker-fee", help="0.02% of the value, or an amount a unit.")
 @click.option("--taker-fee", help="The same of orders that took.")
+@click.option("--save/--no-save", default=True, show_default=True, help="Keep the result in DIRECTORY/results.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the text.")
 def backtest(
     directory: Path,
@@ -44,6 +48,7 @@ def backtest(
     queue: str | None,
     maker_fee: str | None,
     taker_fee: str | None,
+    save: bool,
     as_json: bool,
 ) -> None:
     """Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."""
@@ -52,9 +57,47 @@ def backtest(
     project = replace(project, **{name: value for name, value in given.items() if value is not None})
     with ProgressBar() as bar, refused():
         result = run_project(project, data=data, parameters=pairs("--set", parameters), progress=bar.task(directory.resolve().name))
-    click.echo(json.dumps(result.stats) if as_json else str(result))
+    if save:
+        keep(result, directory)
+    click.echo(json.dumps(result.stats) if as_json else text(result, "next: hft report --open     hft explain markout"))
     if result.stopped == "interrupted":
         click.get_current_context().exit(INTERRUPTED)
     if result.stats["orders"] == 0 and not as_json:
         click.echo("Warning: no orders.", err=True)
 
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File; report.html beside the result by default.")
+@click.option("--open", "shown", is_flag=True, help="Show it in the browser.")
+def report(run: str | None, output: Path | None, shown: bool) -> None:
+    """Write the result of RUN (the last one by default) as one HTML file that works offline."""
+    from hft.result import load
+
+    place = find(run)
+    with refused():
+        path = load(place).report(output or place / "report.html")
+    click.echo(str(path))
+    if shown:
+        click.launch(path.resolve().as_uri())
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="[RUN] WHAT")
+def explain(words: tuple[str, ...]) -> None:
+    """Tell the life of order WHAT, or what figure WHAT means (profit, markout, fills, position, ratios), of RUN.
+
+    RUN is an id or its beginning, the directory of a result, or that of a journal; the last run of the project by default.
+    """
+    from hft.explain import explain_journal
+    from hft.journal import RUN
+    from hft.result import load
+
+    if len(words) > 2:
+        raise click.UsageError("hft explain takes a run and an order or figure")
+    place = find(words[0] if len(words) > 1 else None)
+    try:
+        click.echo(explain_journal(place, words[-1]) if (place / RUN).exists() else explain_result(load(place), words[-1]))
+    except LookupError as error:
+        raise ConfigError(str(error)) from None
