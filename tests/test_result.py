@@ -176,7 +176,9 @@ def test_counts_causes_and_waiting(result, fills):
     for f in fills:
         causes[f.cause] += f.size / size
     assert stats["causes"] == {name: near(part) for name, part in causes.items()}
-    assert stats["refused"] == result.rejects.rows == sum(stats["refusals"].values())
+    reasons = result.rejects["reason"].tolist()
+    assert stats["refused"] == sum(stats["refusals"].values()) == sum(reason != "unknown order" for reason in reasons)
+    assert stats["too_late"] == reasons.count("unknown order") > 0
     first = {}
     for f in fills:
         first.setdefault(f.order, f.venue_time)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BLOCKS = 20  # of equal time, for ranges
 FEWEST_DAYS = 20
+GONE = "unknown order"  # a cancel or a change met it at the venue no more
 DAY = 86_400 * 10**9
 SHOWN_NS = tuple(ms * 10**6 for ms in (10, 100, 1_000, 10_000, 60_000))
 Floats = npt.NDArray[np.float64]
@@ -327,7 +328,7 @@ def figures(result: Outcome) -> dict[str, Any]:
             "worst_fall": worst_fall(times, profit),
             "ratios": ratios(times, profit),
         }
-    sizes = fills["size"]
+    sizes, reasons = fills["size"], result.rejects["reason"]
     waited = (orders["first_fill"] - orders["venue_entered"]).astype(np.int64)[orders["filled"] > 0] / 1e9
     filled = int((orders["filled"] > 0).sum())
     return {
@@ -340,8 +341,9 @@ def figures(result: Outcome) -> dict[str, Any]:
         "orders": kept["orders"],
         "orders_filled": filled,
         "fill_rate": filled / kept["orders"] if kept["orders"] else None,
-        "refused": result.rejects.rows,
-        "refusals": {str(name): int(count) for name, count in zip(*np.unique(result.rejects["reason"], return_counts=True), strict=True)},
+        "refused": int(reasons.size) - reasons.tolist().count(GONE),
+        "too_late": reasons.tolist().count(GONE),
+        "refusals": {str(name): int(count) for name, count in zip(*np.unique(reasons, return_counts=True), strict=True) if name != GONE},
         "fills": fills.rows,
         "buys": int((fills["side"] == "buy").sum()),
         "sells": int((fills["side"] == "sell").sum()),
@@ -484,6 +486,8 @@ def text(result: Outcome, following: str = 'next: result.report("report.html")  
     lines.append("")
     filled = f", {stats['orders_filled']:,} filled ({stats['fill_rate']:.1%})" if stats["fill_rate"] is not None else ""
     lines.append(f"{'orders':<16}{stats['orders']:,} sent{filled}, {stats['refused']:,} refused")
+    if stats["too_late"]:
+        lines.append(f"{'too late':<16}{stats['too_late']:,} cancels and changes: the order was filled or gone")
     lines += [f"{'refused':<16}{count:,} {why}" for why, count in stats["refusals"].items()]
     shares = [row["share_of_market"] for row in stats["symbols"].values()]
     share = f"; {shares[0]:.1%} of market volume" if len(shares) == 1 and shares[0] is not None else ""
