@@ -14,6 +14,7 @@ from hft import Strategy
 from hft.cli import CONFIGURATION, USAGE, main
 from hft.explain import FIGURES, explain_journal
 from hft.feeds import synthetic
+from hft.figures import mean_size
 from hft.project import create, explain, find, read, run
 
 pytestmark = pytest.mark.thin
@@ -145,7 +146,7 @@ def test_figures_are_explained_with_their_values(result, name):
         "profit": [f"{own['spread']:+.2f}", f"{own['drift']:+.2f}", f"{own['profit']:+.2f}"],
         "markout": [f"{markout[h]['all']:+.3f}" for h in (0, 10**7, 10**9)] + [f"cause {cause}" for cause in stats["causes"]],
         "fills": [f"{part:.1%}" for part in stats["causes"].values()],
-        "position": [f"{row['position_mean']:.2f}".rstrip("0").rstrip("."), f"{row['position_largest']:g}", f"{stats['turnover']:.1f} times"],
+        "position": [mean_size(row["position_mean"]), f"{row['position_largest']:g}", f"{stats['turnover']:.1f} times"],
         "ratios": ["not given", f"{own['worst_fall']['amount']:.2f}"],
     }[name]
     for value in values:

@@ -14,7 +14,7 @@ from fastcore.errors import Result as Code
 from fastcore.records import FLAGS, KINDS, NO_PRICE
 
 from . import conditions
-from .figures import BLOCKS, FEWEST_DAYS, SHOWN_NS, bps, clock, horizon_name, markouts, money, quantity, time_span
+from .figures import BLOCKS, FEWEST_DAYS, SHOWN_NS, bps, clock, horizon_name, markouts, mean_size, money, quantity, time_span
 from .outcome import CAUSES, UNKNOWN
 
 Places = Callable[["Outcome", int, str, int, int], list[tuple[int, int, int]] | None]
@@ -276,7 +276,7 @@ def _fills(result: Outcome) -> str:
 def _position(result: Outcome) -> str:
     """Position over time, and turnover."""
     rows = [
-        [name, quantity(round(row["position_mean"], 2)), quantity(row["position_largest"]), quantity(row["position"])]
+        [name, mean_size(row["position_mean"]), quantity(row["position_largest"]), quantity(row["position"])]
         for name, row in result.stats["symbols"].items()
     ]
     turned = result.stats["turnover"]

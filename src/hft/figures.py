@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -391,6 +390,11 @@ def quantity(units: float) -> str:
     return f"{units:,.0f}" if float(units).is_integer() else f"{units:,.8g}"
 
 
+def mean_size(units: float) -> str:
+    """Format a mean size: two decimals, or four digits of a small one."""
+    return quantity(round(units, 2) if units >= 100 else float(f"{units:.4g}"))
+
+
 def clock(stamp: str, day: bool = False) -> str:
     """The time of day of a stamp, with the date where there is one and it is asked for."""
     date, _, time = stamp.partition("T")
@@ -449,6 +453,18 @@ def _markout_lines(name: str, rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def _joined(parts: list[str]) -> list[str]:
+    """Parts behind each other, in lines of at most 80 columns."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        if len(lines[-1]) + len(part) > 77:
+            lines[-1] += ";"
+            lines.append(part)
+        else:
+            lines[-1] += f"; {part}"
+    return lines
+
+
 def _ratio_lines(row: dict[str, Any]) -> list[str]:
     if row["sharpe"] is None:
         return [f"{'Sharpe ratio':<16}not given: {row['why']}"]
@@ -476,7 +492,7 @@ def text(result: Outcome, following: str = 'next: result.report("report.html")  
     fees = [conditions.get(name, 0) for name in ("maker_fee", "taker_fee")]
     fees_set = any(str(fee) not in ("0", "0.0") for fee in fees)
     said = f"maker fee {fees[0]}, taker fee {fees[1]}" if fees_set else "fees 0 (not set)"
-    lines += wrap(f"fills {book}; latency {conditions.get('latency')}; {said}; no market impact", 80, break_on_hyphens=False)
+    lines += _joined([f"fills {book}", f"latency {conditions.get('latency')}", said, "no market impact"])
     if kept["clamped"] or kept["unstamped"]:
         lines.append(f"times of receipt: {kept['clamped']:,} before the event, {kept['unstamped']:,} missing")
     for name, row in stats["currencies"].items():
@@ -507,7 +523,7 @@ def text(result: Outcome, following: str = 'next: result.report("report.html")  
         limit = f" (limit {quantity(kept['position_limits'][symbol])})" if symbol in kept["position_limits"] else ""
         lines.append(f"{'quoting' + of:<16}both sides {quoted['both_sides']:.1%} of the time, one side {quoted['one_side']:.1%}")
         lines.append(
-            f"{'position' + of:<16}mean size {quantity(round(row['position_mean'], 2))}, largest {quantity(row['position_largest'])}{limit}, "
+            f"{'position' + of:<16}mean size {mean_size(row['position_mean'])}, largest {quantity(row['position_largest'])}{limit}, "
             f"{quantity(row['position'])} at the end"
         )
     for name, row in stats["currencies"].items():
