@@ -190,6 +190,32 @@ def test_what_is_not_there_is_said(project, tmp_path, monkeypatch):
     assert command("report", "-o", tmp_path / "x.pdf").exit_code == USAGE
 
 
+def test_error_in_a_hook_leaves_what_was_done(tmp_path):
+    place = tmp_path / "mm"
+    create(place)
+    path = place / "strategy.py"
+    path.write_text(path.read_text().replace("    def on_fill(self, m, fill):\n", "    def on_fill(self, m, fill):\n        1 / 0\n"))
+    done = command("backtest", place)
+    assert done.exit_code == 1
+    assert re.search(r"^What was done so far: .*results/\w{8}\nError: .*strategy.py:\d+ in on_fill: ZeroDivisionError", done.stderr, re.M)
+    kept = hft.load(find(directory=place))
+    assert kept.fills.rows == 1
+    assert "ZeroDivisionError" in kept.stopped
+    assert f"stopped: {kept.stopped}" in str(kept)
+
+
+def test_result_is_printed_where_it_cannot_be_kept(project, tmp_path):
+    import shutil
+
+    shutil.copytree(project, tmp_path / "mm")
+    shutil.rmtree(tmp_path / "mm" / "results")
+    (tmp_path / "mm" / "results").write_text("a file")
+    done = command("backtest", tmp_path / "mm")
+    assert done.exit_code == 1
+    assert done.stdout.endswith("next: hft report --open     hft explain markout\n")
+    assert (tmp_path / "mm" / "results").read_text() == "a file"
+
+
 def test_beginning_that_several_runs_have_is_refused(tmp_path):
     from hft.config import ConfigError
 

@@ -387,6 +387,15 @@ def test_markets_and_currencies_stand_side_by_side():
     assert "profit, USD" in text and "profit, EUR" in text and "position B" in text
 
 
+def test_run_ends_with_the_last_event_of_its_markets():
+    """The close of the whole venue comes hours later, and nothing could be quoted until then."""
+    one, both = (hft.backtest(Quotes(), Two(), symbols=symbols) for symbols in (["A"], ["A", "B"]))
+    assert [run.stats["end"][-12:] for run in (one, both)] == ["02.000000000", "04.000000000"]
+    assert one.engine.market.seen_ns(0) == 62 * SECOND
+    with pytest.raises(ValueError, match="a curve of several instruments needs strategies"):
+        type(one.engine)(one.engine.source.history, one.engine.market, curve_symbol_id=[0, 1])
+
+
 def test_run_without_a_market_or_an_order_has_no_figures_that_lie():
     class Idle(Strategy):
         def on_book(self, m):

@@ -166,5 +166,5 @@ def run(engine: Engine, result: Result) -> None:
         told = failure(error, engine.events, engine.last_ns)
         if told is None:
             raise
-        told.result = result
+        told.result, result.stopped = result, str(told)
         raise told from error

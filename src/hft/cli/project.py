@@ -11,6 +11,7 @@ from hft.figures import text
 from hft.project import create, find, keep, read
 from hft.project import explain as explain_result
 from hft.project import run as run_project
+from hft.strategy import StrategyError
 
 from . import INTERRUPTED
 from .inputs import refused
@@ -56,10 +57,15 @@ def backtest(
     given = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee, "symbols": symbols or None}
     project = replace(project, **{name: value for name, value in given.items() if value is not None})
     with ProgressBar() as bar, refused():
-        result = run_project(project, data=data, parameters=pairs("--set", parameters), progress=bar.task(directory.resolve().name))
+        try:
+            result = run_project(project, data=data, parameters=pairs("--set", parameters), progress=bar.task(directory.resolve().name))
+        except StrategyError as error:
+            if save and error.result is not None:
+                click.echo(f"What was done so far: {keep(error.result, directory)}", err=True)
+            raise
+    click.echo(json.dumps(result.stats) if as_json else text(result, "next: hft report --open     hft explain markout"))
     if save:
         keep(result, directory)
-    click.echo(json.dumps(result.stats) if as_json else text(result, "next: hft report --open     hft explain markout"))
     if result.stopped == "interrupted":
         click.get_current_context().exit(INTERRUPTED)
     if result.stats["orders"] == 0 and not as_json:
