@@ -113,7 +113,7 @@ def test_profit_and_its_parts(result, fills):
 
 
 def test_middles_and_markouts(result, fills, mids):
-    times = [time for time, _ in mids]
+    times = np.array([time for time, _ in mids])
 
     def at(time, side):
         n = np.searchsorted(times, time, side)
@@ -144,7 +144,7 @@ def test_middles_and_markouts(result, fills, mids):
 
 def test_ranges_are_those_of_blocks_of_time(result, fills, mids, span):
     row = next(row for row in result.stats["currencies"]["USD"]["markouts"] if row["horizon_ns"] == SECOND)
-    times = [time for time, _ in mids]
+    times = np.array([time for time, _ in mids])
     blocks = defaultdict(lambda: [0.0, 0.0])
     length = -(-(span[1] - span[0] + 1) // 20)
     for fill in fills:
@@ -267,7 +267,7 @@ PRICES = st.integers(1, 2**40)
 FILLS = st.lists(st.tuples(st.sampled_from([BUY, SELL]), PRICES, st.integers(1, 2**30), PRICES | st.none()), max_size=20)
 
 
-@examples(200)
+@examples(100)
 @given(FILLS, PRICES, st.sampled_from(["linear", "inverse"]), st.integers(-5, 5))
 def test_split_closes_exactly(rows, mark, kind, fee):
     """Against positions that know nothing of middles: 10^12 ticks times 10^9 lots are beyond 64 bits."""

@@ -359,16 +359,13 @@ def turnover(result: Outcome, span_ns: tuple[int, int]) -> float | None:
     """How often what was held was turned over: size traded over twice the mean size of the position, of the markets together by value."""
     traded = held_value = 0.0
     for account in result._kept["accounts"]:
-        instrument = result.markets[account["id"]]
         own = result._fills["symbol_id"] == account["id"]
         if not own.any():
             continue
-        price = float(result.fills["price"][own].mean())
-        lots = result._fills["size"][own]
-        signed = np.cumsum(lots * result._fills["side"][own]).astype(float)
-        value = abs(price) * instrument.lot_size * instrument.multiplier
-        traded += float(lots.sum()) * value
-        held_value += held(result._fills["exch_ns"][own], signed, span_ns)["mean"] * value
+        rows, value = result._fills[own], float(values(result)[own].sum())
+        lots = np.cumsum(rows["size"] * rows["side"]).astype(float)
+        traded += value
+        held_value += held(rows["exch_ns"], lots, span_ns)["mean"] * value / float(rows["size"].sum())
     return traded / (2 * held_value) if held_value else None
 
 

@@ -97,6 +97,7 @@ class Outcome:
         for strategy in self.strategies.values():
             for reason, count in strategy._running().reasons.items():
                 not_sent[reason] = not_sent.get(reason, 0) + count
+        not_sent |= getattr(desk, "not_sent", {})
         lots = desk.limits.max_position_lots
         limits = {each.symbol: lots * each.lot_size for each in self.markets.values()} if isinstance(lots, int) and lots < WIDE else {}
         log = [(time, name, text) for name, s in self.strategies.items() for time, text in s._log]
@@ -332,8 +333,9 @@ class Outcome:
     def rejects(self) -> Table:
         """A row a refusal, by a limit of ours (order 0) or by the venue: time, symbol, side, price, size, order, reason."""
         rows = self._reports[self._reports["kind"] == KINDS["reject"]]
-        reasons = [Code(code).name.lower().replace("_", " ") for code in rows["match_id"].tolist()]
-        return Table(self._units(rows) | {"order": rows["order_id"], "reason": np.array(reasons, str)})
+        codes, place = np.unique(rows["match_id"], return_inverse=True)
+        words = np.array([Code(code).name.lower().replace("_", " ") for code in codes.tolist()], str)
+        return Table(self._units(rows) | {"order": rows["order_id"], "reason": words[place]})
 
     @cached_property
     def equity(self) -> Table:
