@@ -165,7 +165,8 @@ def test_no_unit_of_money_is_lost(seed):
         before = sums.get(instrument.currency, (0, 0, 0))
         sums[instrument.currency] = tuple(a + b for a, b in zip(before, (profit, fees, traded), strict=True))
     stats = result.stats
-    assert {name: tuple(own.values()) for name, own in stats["currencies"].items()} == {n: tuple(map(float, own)) for n, own in sums.items()}
+    told = {name: tuple(own[key] for key in ("profit", "fees", "traded")) for name, own in stats["currencies"].items()}
+    assert told == {name: tuple(map(float, own)) for name, own in sums.items()}
     rates = {"USD": Fraction(1)}
     for currency, symbol in RATES.items():
         row = next(row for row, i in result.markets.items() if i.symbol == symbol)
@@ -174,7 +175,7 @@ def test_no_unit_of_money_is_lost(seed):
     for i, name in enumerate(("profit", "fees", "traded")):
         assert stats["total"][name] == float(sum(own[i] * rates[currency] for currency, own in sums.items()))
     assert stats["fills"] > 50
-    assert "together    profit " in str(result)
+    assert "together        " in str(result)
 
 
 def test_multiplier_of_a_future_counts_from_order_to_profit():
@@ -238,7 +239,7 @@ def test_limit_without_a_rate_refuses_and_the_sum_is_not_given():
     assert set(result.orders["symbol"]) == {"ES"}
     without = run(3, symbols, instruments=said, rates={})
     assert without.stats["total"]["profit"] is None
-    assert "together    profit no rate or price" in str(without)
+    assert "together        no rate or price" in str(without)
 
 
 def test_rate_of_an_instrument_moves_the_limits_with_its_price():
@@ -373,7 +374,7 @@ def test_all_of_it_is_said_in_a_file_and_on_the_command_line(tmp_path):
     stats = hft_()
     assert {row["currency"] for row in stats["symbols"].values()} == {"EUR", "USD"} == set(stats["currencies"])
     assert stats["orders"] > 10
-    assert stats["refused"] == 0
+    assert set(stats["refusals"]) <= {"self trade"}  # no limit was met
     assert stats["total"]["currency"] == "USD"
     assert hft_("--limit", "max_order_value_usd=1000")["orders"] == 0
     assert hft_("--rate", "EUR=1000")["refused"] > 0, "an order of three is worth more then"

@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("backtest.py", "fills exact by order; latency order=1ms,response=1ms; no fees; no market impact"),
+        ("backtest.py", "fills exact by order; latency order=1ms,response=1ms; fees 0 (not set)"),
         ("avellaneda_quotes.py", "queue ahead of our order: 500"),
         ("feeds.py", "(-5.0000 h)"),
         ("replay.py", "SYNTH (synthetic): 50,000 events"),

@@ -59,7 +59,7 @@ def test_events_turn_each_row_into_the_next(tmp_path):
     path = archive(tmp_path / "sample.zip")
     assert recognise(path) == "lobster"
     feed = open_feed(path)
-    assert (feed.book, feed.levels, feed.instruments[0]) == ("levels", 2, Instrument("XYZ", 1e-4, 1.0))
+    assert (feed.book, feed.levels, feed.instruments[0]) == ("levels", 2, Instrument("XYZ", 1e-4, 1.0, currency="USD"))
     events = collect(feed)
     assert feed.errors == {}
     assert feed.messages == {"1": 2, "3": 2, "4": 1, "5": 1, "6": 1, "7": 1}

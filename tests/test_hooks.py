@@ -380,5 +380,6 @@ def test_fees_are_those_of_the_venue():
 
 def test_printed_result_says_what_was_assumed():
     text = str(run(Near(), adds(*TWO_SIDED), latency="order=1ms,response=2ms"))
-    assert re.search(r"^Near on A\nfills exact by order; latency order=1ms,response=2ms; no fees; no market impact\n", text)
-    assert "2 sent, 0 refused" in text
+    assert re.search(r"^Near on A, given, 00:00:01 to 00:00:01 +run \w{8}\n", text)
+    assert "fills exact by order; latency order=1ms,response=2ms; fees 0 (not set); no market impact" in " ".join(text.split())
+    assert "2 sent, 0 filled (0.0%), 0 refused" in text

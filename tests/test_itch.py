@@ -340,7 +340,7 @@ def test_ids_come_from_the_instruments(impl):
     none = NO_SYMBOL  # the whole market, or an order of which nobody has seen the symbol
     assert out["symbol_id"][:n].tolist() == [none, none, 1, 0, 1, 2, 2, 0, none, 0, 0, 1]
     assert instruments.symbols == ["MSFT", "AAPL", "BRK.A"]
-    assert instruments[1] == ("AAPL", 0.0001, 1.0, 100, 1, 10_000, 1.0, "", "XNAS", 0, 0, "linear", False)  # units are those of the protocol
+    assert instruments[1] == ("AAPL", 0.0001, 1.0, 100, 1, 10_000, 1.0, "USD", "XNAS", 0, 0, "linear", False)  # units are those of the protocol
     assert d.symbol_ids == {7: 0, 9: 2, 13: 0, 14: 1}
     assert (d.instruments, d.wanted, d.skipped) == (instruments, None, 0)
     assert d.symbols == {7: "MSFT", 13: "MSFT"}

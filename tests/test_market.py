@@ -66,6 +66,7 @@ def test_volume_is_that_of_printed_executions():
         ("trade", (100, 5), 1),
     )
     assert [market.volume_lots(i) for i in range(3)] == [27, 5, 0]
+    assert market.seen_ns(2) == 0
     assert (market.events, market.book_errors, market.first_error_seq) == (6, 1, 5)
 
 

@@ -55,7 +55,7 @@ def expected(events, fills):
     return sorted(rows)
 
 
-@examples(60)
+@examples(40)
 @given(
     st.integers(0, 10**6), st.sampled_from([1, 3 * MS, 20 * MS]), st.booleans(), st.sampled_from([0, 1, MS, 3 * MS]),
     st.sampled_from([0, 2 * MS]), st.sampled_from([0, 5 * MS]), st.integers(1, 400),

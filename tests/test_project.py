@@ -36,7 +36,8 @@ def hft(*words):
 def test_project_runs_as_it_is_with_its_tests(project):
     done = hft("backtest", project)
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("MarketMaker on SYNTH\nfills exact by order; latency 0; no fees; no market impact\n")
+    assert done.stdout.startswith("MarketMaker on SYNTH, synthetic, 09:30:00 to 16:00:00 ")
+    assert "\nfills exact by order; latency 0; fees 0 (not set); no market impact\n" in done.stdout
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(project)]
     tests = subprocess.run(command, capture_output=True, text=True, cwd=project)
     assert tests.returncode == 0, tests.stdout

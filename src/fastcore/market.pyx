@@ -150,6 +150,10 @@ cdef class Market:
         """Return the lots of an instrument in the printed executions and crosses so far, less the trades that were broken."""
         return self._m.volumes[self._id(symbol_id)]
 
+    def seen_ns(self, symbol_id):
+        """Return the exchange time of the last event of an instrument that is one of its book or an execution; 0 before the first."""
+        return self._m.seen[self._id(symbol_id)].exch_ns
+
     @property
     def events(self):
         """Events applied."""

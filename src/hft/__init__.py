@@ -58,7 +58,7 @@ _EXPORTS = (
     dict.fromkeys(_COMPILED.split(), "fastcore.replaced")
     | dict.fromkeys(_PYTHON.split(), "hft.replaced")
     | dict.fromkeys(_STRATEGY.split(), "hft.strategy")
-    | {"Result": "hft.result", "backtest": "hft.backtesting", "backtest_each": "hft.backtesting"}
+    | {"Result": "hft.result", "backtest": "hft.backtesting", "backtest_each": "hft.backtesting", "load": "hft.result"}
 )
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is at run time, without importing typing
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from hft.replaced import Signal as Signal
     from hft.replaced import Ticker as Ticker
     from hft.result import Result as Result
+    from hft.result import load as load
     from hft.strategy import Fill as Fill
     from hft.strategy import Handle as Handle
     from hft.strategy import Order as Order

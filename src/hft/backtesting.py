@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ from fastcore.instruments import Instrument
 from fastcore.market import Market
 from fastcore.money import Fees
 from fastcore.risk import RiskLimits
+from fastcore.sim.markouts import Markouts
 from fastcore.sim.simulator import Simulator
 from fastcore.source import EventSource, Source
 from fastcore.strategy import Strategy as Compiled
@@ -28,13 +29,13 @@ from .controls import Controls
 from .feeds.feed import Feed, UnknownSymbolInFile
 from .feeds.several import open_feeds
 from .journal import Recording
+from .outcome import HORIZONS_NS, WIDE
 from .result import Result
 from .run import IDS
 from .strategy import StopRun, Strategy, failure
 
 __all__ = ["backtest", "backtest_each"]
 
-WIDE = 1 << 40  # a limit that no order of a backtest reaches
 Path_ = str | os.PathLike[str]
 
 
@@ -56,6 +57,7 @@ def backtest(
     curve_interval: str = "1s",
     recording: Recording | None = None,
     controls: Controls | None = None,
+    begun: Callable[[Result], None] | None = None,
     **options: Any,
 ) -> Result:
     """Run a strategy, or several by name, on recorded data.
@@ -93,6 +95,8 @@ def backtest(
         Journal (``hft.journal.record``) that writes the run down.
     controls : Controls, optional
         What is changed while it goes on: planned, or asked for by other threads.
+    begun : callable(Result), optional
+        Told before anything happens: ``result.engine`` has the parts of the run.
     **options
         Of the feed.
 
@@ -139,11 +143,15 @@ def backtest(
             response=conditions.latency(parts.get("response", "0")),
             queue=conditions.queue(queue),
             name=f"venue {seed}",
+            details=True,
+            markouts=Markouts(HORIZONS_NS),
         )
         fees = (fees or Fees(maker_fee, taker_fee)).checked()
+        charged: dict[str, Fees] = {}
         for row, instrument in markets.items():
             own = said.get(instrument.symbol, Traded()).fees
-            desk.open(row, instrument, fees=fees if own is None else own.schedule())
+            charged[instrument.symbol] = fees if own is None else own.schedule()
+            desk.open(row, instrument, fees=charged[instrument.symbol])
             simulator.open(row, signed_prices=instrument.signed_prices)
         controls = controls or Controls()
         if recording is not None:
@@ -155,15 +163,20 @@ def backtest(
             market,
             desk,
             compiled,
-            curve_symbol_id=next(iter(markets)),
+            curve_symbol_id=list(markets),
             curve_interval_ns=conditions.duration_ns(curve_interval),
             sample_every=0,
             journal=None if recording is None else recording.journal,
             on_control=controls.apply,
         )
         controls.begin(engine, markets, strategies)
-        conditions_ = {"latency": latency, "queue": queue, "fees": fees, "seed": seed, "conversion": conversion}
-        result = Result(engine, markets, strategies, conditions_)
+        assumed: dict[str, Any] = {"data": feed.path.name, "latency": latency, "queue": queue}
+        assumed |= {"maker_fee": str(fees.maker), "taker_fee": str(fees.taker)}
+        assumed |= {"seed": seed, "curve_interval": curve_interval, "fees": {symbol: _by_fill(own) for symbol, own in charged.items()}}
+        assumed |= msgspec.to_builtins(conversion)
+        result = Result(engine, markets, strategies, assumed)
+        if begun is not None:
+            begun(result)
         run(engine, result)
         for instrument in () if result.stopped else markets.values():
             if not feed.lists(instrument.symbol):
@@ -196,6 +209,11 @@ def backtest_each(strategies: Mapping[str, Strategy], data: Path_ | Sequence[Pat
     if isinstance(data, Feed) or isinstance(options.get("limits"), RiskLimits):
         raise ValueError("desks of their own need data that can be read again, and limits as the section [limits] has them")
     return {name: backtest({name: strategy}, data, **options) for name, strategy in strategies.items()}
+
+
+def _by_fill(fees: Fees) -> tuple[str, str] | None:
+    """Maker and taker fee, where they alone say what a fill costs."""
+    return None if fees.per_order or fees.tiers else (str(fees.maker), str(fees.taker))
 
 
 def _paths(data: Path_ | Sequence[Path_]) -> list[Path]:
@@ -236,5 +254,5 @@ def run(engine: Engine, result: Result) -> None:
         told = failure(error, engine.events, engine.last_ns)
         if told is None:
             raise
-        told.result = result
+        told.result, result.stopped = result, str(told)
         raise told from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
+from fastcore.errors import FastcoreError
 from fastcore.money import Fees
 
 from . import conditions, config, keys
@@ -20,12 +22,14 @@ from .controls import Control, Controls
 from .feeds.feed import Feed
 from .journal import Inputs, record
 from .loading import load_strategy
+from .outcome import RESULT, Outcome
 from .result import Result
 from .strategy import Strategy
 
-__all__ = ["Project", "RunFile", "create", "read", "run"]
+__all__ = ["Project", "RunFile", "Watcher", "create", "explain", "find", "keep", "read", "run"]
 
-RUN = "run.toml"
+RUN, RESULTS = "run.toml", "results"
+WATCHER = "~watcher"  # behind all others by name
 
 STRATEGY = '''"""A market maker: write your own in its place."""
 
@@ -88,6 +92,8 @@ README = """# {name}
     hft backtest                                # run strategy.py as run.toml says
     hft backtest --set size=50 --latency 1ms    # with other values
     hft backtest --data day.itch.gz             # on data of yours
+    hft report --open                           # the last run as a page
+    hft explain markout                         # what a figure means; hft explain 17 tells the life of order 17
     python -m pytest                            # the tests beside it
 """
 
@@ -197,6 +203,27 @@ def replaced(project: Project, given: Mapping[str, Any]) -> Project:
     return config.convert(values, Project)
 
 
+class Watcher(Strategy):
+    """Looks on while a run is done again: the place of one order in its queue, and what is left of it."""
+
+    def __init__(self, order: int, symbol: str, begin_ns: int, end_ns: int) -> None:
+        super().__init__()
+        self.order, self.symbol, self.begin_ns, self.end_ns = order, symbol, begin_ns, end_ns
+        self.places: list[tuple[int, int, int]] = []
+        self.venue: Any = None
+
+    def begun(self, result: Result) -> None:
+        """The run begins."""
+        rows = [row for row, instrument in result.markets.items() if instrument.symbol == self.symbol]
+        self.venue = result.engine.source.venues[rows[0]]  # type: ignore[union-attr]
+
+    def on_depth(self, m: Any) -> None:
+        if self.begin_ns <= self.now <= self.end_ns and m.symbol == self.symbol:
+            for order, _, _, left, ahead in self.venue.orders():
+                if order == self.order and (not self.places or self.places[-1][1:] != (ahead, left)):
+                    self.places.append((self.now, ahead, left))
+
+
 def run(
     project: Project,
     *,
@@ -205,22 +232,30 @@ def run(
     progress: Any = None,
     journal: Path | None = None,
     controls: Controls | None = None,
+    watcher: Watcher | None = None,
 ) -> Result:
-    """Run a project, on other data and with other parameters where they are given; `journal` is a new directory for ``hft rerun``."""
+    """Run a project, on other data and with other parameters where they are given; `journal` is a new directory for ``hft rerun``, a
+    watcher looks on."""
     place = Path(project.place)
     name = project.strategy
     if name.partition(":")[0].endswith(".py"):
         name = str(place / name)
-    strategy = load_strategy(name, project.parameters | dict(parameters or {}))
-    paths = [Path(path) for path in data] or [place / path for path in project.data]
+    project = replace(project, parameters=project.parameters | dict(parameters or {}), place=str(place.resolve()))
+    strategy = load_strategy(name, project.parameters)
+    paths = [Path(path).resolve() for path in data or [place / path for path in project.data]]
     files: Any = paths or synthetic(project)
     options: dict[str, Any] = {} if isinstance(files, Feed) or progress is None else {"progress": progress}
+    given: dict[str, Any] = {type(strategy).__name__: strategy}
+    if watcher is not None:
+        given |= {WATCHER: watcher}
+        options |= {"begun": watcher.begun}
     with ExitStack() as stack:
         if journal is not None:
-            asked = msgspec.to_builtins(replace(project, parameters=project.parameters | dict(parameters or {})))
-            inputs = Inputs("backtest", [{"path": str(path)} for path in paths], {}, asked | {"place": str(place.resolve())})
+            inputs = Inputs("backtest", [{"path": str(path)} for path in paths], {}, msgspec.to_builtins(project))
             options["recording"] = stack.enter_context(record(journal, inputs))
-        return _run(project, strategy, files, controls=controls, **options)
+        result = _run(project, given, files, controls=controls, **options)
+    result.conditions["again"] = msgspec.to_builtins(replace(project, data=tuple(map(str, paths))))
+    return result
 
 
 def rerun(inputs: Inputs, journal: Path, planned: Sequence[Control]) -> None:
@@ -231,10 +266,10 @@ def rerun(inputs: Inputs, journal: Path, planned: Sequence[Control]) -> None:
     run(project, data=[file["path"] for file in inputs.files], journal=journal, controls=Controls(planned))
 
 
-def _run(project: Project, strategy: Strategy, files: Any, **options: Any) -> Result:
+def _run(project: Project, strategies: Mapping[str, Any], files: Any, **options: Any) -> Result:
     try:
         return backtest(
-            strategy,
+            strategies,
             files,
             symbols=project.symbols,
             latency=project.latency,
@@ -259,3 +294,49 @@ def synthetic(project: Project) -> Feed:
     from .feeds.synthetic import iterate
 
     return ItchFeed("synthetic", chunks=iterate(project.messages, project.seed))
+
+
+def keep(result: Result, directory: Path) -> Path:
+    """Save a result among those of a project, under its id; one that is there already is the same, and the last now."""
+    place = directory / RESULTS / result.id
+    try:
+        result.save(place)
+    except FileExistsError:
+        os.utime(place / RESULT)
+    return place
+
+
+def find(name: str | None = None, directory: Path = Path()) -> Path:
+    """Return the directory of a run: a path, the beginning of an id among the results of a project, or by default its last one."""
+    if name is not None and Path(name).is_dir():
+        return Path(name)
+    kept = sorted((directory / RESULTS).glob(f"*/{RESULT}"), key=lambda path: path.stat().st_mtime_ns)
+    there = [path.parent for path in kept]
+    found = [path for path in there if name is None or path.name.startswith(name)]
+    if not found:
+        known = f", there are {', '.join(path.name for path in reversed(there[-8:]))}" if there else ": hft backtest makes one"
+        raise ConfigError(f"there is no run {name or ''}".rstrip() + f" in {(directory / RESULTS).resolve()}{known}")
+    if name is not None and len(found) > 1:
+        raise ConfigError(f"several runs begin with {name}: {', '.join(path.name for path in found)}")
+    return found[-1]
+
+
+def explain(result: Result, what: int | str) -> str:
+    """Return what ``Result.explain`` does, with the place of an order over time where the run can be done again."""
+    from . import explain as words
+
+    return words.explain(result, what, places)
+
+
+def places(result: Outcome, order: int, symbol: str, begin_ns: int, end_ns: int) -> list[tuple[int, int, int]] | None:
+    """Run a result again, and return times, lots ahead and lots left of an order while it worked; None where that is not possible,
+    or the run is no longer the same."""
+    again = result.conditions.get("again")
+    if again is None or "feed" in str(result.conditions["latency"]):  # another clock than that of the venue
+        return None
+    watcher = Watcher(order, symbol, begin_ns, end_ns)
+    try:
+        now = run(msgspec.convert(again, Project), watcher=watcher)
+    except (FastcoreError, ConfigError, OSError, LookupError, TypeError, ValueError):
+        return None  # the strategy or the data have gone, or are others: nothing that is told depends on it
+    return watcher.places if now.orders_hash == result.orders_hash else None

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from fastcore.records import NO_PRICE
 
+from .figures import quantity
 from .run import Summary
 
 if TYPE_CHECKING:
@@ -63,11 +64,6 @@ def table(summary: Summary) -> Table:
     out.add_row("loop", f"{summary.loop_ns_per_event:,.1f} ns an event")
     out.add_row("peak memory", f"{summary.peak_rss_bytes / 2**20:,.0f} MiB")
     return out
-
-
-def quantity(units: int | float) -> str:
-    """Format shares, contracts or coins."""
-    return f"{units:,}" if isinstance(units, int) else f"{units:,.8g}"
 
 
 def latency_table(summary: Summary) -> Table:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from . import conditions
 from .config import Config, ConfigError, is_own
 from .controls import Controls
 from .feeds.feed import Feed, UnknownSymbolInFile
+from .outcome import account
 
 if TYPE_CHECKING:
     from .journal import Recording
@@ -398,8 +400,7 @@ def summarise(
     """Collect the summary of an engine."""
     by_type, skipped, malformed = feed.counts()
     market, desk = engine.market, engine.desk
-    position, profit = desk.position(symbol_id), desk.profit(symbol_id)
-    value = instrument.unit_value
+    own, value = account(engine, symbol_id), instrument.unit_value
 
     def units(lots: int) -> int | float:
         return lots if instrument.lot_size == 1.0 else lots * instrument.lot_size
@@ -423,11 +424,11 @@ def summarise(
         orders=desk.orders_sent,
         rejected=desk.risk_rejects,
         fills=desk.fills,
-        volume=units(position.volume_lots),
-        market_volume=units(market.volume_lots(symbol_id)),
-        position=units(position.position_lots),
-        pnl=None if profit is None else float(profit * value),
-        fees=float(position.fees * value),
+        volume=units(own["volume_lots"]),
+        market_volume=units(own["market_lots"]),
+        position=units(own["position_lots"]),
+        pnl=None if own["profit"] is None else float(Fraction(own["profit"]) * value),
+        fees=float(Fraction(own["fees"]) * value),
         ticks_stored=stored,
         ticks_refused=getattr(engine.strategies.get("tape"), "refused", 0),
         seconds=seconds,

@@ -25,6 +25,7 @@ from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
 
 from .conditions import duration_ns, suggestion
+from .tables import Recorder
 
 __all__ = ["Fill", "Handle", "Order", "Param", "Strategy", "StrategyError", "Symbol", "Trade", "every"]
 
@@ -190,7 +191,7 @@ class Strategy:
 
     _core: PythonStrategy | None
     _symbols: dict[str, str]
-    _records: list[tuple[int, str, dict[str, float]]]
+    _records: Recorder
     _log: list[tuple[int, str]]
     random: random.Random
 
@@ -211,7 +212,7 @@ class Strategy:
         self = super().__new__(cls)
         self._symbols = {symbol.name: symbol.default for symbol in _declared(cls, Symbol)}
         self._core = None
-        self._records, self._log = [], []
+        self._records, self._log = Recorder(), []
         self.random = random.Random(0)
         return self
 
@@ -259,7 +260,7 @@ class Strategy:
 
     def record(self, market: Handle | None = None, **columns: float) -> None:
         """Add a row to the result: a value for each name, of a market or of all."""
-        self._records.append((self.now, "" if market is None else market.symbol, columns))
+        self._records.add(self.now, "" if market is None else market.symbol, columns)
 
     def log(self, text: str) -> None:
         """Add a line to the log of the result, with the time."""
@@ -286,6 +287,6 @@ class Strategy:
         self._core = PythonStrategy(hooks, markets, periods)
         for name, symbol in self._symbols.items():
             self.__dict__[name] = self.market(symbol)
-        self._records, self._log = [], []
+        self._records, self._log = Recorder(), []
         self.random = random.Random(f"{own.__name__} {seed}")
         return self._core

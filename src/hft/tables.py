@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping
+from html import escape
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Table"]
+__all__ = ["Recorder", "Table"]
 
 SHOWN = 10
 
@@ -43,29 +46,75 @@ class Table(Mapping[str, npt.NDArray[Any]]):
 
     def to_pandas(self) -> Any:
         """Return a ``pandas.DataFrame``."""
-        import pandas
-
-        return pandas.DataFrame(self._columns)
+        return _library("pandas", "pandas").DataFrame(self._columns)
 
     def to_polars(self) -> Any:
         """Return a ``polars.DataFrame``."""
-        import polars
-
-        return polars.DataFrame(self._columns)
+        return _library("polars", "polars").DataFrame(self._columns)
 
     def to_arrow(self) -> Any:
         """Return a ``pyarrow.Table``."""
-        import pyarrow
+        return _library("pyarrow", "hft-fastcore[feeds]").table(self._columns)
 
-        return pyarrow.table(self._columns)
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the table over to whatever reads Arrow: polars, DuckDB, pandas and others take it as it is."""
+        return self.to_arrow().__arrow_c_stream__(requested_schema)
+
+    def _cells(self) -> list[list[str]]:
+        """Names, then the first rows as text."""
+        return [list(self._columns), *([_text(column[i]) for column in self._columns.values()] for i in range(min(self.rows, SHOWN)))]
 
     def __repr__(self) -> str:
-        cells = [list(self._columns)]
-        cells += [[_text(values[i]) for values in self._columns.values()] for i in range(min(self.rows, SHOWN))]
+        cells = self._cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
         more = [f"... {self.rows:,} rows"] if self.rows > SHOWN else []
         return "\n".join([*lines, *more])
+
+    def _repr_html_(self) -> str:
+        names, *rows = self._cells()
+        head, body = _tagged([names], "th"), _tagged(rows, "td")
+        more = f"<p>{self.rows:,} rows</p>" if self.rows > SHOWN else ""
+        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
+
+
+class Recorder:
+    """Rows that a run adds one by one, of any names: 16 bytes and 8 a value, no object for each."""
+
+    def __init__(self) -> None:
+        self._keys: dict[tuple[str, ...], int] = {}
+        self._times, self._rows, self._values = array("q"), array("q"), array("d")
+
+    def add(self, time_ns: int, symbol: str, columns: Mapping[str, float]) -> None:
+        """Add a row."""
+        self._values.extend(columns.values())
+        self._times.append(time_ns)
+        self._rows.append(self._keys.setdefault((symbol, *columns), len(self._keys)))
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Times, symbols, and a column for each name, NaN where a row has none."""
+        rows, values = np.array(self._rows, np.int64), np.array(self._values)
+        keys = list(self._keys)
+        begins = np.cumsum([0, *np.array([len(key) - 1 for key in keys], np.int64)[rows]])
+        columns = {name: np.full(len(rows), np.nan) for key in keys for name in key[1:]}
+        for number, key in enumerate(keys):
+            own = rows == number
+            for place, name in enumerate(key[1:]):
+                columns[name][own] = values[begins[:-1][own] + place]
+        return {"time": np.array(self._times, np.int64), "symbol": np.array([key[0] for key in keys], str)[rows], **columns}
+
+
+def _tagged(rows: list[list[str]], tag: str) -> str:
+    """Rows of HTML."""
+    return "".join("<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>" for row in rows)
+
+
+def _library(name: str, package: str) -> Any:
+    """An optional library, named in the error where it is missing."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"this needs {name} (pip install '{package}')") from error
 
 
 def _text(value: Any) -> str:

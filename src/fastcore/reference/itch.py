@@ -43,7 +43,7 @@ _BODIES = {
     "O": struct.Struct(">8scIIIQII"),
 }
 _SYMBOL_AT = {**dict.fromkeys("RHYKJhNO", 0), "L": 1, "Q": 1, "A": 3, "F": 3, "P": 3, "I": 3}  # which of the fields
-UNITS = {"tick_size": 0.0001, "lot_size": 1.0, "increment_ticks": 100, "low_increment_ticks": 1, "low_below_ticks": 10_000}
+UNITS = {"tick_size": 0.0001, "lot_size": 1.0, "increment_ticks": 100, "low_increment_ticks": 1, "low_below_ticks": 10_000, "currency": "USD"}
 
 LENGTHS = {type: _HEAD.size + body.size for type, body in _BODIES.items()}
 MAX_EVENTS = 3

@@ -145,7 +145,7 @@ LENGTHS = {
 }
 
 # What the integers mean, as fields of an Instrument: prices in 0.0001 USD, quoted in cents from 1 USD on.
-UNITS = {"tick_size": 0.0001, "lot_size": 1.0, "increment_ticks": 100, "low_increment_ticks": 1, "low_below_ticks": 10_000}
+UNITS = {"tick_size": 0.0001, "lot_size": 1.0, "increment_ticks": 100, "low_increment_ticks": 1, "low_below_ticks": 10_000, "currency": "USD"}
 
 # Most events that one message makes: an array with this much room always receives the next message.
 MAX_EVENTS = ITCH_MAX_EVENTS
@@ -1049,6 +1049,7 @@ cdef class ItchDecoder(_Decoder):
             fields.tick_size, fields.tick_num, fields.tick_den = own._t.defaults.tick_size, own._t.defaults.tick_num, own._t.defaults.tick_den
             fields.lot_size, fields.increment_ticks = own._t.defaults.lot_size, own._t.defaults.increment_ticks
             fields.low_increment_ticks, fields.low_below_ticks = own._t.defaults.low_increment_ticks, own._t.defaults.low_below_ticks
+            memcpy(fields.currency, own._t.defaults.currency, sizeof(fields.currency))
         if wanted is not None:
             if isinstance(wanted, (str, bytes)):
                 raise TypeError(f"wanted must be an iterable of symbols, not one: wanted={wanted!r}")

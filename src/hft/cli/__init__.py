@@ -22,6 +22,11 @@ COMMANDS = {
         "Write a strategy that runs as it is into DIRECTORY: strategy.py, run.toml, a test and a README.",
     ),
     "backtest": ("hft.cli.project:backtest", "Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."),
+    "report": ("hft.cli.project:report", "Write the result of RUN (the last one by default) as one HTML file that works offline."),
+    "explain": (
+        "hft.cli.project:explain",
+        "Tell the life of order WHAT, or what figure WHAT means (profit, markout, fills, position, ratios), of RUN.",
+    ),
     "replay": (
         "hft.cli.replay:replay",
         "Replay FILE (any format that hft.feeds reads; - is the standard input) through book, market maker and venue.",

@@ -1,4 +1,4 @@
-"""``hft init`` and ``hft backtest``: a strategy in a directory of its own."""
+"""``hft init``, ``hft backtest``, ``hft report`` and ``hft explain``: a strategy in a directory of its own, and what it did."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,13 @@ from typing import Any
 
 import click
 
+from hft.config import ConfigError
 from hft.controls import Controls, read_controls
-from hft.project import create, read, replaced
+from hft.figures import text
+from hft.project import create, find, keep, read, replaced
+from hft.project import explain as explain_result
 from hft.project import run as run_project
+from hft.strategy import StrategyError
 
 from . import INTERRUPTED
 from .inputs import refused
@@ -40,6 +44,7 @@ def init(directory: Path) -> None:
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated.")
 @click.option("--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun.")
 @click.option("--controls", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What changes during the run, as in hft replay.")
+@click.option("--save/--no-save", default=True, show_default=True, help="Keep the result in DIRECTORY/results.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the text.")
 def backtest(
     directory: Path,
@@ -55,6 +60,7 @@ def backtest(
     limits: tuple[str, ...],
     journal: Path | None,
     controls: Path | None,
+    save: bool,
     as_json: bool,
 ) -> None:
     """Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."""
@@ -65,12 +71,55 @@ def backtest(
         project = replaced(project, given)
         asked, progress = pairs("--set", parameters), bar.task(directory.resolve().name)
         planned = Controls([] if controls is None else read_controls(controls))
-        result = run_project(project, data=data, parameters=asked, progress=progress, journal=journal, controls=planned)
+        try:
+            result = run_project(project, data=data, parameters=asked, progress=progress, journal=journal, controls=planned)
+        except StrategyError as error:
+            if save and error.result is not None:
+                click.echo(f"What was done so far: {keep(error.result, directory)}", err=True)
+            raise
     if planned.waiting:
         click.echo(f"Warning: {planned.waiting:,} controls are later than the data", err=True)
-    click.echo(json.dumps(result.stats) if as_json else str(result))
+    click.echo(json.dumps(result.stats) if as_json else text(result, "next: hft report --open     hft explain markout"))
+    if save:
+        keep(result, directory)
     if result.stopped == "interrupted":
         click.get_current_context().exit(INTERRUPTED)
-    if result.engine.desk.orders_sent == 0 and not as_json:
+    if result.stats["orders"] == 0 and not as_json:
         click.echo("Warning: no orders.", err=True)
 
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="File; report.html beside the result by default.")
+@click.option("--open", "shown", is_flag=True, help="Show it in the browser.")
+def report(run: str | None, output: Path | None, shown: bool) -> None:
+    """Write the result of RUN (the last one by default) as one HTML file that works offline."""
+    from hft.result import load
+
+    place = find(run)
+    with refused():
+        path = load(place).report(output or place / "report.html")
+    click.echo(str(path))
+    if shown:
+        click.launch(path.resolve().as_uri())
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="[RUN] WHAT")
+def explain(words: tuple[str, ...]) -> None:
+    """Tell the life of order WHAT, or what figure WHAT means (profit, markout, fills, position, ratios), of RUN.
+
+    RUN is an id or its beginning, the directory of a result, or that of a journal; the last run of the project by default.
+    """
+    from hft.explain import explain_journal
+    from hft.journal import RUN
+    from hft.result import load
+
+    if len(words) > 2:
+        raise click.UsageError("hft explain takes a run and an order or figure")
+    place = find(words[0] if len(words) > 1 else None)
+    try:
+        click.echo(explain_journal(place, words[-1]) if (place / RUN).exists() else explain_result(load(place), words[-1]))
+    except LookupError as error:
+        raise ConfigError(str(error)) from None

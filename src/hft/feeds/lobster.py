@@ -160,7 +160,7 @@ class LobsterFeed(Feed):
             if fields % 4:
                 raise CorruptDataError(f"an orderbook row must have four fields a level: fields={fields} path={path}")
             self.levels = fields // 4
-        self._symbol_id = self._row(symbol or (name.group(1) if name else self.path.name.split("_")[0]), 1e-4)
+        self._symbol_id = self._row(symbol or (name.group(1) if name else self.path.name.split("_")[0]), 1e-4, currency="USD")
 
     # ---- reading ----
 
