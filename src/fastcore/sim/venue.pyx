@@ -39,10 +39,10 @@ from fastcore.records cimport (
     MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_BAD_TERMS, RESULT_EXPIRED, RESULT_FULL,
     RESULT_NOT_TRADING, RESULT_NO_MEMORY, RESULT_OK, RESULT_POST_ONLY, RESULT_SELF_TRADE, RESULT_UNFILLABLE, RESULT_UNKNOWN_ORDER,
     SELL, TERMS_BITS, TERMS_FOK, TERMS_GTD, TERMS_IOC, TERMS_LIMIT, TERMS_MARKET, TERMS_POST_ONLY, TERMS_TIME, TERMS_TYPE,
-    event_t, fc_alloc, fc_free, unlikely,
+    event_t, fc_alloc, fc_free, likely, unlikely,
 )
 from fastcore.book cimport (
-    LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_find_level, book_level_size, book_next_price,
+    LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_find_level, book_key, book_level_size, book_next_price,
     book_order, book_stamp, book_t, book_worst_price, level_t, order_t,
 )
 from fastcore.sim.queues cimport QUEUE_RISK_AVERSE, QueueModel, queue_ahead, queue_shrunk
@@ -65,19 +65,24 @@ cdef uint64_t HIDDEN = VENUE_LAST - 1
 
 # ---- places ----
 
+cdef inline int64_t better_key(bint there, int64_t key, int64_t than) noexcept nogil:
+    # The better of two keys, of which one may not be there; whether it is cannot be predicted: no branch.
+    return key if there & (key > than) else than
+
+
 cdef void venue_reach(venue_t* v, int s) noexcept nogil:
     # Orders or displaced lots of a side have come or gone: what events concern us.
     cdef int64_t sign = 1 - 2 * s
-    cdef int64_t key
-    v.best_key[s] = sign * v.orders[s][0].price_ticks if v.count[s] else -VENUE_FAR
-    v.worst_key[s] = sign * v.orders[s][v.count[s] - 1].price_ticks if v.count[s] else VENUE_FAR
-    if v.displaced_count[s]:
-        key = sign * v.displaced[s][0].price_ticks
-        if key > v.best_key[s]:
-            v.best_key[s] = key
+    cdef int32_t n = v.count[s]
+    cdef int64_t best = better_key(n != 0, sign * v.orders[s][0].price_ticks, -VENUE_FAR)
+    cdef int64_t worst = sign * v.orders[s][n - (n != 0)].price_ticks
+    best = better_key(v.displaced_count[s] != 0, sign * v.displaced[s][0].price_ticks, best)
+    v.reach[s].worst_key = worst if n else VENUE_FAR
     if unlikely(v.imaging):
-        v.best_key[s] = VENUE_FAR
-        v.worst_key[s] = -VENUE_FAR
+        best = VENUE_FAR
+        v.reach[s].worst_key = -VENUE_FAR
+    v.reach[s].best_key = best
+    v.reach[1 - s].cross_key = -best
 
 
 cdef inline bint before(int8_t side, int64_t price, uint64_t stamp, int64_t other_price, uint64_t other_stamp) noexcept nogil:
@@ -90,19 +95,70 @@ cdef inline int64_t expiry(int64_t terms) noexcept nogil:
     return terms & ~<int64_t> TERMS_BITS
 
 
-cdef void venue_remove(venue_t* v, int s, int32_t i) noexcept nogil:
+cdef inline int32_t venue_first(const venue_t* v, int s, int64_t price, bint behind) noexcept nogil:
+    """Index of the first own order that is not better than a price; `behind`: that is worse."""
+    cdef int64_t sign = 1 - 2 * s, better
+    cdef int32_t low = 0, high = v.count[s], middle
+    while low < high:
+        middle = (low + high) >> 1
+        better = sign * (v.orders[s][middle].price_ticks - price)
+        if better > 0 or (behind and better == 0):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef inline int32_t venue_slots(const venue_t* v) noexcept nogil:
+    return 2 * v.capacity + 2
+
+
+cdef void venue_centre(venue_t* v, int s) noexcept nogil:
+    # One end of the memory is reached: orders go to its middle, which gives room for half the capacity at least.
+    cdef venue_order_t* there = v.memory[s] + (venue_slots(v) - v.count[s]) // 2
+    memmove(there, v.orders[s], v.count[s] * sizeof(venue_order_t))
+    v.orders[s] = there
+
+
+cdef venue_order_t* venue_put(venue_t* v, int s, int32_t i) noexcept nogil:
+    # A place among the orders of a side; the nearer end moves, so that what comes near the touch costs the same however many rest.
+    cdef int32_t n = v.count[s]
+    if i < n - i:
+        if v.orders[s] == v.memory[s]:
+            venue_centre(v, s)
+        v.orders[s] -= 1
+        memmove(&v.orders[s][0], &v.orders[s][1], i * sizeof(venue_order_t))
+    else:
+        if v.orders[s] + n == v.memory[s] + venue_slots(v):
+            venue_centre(v, s)
+        if i < n:
+            memmove(&v.orders[s][i + 1], &v.orders[s][i], (n - i) * sizeof(venue_order_t))
+    v.count[s] += 1
+    return &v.orders[s][i]
+
+
+cdef void venue_take_out(venue_t* v, int s, int32_t i) noexcept nogil:
+    # venue_remove before another order of the side comes in.
     cdef bint expires = expiry(v.orders[s][i].terms) != 0
     cdef int k
     v.open_lots[s] -= v.orders[s][i].left_lots
     v.count[s] -= 1
-    memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
-    venue_reach(v, s)
+    if i < v.count[s] - i:
+        memmove(&v.orders[s][1], &v.orders[s][0], i * sizeof(venue_order_t))
+        v.orders[s] += 1
+    elif i < v.count[s]:
+        memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
     if unlikely(expires):
         v.due_ns = VENUE_NEVER
         for k in range(2):
             for i in range(v.count[k]):
                 if expiry(v.orders[k][i].terms) and expiry(v.orders[k][i].terms) < v.due_ns:
                     v.due_ns = expiry(v.orders[k][i].terms)
+
+
+cdef void venue_remove(venue_t* v, int s, int32_t i) noexcept nogil:
+    venue_take_out(v, s, i)
+    venue_reach(v, s)
 
 
 cdef int64_t venue_fill(
@@ -227,7 +283,10 @@ cdef int64_t venue_displaced_ahead(venue_t* v, int s, int64_t price, uint64_t st
     cdef int8_t side = <int8_t> (1 - 2 * s)
     cdef int32_t k = 0
     cdef int64_t lots = 0
-    cdef displaced_t* d = venue_displaced(v, s, k)
+    cdef displaced_t* d
+    if v.displaced_count[s] == 0:
+        return 0
+    d = venue_displaced(v, s, k)
     while d != NULL and before(side, d.price_ticks, d.stamp, price, stamp):
         if d.price_ticks == price:
             lots += d.lots
@@ -316,7 +375,7 @@ cdef int64_t venue_serve(
     cdef int64_t left = size, take, deferred = 0, here = 0, at = NO_PRICE
     cdef displaced_t* d
     cdef venue_order_t* o
-    if side * price > v.best_key[s] or (not venue_matches(v) and cause != FLAG_AUCTION):
+    if side * price > v.reach[s].best_key or (not venue_matches(v) and cause != FLAG_AUCTION):
         return 0
     while left > 0:
         d = venue_displaced(v, s, k)
@@ -435,13 +494,12 @@ cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, ui
     cdef int s = venue_index(side)
     cdef int32_t i
     cdef venue_order_t* o
-    for i in range(v.count[s]):
+    for i in range(venue_first(v, s, price, False), v.count[s]):
         o = &v.orders[s][i]
-        if o.price_ticks == price:
-            if stamp < o.stamp:
-                o.ahead_lots = o.ahead_lots - size if o.ahead_lots > size else 0
-        elif side * (o.price_ticks - price) < 0:
+        if o.price_ticks != price:
             return
+        if stamp < o.stamp:
+            o.ahead_lots = o.ahead_lots - size if o.ahead_lots > size else 0
 
 
 cdef void venue_hidden(venue_t* v, int8_t side, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
@@ -558,8 +616,7 @@ cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int6
     if not venue_matches(v):
         return
     left -= venue_serve(v, side, price + side, VENUE_LAST, size, NO_PRICE, FLAG_THROUGH, match_id)
-    while i < v.count[s] and side * (v.orders[s][i].price_ticks - price) > 0:
-        i += 1
+    i = venue_first(v, s, price, False)
     while True:
         d = venue_displaced(v, s, k)
         if d != NULL and side * (d.price_ticks - price) > 0:
@@ -624,10 +681,10 @@ cdef void venue_shown(
     cdef int32_t i
     cdef int64_t explained, ahead
     cdef venue_order_t* o
-    for i in range(v.count[s]):
+    for i in range(venue_first(v, s, price, False), v.count[s]):
         o = &v.orders[s][i]
         if o.price_ticks != price or (total == 0 and (quoted or not venue_sees(v, side, price))):
-            continue    # a level that has left what the feed shows tells nothing
+            break   # a level that has left what the feed shows tells nothing
         if change < 0 and not image:
             explained = o.printed_lots if o.printed_lots < -change else -change
             o.printed_lots -= explained
@@ -719,19 +776,27 @@ cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexc
 # ---- own orders ----
 
 cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
-    cdef int s
+    # `side_index` comes with the side that it is most likely on. Looked for at the price that the table has, then everywhere, for another
+    # order may have taken its place there.
+    cdef int k, s
     cdef int32_t i
-    for s in range(2):
-        for i in range(v.count[s]):
+    cdef int64_t price = v.prices[<uint64_t> order_id & v.ids]
+    for k in range(4):
+        s = side_index[0]
+        for i in range(venue_first(v, s, price, False) if k < 2 and v.count[s] > VENUE_FEW else 0, v.count[s]):
             if v.orders[s][i].order_id == order_id:
-                side_index[0] = s
                 return &v.orders[s][i]
+            if k < 2 and v.count[s] > VENUE_FEW and v.orders[s][i].price_ticks != price:
+                break
+        if k == 1 and v.count[0] <= VENUE_FEW and v.count[1] <= VENUE_FEW:
+            return NULL
+        side_index[0] = 1 - s
     return NULL
 
 
 cdef inline bint rests(int64_t terms) noexcept nogil:
     # Whether what is not filled on arrival stays.
-    return terms & TERMS_TYPE != TERMS_MARKET and terms & TERMS_TIME != TERMS_IOC and terms & TERMS_TIME != TERMS_FOK
+    return likely(terms == 0) or terms & TERMS_TYPE != TERMS_MARKET and terms & TERMS_TIME != TERMS_IOC and terms & TERMS_TIME != TERMS_FOK
 
 
 cdef bint terms_agree(int64_t terms) noexcept nogil:
@@ -750,7 +815,7 @@ cdef inline int64_t limit_of(int8_t side, int64_t price_ticks, int64_t terms) no
 
 
 cdef inline int64_t book_best_of(const book_t* b, int8_t side) noexcept nogil:
-    return book_best_bid(b) if side == BUY else book_best_ask(b)
+    return book_key(side, b.sides[side < 0].best)
 
 
 cdef int64_t venue_available(const venue_t* v, const book_t* b, int8_t side, int64_t limit, int64_t wanted) noexcept nogil:
@@ -783,7 +848,7 @@ cdef int venue_refusal(
     cdef int64_t limit, best
     if side != BUY and side != SELL:
         return RESULT_BAD_SIZE
-    if not terms_agree(terms):
+    if unlikely(terms != 0 and not terms_agree(terms)):
         return RESULT_BAD_TERMS
     if terms & TERMS_TYPE == TERMS_LIMIT and not v.lowest_ticks <= price_ticks <= MAX_VALUE:
         return RESULT_BAD_PRICE
@@ -878,25 +943,22 @@ cdef void venue_enter(
 ) noexcept nogil:
     # An order that is not refused: acknowledged, it takes what it reaches, and the rest waits.
     cdef int s = venue_index(side)
-    cdef int32_t i
     cdef int64_t limit = limit_of(side, price_ticks, terms)
-    cdef bint swept = False
+    cdef bint swept = False, stays = rests(terms)
     cdef venue_order_t place
     while v.self_trade == SELF_TRADE_CANCEL and venue_meets_own(v, b, side, limit, left):
         venue_pull(v, 1 - s, 0, RESULT_SELF_TRADE)
     place.price_ticks = price_ticks
     place.ahead_lots = place.unseen_lots = 0
     place.stamp = 0
-    if rests(terms):
+    if stays:
         venue_queue(v, b, side, price_ticks, &place)
-    venue_report(
-        v, KIND_ACK, side, price_ticks, left + filled, order_id, venue_place(v, s, &place) if rests(terms) else 0
-    )
+    venue_report(v, KIND_ACK, side, price_ticks, left + filled, order_id, venue_place(v, s, &place) if stays else 0)
     place.left_lots = venue_take(v, b, side, limit, left, order_id, &swept)
-    if place.left_lots == 0:
-        return
-    if swept or not rests(terms):
-        venue_report(v, KIND_PULLED, side, price_ticks, place.left_lots, order_id, 0)
+    if unlikely(place.left_lots == 0 or swept or not stays):
+        if place.left_lots:
+            venue_report(v, KIND_PULLED, side, price_ticks, place.left_lots, order_id, 0)
+        venue_reach(v, s)   # for an order that made room for this one
         return
     place.order_id = order_id
     place.filled_lots = filled + left - place.left_lots
@@ -907,12 +969,8 @@ cdef void venue_enter(
     if v.by_level:
         v.entries = place.stamp
     # By price, behind our own earlier orders of the same price.
-    i = v.count[s]
-    while i > 0 and side * (price_ticks - v.orders[s][i - 1].price_ticks) > 0:
-        i -= 1
-    memmove(&v.orders[s][i + 1], &v.orders[s][i], (v.count[s] - i) * sizeof(venue_order_t))
-    v.orders[s][i] = place
-    v.count[s] += 1
+    venue_put(v, s, venue_first(v, s, price_ticks, True))[0] = place
+    v.prices[<uint64_t> order_id & v.ids] = price_ticks
     v.open_lots[s] += place.left_lots
     if expiry(terms) and expiry(terms) < v.due_ns:
         v.due_ns = expiry(terms)
@@ -954,10 +1012,10 @@ cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil:
 
 
 cdef int venue_replace(
-    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t total_lots, int64_t new_order_id
+    venue_t* v, const book_t* b, int8_t asked, int64_t order_id, int64_t price_ticks, int64_t total_lots, int64_t new_order_id
 ) noexcept nogil:
     # What was filled while the message was under way comes off its size: nobody gets more than was asked for.
-    cdef int s = 0, refusal
+    cdef int s = asked < 0, refusal
     cdef int8_t side
     cdef int64_t terms, left
     cdef venue_order_t* o
@@ -986,9 +1044,11 @@ cdef int venue_replace(
         o.left_lots = left
         o.filled_lots = 0
         o.order_id = new_order_id
+        v.prices[<uint64_t> new_order_id & v.ids] = price_ticks
         venue_report(v, KIND_ACK, side, price_ticks, left, new_order_id, venue_place(v, s, o))
         return RESULT_OK
-    venue_pull(v, s, <int32_t> (o - v.orders[s]), 0)
+    venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
+    venue_take_out(v, s, <int32_t> (o - v.orders[s]))
     venue_enter(v, b, side, price_ticks, left, 0, new_order_id, terms)
     return RESULT_OK
 
@@ -1021,7 +1081,7 @@ cdef int venue_amend(venue_t* v, const book_t* b, int64_t order_id, int64_t pric
         o.left_lots = left
         venue_report(v, KIND_ACK, side, price_ticks, total_lots, order_id, venue_place(v, s, o))
         return RESULT_OK
-    venue_remove(v, s, <int32_t> (o - v.orders[s]))
+    venue_take_out(v, s, <int32_t> (o - v.orders[s]))
     venue_enter(v, b, side, price_ticks, left, filled, order_id, terms)
     return RESULT_OK
 
@@ -1030,7 +1090,7 @@ cdef int venue_message(venue_t* v, const book_t* b, const event_t* e) noexcept n
     if e.kind == KIND_ORDER:
         return venue_submit(v, b, e.side, e.price, e.size, e.order_id, e.payload[3])
     if e.kind == KIND_REPLACE:
-        return venue_replace(v, b, e.order_id, e.price, e.size, e.new_order_id)
+        return venue_replace(v, b, e.side, e.order_id, e.price, e.size, e.new_order_id)
     if e.kind == KIND_AMEND:
         return venue_amend(v, b, e.order_id, e.price, e.size)
     return venue_cancel(v, e.order_id)
@@ -1068,14 +1128,19 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
     v.report_limit = reports - venue_room(capacity, v.details)
     v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
     v.taken = <taken_t*> fc_alloc(VENUE_TAKEN, sizeof(taken_t))
+    v.ids = 63
+    while v.ids < 4 * <uint64_t> capacity:
+        v.ids = 2 * v.ids + 1
+    v.prices = <int64_t*> fc_alloc(v.ids + 1, sizeof(int64_t))
     for s in range(2):
         v.shown_ticks[s] = NO_PRICE
-        v.best_key[s] = -VENUE_FAR
-        v.worst_key[s] = VENUE_FAR
-        v.orders[s] = <venue_order_t*> fc_alloc(capacity + 1, sizeof(venue_order_t))
+        v.reach[s].best_key = -VENUE_FAR
+        v.reach[s].worst_key = v.reach[s].cross_key = VENUE_FAR
+        v.memory[s] = <venue_order_t*> fc_alloc(venue_slots(v) + 1, sizeof(venue_order_t))
+        v.orders[s] = v.memory[s] + venue_slots(v) // 2 if v.memory[s] != NULL else NULL
         v.displaced[s] = <displaced_t*> fc_alloc(VENUE_DISPLACED, sizeof(displaced_t))
     if (
-        v.reports == NULL or v.taken == NULL or v.orders[0] == NULL or v.orders[1] == NULL or v.displaced[0] == NULL
+        v.reports == NULL or v.taken == NULL or v.prices == NULL or v.orders[0] == NULL or v.orders[1] == NULL or v.displaced[0] == NULL
         or v.displaced[1] == NULL
     ):
         venue_free(v)
@@ -1086,12 +1151,14 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
 cdef void venue_free(venue_t* v) noexcept nogil:
     cdef int s
     for s in range(2):
-        fc_free(v.orders[s])
+        fc_free(v.memory[s])
         fc_free(v.displaced[s])
-        v.orders[s] = NULL
+        v.memory[s] = v.orders[s] = NULL
         v.displaced[s] = NULL
     fc_free(v.taken)
     fc_free(v.reports)
+    fc_free(v.prices)
+    v.prices = NULL
     v.taken = NULL
     v.reports = NULL
 
@@ -1122,7 +1189,7 @@ cdef class Venue:
     Parameters
     ----------
     capacity : int, default 64
-        Own orders that can rest at the same time on each side, 1 to 65,536. One more is rejected with the code `full`.
+        Own orders that can rest at the same time on each side, 1 to 131,072. One more is rejected with the code `full`.
     symbol_id : int, default 0
         Written into the reports.
     by_level : bool, default False
@@ -1162,7 +1229,7 @@ cdef class Venue:
         bint details=False, print_lag_ns=10_000_000, level_lag_ns=0, QueueModel queue=None,
     ):
         cdef int64_t kept = VENUE_NEVER if displaced_ns is None else as_int64(displaced_ns)
-        cdef int64_t orders = int64_in(capacity, "capacity", 1, 65536), number = int64_in(symbol_id, "symbol_id", 0, NO_SYMBOL)
+        cdef int64_t orders = int64_in(capacity, "capacity", 1, 131072), number = int64_in(symbol_id, "symbol_id", 0, NO_SYMBOL)
         cdef int64_t print_lag = as_int64(print_lag_ns), level_lag = as_int64(level_lag_ns)
         if kept < 0:
             raise ValueError(f"displaced_ns must be in 0..2**63-1, or None for ever: displaced_ns={displaced_ns}")
@@ -1273,7 +1340,7 @@ cdef class Venue:
         cdef bint known
         self._room()
         known = venue_find(&self._v, old, &s) != NULL
-        result = venue_replace(&self._v, b, old, price, total, self._next_order_id)
+        result = venue_replace(&self._v, b, <int8_t> (1 - 2 * s), old, price, total, self._next_order_id)
         self._next_order_id += result == RESULT_OK or (known and result == RESULT_UNKNOWN_ORDER)
         return result
 
