@@ -48,7 +48,8 @@ class CsvFeed(TableFeed):
         Of order messages whose rows have other fields than the header says: the roles of the fields by value of the action,
         for example ``{"R": ("action", "time", "id", "size")}``.
     decimal, thousands : str, optional
-        The mark before decimals, and the one between thousands ("" for none); by default what the first rows show.
+        The mark before decimals, and the one between thousands ("" for none); by default what the first rows show. A number with
+        one point and no comma has decimals: ``1.234`` is less than 2.
 
     Raises
     ------
