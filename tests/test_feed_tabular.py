@@ -386,6 +386,18 @@ def test_arrow_columns_that_lead_elsewhere_are_corrupt_data(tmp_path, form, wron
         list(ArrowFeed(path, kind="trades", time_unit="ns"))
 
 
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([[1.5], [1.6]]), pa.array([{"a": 1}, {"a": 2}]), pa.array([True, False]), pa.array([1, 2], pa.timestamp("ms"))],
+    ids=["list", "struct", "bool", "time"],
+)
+def test_columns_of_other_types_than_their_role_are_refused(tmp_path, column):
+    table = pa.table({"time": [1709890200000] * 2, "price": column, "size": [1, 2]})
+    import_module("pyarrow.parquet").write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(FormatError, match="a column must hold what its role says: role=price type="):
+        collect(open_feed(tmp_path / "x.parquet"))
+
+
 def test_a_batch_of_arrow_of_any_size_comes_in_parts(tmp_path):
     n = 300_000
     batch = pa.record_batch({"ts": pa.array(np.arange(n)), "price": np.full(n, 1.5), "size": np.ones(n, np.int64)})

@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BUYS = ("B", "BUY", "BID", "BIDS", "1", "+1", "LONG")
-_SELLS = ("S", "SELL", "ASK", "ASKS", "A", "-1", "OFFER", "SHORT")
+_SELLS = ("S", "SELL", "ASK", "ASKS", "A", "-1", "2", "OFFER", "SHORT")  # FIX: 1 and 2
 _NEITHER = ("", "N", "NONE", "UNKNOWN", "U", "?", "NEUTRAL", "NULL")
 _TRUE = ("TRUE", "T", "1", "YES", "Y", "SNAPSHOT", "PARTIAL")
 _FALSE = ("FALSE", "F", "0", "NO", "N", "", "UPDATE", "DELTA", "CHANGE", "INCREMENTAL")

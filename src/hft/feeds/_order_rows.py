@@ -45,7 +45,7 @@ class OrderRows:
         self._began = False
         self._resizes = "resize" in self._actions.values()
         self._live = np.zeros(0, np.int64), np.zeros(0, np.int64)  # orders and what they have left, where sizes are told anew
-        self._held = np.zeros(0, EVENT_DTYPE)  # of the last time of a block, where it has fills or trades: what belongs to them may be in the next
+        self._held = np.zeros(0, EVENT_DTYPE)  # of the last time of a block with fills or trades: the next may have what belongs to them
 
     def events(self, events: Events, rows: TableRows, ticks: Values, lots: Values) -> Events:
         """Write kind, side and payload of the messages, and return those that are whole."""
