@@ -826,7 +826,8 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
 
     def __repr__(self):
         shown = {name: self._default[name] for name in REQUIRED}
-        shown |= {name: value for name, value in self.settings().items() if value not in (None, {}) and value != INSTRUMENT.get(name)}
+        given = [(name, value) for name, value in self.settings().items() if value is not None and value != {}]
+        shown |= {name: value for name, value in given if value != INSTRUMENT.get(name)}
         return f"RiskLimits({', '.join([f'{name}={value!r}' for name, value in shown.items()])})"
 
     def settings(self, symbol_id=None):
@@ -1101,7 +1102,9 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         before = self.killed
         if self.kill_switch.down:
             raise RiskError(f"the kill switch must be up: {self.kill_switch!r}")
-        code, peak, executions = g.killed, g.peak, g.executions
+        cdef int code = g.killed
+        cdef double peak = g.peak
+        cdef bucket_t executions = g.executions
         g.killed = RESULT_OK
         g.peak = g.realised.near + g.unrealised.near
         refill(&g.executions, 0, 0)
