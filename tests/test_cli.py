@@ -499,6 +499,8 @@ def archives():
         "empty": packed(), "two": packed(a=b"x", b=b"y"), "nested": packed(a=packed(b=b"x")), "cut": one[:40],
         "encrypted": changed((6, 1), (directory + 8, 1)), "method": changed((8, 99), (directory + 10, 99)),
         "version": changed((directory + 6, 200)), "offset": changed((directory + 42, 200)),
+        "nameless": changed((30, 0), (directory + 46, 0)), "bzip2": changed((8, 12), (directory + 10, 12)),
+        "lzma": changed((8, 14), (directory + 10, 14)), "no text": changed((7, 8), (30, 255), (directory + 9, 8), (directory + 46, 255)),
     }  # fmt: skip
 
 

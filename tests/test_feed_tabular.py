@@ -163,6 +163,14 @@ def test_fills_are_executions_where_the_book_is_reduced_behind_them(tmp_path):
     assert book.apply(events) == {"ok": 9} and len(book) == 0
     with pytest.raises(ValueError, match="actions must be kinds of events, resize, fill or ignore: A=ad"):
         open_feed(path, kind="orders", actions={"A": "ad"})
+    # The same rows in blocks of one, two, ...: what belongs together is found across them.
+    rows = import_module("pyarrow.csv").read_csv(path)
+    for size in range(1, 10):
+        with import_module("pyarrow.ipc").new_file(tmp_path / "x.arrow", rows.schema) as file:
+            file.write_table(rows, max_chunksize=size)
+        parts = open_feed(tmp_path / "x.arrow", kind="orders", actions=actions, tick_size=1)
+        assert collect(parts).tobytes() == events.tobytes()
+        assert parts.messages == {"add": 2, "cancel": 1, "execute": 2, "notice": 2, "replace": 1, "trade": 1}
 
 
 def test_new_sizes_become_what_is_taken_off(tmp_path):
@@ -281,7 +289,9 @@ def test_cut_archive_and_archive_of_several_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
         archive.writestr("a.csv", "time,bid,ask\n1399507217007,1,2\n")
         archive.writestr("b.csv", "time,bid,ask\n1399507217007,3,4\n")
+        archive.writestr("c.dat", "time,bid,ask\n1399507217007,5,6\n")
     assert values(collect(CsvFeed(tmp_path / "x.zip", member="b.csv"))) == [[3, 4, 1, 1]]
+    assert values(collect(open_feed(tmp_path / "x.zip", member="c.dat"))) == [[5, 6, 1, 1]]
     with pytest.raises(ValueError, match=r"an archive must hold one file, or the option member must name one: .*'a.csv', 'b.csv'"):
         CsvFeed(tmp_path / "x.zip")
     raw = (tmp_path / "x.zip").read_bytes()
@@ -374,6 +384,18 @@ def test_arrow_columns_that_lead_elsewhere_are_corrupt_data(tmp_path, form, wron
         writer.write_batch(batch)
     with pytest.raises(CorruptDataError, match="an Arrow file must be whole"):
         list(ArrowFeed(path, kind="trades", time_unit="ns"))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([[1.5], [1.6]]), pa.array([{"a": 1}, {"a": 2}]), pa.array([True, False]), pa.array([1, 2], pa.timestamp("ms"))],
+    ids=["list", "struct", "bool", "time"],
+)
+def test_columns_of_other_types_than_their_role_are_refused(tmp_path, column):
+    table = pa.table({"time": [1709890200000] * 2, "price": column, "size": [1, 2]})
+    import_module("pyarrow.parquet").write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(FormatError, match="a column must hold what its role says: role=price type="):
+        collect(open_feed(tmp_path / "x.parquet"))
 
 
 def test_a_batch_of_arrow_of_any_size_comes_in_parts(tmp_path):

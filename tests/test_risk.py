@@ -420,6 +420,65 @@ def test_kill_switch_of_another_process_stays_down_until_armed(tmp_path):
     assert account.limits.rejected == {"kill switch": 2}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a mapped file cannot be cut there")
+def test_file_of_a_kill_switch_is_private_and_cutting_it_stops_orders(tmp_path):
+    code = """
+import os, sys
+from fastcore.risk import KillSwitch
+from fastcore.errors import FastcoreError, RiskError
+from fastcore.tickstore import TickStore
+path = sys.argv[1]
+switches = [KillSwitch(path), KillSwitch(path), KillSwitch(path + "-2")]
+store = TickStore(path + "-store", "a")
+store.append(1, 1, 1.0, 1.0)
+reader = TickStore(path + "-store")
+for name in (path, path + "-store", path + "-2"):
+    os.truncate(name, 0)
+assert [switch.down for switch in switches] == [True] * 3
+for look, rule in ((reader.records, "the published count must be inside the file"), (store.close, "moved or cut")):
+    try:
+        look()
+    except FastcoreError as error:
+        assert rule in str(error), error
+    else:
+        raise AssertionError("the cut was not seen")
+for switch in switches:
+    try:
+        switch.clear()
+    except RiskError as error:
+        assert str(error).startswith("the file of a kill switch must stay as it is: it was cut: path="), error
+    assert switch.down
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "kill")], check=True)
+    assert (tmp_path / "kill").stat().st_mode & 0o777 == 0o600
+
+
+def test_file_of_a_kill_switch_is_no_other_file(tmp_path):
+    path = tmp_path / "notes"
+    path.write_text("do not touch")
+    with pytest.raises(ValueError, match="the file of a kill switch must have 8 bytes: bytes=12 path="):
+        KillSwitch(path)
+    assert path.read_text() == "do not touch"
+    for wrong in (1, True, 1.5):  # a number would be an open file: it would be made longer, and closed
+        with pytest.raises(TypeError):
+            KillSwitch(wrong)
+
+
+def test_arming_that_is_refused_changes_nothing():
+    account = Account(max_day_loss=1_000.0, max_drawdown=1e6, max_fills_per_minute=1)
+    lost(account)
+    account.limits.kill(by="desk head")
+    reason, audit = account.limits.killed, len(account.limits.audit)
+    with pytest.raises(RiskError, match="broken=loss of the day"):
+        account.limits.arm()
+    assert (account.limits.killed, len(account.limits.audit)) == (reason, audit)
+    account.limits.change(max_day_loss=1e6, max_drawdown=500.0, by="risk officer")
+    assert account.limits.killed == reason
+    account.limits.arm()
+    assert account.order(BUY, 10_000) > 0, "the drawdown counts from here"
+
+
 def test_loss_limit_stays_down_until_it_holds_and_is_armed():
     account = Account(max_day_loss=1_000.0)
     lost(account)

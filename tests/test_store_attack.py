@@ -315,8 +315,12 @@ def cut(path):
     os.truncate(path, BASE + TABLE + 4096)
 
 
+def emptied(path):
+    os.truncate(path, 0)
+
+
 @pytest.mark.parametrize("module", [tickstore, twin])
-@pytest.mark.parametrize("change", [deleted, replaced, moved, cut])
+@pytest.mark.parametrize("change", [deleted, replaced, moved, cut, emptied])
 @pytest.mark.parametrize("act", ["flush", "grow", "close"])
 def test_a_writer_says_that_its_file_is_gone(path, module, change, act):
     store = module.TickStore(path, "a", segment_records=SEGMENT, grow_ahead=False)

@@ -81,6 +81,27 @@ def test_a_number_that_two_countries_read_differently_is_refused(tmp_path):
         write_text(tmp_path, f"time;price\n{T};1,234\n{T};5,678\n")
 
 
+def test_prices_in_32nds_are_not_thousands(tmp_path):
+    rows = "time,price,size\n1709890200000,110'165,2\n1709890200001,110'17,2\n"
+    with pytest.raises(ValueError, match="a number like 110'165 may be in 32nds, which are not read, or in thousands"):
+        events_of(write_text(tmp_path, rows))
+    swiss = rows.replace("110'17,", "110'461,")
+    for text, options in ((swiss, {}), (rows.replace("110'17,", "110'170,"), {"thousands": "'"})):
+        assert events_of(write_text(tmp_path, text, **options))["price"][0] == 110_165
+
+
+def test_a_name_that_comes_twice_is_not_guessed(tmp_path):
+    rows = "time,price,price,size\n1709890200000,1.5,9.5,2\n"
+    with pytest.raises(ValueError, match=r"columns must have names of their own, .* twice=\['price'\]"):
+        write_text(tmp_path, rows)
+    assert events_of(write_text(tmp_path, rows, columns={"price": "price.2"}))["price"].tolist() == [95]
+
+
+def test_sides_may_be_those_of_fix(tmp_path):
+    feed = write_text(tmp_path, "time,price,size,side\n1709890200000,1,2,1\n1709890200001,1,2,2\n")
+    assert (events_of(feed)["side"].tolist(), feed.errors) == ([-1, 1], {})
+
+
 @pytest.mark.parametrize("cells", [("1,234", "1.234"), ("0,5", "1.5")])
 def test_numbers_written_in_two_ways_are_refused(tmp_path, cells):
     with pytest.raises(FormatError, match="a number like 1,234 may be two|numbers must be written in one way: 0,5 1.5"):

@@ -1,6 +1,7 @@
 """Times of a table: each value by itself, whatever its form; clocks that are changed; what is refused."""
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from importlib import import_module
 
 import numpy as np
@@ -168,6 +169,23 @@ def test_columns_of_dates_and_times_of_day_in_parquet(tmp_path, date_type, time_
     assert found["exch_ns"].tolist() == [MARCH + (123_456 if time_type == "time64" else 0)]
     found = events_of(from_frame(pa.table({"time": clocks, "price": [1.5]}), date=date(2024, 3, 8)))
     assert found["exch_ns"].tolist() == [MARCH + (123_456 if time_type == "time64" else 0)]
+
+
+@pytest.mark.parametrize(("digits", "scale"), [(20, 3), (38, 9), (38, 20), (40, 9), (76, 30)])
+def test_times_and_identifiers_may_be_decimals_of_any_width(tmp_path, digits, scale):
+    kind = pa.decimal128(digits, scale) if digits <= 38 else pa.decimal256(digits, scale)
+    whole = pa.decimal256(60, 2)
+    rows = {
+        "timestamp": pa.array([Decimal("1700000000.5"), Decimal("1700000001.125"), None], kind),
+        "price": [1.0, 2.0, 3.0],
+        "size": [1.0, 2.0, 3.0],
+        "trade_id": pa.array([Decimal(5), Decimal(2**62), Decimal(7)], whole),
+    }
+    import_module("pyarrow.parquet").write_table(pa.table(rows), tmp_path / "x.parquet")
+    feed = ParquetFeed(tmp_path / "x.parquet")
+    events = events_of(feed)
+    assert events["exch_ns"].tolist() == [1_700_000_000_500_000_000, 1_700_000_001_125_000_000]
+    assert (events["match_id"].tolist(), feed.errors) == ([5, 2**62], {"time must be there": 1})
 
 
 def test_times_beyond_the_year_2262_cost_their_row(tmp_path):

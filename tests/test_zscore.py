@@ -1,7 +1,10 @@
 """Rolling statistics and pairs: definitions, accuracy, special values, errors, and both SIMD twins."""
 
 import math
+import mmap
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -404,6 +407,19 @@ def test_pair_set_has_the_bits_of_single_pairs(impl, window, log):
     assert many.count == 0
     assert np.isnan(many.zscores).all()
     assert many.update(np.ones(6)).tolist() == [0] * 13
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is told there")
+def test_pair_set_takes_eight_bytes_a_pair_and_place_in_the_window():
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+
+    pairs = np.stack(np.triu_indices(150, 1), axis=1)  # 11,175 of 150 series
+    before = resident()
+    pair_set = zscore.PairSet(pairs, 1000)
+    for i in range(3):
+        pair_set.update(np.full(150, 100.0 + i))
+    assert resident() - before < 10 * len(pairs) * 1000, "the prices of both are those of all pairs"
 
 
 def test_pair_set_views_are_read_only_and_outlive_their_owner():

@@ -293,6 +293,8 @@ cdef class KillSwitch:
     cdef uint64_t* _word
     cdef object _map
     cdef unsigned char[::1] _view
+    cdef void* _watch           # of its page: whether the file was cut
+    cdef bint _cut(self) noexcept
 
 
 cdef class RiskLimits:

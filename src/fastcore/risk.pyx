@@ -7,6 +7,7 @@ open the gate; ``"off"`` says that one is not wanted. Cancels always pass. docs/
 """
 
 import mmap
+import os
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -37,6 +38,12 @@ cdef extern from "fc_checked.h" nogil:
     bint fc_add_overflow(int64_t a, int64_t b, int64_t* result)
     bint fc_sub_overflow(int64_t a, int64_t b, int64_t* result)
     uint64_t fc_magnitude(int64_t a)
+
+cdef extern from "fc_cut.h" nogil:
+    ctypedef struct watch_t "fc_watch_t":
+        uint64_t cut
+    watch_t* fc_watch(const void* p, size_t bytes)
+    void fc_unwatch(watch_t* watch)
 
 __all__ = ["CHECKS", "Change", "KillSwitch", "RiskLimits", "rate_inverted"]
 
@@ -701,7 +708,7 @@ cdef class KillSwitch:
     Parameters
     ----------
     path : str or path, optional
-        File of eight bytes that processes share; made where there is none. None: this process alone.
+        File of eight bytes that processes share; made with mode 0600 where there is none. None: this process alone.
 
     Attributes
     ----------
@@ -710,9 +717,15 @@ cdef class KillSwitch:
     down : bool
         Whether it stops orders.
 
+    Raises
+    ------
+    ValueError
+        If the file is none of a kill switch: it has another length than eight bytes.
+
     Notes
     -----
-    Whoever has seen it down stays down until `RiskLimits.arm`, also when somebody raises it again.
+    Whoever has seen it down stays down until `RiskLimits.arm`, also when somebody raises it again. A file that is cut while it is
+    used means down, for good.
 
     **Thread safety**: any thread and process.
     """
@@ -721,13 +734,24 @@ cdef class KillSwitch:
         self.path = path
         self._word = &self._own
         if path is not None:
-            with open(path, "a+b") as file:
-                file.seek(0, 2)
-                if file.tell() < 8:
-                    file.truncate(8)
+            with open(os.fspath(path), "a+b", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                size = file.seek(0, os.SEEK_END)
+                if size not in (0, 8):
+                    raise ValueError(f"the file of a kill switch must have 8 bytes: bytes={size} path={path}")
+                file.truncate(8)
                 self._map = mmap.mmap(file.fileno(), 8)
             self._view = self._map
             self._word = <uint64_t*> &self._view[0]
+            self._watch = fc_watch(self._word, mmap.PAGESIZE)
+            if self._watch == NULL:
+                raise MemoryError
+
+    def __dealloc__(self):
+        if self._watch != NULL:
+            fc_unwatch(<watch_t*> self._watch)
+
+    cdef bint _cut(self) noexcept:
+        return self._watch != NULL and load_acquire(&(<watch_t*> self._watch).cut) != 0
 
     @property
     def down(self):
@@ -738,8 +762,18 @@ cdef class KillSwitch:
         store_release(self._word, 1)
 
     def clear(self):
-        """Let those begin again who are armed after this."""
-        store_release(self._word, 0)
+        """Let those begin again who are armed after this.
+
+        Raises
+        ------
+        RiskError
+            If the file was cut: what others look at cannot be known.
+        """
+        if not (self.down and self._cut()):  # to read the word shows a cut
+            store_release(self._word, 0)
+        if self._cut():
+            store_release(self._word, 1)
+            raise RiskError(f"the file of a kill switch must stay as it is: it was cut: path={self.path}")
 
     def __repr__(self):
         return f"<KillSwitch path={self.path} {'down' if self.down else 'up'}>"
@@ -827,7 +861,8 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
 
     def __repr__(self):
         shown = {name: self._default[name] for name in REQUIRED}
-        shown |= {name: value for name, value in self.settings().items() if value not in (None, {}) and value != INSTRUMENT.get(name)}
+        given = [(name, value) for name, value in self.settings().items() if value is not None and value != {}]
+        shown |= {name: value for name, value in given if value != INSTRUMENT.get(name)}
         return f"RiskLimits({', '.join([f'{name}={value!r}' for name, value in shown.items()])})"
 
     def settings(self, symbol_id=None):
@@ -1102,12 +1137,18 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         before = self.killed
         if self.kill_switch.down:
             raise RiskError(f"the kill switch must be up: {self.kill_switch!r}")
+        cdef int code = g.killed
+        cdef double peak = g.peak
+        cdef bucket_t executions = g.executions
         g.killed = RESULT_OK
         g.peak = g.realised.near + g.unrealised.near
         refill(&g.executions, 0, 0)
         self._write()
         if g.killed != RESULT_OK:
-            raise RiskError(f"a loss limit must hold before orders pass again: broken={self.killed}")
+            broken = self.killed
+            g.killed, g.peak, g.executions = code or g.killed, peak, executions  # what is refused changes nothing
+            self._write()
+            raise RiskError(f"a loss limit must hold before orders pass again: broken={broken}")
         self._note(None, "killed", before, None, by)
 
     def new_day(self, *, by=""):

@@ -1100,8 +1100,10 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
             return
         self._enter()
         try:
-            before = self._noted.checked
-            self._extend(self._noted, fc_store_published(s))
+            before, count = self._noted.checked, fc_store_published(s)
+            if self._is_cut():
+                return  # that was no count; the sync that follows refuses
+            self._extend(self._noted, count)
             if self._noted.checked > before:
                 self._note(self._noted)
         finally:

@@ -217,7 +217,7 @@ def _prepare() -> None:
 
 
 def calls_check(data: bytes, folder: Path) -> Counts:
-    """Every call returns or raises an exception, within its time, and none breaks a structure."""
+    """Every call returns or raises an exception, within its time, and none breaks a structure or closes what is not its own."""
     if not THINGS:
         _prepare()
     random = Random(data)
@@ -268,6 +268,8 @@ def calls_check(data: bytes, folder: Path) -> Counts:
     for failure in failures:
         if not isinstance(failure, Interrupted):
             raise failure
+    for descriptor in range(3):  # a number that is taken for a path would be closed
+        os.fstat(descriptor)
     return {name: sum(caller.counts[name] for caller in callers) for name in callers[0].counts}
 
 

@@ -42,8 +42,8 @@ static void fc_watch_fault(int number, siginfo_t *info, void *context) {
                 fc_store_release(&w->cut, 1);
                 return;
             }
-    uint64_t first = 0;
-    if (fc_compare_exchange(&fc_watch_passed_on, &first, 1)) {
+    if (fc_load_acquire(&fc_watch_passed_on) != at) { /* another module's range is mended behind it; the same place twice is not */
+        fc_store_release(&fc_watch_passed_on, at);
         if (fc_watch_before.sa_flags & SA_SIGINFO) {
             fc_watch_before.sa_sigaction(number, info, context);
             return;

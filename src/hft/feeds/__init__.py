@@ -188,7 +188,7 @@ def open_feed(
     """
     # A format of another distribution need not have what is not asked for.
     options |= {key: value for key, value in (("instruments", instruments), ("wanted", wanted)) if value is not None}
-    name = recognise(path) if format is None else format
+    name = format or ("csv" if "member" in options else recognise(path))  # of an archive of several: only tables have it
     day = options.get("date")
     if isinstance(day, date) and not 1970 <= day.year <= 2261:
         raise FormatError(f"date must be in 1970-01-01..2261-12-31: date={day}")

@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 _BUYS = ("B", "BUY", "BID", "BIDS", "1", "+1", "LONG")
-_SELLS = ("S", "SELL", "ASK", "ASKS", "A", "-1", "OFFER", "SHORT")
+_SELLS = ("S", "SELL", "ASK", "ASKS", "A", "-1", "2", "OFFER", "SHORT")  # FIX: 1 and 2
 _NEITHER = ("", "N", "NONE", "UNKNOWN", "U", "?", "NEUTRAL", "NULL")
 _TRUE = ("TRUE", "T", "1", "YES", "Y", "SNAPSHOT", "PARTIAL")
 _FALSE = ("FALSE", "F", "0", "NO", "N", "", "UPDATE", "DELTA", "CHANGE", "INCREMENTAL")
@@ -38,8 +38,7 @@ def integers(column: Any) -> npt.NDArray[np.int64]:
     if pa.types.is_integer(kind):
         return numbers(column, -1)
     if pa.types.is_decimal(kind):
-        values, scale = decimal(column)
-        return np.where(values < 0, -1, values // scale)
+        return np.maximum(decimal(column, 0)[0], -1)
     if pa.types.is_floating(kind):
         values_f = column.to_numpy(zero_copy_only=False)
         fine = np.isfinite(values_f) & (np.abs(values_f) < 2**63)
@@ -49,12 +48,17 @@ def integers(column: Any) -> npt.NDArray[np.int64]:
     return numbers(pc.cast(pc.if_else(fine, column, pa.scalar(None, pa.string())), pa.int64()), -1)
 
 
-def decimal(column: Any) -> tuple[npt.NDArray[np.int64], int]:
-    """A decimal128 column as whole numbers and their scale; what needs more than 63 bits is -1."""
+def decimal(column: Any, most: int = 9) -> tuple[npt.NDArray[np.int64], int]:
+    """A column of decimals as whole numbers and their scale, 10**most at the most; what needs more than 63 bits is -1."""
+    pa, pc = extra("pyarrow"), extra("pyarrow.compute")
+    scale = min(max(column.type.scale, 0), most)
+    if scale != column.type.scale or column.type.bit_width < 128:
+        column = pc.cast(column, pa.decimal256(76, scale), safe=False)
     if column.null_count:
         column = column.fill_null(-1)
-    halves = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, 2)[column.offset : column.offset + len(column)]
-    return np.where(halves[:, 1] == halves[:, 0] >> 63, halves[:, 0], -1), 10**column.type.scale
+    words = np.frombuffer(column.buffers()[1], np.int64).reshape(-1, column.type.bit_width // 64)
+    words = words[column.offset : column.offset + len(column)]
+    return np.where((words[:, 1:] == words[:, :1] >> 63).all(axis=1), words[:, 0], -1), 10**scale
 
 
 def decimal_type(text: str) -> Any:

@@ -94,6 +94,10 @@ def marks_of(cells: Iterable[str], point: str | None, group: str | None, path: P
     """Return the mark before decimals and the one between thousands ("" without any) of numbers; those that are known stay."""
     cells = [cell.replace("\u00a0", " ").replace("\u202f", " ").replace("\u2019", "'") for cell in cells if _NUMBER.fullmatch(cell)]
     space = next((mark for mark in " '" if any(mark in cell for cell in cells)), "")
+    ticked = [cell for cell in cells if "'" in cell] if group is None else []
+    if ticked and all(re.fullmatch(r"[-+]?\d{1,3}'([0-2]\d|3[01])[0257]?", cell) for cell in ticked):
+        rule = "may be in 32nds, which are not read, or in thousands: write prices as decimals, or give the option thousands"
+        raise FormatError(f"a number like {ticked[0]} {rule}: path={path}")
     if point is not None:
         return point, next((mark for mark in ".," if mark != point and any(mark in cell for cell in cells)), space)
     commas, points = ([cell for cell in cells if mark in cell] for mark in ",.")

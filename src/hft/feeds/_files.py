@@ -22,6 +22,9 @@ from ._streams import is_stream, opened
 
 __all__ = ["HEAD_BYTES", "LONGEST_LINE", "as_text", "extra", "head_of", "lines", "pieces", "text_head", "text_pieces", "zip_names"]
 
+_BAD_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError, OSError,
+)  # fmt: skip
 _Placed = tuple[int, bytes]  # where in the file the bytes behind a piece are, and the piece
 
 HEAD_BYTES = 1 << 16
@@ -46,13 +49,14 @@ def zip_names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _members(archive)
-    except (zipfile.BadZipFile, NotImplementedError, OSError):
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, OSError):
         return []
 
 
 def _members(archive: zipfile.ZipFile) -> list[str]:
     own = re.compile(r"(^|/)(__MACOSX/|\.DS_Store|Thumbs\.db|desktop\.ini)")
-    return [entry.filename for entry in archive.infolist() if not entry.is_dir() and not own.search(entry.filename)]
+    names = [entry.filename for entry in archive.infolist()]
+    return [name for name in names if name and not name.endswith("/") and not own.search(name)]
 
 
 def head_of(path: Path) -> bytes:
@@ -222,9 +226,9 @@ def _member(path: Path, member: str | None) -> Generator[_Placed, None, None]:
             with archive.open(member) as inner:
                 while data := inner.read(_READ_BYTES):
                     yield file.tell(), data
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        # A damaged directory may name a method, a password or an offset that there is not.
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+    except _BAD_ARCHIVE as error:
+        # A damaged directory may name a method, a password or an offset that there is not, and names may be no text.
+        if isinstance(error, OSError) and error.errno not in (errno.EINVAL, None):
             raise
         raise _damaged(str(error), path, 0) from error
 

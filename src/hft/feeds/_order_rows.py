@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.records import KINDS, NO_PRICE
+from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 from fastcore.wire.dbn import join_fills
 
 from ._columns import UNKNOWN_SIDE, dictionary, numbers, sides
@@ -45,9 +45,29 @@ class OrderRows:
         self._began = False
         self._resizes = "resize" in self._actions.values()
         self._live = np.zeros(0, np.int64), np.zeros(0, np.int64)  # orders and what they have left, where sizes are told anew
+        self._held = np.zeros(0, EVENT_DTYPE)  # of the last time of a block with fills or trades: the next may have what belongs to them
 
-    def fill(self, events: Events, rows: TableRows, ticks: Values, lots: Values) -> None:
-        """Write kind, side and payload of the messages."""
+    def events(self, events: Events, rows: TableRows, ticks: Values, lots: Values) -> Events:
+        """Write kind, side and payload of the messages, and return those that are whole."""
+        self._write(events, rows, ticks, lots)
+        good = np.concatenate([self._held, events[~rows.bad]]) if len(self._held) or rows.bad.any() else events
+        if "fill" not in self._actions.values() or not len(good):
+            return good
+        begins = np.flatnonzero(np.append(True, good["exch_ns"][1:] != good["exch_ns"][:-1]))[-1]
+        last = good[begins:]
+        if not ((last["kind"] == KINDS["trade"]) | (last["kind"] == KINDS["notice"]) & (last["price"] == ord("F"))).any():
+            begins = len(good)
+        self._held, good = good[begins:].copy(), good[:begins]
+        join_fills(good)
+        return good
+
+    def rest(self) -> Events:
+        """Return what waited for rows of the same time, at the end of the table."""
+        held, self._held = self._held, self._held[:0]
+        join_fills(held)
+        return held
+
+    def _write(self, events: Events, rows: TableRows, ticks: Values, lots: Values) -> None:
         values = events.view(np.int64).reshape(len(rows), 8)[:, 4:]
         what, ids = self._words(rows), rows.integers("id")
         for name in set(what[~rows.bad].tolist()):
@@ -73,9 +93,6 @@ class OrderRows:
         fills = (what == "fill") & ~rows.bad
         if fills.any():
             values[fills, 3], values[fills, 0] = values[fills, 0], ord("F")
-            good = events[~rows.bad]
-            join_fills(good)
-            events[~rows.bad] = good
 
     def _words(self, rows: TableRows) -> Words:
         """What each row does; ignored rows are left out, and rows of unknown actions refused: all of the table where those are common."""

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ._columns import floats, integers, precision_of, strings, texts
 from ._files import extra
 from ._scale import exact_units, whole_units
+from .feed import FormatError
 
 __all__ = ["Marks", "Mask", "TableRows"]
 
@@ -43,6 +44,12 @@ class TableRows:
         self.number, self.bad = number, np.zeros(len(batch), bool)
         self._batch, self._roles, self._skip, self._marks = batch, roles, skip, marks
         self._floats: dict[str, npt.NDArray[np.float64]] = {}
+        types = extra("pyarrow").types
+        for role, at in roles.items():
+            kind = batch.column(at).type
+            unfit = types.is_boolean(kind) or types.is_temporal(kind)
+            if (types.is_nested(kind) and "time" not in role) or (unfit and re.match("bid|ask|price|open|high|low|close|size|volume", role)):
+                raise FormatError(f"a column must hold what its role says: role={role} type={kind}")
 
     def __len__(self) -> int:
         return len(self.bad)

@@ -21,7 +21,7 @@ from ._dialect import dialect_of, first_rows, headless_roles, marks_of
 from ._files import as_text, extra, pieces, text_head, zip_names
 from ._roles import BUYER_IS_MAKER, is_table
 from ._scale import MAX_PLACES
-from .feed import Progress
+from .feed import FormatError, Progress
 from .tabular import TableFeed
 
 __all__ = ["CsvFeed"]
@@ -48,7 +48,8 @@ class CsvFeed(TableFeed):
         Of order messages whose rows have other fields than the header says: the roles of the fields by value of the action,
         for example ``{"R": ("action", "time", "id", "size")}``.
     decimal, thousands : str, optional
-        The mark before decimals, and the one between thousands ("" for none); by default what the first rows show.
+        The mark before decimals, and the one between thousands ("" for none); by default what the first rows show. A number with
+        one point and no comma has decimals: ``1.234`` is less than 2.
 
     Raises
     ------
@@ -112,6 +113,10 @@ class CsvFeed(TableFeed):
         self._names = names
         self._ragged = bool(self._layouts) or any(len(row) < len(names) for row in rows)
         self._settle(names, rows)
+        numbers = [name for role, name in self._column_names.items() if self._scaled(role) and self._columns.get(role) is None]
+        twice = [name for name in numbers if seen.get(name, 0) > 1]
+        if twice:
+            raise FormatError(f"columns must have names of their own, or columns must say which is read: twice={twice} path={self.path}")
         known = {"action", *self._roles}
         for action, roles in self._layouts.items():
             if "action" not in self._roles or not set(roles) <= known or len(roles) > len(names):
@@ -119,8 +124,8 @@ class CsvFeed(TableFeed):
         self._rows = rows
         point, group = self._written
         if point is None or group is None:
-            numbers = (row[at] for row in rows for role, at in self._roles.items() if self._scaled(role) and at < len(row))
-            point, group = marks_of(numbers, point, group, self.path)
+            cells = (row[at] for row in rows for role, at in self._roles.items() if self._scaled(role) and at < len(row))
+            point, group = marks_of(cells, point, group, self.path)
         self._marks = self._marks._replace(point=point, group=group)
 
     def _types(self) -> dict[str, Any]:

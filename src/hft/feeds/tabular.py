@@ -244,7 +244,8 @@ class TableFeed(Feed):
                 self._settle(batch.schema.names)
             rows_seen += len(number)
             yield from whole_messages(self._events(TableRows(batch, number, self._roles, self._skip, self._marks)), self._chunk)
-        yield from whole_messages(self._levels.rest(), self._chunk)
+        for rest in (self._levels.rest(), self._counted(self._orders.rest())):
+            yield from whole_messages(rest, self._chunk)
         bad = sum(self.errors.values())
         if bad and not self.messages and not rows_seen - bad > 0:
             row, first = self.error_log[0]
@@ -311,7 +312,7 @@ class TableFeed(Feed):
         elif self.kind == "trades":
             self._trades(events, rows)
         elif self.kind == "orders":
-            self._orders.fill(events, rows, self._ticks(rows), self._lots(rows))
+            return self._counted(self._orders.events(events, rows, self._ticks(rows), self._lots(rows)))
         elif self.kind == "levels":
             return self._counted(self._levels.events(events, rows, self._ticks(rows), self._lots(rows)))
         elif self.kind == "books":
