@@ -2,7 +2,6 @@
 computed refuses."""
 
 import json
-import random
 from fractions import Fraction
 
 import msgspec
@@ -12,20 +11,19 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import examples
+from makers.quotes import SECOND, QuoteFeed, put_quote, walk
 
 import hft
-from fastcore.instruments import Instrument, Instruments
+from fastcore.instruments import Instrument
 from fastcore.money import Fees
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS
 from fastcore.risk import RiskLimits, rate_inverted
 from hft.cli import CONFIGURATION, main
 from hft.config import ConfigError, Conversion, Group, Limits, SymbolLimits, Traded
 from hft.currencies import rate
-from hft.feeds.feed import Feed
 from hft.project import create
 from hft.strategy import Strategy
 
-SECOND = 1_000_000_000
 TABLE = (
     Instrument("SHARE", 0.01, 1.0),
     Instrument("ES", 0.25, 1.0),
@@ -50,39 +48,8 @@ SAID = {
 RATES = {"EUR": "EURUSD", "JPY": "USDJPY", "BTC": "XBT"}
 
 
-class Given(Feed):
-    """Best prices and prints of the instruments above."""
-
-    book = "quotes"
-
-    def __init__(self, events, table=TABLE):
-        super().__init__("given", Instruments(table))
-        self.events = events
-
-    def _arrays(self):
-        yield self.events
-
-
-def put_quote(event, *payload):
-    event["price"], event["size"], event["order_id"], event["match_id"] = payload
-
-
 def day(seed, steps=1_500):
-    """Random walks of all instruments, with prints that reach resting quotes."""
-    rng, middle = random.Random(seed), [MIDDLES[i.symbol] for i in TABLE]
-    out = np.zeros(steps, EVENT_DTYPE)
-    for n, event in enumerate(out):
-        i = n if n < len(TABLE) else rng.randrange(len(TABLE))
-        event["exch_ns"], event["symbol_id"], event["seq"] = SECOND * (n + 1), i, n + 1
-        if n >= len(TABLE) and rng.random() < 0.4:
-            side = rng.choice([1, -1])  # of what rests
-            event["kind"], event["side"] = KINDS["trade"], side
-            event["price"], event["size"] = middle[i] - side * rng.choice([2, 3, 6]), rng.randint(1, 40)
-            continue
-        middle[i] += rng.choice([0, 1, -1, 3, -3])
-        event["kind"] = KINDS["quote"]
-        put_quote(event, middle[i] - 2, middle[i] + 2, rng.randint(1, 50), rng.randint(1, 50))
-    return out
+    return walk([MIDDLES[i.symbol] for i in TABLE], seed, steps)
 
 
 class Everywhere(Strategy):
@@ -103,7 +70,7 @@ class Everywhere(Strategy):
 
 def run(seed=1, symbols=tuple(i.symbol for i in TABLE), **options):
     options = {"instruments": SAID, "currency": "USD", "rates": RATES} | options
-    return hft.backtest(Everywhere(), Given(day(seed)), symbols=symbols, **options)
+    return hft.backtest(Everywhere(), QuoteFeed(day(seed), TABLE), symbols=symbols, **options)
 
 
 def schedule(symbol):
@@ -260,7 +227,7 @@ def test_rate_of_an_instrument_moves_the_limits_with_its_price():
 
     value = 18_000.5 * 25
     result = hft.backtest(
-        Once(), Given(events), symbols=["DAX"], instruments={name: SAID[name] for name in ("DAX", "EURUSD")}, currency="USD",
+        Once(), QuoteFeed(events, TABLE), symbols=["DAX"], instruments={name: SAID[name] for name in ("DAX", "EURUSD")}, currency="USD",
         rates={"EUR": "EURUSD"}, limits=Limits(**NONE, max_order_value_usd=value * 1.05),
     )  # fmt: skip
     said = [text for _, _, text in result.log]
@@ -330,7 +297,7 @@ def test_units_of_limits_are_those_of_each_instrument():
 
 
 def test_rate_before_there_is_a_price_is_none():
-    desk = hft.backtest(Everywhere(), Given(day(1)[:1]), symbols=["SHARE"]).engine.desk
+    desk = hft.backtest(Everywhere(), QuoteFeed(day(1)[:1], TABLE), symbols=["SHARE"]).engine.desk
     assert rate(desk, {5: TABLE[5]._replace(currency="USD")}, "EURUSD", "EUR", "USD") is None
     with pytest.raises(ValueError, match="the instrument of a rate must be in the run"):
         rate(desk, {}, "EURUSD", "EUR", "USD")

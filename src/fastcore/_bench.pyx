@@ -6,6 +6,7 @@ Not part of the public interface.
 cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from fastcore._arrays cimport check_events, events_data
@@ -21,8 +22,13 @@ from fastcore.records cimport (
     KIND_ADD,
     KIND_CANCEL,
     KIND_EXECUTE,
+    KIND_ACK,
+    KIND_PULL,
+    KIND_PULLED,
+    KIND_REPLACE,
     NO_PRICE,
     prefetch,
+    RESULT_FULL,
     RESULT_OK,
     store_release,
     tick_t,
@@ -35,6 +41,8 @@ from fastcore.book cimport (
 from fastcore.correlation cimport correlation_update, RollingCorrelation
 from fastcore.clock cimport clock_monotonic_ns, clock_ticks, clock_ticks_to_ns, clock_wall_ns
 from fastcore.sim.venue cimport Venue, venue_apply, venue_cancel, venue_submit
+from fastcore.gateway cimport gateway_t
+from fastcore.source cimport NO_WATCH, SOURCE_END, SOURCE_OK, Source, batch_t, source_t
 from fastcore.histogram cimport Histogram, histogram_record
 from fastcore.wire.itch cimport ITCH_MAX_EVENTS, itch_decode, ItchDecoder
 from fastcore.money cimport money_object, money_t
@@ -285,6 +293,133 @@ def l2_floor(str row not None, events not None):
     if not done:
         raise MemoryError("no memory for the levels of the floor")
     return result
+
+
+cdef extern from "fc_bench_honest.h" nogil:
+    bint honest_run "fc_honest_run"(const event_t* events, uint64_t n, int64_t order_ns, int64_t report_ns, l2_result_t* out)
+
+
+def l2_honest(events not None, int64_t order_ns, int64_t report_ns):
+    """Run the loop of `fc_bench_honest.h` over events of `l2_events`; a feed latency is added to `order_ns` and taken off `report_ns`."""
+    cdef cnp.ndarray a = check_events(events, "events", False, (_EVENT_DTYPE,))
+    cdef const event_t* e = events_data(a)
+    cdef uint64_t n = a.shape[0]
+    cdef l2_result_t result
+    cdef bint done
+    with nogil:
+        done = honest_run(e, n, order_ns, report_ns, &result)
+    if not done:
+        raise MemoryError("no memory for the levels of the yardstick")
+    return result
+
+
+# ---- a venue that takes everything: from an event in memory to the order that it causes, and what comes back
+
+cdef enum:
+    ECHO_ROOM = 4096
+
+cdef struct echo_t
+
+ctypedef struct echo_gateway_t:
+    gateway_t base
+    echo_t* echo
+
+cdef struct echo_t:
+    source_t base
+    echo_gateway_t gateway
+    const event_t* events
+    size_t n
+    size_t at
+    event_t[ECHO_ROOM][2] answers
+    uint32_t waiting
+    int filled              # which of the two is being filled
+    uint64_t begun          # ticks at which the event was handed out; 0: its first order has left
+    int64_t* spent_ns
+    size_t count
+    size_t room
+
+
+cdef int echo_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nogil:
+    cdef echo_t* s = <echo_t*> source
+    out.changes = NULL
+    out.first = 0
+    out.open = False
+    if s.waiting:
+        out.events = s.answers[s.filled]
+        out.n = s.waiting
+        out.own = True
+        s.filled = 1 - s.filled
+        s.waiting = 0
+        s.begun = 0
+        return SOURCE_OK
+    if s.at == s.n:
+        return SOURCE_END
+    out.events = &s.events[s.at]
+    out.n = 1
+    out.own = False
+    out.now_ns = s.events[s.at].exch_ns
+    s.at += 1
+    s.begun = clock_ticks()
+    return SOURCE_OK
+
+
+cdef int echo_send(gateway_t* gateway, const event_t* e, int64_t now_ns) noexcept nogil:
+    cdef echo_t* s = (<echo_gateway_t*> gateway).echo
+    cdef event_t* answer
+    if s.begun and s.count < s.room:
+        s.spent_ns[s.count] = clock_ticks_to_ns(clock_ticks() - s.begun)
+        s.count += 1
+        s.begun = 0
+    if s.waiting + 2 > ECHO_ROOM:
+        return RESULT_FULL
+    answer = &s.answers[s.filled][s.waiting]
+    answer[0] = e[0]
+    answer.kind = KIND_PULLED if e.kind == KIND_PULL or e.kind == KIND_REPLACE else KIND_ACK
+    s.waiting += 1
+    if e.kind == KIND_REPLACE:
+        answer[1] = e[0]
+        answer[1].kind = KIND_ACK
+        answer[1].order_id = e.match_id
+        answer[1].match_id = 0
+        s.waiting += 1
+    return RESULT_OK
+
+
+cdef int echo_refuse(gateway_t* gateway, const event_t* reject, int64_t now_ns) noexcept nogil:
+    return RESULT_OK
+
+
+@cython.final
+cdef class Echo(Source):
+    """A source of instants of one event each, whose venue takes every message; `spent_ns` has the times from event to first order."""
+
+    cdef echo_t* _e
+    cdef object _events, _spent
+
+    def __cinit__(self, events not None):
+        cdef cnp.ndarray a = check_events(events, "events", False, (_EVENT_DTYPE,))
+        cdef int64_t[::1] spent = np.zeros(len(events), np.int64)
+        self._e = <echo_t*> calloc(1, sizeof(echo_t))
+        if self._e == NULL:
+            raise MemoryError("no memory for a source")
+        self._events, self._spent = a, spent
+        self._e.events, self._e.n = events_data(a), a.shape[0]
+        self._e.spent_ns, self._e.room = &spent[0], spent.shape[0]
+        self._e.base.next = echo_next
+        self._e.base.watch = &NO_WATCH
+        self._e.base.instants = True
+        self._e.gateway.base.send = echo_send
+        self._e.gateway.base.refuse = echo_refuse
+        self._e.gateway.echo = self._e
+        self._source = &self._e.base
+        self._gateway = &self._e.gateway.base
+
+    def __dealloc__(self):
+        free(self._e)
+
+    @property
+    def spent_ns(self):
+        return np.asarray(self._spent)[: self._e.count]
 
 
 # ---- ring: both ends of a ring as compiled loops without the GIL, and the same in plain C

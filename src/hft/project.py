@@ -261,8 +261,7 @@ def run(
 def rerun(inputs: Inputs, journal: Path, planned: Sequence[Control]) -> None:
     """Run what a journal says once more."""
     project = msgspec.convert(inputs.config, Project)
-    if project.limits is not None:
-        project = replace(project, limits=replace(project.limits, kill_switch=None))
+    project = replace(project, limits=replace(project.limits, kill_switch=None))
     run(project, data=[file["path"] for file in inputs.files], journal=journal, controls=Controls(planned))
 
 
