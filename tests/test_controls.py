@@ -155,6 +155,23 @@ def test_kill_switch_of_another_process_is_a_control_of_its_own(tmp_path):
     assert again.orders_hash == first.orders_hash
 
 
+def test_switch_that_is_cleared_may_be_armed_and_is_seen_again(tmp_path):
+    switch = KillSwitch(tmp_path / "kill")
+
+    class Switches(Near):
+        def on_book(self, m):
+            super().on_book(m)
+            hours = (self.now - OPEN) / HOUR
+            (switch.kill if 1 < hours < 2 or hours > 5 else switch.clear)()
+
+    controls = Controls([at(3 / 6.5, action="arm", by="me")])
+    result = hft.backtest(Switches(), day(), limits=RiskLimits("off", "off", "off", kill_switch=switch), controls=controls)
+    assert [control.action for control in controls.done] == ["kill", "arm", "kill"]
+    entered = (result.orders["entered"].astype("i8") - OPEN) / HOUR
+    assert not ((entered > 2) & (entered < 3)).any()
+    assert ((entered > 3) & (entered < 5)).any()
+
+
 PLAN = [
     at(0.1, limits={"max_order_lots": 9}, by="one"), at(0.2, parameters={"size": 8}), at(0.3, action="kill"), at(0.4, action="arm"),
     at(0.5, limits={"max_position_lots": 30}, symbol="SYNTH"), at(0.6, action="new_day"), at(0.7, parameters={"distance": 0.0}),

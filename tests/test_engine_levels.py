@@ -120,3 +120,34 @@ def test_streams_by_level_give_the_reports_of_the_twin(seed, book):
     assert ours.curve().tobytes() == theirs.curve().tobytes()
     assert (ours.book_errors, ours.quotes, ours.fills) == (theirs.book_errors, theirs.quotes, theirs.fills)
     assert ours.fills > 3
+
+
+def test_maker_keeps_its_quotes_until_the_middle_has_moved():
+    """By more than what it was told; a fill always counts, and so does a book that was not there."""
+    from fastcore.avellaneda import Quoter
+    from fastcore.desk import Desk
+    from fastcore.engine import Engine
+    from fastcore.market import Market
+    from fastcore.risk import RiskLimits
+    from fastcore.sim.simulator import Simulator
+    from fastcore.source import EventSource
+    from fastcore.strategies.maker import MarketMaker
+
+    asks = [1_002, 1_003, 1_004, 1_003, 1_001, 1_004]  # beside a bid of 998: the middle is 1,000, then 1,000.5, 1,001, ...
+    messages = [[("quote", NO_SIDE, 998, ask, 5, 5)] for ask in asks]
+    messages.append([("trade", BUY, 900, 500)])
+
+    def asked(requote_ticks):
+        market, desk = Market("quotes", symbols=8), Desk(RiskLimits("off", "off", "off"), symbols=8)
+        simulator = Simulator(EventSource([stream(*messages)]), market)
+        simulator.open(3)
+        desk.open(3)
+        quoter = Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0)
+        maker = MarketMaker(3, quoter, order_lots=1, time_left=1.0, ticks_per_price=1.0, requote_ticks=requote_ticks)
+        Engine(simulator, market, desk, {"maker": maker}).run()
+        assert desk.fills == 1
+        return maker.quotes
+
+    assert [asked(ticks) for ticks in (None, 0, 0.5, 1, 2)] == [7, 7, 5, 3, 2]
+    with pytest.raises(ValueError, match="requote_ticks must be in 0"):
+        MarketMaker(3, Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0), requote_ticks=float("nan"))

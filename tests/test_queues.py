@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from kit import EFFORT
 
+import hft
 from fastcore.book import LevelBook
 from fastcore.records import BUY, EVENT_DTYPE, KINDS
 from fastcore.sim.queues import QueueModel
@@ -166,3 +167,23 @@ def test_bad_input_is_refused_with_the_rule(make, rule):
 
 def test_repr_says_which():
     assert [repr(QueueModel()), repr(QueueModel("power", 3))] == ["QueueModel(risk-averse)", "QueueModel(power, 3)"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "lots"), [("risk-averse", 566), ("power:1", 604), ("power:3", 598)])
+def test_traded_volume_of_a_binance_day_is_that_of_the_page(data_dir, model, lots):
+    """Our side of docs/simulator.md, "Beside hftbacktest"."""
+
+    class Touch(hft.Strategy):
+        @hft.every("100ms")
+        def look(self):
+            for m in self.markets:
+                if m.two_sided:
+                    m.quote(bid=m.bid, ask=m.ask, size=m.lot)
+                else:
+                    m.pull("one-sided")
+
+    result = hft.backtest(
+        Touch(), data_dir / "binance" / "usdm_btcusdt_20240808.gz", latency="order=1ms,response=1ms,feed=1ms", queue=model
+    )
+    assert result.fills["size"].sum() / 0.001 == pytest.approx(lots)

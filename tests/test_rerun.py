@@ -130,6 +130,8 @@ def test_strategy_of_ones_own_runs_with_its_parameters(day, strategy):
         (("--strategy", "{}", "--set", "distance"), USAGE, "--set must be NAME=VALUE: 'distance'"),
         (("--strategy", "{}:Far"), CONFIGURATION, "has no strategy Far; it has Near"),
         (("--latency", "1"), CONFIGURATION, "a duration must be a number with ns, us, ms or s"),
+        (("--latency=-1ms",), CONFIGURATION, "a duration must not be negative: '-1ms'"),
+        (("--latency", "order=1ms,response=normal(-3us,1us)"), CONFIGURATION, "a duration must not be negative"),
         (("--queue", "power:0"), CONFIGURATION, "a queue model must be risk-averse, power:N"),
     ],
 )

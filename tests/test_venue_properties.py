@@ -148,3 +148,35 @@ def test_own_orders_never_cross(actions):
 def test_market_without_own_orders_gives_no_reports(actions):
     _, trace = drive(compiled, [a for a in actions if a[0] not in ("submit", "pull", "move", "amend")])
     assert not any(row[0] for row in trace)
+
+
+@examples(15)
+@given(st.integers(0, 2**32), st.booleans())
+def test_venue_keeps_hundreds_of_orders_as_its_twin_does(seed, by_price):
+    """They come and go at either end and in between, so that the memory they lie in is used from end to end."""
+    rng = random.Random(seed)
+    markets = [Market(impl, capacity=150) for impl in (compiled, reference)]
+    for market in markets:
+        market.add(1, BUY, 1_000, 50)
+        market.add(2, SELL, 2_000, 50)
+    for step in range(700):
+        side, what = rng.choice((BUY, SELL)), rng.random()
+        near = rng.randint(1, 8) if step % 300 < 150 else rng.randint(1, 400)
+        price = 1_500 - side * (400 if by_price else near)
+        own = [row[0] for row in markets[1].venue.orders()]
+        chosen, size = rng.choice(own or [1]), rng.randint(1, 9)
+        for market in markets:
+            if what < 0.55:
+                market.submit(side, price, size)
+            elif what < 0.8:
+                market.venue.cancel(chosen)
+            elif what < 0.95:
+                market.move(chosen, price, size)
+            else:
+                market.trade(price, 20)
+        if step % 50 == 49:
+            one, two = (market.venue.take_reports().tobytes() for market in markets)
+            assert one == two
+            assert markets[0].venue.orders() == markets[1].venue.orders()
+            markets[0].venue.check()
+    assert len(markets[0].venue.orders()) > 30

@@ -656,6 +656,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         due_ns, number, what = heappop(self._planned)
         g.control_ns = self._planned[0][0] if self._planned else NEVER
         g.context.now_ns = due_ns
+        if g.word != NULL and load_acquire(g.word) == 0:
+            g.down = 0      # the switch is up again, and so it may be armed
         self._on_control(number, due_ns, what)
         if g.journal != NULL:
             e.seq = g.context.cause

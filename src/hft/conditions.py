@@ -17,6 +17,8 @@ _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s)?\s*")
 
 def duration_ns(text: str) -> int:
     """Return the nanoseconds of a duration such as ``250us``; 0 needs no unit."""
+    if text.strip().startswith("-"):
+        raise ValueError(f"a duration must not be negative: {text!r}")
     found = _DURATION.fullmatch(text)
     if found is None or (found[2] is None and float(found[1])):
         raise ValueError(f"a duration must be a number with ns, us, ms or s: {text!r}")

@@ -113,8 +113,8 @@ class Venue:
         for name, lag in (("print_lag_ns", print_lag_ns), ("level_lag_ns", level_lag_ns)):
             if not 0 <= lag <= _MAX_VALUE:
                 raise ValueError(f"{name} must be in 0..2**60: {name}={lag}")
-        if not 1 <= capacity <= 65536:
-            raise ValueError(f"capacity must be in 1..65536: capacity={capacity}")
+        if not 1 <= capacity <= 131072:
+            raise ValueError(f"capacity must be in 1..131072: capacity={capacity}")
         if not 0 <= symbol_id <= NO_SYMBOL:
             raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL}: symbol_id={symbol_id}")
         self.capacity = capacity

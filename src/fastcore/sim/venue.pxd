@@ -32,6 +32,7 @@ cdef enum:
     # Displaced orders a side and taken ones that are remembered: of more the oldest is forgotten, and counted.
     VENUE_DISPLACED = 256
     VENUE_TAKEN = 64
+    VENUE_FEW = 8           # own orders of a side that are looked through one by one
     # Kinds that may concern own orders wherever they rest, one bit each.
     VENUE_ALWAYS = 1 << KIND_TRADE | 1 << KIND_QUOTE | 1 << KIND_CLEAR | 1 << KIND_CROSS
 
@@ -96,6 +97,9 @@ ctypedef struct venue_t:
     int64_t now_ns            # exchange time of the market event being applied
     uint64_t now_seq          # its sequence number: reports carry it, so the cause of each is known
     venue_order_t* orders[2]  # best price first, then earliest entry
+    venue_order_t* memory[2]  # where they lie, with room for twice the capacity: either end may move
+    int64_t* prices           # by order id, modulo `ids` + 1: the price of the last order with such a number
+    uint64_t ids
     int32_t count[2]          # resting orders of each side
     int32_t capacity          # per side; fixed at construction
     uint32_t symbol_id        # written into reports

@@ -95,13 +95,58 @@ cdef inline int64_t expiry(int64_t terms) noexcept nogil:
     return terms & ~<int64_t> TERMS_BITS
 
 
+cdef inline int32_t venue_first(const venue_t* v, int s, int64_t price, bint behind) noexcept nogil:
+    """Index of the first own order that is not better than a price; `behind`: that is worse."""
+    cdef int64_t sign = 1 - 2 * s, better
+    cdef int32_t low = 0, high = v.count[s], middle
+    while low < high:
+        middle = (low + high) >> 1
+        better = sign * (v.orders[s][middle].price_ticks - price)
+        if better > 0 or (behind and better == 0):
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+cdef inline int32_t venue_slots(const venue_t* v) noexcept nogil:
+    return 2 * v.capacity + 2
+
+
+cdef void venue_centre(venue_t* v, int s) noexcept nogil:
+    # One end of the memory is reached: orders go to its middle, which gives room for half the capacity at least.
+    cdef venue_order_t* there = v.memory[s] + (venue_slots(v) - v.count[s]) // 2
+    memmove(there, v.orders[s], v.count[s] * sizeof(venue_order_t))
+    v.orders[s] = there
+
+
+cdef venue_order_t* venue_put(venue_t* v, int s, int32_t i) noexcept nogil:
+    # A place among the orders of a side; the nearer end moves, so that what comes near the touch costs the same however many rest.
+    cdef int32_t n = v.count[s]
+    if i < n - i:
+        if v.orders[s] == v.memory[s]:
+            venue_centre(v, s)
+        v.orders[s] -= 1
+        memmove(&v.orders[s][0], &v.orders[s][1], i * sizeof(venue_order_t))
+    else:
+        if v.orders[s] + n == v.memory[s] + venue_slots(v):
+            venue_centre(v, s)
+        if i < n:
+            memmove(&v.orders[s][i + 1], &v.orders[s][i], (n - i) * sizeof(venue_order_t))
+    v.count[s] += 1
+    return &v.orders[s][i]
+
+
 cdef void venue_take_out(venue_t* v, int s, int32_t i) noexcept nogil:
     # venue_remove before another order of the side comes in.
     cdef bint expires = expiry(v.orders[s][i].terms) != 0
     cdef int k
     v.open_lots[s] -= v.orders[s][i].left_lots
     v.count[s] -= 1
-    if i < v.count[s]:
+    if i < v.count[s] - i:
+        memmove(&v.orders[s][1], &v.orders[s][0], i * sizeof(venue_order_t))
+        v.orders[s] += 1
+    elif i < v.count[s]:
         memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
     if unlikely(expires):
         v.due_ns = VENUE_NEVER
@@ -449,13 +494,12 @@ cdef void venue_shorten(venue_t* v, int8_t side, int64_t price, int64_t size, ui
     cdef int s = venue_index(side)
     cdef int32_t i
     cdef venue_order_t* o
-    for i in range(v.count[s]):
+    for i in range(venue_first(v, s, price, False), v.count[s]):
         o = &v.orders[s][i]
-        if o.price_ticks == price:
-            if stamp < o.stamp:
-                o.ahead_lots = o.ahead_lots - size if o.ahead_lots > size else 0
-        elif side * (o.price_ticks - price) < 0:
+        if o.price_ticks != price:
             return
+        if stamp < o.stamp:
+            o.ahead_lots = o.ahead_lots - size if o.ahead_lots > size else 0
 
 
 cdef void venue_hidden(venue_t* v, int8_t side, int64_t price, int64_t size, int64_t match_id) noexcept nogil:
@@ -572,8 +616,7 @@ cdef void venue_print(venue_t* v, int8_t side, int64_t price, int64_t size, int6
     if not venue_matches(v):
         return
     left -= venue_serve(v, side, price + side, VENUE_LAST, size, NO_PRICE, FLAG_THROUGH, match_id)
-    while i < v.count[s] and side * (v.orders[s][i].price_ticks - price) > 0:
-        i += 1
+    i = venue_first(v, s, price, False)
     while True:
         d = venue_displaced(v, s, k)
         if d != NULL and side * (d.price_ticks - price) > 0:
@@ -638,10 +681,10 @@ cdef void venue_shown(
     cdef int32_t i
     cdef int64_t explained, ahead
     cdef venue_order_t* o
-    for i in range(v.count[s]):
+    for i in range(venue_first(v, s, price, False), v.count[s]):
         o = &v.orders[s][i]
         if o.price_ticks != price or (total == 0 and (quoted or not venue_sees(v, side, price))):
-            continue    # a level that has left what the feed shows tells nothing
+            break   # a level that has left what the feed shows tells nothing
         if change < 0 and not image:
             explained = o.printed_lots if o.printed_lots < -change else -change
             o.printed_lots -= explained
@@ -733,14 +776,21 @@ cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexc
 # ---- own orders ----
 
 cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
-    # `side_index` comes with the side that it is most likely on.
-    cdef int k
+    # `side_index` comes with the side that it is most likely on. Looked for at the price that the table has, then everywhere, for another
+    # order may have taken its place there.
+    cdef int k, s
     cdef int32_t i
-    for k in range(2):
-        for i in range(v.count[side_index[0]]):
-            if v.orders[side_index[0]][i].order_id == order_id:
-                return &v.orders[side_index[0]][i]
-        side_index[0] = 1 - side_index[0]
+    cdef int64_t price = v.prices[<uint64_t> order_id & v.ids]
+    for k in range(4):
+        s = side_index[0]
+        for i in range(venue_first(v, s, price, False) if k < 2 and v.count[s] > VENUE_FEW else 0, v.count[s]):
+            if v.orders[s][i].order_id == order_id:
+                return &v.orders[s][i]
+            if k < 2 and v.count[s] > VENUE_FEW and v.orders[s][i].price_ticks != price:
+                break
+        if k == 1 and v.count[0] <= VENUE_FEW and v.count[1] <= VENUE_FEW:
+            return NULL
+        side_index[0] = 1 - s
     return NULL
 
 
@@ -893,7 +943,6 @@ cdef void venue_enter(
 ) noexcept nogil:
     # An order that is not refused: acknowledged, it takes what it reaches, and the rest waits.
     cdef int s = venue_index(side)
-    cdef int32_t i
     cdef int64_t limit = limit_of(side, price_ticks, terms)
     cdef bint swept = False, stays = rests(terms)
     cdef venue_order_t place
@@ -920,13 +969,8 @@ cdef void venue_enter(
     if v.by_level:
         v.entries = place.stamp
     # By price, behind our own earlier orders of the same price.
-    i = v.count[s]
-    while i > 0 and side * (price_ticks - v.orders[s][i - 1].price_ticks) > 0:
-        i -= 1
-    if i < v.count[s]:
-        memmove(&v.orders[s][i + 1], &v.orders[s][i], (v.count[s] - i) * sizeof(venue_order_t))
-    v.orders[s][i] = place
-    v.count[s] += 1
+    venue_put(v, s, venue_first(v, s, price_ticks, True))[0] = place
+    v.prices[<uint64_t> order_id & v.ids] = price_ticks
     v.open_lots[s] += place.left_lots
     if expiry(terms) and expiry(terms) < v.due_ns:
         v.due_ns = expiry(terms)
@@ -1000,6 +1044,7 @@ cdef int venue_replace(
         o.left_lots = left
         o.filled_lots = 0
         o.order_id = new_order_id
+        v.prices[<uint64_t> new_order_id & v.ids] = price_ticks
         venue_report(v, KIND_ACK, side, price_ticks, left, new_order_id, venue_place(v, s, o))
         return RESULT_OK
     venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
@@ -1083,14 +1128,19 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
     v.report_limit = reports - venue_room(capacity, v.details)
     v.reports = <event_t*> fc_alloc(reports, sizeof(event_t))
     v.taken = <taken_t*> fc_alloc(VENUE_TAKEN, sizeof(taken_t))
+    v.ids = 63
+    while v.ids < 4 * <uint64_t> capacity:
+        v.ids = 2 * v.ids + 1
+    v.prices = <int64_t*> fc_alloc(v.ids + 1, sizeof(int64_t))
     for s in range(2):
         v.shown_ticks[s] = NO_PRICE
         v.reach[s].best_key = -VENUE_FAR
         v.reach[s].worst_key = v.reach[s].cross_key = VENUE_FAR
-        v.orders[s] = <venue_order_t*> fc_alloc(capacity + 1, sizeof(venue_order_t))
+        v.memory[s] = <venue_order_t*> fc_alloc(venue_slots(v) + 1, sizeof(venue_order_t))
+        v.orders[s] = v.memory[s] + venue_slots(v) // 2 if v.memory[s] != NULL else NULL
         v.displaced[s] = <displaced_t*> fc_alloc(VENUE_DISPLACED, sizeof(displaced_t))
     if (
-        v.reports == NULL or v.taken == NULL or v.orders[0] == NULL or v.orders[1] == NULL or v.displaced[0] == NULL
+        v.reports == NULL or v.taken == NULL or v.prices == NULL or v.orders[0] == NULL or v.orders[1] == NULL or v.displaced[0] == NULL
         or v.displaced[1] == NULL
     ):
         venue_free(v)
@@ -1101,12 +1151,14 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
 cdef void venue_free(venue_t* v) noexcept nogil:
     cdef int s
     for s in range(2):
-        fc_free(v.orders[s])
+        fc_free(v.memory[s])
         fc_free(v.displaced[s])
-        v.orders[s] = NULL
+        v.memory[s] = v.orders[s] = NULL
         v.displaced[s] = NULL
     fc_free(v.taken)
     fc_free(v.reports)
+    fc_free(v.prices)
+    v.prices = NULL
     v.taken = NULL
     v.reports = NULL
 
@@ -1137,7 +1189,7 @@ cdef class Venue:
     Parameters
     ----------
     capacity : int, default 64
-        Own orders that can rest at the same time on each side, 1 to 65,536. One more is rejected with the code `full`.
+        Own orders that can rest at the same time on each side, 1 to 131,072. One more is rejected with the code `full`.
     symbol_id : int, default 0
         Written into the reports.
     by_level : bool, default False
@@ -1177,7 +1229,7 @@ cdef class Venue:
         bint details=False, print_lag_ns=10_000_000, level_lag_ns=0, QueueModel queue=None,
     ):
         cdef int64_t kept = VENUE_NEVER if displaced_ns is None else as_int64(displaced_ns)
-        cdef int64_t orders = int64_in(capacity, "capacity", 1, 65536), number = int64_in(symbol_id, "symbol_id", 0, NO_SYMBOL)
+        cdef int64_t orders = int64_in(capacity, "capacity", 1, 131072), number = int64_in(symbol_id, "symbol_id", 0, NO_SYMBOL)
         cdef int64_t print_lag = as_int64(print_lag_ns), level_lag = as_int64(level_lag_ns)
         if kept < 0:
             raise ValueError(f"displaced_ns must be in 0..2**63-1, or None for ever: displaced_ns={displaced_ns}")

@@ -38,6 +38,7 @@ cdef void maker_requote(maker_t* m, context_t* c) noexcept nogil:
     cdef int64_t bid = NO_PRICE, ask = NO_PRICE
     cdef quote_t quote
     m.requote = False
+    m.quoted = NO_PRICE
     if likely(proper(top) and market_trades(c.market, id) and not market_book(c.market, id).stale):
         quoter_quote(
             m.quoter, <double> (top.bid + top.ask) / (2.0 * m.ticks_per_price), <double> c.positions[id].position_lots, m.time_left,
@@ -45,6 +46,7 @@ cdef void maker_requote(maker_t* m, context_t* c) noexcept nogil:
         )
         quoter_round(m.quoter, &quote, &bid, &ask)
         m.quotes += 1
+        m.quoted = top.bid + top.ask
         # Held back behind the other side: our orders wait, they do not take.
         if bid >= top.ask:
             bid = quoter_floor(m.quoter, <double> (top.ask - 1))
@@ -66,6 +68,12 @@ cdef void maker_observe(maker_t* m, context_t* c, int64_t time_ns) noexcept nogi
             quoter_set_volatility(m.quoter, ewma_volatility(m.volatility))
 
 
+cdef inline bint maker_near(const maker_t* m, const top_t* top) noexcept nogil:
+    # Whether the middle is near that of the last quotes.
+    cdef int64_t moved = top.bid + top.ask - m.quoted
+    return m.quoted != NO_PRICE and proper(top) and (moved if moved >= 0 else -moved) <= m.requote_half_ticks
+
+
 cdef int maker_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
     cdef maker_t* m = <maker_t*> strategy
     if hook == ON_INSTANT:
@@ -74,14 +82,17 @@ cdef int maker_on(strategy_t* strategy, context_t* c, int hook, const event_t* e
         return STRATEGY_OK
     if hook == ON_BOOK and m.volatility != NULL:
         maker_observe(m, c, e.exch_ns)
+    if hook == ON_BOOK and m.requote_half_ticks >= 0 and maker_near(m, &c.tops[m.base.symbol_id]):
+        return STRATEGY_OK
     m.requote = True
     return STRATEGY_OK
 
 
 @cython.final
 cdef class MarketMaker(Strategy):
-    """MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0)\n--\n\n
-    MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0)\n--\n
+    """MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0, \
+requote_ticks=None)\n--\n\n
+    MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0, requote_ticks=None)\n--\n
     Quote both sides of one instrument with one order each.
 
     Parameters
@@ -99,6 +110,9 @@ cdef class MarketMaker(Strategy):
         Horizon that the quoter is asked with, in its time unit: a rolling one.
     ticks_per_price : float, default 10000.0
         Ticks in one unit of the quoter's currency.
+    requote_ticks : float, optional
+        Quotes stay until the middle price has moved by more ticks than this since they were made, in 0..2**40 and rounded down to
+        halves; fills, and what happens to the market as a whole, always count. None: every change of the best prices or sizes does.
 
     Attributes
     ----------
@@ -113,8 +127,9 @@ cdef class MarketMaker(Strategy):
 
     def __cinit__(
         self, symbol_id, Quoter quoter not None, EwmaVolatility volatility=None, *, order_lots=100, double time_left=1.0,
-        double ticks_per_price=10000.0,
+        double ticks_per_price=10000.0, requote_ticks=None,
     ):
+        cdef double distance = -0.5 if requote_ticks is None else requote_ticks
         cdef int64_t number = as_int64(symbol_id), lots = as_int64(order_lots)
         if not 0 <= number < NO_SYMBOL:
             raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL - 1}: symbol_id={symbol_id}")
@@ -124,6 +139,10 @@ cdef class MarketMaker(Strategy):
             raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
         if not (isfinite(ticks_per_price) and ticks_per_price > 0.0):
             raise ValueError(f"ticks_per_price must be finite and positive: ticks_per_price={ticks_per_price}")
+        if not (requote_ticks is None or 0.0 <= distance <= <double> (<int64_t> 1 << 40)):
+            raise ValueError(f"requote_ticks must be in 0..{1 << 40}: requote_ticks={requote_ticks}")
+        self._m.requote_half_ticks = <int64_t> (2.0 * distance)
+        self._m.quoted = NO_PRICE
         self.quoter = quoter
         self.volatility = volatility
         self._m.base.on = maker_on
