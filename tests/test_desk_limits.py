@@ -78,7 +78,7 @@ def lived(tmp_path, seed, latency, settings):
 
 def broken(journal, seen, limits):
     """Names of the limits that something which left has broken."""
-    orders, sent, out = {}, {}, set()  # id -> [symbol, side, price, worst, state]; symbol, side -> the last one
+    orders, sent, out = {}, {}, set()  # id -> [symbol, side, price, worst, state, filled]; symbol, side -> the last one
     position, unit = [0, 0], [float(i.unit_value) for i in TABLE]
     middles, at, messages, fills, times = {}, 0, 0, 0, []
 
@@ -100,6 +100,7 @@ def broken(journal, seen, limits):
         if kind in (KINDS["order"], KINDS["replace"]):
             old = number if kind == KINDS["replace"] else None
             new = other if kind == KINDS["replace"] else number
+            size -= orders[old][5] if old in orders else 0  # a replacement says what is wanted in all
             judged = {
                 "max_order_lots": size > limits["max_order_lots"],
                 "min_order_lots": size < limits["min_order_lots"],
@@ -121,12 +122,14 @@ def broken(journal, seen, limits):
                 and after > limits["max_gross_value"] * (1 + 1e-12),
             }  # fmt: skip
             out |= {name for name, is_broken in judged.items() if is_broken}
-            orders[new] = [symbol, side, price, size, "sent"]
+            orders[new] = [symbol, side, price, size, "sent", 0]
             sent[symbol, side] = price, size, now
             if old is not None and old in orders:
                 orders[old][4] = "replaced"
             times.append(now)
             messages += 1
+        elif kind == KINDS["ack"] and number in orders:
+            orders[number][3] = min(orders[number][3], size)  # what was filled on the way comes off
         elif kind == KINDS["pull"]:
             messages += 1
             if number in orders:
@@ -136,6 +139,7 @@ def broken(journal, seen, limits):
             position[symbol] += side * size
             if number in orders:
                 orders[number][3] -= size
+                orders[number][5] += size
                 if orders[number][3] <= 0 and orders[number][4] == "sent":
                     del orders[number]
         elif kind == KINDS["pulled"]:
