@@ -97,6 +97,11 @@ def test_symbol_that_the_data_do_not_have(run, day):
         hft.backtest(hft.Strategy(), day, symbols=["SYNTH", "SYNHT"])
 
 
+def test_strategy_of_several_markets_is_told_where_it_runs(run):
+    done = run(HEAD + "class A(Strategy):\n    x = Symbol('SYNTH')\n    y = Symbol('OTHER')\n")
+    assert (done.exit_code, "needs several markets (SYNTH, OTHER): here there is one, hft backtest" in done.stderr) == (CONFIGURATION, True)
+
+
 def test_constructor_without_super_has_what_hooks_need(day):
     class Own(hft.Strategy):
         size = hft.Param(100, "of a quote")
