@@ -221,4 +221,4 @@ def main(run: Callable[[Bench], None]) -> None:
             if row["ratio"] is not None and row["impl"] != OURS:
                 print(f"{row['group']} / {row['name']}: {row['impl']} = {row['ratio']:.2f} x {OURS}")
         if bench.missing:
-            print(f"not installed, left out: {', '.join(bench.missing)}  (pip install 'hft-fastcore[bench]')")
+            print(f"not installed, left out: {', '.join(bench.missing)}  (pip install 'hft-fastcore[bench,peers]')")

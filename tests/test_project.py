@@ -54,6 +54,31 @@ def test_options_stand_in_for_what_the_file_says(project, tmp_path):
     assert hft("backtest", project, "--data", day, "--symbol", "SYNTH", "--json").exit_code == 0
 
 
+def test_tables_of_one_instrument_take_one_name(project):
+    rows = [f"{1_700_000_000_000 + 100 * i},{100 + i % 3}.00,{101 + i % 3}.00,200,300" for i in range(50)]
+    (project / "quotes.csv").write_text("timestamp,bid,ask,bid_size,ask_size\n" + "\n".join(rows) + "\n")
+    (project / "trades.csv").write_text("timestamp,price,size,side\n1700000000150,101.00,10,buy\n1700000000950,100.00,10,sell\n")
+    data = "--data", project / "quotes.csv", "--data", project / "trades.csv"
+    done = hft("backtest", project, *data)
+    assert (done.exit_code, "tables of one instrument take one name: --option symbol=NAME" in done.stderr) == (USAGE, True)
+    done = hft("backtest", project, *data, "--option", "symbol=MINE", "--json")
+    assert list(json.loads(done.stdout)["symbols"]) == ["MINE"], done.output
+    path = project / "run.toml"
+    text = path.read_text().replace("data = []", 'data = ["quotes.csv", "trades.csv"]').replace("[options]", '[options]\nsymbol = "MINE"')
+    path.write_text(text)
+    assert list(run(read(project)).stats["symbols"]) == ["MINE"]
+    assert "did you mean symbol?" in hft("backtest", project, "--option", "symbl=MINE").stderr
+
+
+def test_options_without_data_are_refused(project):
+    done = hft("backtest", project, "--option", "symbol=MINE")
+    assert (done.exit_code, "--option is of the feed of data, and there are none: 'symbol=MINE'" in done.stderr) == (USAGE, True)
+    path = project / "run.toml"
+    path.write_text(path.read_text().replace("[options]", '[options]\nsymbol = "MINE"'))
+    with pytest.raises(ConfigError, match="options are those of data, a synthetic day has none: symbol"):
+        run(read(project))
+
+
 def test_no_orders_are_said_with_the_reason(project):
     done = hft("backtest", project, "--set", "size=0.4")
     assert "quotes: under the lot of 1" in done.stdout

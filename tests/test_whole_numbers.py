@@ -175,6 +175,7 @@ OWN = {
         "prices": np.ones(1), "volumes": np.ones(1),
     },
     "fastcore.replaced MemoryMappedDataStore __new__": lambda path: {"filename": str(path / "other")},
+    "fastcore.strategies.batches Batch __new__": {"method": print, "events": 5},
     "fastcore.strategies.maker MarketMaker __new__": lambda path: {"quoter": a_quoter(), "volatility": None},
     "fastcore.strategies.tape Tape __new__": lambda path: {"store": a_store(path)},
     "fastcore.sim.synthetic SyntheticMarket __new__": {"symbols": ("A",), "pairs": ()},

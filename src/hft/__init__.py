@@ -1,6 +1,6 @@
 """Orchestration around the compiled core ``fastcore``.
 
-What a strategy needs (`Strategy`, `Param`, `Symbol`, `every`, `backtest`) and the names of the replaced engine are importable from
+What a strategy needs (`Strategy`, `Param`, `Symbol`, `every`, `batch`, `backtest`) and the names of the replaced engine are importable from
 here; each is loaded on first use, so that ``import hft`` costs next to nothing.
 """
 
@@ -58,7 +58,7 @@ _EXPORTS = (
     dict.fromkeys(_COMPILED.split(), "fastcore.replaced")
     | dict.fromkeys(_PYTHON.split(), "hft.replaced")
     | dict.fromkeys(_STRATEGY.split(), "hft.strategy")
-    | {"Result": "hft.result", "backtest": "hft.backtesting", "backtest_each": "hft.backtesting", "load": "hft.result"}
+    | {"Result": "hft.result", "backtest": "hft.backtesting", "backtest_each": "hft.backtesting", "batch": "hft.batches", "load": "hft.result"}
 )
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is at run time, without importing typing
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from fastcore.replaced import zscore_batch as zscore_batch
     from hft.backtesting import backtest as backtest
     from hft.backtesting import backtest_each as backtest_each
+    from hft.batches import batch as batch
     from hft.replaced import AsyncMarketDataProcessor as AsyncMarketDataProcessor
     from hft.replaced import AvellanedaMarketMaker as AvellanedaMarketMaker
     from hft.replaced import HFTEngine as HFTEngine

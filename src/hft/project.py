@@ -133,6 +133,8 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Of random latencies, of ``Strategy.random`` and of the synthetic day.
     messages : int
         Length of the synthetic day.
+    options : dict
+        Of the feed of the data, as ``--option NAME=VALUE``.
     rates : dict of str to float or str
         What one of another currency costs in `currency`, or a market whose middle price says so: ``EUR = "EURUSD"``.
     instruments : dict of str to Traded
@@ -154,6 +156,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     currency: str | None = None
     seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
     messages: Annotated[int, Meta(ge=1_000, le=10**9)] = 100_000
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
     rates: dict[str, float | str] = msgspec.field(default_factory=dict)
     instruments: dict[str, Traded] = msgspec.field(default_factory=dict)
     limits: OwnLimits = OwnLimits()
@@ -243,8 +246,10 @@ def run(
     project = replace(project, parameters=project.parameters | dict(parameters or {}), place=str(place.resolve()))
     strategy = load_strategy(name, project.parameters)
     paths = [Path(path).resolve() for path in data or [place / path for path in project.data]]
+    if project.options and not paths:
+        raise ConfigError(f"{place / RUN}: options are those of data, a synthetic day has none: {', '.join(project.options)}")
     files: Any = paths or synthetic(project)
-    options: dict[str, Any] = {} if isinstance(files, Feed) or progress is None else {"progress": progress}
+    options = project.options | ({} if isinstance(files, Feed) or progress is None else {"progress": progress})
     given: dict[str, Any] = {type(strategy).__name__: strategy}
     if watcher is not None:
         given |= {WATCHER: watcher}

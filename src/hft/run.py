@@ -250,6 +250,10 @@ def build(
             from .loading import load_strategy
 
             own = load_strategy(run.strategy, run.parameters)
+            if len(own._symbols) > 1:
+                names = ", ".join(own._symbols.values())
+                others = "hft backtest and hft.backtest run several"
+                raise ConfigError(f"{run.strategy} needs several markets ({names}): here there is one, {others}")
             owns[type(own).__name__] = own
             strategies[type(own).__name__] = own._begin({symbol_id: instrument})
         if not strategies and (recording is not None or (controls is not None and controls.planned)):

@@ -24,6 +24,7 @@ from fastcore.errors import EndlessOrdersError, FastcoreError, UnknownSymbolErro
 from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
 
+from .batches import batches_of
 from .conditions import duration_ns, suggestion
 from .tables import Recorder
 
@@ -284,7 +285,9 @@ class Strategy:
             for name in dir(own)
             if hasattr(method := getattr(own, name), "_every_ns")
         ]
-        self._core = PythonStrategy(hooks, markets, periods)
+        batches, clocks = batches_of(self)
+        self._core = PythonStrategy(hooks, markets, [*periods, *clocks])
+        self._core.collect(batches)
         for name, symbol in self._symbols.items():
             self.__dict__[name] = self.market(symbol)
         self._records, self._log = Recorder(), []

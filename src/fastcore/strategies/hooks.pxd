@@ -51,6 +51,7 @@ cdef class PythonStrategy(Strategy):
     cdef list _free                 # numbers of timers that fired
     cdef list _every
     cdef object _start, _stop, _book, _depth, _trade, _fill, _order
+    cdef list _batches              # None without
     cdef object _error
     cdef int64_t _thread            # that the run is on
     cdef readonly int64_t now

@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self, final
 
 from fastcore.instruments import Instrument
+from fastcore.strategies.batches import Batch
 from fastcore.strategy import Strategy
 
 __all__ = ["Fill", "Handle", "Order", "PythonStrategy", "Trade"]
@@ -105,6 +106,7 @@ class PythonStrategy(Strategy):
         markets: Mapping[int, Instrument],
         every: Iterable[tuple[Callable[[], Any], int]] = (),
     ) -> Self: ...
+    def collect(self, batches: Iterable[Batch]) -> None: ...
     def after(self, delay_ns: int, method: Callable[[], Any]) -> None: ...
     @property
     def markets(self) -> tuple[Handle, ...]: ...

@@ -4,7 +4,7 @@
 cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
 from libc.math cimport floor
-from libc.stdint cimport int8_t, int64_t, uint32_t
+from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
 from fastcore._integers cimport as_int64, int64_in
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_level_size, book_next_price, book_t, top_t
@@ -15,6 +15,7 @@ from fastcore.records cimport (
     BUY, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
     KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SYMBOL, SELL, event_t, unlikely,
 )
+from fastcore.strategies.batches cimport Batch, batch_due, batch_put
 from fastcore.strategy cimport (
     ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, STRATEGY_ERROR, STRATEGY_OK, Strategy, context_t,
     strategy_on_t, strategy_t, want_quotes, want_timer,
@@ -417,6 +418,15 @@ cdef class PythonStrategy(Strategy):
         self.python = True
         self._strategy = &p.base
 
+    def collect(self, batches):
+        """Fill batches (``strategies.batches.Batch``) with the events of the markets, before the run begins."""
+        if self._begun:
+            raise RuntimeError("batches are given before a run begins")
+        self._batches = list(batches) or None
+        if self._batches is not None:
+            self._p.base.kinds = ~(<uint64_t> 0)
+            self._p.base.hooks |= 1 << ON_EVENT
+
     # A reason for which quotes were not sent.
     cdef int _count(self, str why) except -1:
         self.reasons[why] = self.reasons.get(why, 0) + 1
@@ -455,6 +465,9 @@ cdef class PythonStrategy(Strategy):
                 self._start()
             return 0
         if hook == ON_STOP:
+            if self._batches is not None:
+                for batch in self._batches:
+                    (<Batch> batch)._deliver()
             if self._stop is not None:
                 self._stop()
             return 0
@@ -496,6 +509,9 @@ cdef class PythonStrategy(Strategy):
         handle = self._handle(e.symbol_id)
         if handle is None:
             return 0
+        if self._batches is not None:
+            for batch in self._batches:
+                batch_put(<Batch> batch, e)
         if self._depth is not None and DEEP_KINDS >> (e.kind & 63) & 1:
             handle._deep = True
             handle._touch()
@@ -545,6 +561,10 @@ cdef class PythonStrategy(Strategy):
                 handle._deep = False
                 self._depth(handle)
             i += 1
+        if self._batches is not None:
+            for batch in self._batches:
+                if batch_due(<Batch> batch):
+                    (<Batch> batch)._deliver()
         for handle in self._touched:
             handle._listed = False
             if handle._wanted:

@@ -125,7 +125,7 @@ def bench(names: tuple[str, ...], json_path: str | None, quick: bool, plot_path:
 
     NAMES select benchmarks (ring zscore ...); without any, all run. Each answer is verified before its row is
     reported; a wrong answer or a failing benchmark gives exit status 1. Peers that are not installed are listed:
-    pip install 'hft-fastcore[bench]'.
+    pip install 'hft-fastcore[bench]', and [peers] for other backtesters.
     """
     package = suite()
     known = names_of(package)
@@ -179,7 +179,7 @@ def bench(names: tuple[str, ...], json_path: str | None, quick: bool, plot_path:
     if quick:
         out.print("--quick: small inputs and short budgets, not for publication")
     if run.missing:
-        out.print(f"not installed, left out: {', '.join(run.missing)}  (pip install 'hft-fastcore[bench]')", markup=False)
+        out.print(f"not installed, left out: {', '.join(run.missing)}  (pip install 'hft-fastcore[bench,peers]')", markup=False)
     if plot_path:
         plot(report, plot_path)
     if failures:

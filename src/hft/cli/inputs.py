@@ -64,6 +64,8 @@ def refused() -> Iterator[None]:
 
 def feed_options(pairs: Sequence[str], formats: Sequence[str]) -> dict[str, Any]:
     """Return the options of a feed as Python values: JSON (numbers, lists, ...) or text, whichever the option takes."""
+    if pairs and not formats:
+        raise click.UsageError(f"--option is of the feed of data, and there are none: {pairs[0]!r}")
     types = {format: _types(format) for format in formats} if pairs else {}
     options: dict[str, Any] = {}
     for pair in pairs:

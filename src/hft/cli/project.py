@@ -8,6 +8,7 @@ import click
 
 from hft.config import ConfigError
 from hft.controls import Controls, read_controls
+from hft.feeds import recognise
 from hft.figures import text
 from hft.project import create, find, keep, read, replaced
 from hft.project import explain as explain_result
@@ -15,7 +16,7 @@ from hft.project import run as run_project
 from hft.strategy import StrategyError
 
 from . import INTERRUPTED
-from .inputs import refused
+from .inputs import OPTION, feed_options, refused
 from .progress import ProgressBar
 from .replay import numbers, pairs
 
@@ -33,6 +34,7 @@ def init(directory: Path) -> None:
 @click.option(
     "--data", multiple=True, type=click.Path(exists=True, path_type=Path), help="File, in the place of those in run.toml; may be repeated."
 )
+@OPTION
 @click.option("--symbol", "symbols", multiple=True, help="Market; may be repeated.")
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the strategy; may be repeated.")
 @click.option("--latency", metavar="LATENCY", help="1ms, or order=200us,response=normal(300us,50us),feed=recorded.")
@@ -49,6 +51,7 @@ def init(directory: Path) -> None:
 def backtest(
     directory: Path,
     data: tuple[Path, ...],
+    extra: tuple[str, ...],
     symbols: tuple[str, ...],
     parameters: tuple[str, ...],
     latency: str | None,
@@ -68,6 +71,9 @@ def backtest(
     given: dict[str, Any] = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee}
     given |= {"symbols": symbols or None, "currency": currency, "rates": numbers("--rate", rates), "limits": pairs("--limit", limits)}
     with ProgressBar() as bar, refused():
+        if extra:
+            formats = [recognise(path) for path in (data or [directory / path for path in project.data])]
+            given["options"] = feed_options(extra, formats)
         project = replaced(project, given)
         asked, progress = pairs("--set", parameters), bar.task(directory.resolve().name)
         planned = Controls([] if controls is None else read_controls(controls))

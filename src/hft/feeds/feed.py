@@ -92,6 +92,8 @@ class Feed(Iterator[Events]):
     **Thread safety**: one thread at a time.
     """
 
+    _several = ""  # what else to do where there are several symbols
+
     format: str
     book: Literal["orders", "levels", "quotes", "none"] = "none"
     strict: bool = False
@@ -229,7 +231,8 @@ class Feed(Iterator[Events]):
         if symbol is not None:
             return self.instruments.id_of(symbol)
         if len(self.instruments) > 1:
-            raise UnknownSymbolInFile(f"the file has several symbols: choose one with --symbol ({listed(self.instruments.symbols)})")
+            names = listed(self.instruments.symbols)
+            raise UnknownSymbolInFile(f"the file has several symbols: choose one with --symbol ({names}){self._several}")
         return 0 if len(self.instruments) else None
 
     def lists(self, symbol: str) -> bool:

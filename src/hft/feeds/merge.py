@@ -86,6 +86,7 @@ class MergedFeed(Feed):
     """
 
     format = "merge"
+    _several = "; tables of one instrument take one name: --option symbol=NAME"
 
     def __init__(
         self, feeds: Sequence[Feed], by: str, offsets_ns: Sequence[int], names: Sequence[str | None], chunk_events: int
