@@ -24,7 +24,8 @@ MODULES = (
     *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster", "decimals")),
     *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source"),
     *(f"sim.{name}" for name in ("synthetic", "latency", "queues", "venue", "markouts", "simulator")),
-    *("strategies.maker", "strategies.tape", "strategies.batches", "strategies.hooks", "strategies.foreign", "_bench"),
+    *(f"strategies.{name}" for name in ("maker", "tape", "batches", "hooks", "foreign", "compiled")),
+    "_bench",
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 

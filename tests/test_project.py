@@ -2,17 +2,23 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
 
+import hft as package
+from fastcore.instruments import Instrument
 from hft import keys
 from hft.cli import CONFIGURATION, USAGE, main
 from hft.config import ConfigError
 from hft.feeds import synthetic
+from hft.native import build
 from hft.project import Project, RunFile, create, read, run
 
 pytestmark = pytest.mark.thin
@@ -27,7 +33,9 @@ def project(tmp_path):
 
 
 def hft(*words):
-    done = CliRunner().invoke(main, [str(word) for word in words], env={key: None for key in os.environ if key.startswith("HFT_")})
+    done = CliRunner().invoke(
+        main, [str(word) for word in words], env={key: None for key in os.environ if key.startswith("HFT_")}
+    )
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done
@@ -41,6 +49,68 @@ def test_project_runs_as_it_is_with_its_tests(project):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(project)]
     tests = subprocess.run(command, capture_output=True, text=True, cwd=project)
     assert tests.returncode == 0, tests.stdout
+
+
+def needs_a_compiler():
+    for name in ("Cython", "setuptools"):
+        pytest.importorskip(name)
+    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    if sys.platform != "win32" and shutil.which(compiler) is None:
+        pytest.skip(f"no C compiler here: {compiler}")
+
+
+def run_as_written(directory, tier, cache):
+    """Run ``hft init`` and ``hft backtest`` as a stranger does, in processes of their own; the figures."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(package.__file__).parents[1]), "XDG_CACHE_HOME": str(cache)}
+    for words in (["init", str(directory), "--tier", tier], ["backtest", str(directory), "--json"]):
+        done = subprocess.run([sys.executable, "-m", "hft", *words], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        if words[0] == "init":
+            assert f"{directory}: strategy.py" in done.stdout
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("tier", ["numba", "cython"])
+def test_tiers_have_the_same_orders_as_python(tier, tmp_path):
+    if tier == "numba":
+        pytest.importorskip("numba")
+    else:
+        needs_a_compiler()
+    want, got = (run_as_written(tmp_path / name, name, tmp_path) for name in ("python", tier))
+    assert got["orders"] == want["orders"] > 0
+    assert got["orders_hash"] == want["orders_hash"]
+    if tier == "cython":  # it is not built again
+        (built,) = (path for path in (tmp_path / tier).glob("maker*") if path.suffix in (".so", ".pyd"))
+        before = built.stat().st_mtime_ns
+        build(tmp_path / tier)
+        assert built.stat().st_mtime_ns == before
+
+
+def test_project_that_does_not_build_says_why(tmp_path):
+    (tmp_path / "maker.pyx").write_text("")
+    (tmp_path / "setup.py").write_text("raise SystemExit('no compiler')")
+    with pytest.raises(
+        ConfigError, match=r"setup.py must build \(it takes Cython, setuptools and a C compiler\):\nno compiler"
+    ):
+        build(tmp_path)
+    with pytest.raises(ConfigError, match="tier must be among python, numba, cython: tier=rust"):
+        create(tmp_path / "mine", "rust")
+    assert not (tmp_path / "mine").exists()
+
+
+def test_native_strategy_must_have_a_core():
+    class Nothing(package.NativeStrategy):
+        pass
+
+    class Wrong(package.NativeStrategy):
+        def core(self, markets):
+            return markets
+
+    market = {0: Instrument("A", tick_size=0.01, lot_size=1.0)}
+    with pytest.raises(NotImplementedError, match=r"Nothing must have a method core\(markets\)"):
+        Nothing()._begin(market)
+    with pytest.raises(TypeError, match=r"core must return a strategy of fastcore: Wrong.core\(\) returned"):
+        Wrong()._begin(market)
 
 
 def test_options_stand_in_for_what_the_file_says(project, tmp_path):

@@ -59,6 +59,7 @@ _EXPORTS = (
     | dict.fromkeys(_PYTHON.split(), "hft.replaced")
     | dict.fromkeys(_STRATEGY.split(), "hft.strategy")
     | {"Result": "hft.result", "backtest": "hft.backtesting", "backtest_each": "hft.backtesting", "batch": "hft.batches", "load": "hft.result"}
+    | {"CompileError": "hft.compiling", "NativeStrategy": "hft.native", "compiled": "hft.compiling"}
 )
 
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is at run time, without importing typing
@@ -73,6 +74,9 @@ if TYPE_CHECKING:
     from hft.backtesting import backtest as backtest
     from hft.backtesting import backtest_each as backtest_each
     from hft.batches import batch as batch
+    from hft.compiling import CompileError as CompileError
+    from hft.compiling import compiled as compiled
+    from hft.native import NativeStrategy as NativeStrategy
     from hft.replaced import AsyncMarketDataProcessor as AsyncMarketDataProcessor
     from hft.replaced import AvellanedaMarketMaker as AvellanedaMarketMaker
     from hft.replaced import HFTEngine as HFTEngine

@@ -29,7 +29,7 @@ def load_strategy(name: str, parameters: Mapping[str, Any] = MappingProxyType({}
     kinds = {
         key: value
         for key, value in _names(place).items()
-        if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
+        if isinstance(value, type) and issubclass(value, Strategy) and value.__module__.partition(".")[0] != "hft"
     }
     if not kinds:
         raise ConfigError(f"{place} has no class that derives from hft.Strategy")

@@ -63,6 +63,131 @@ class MarketMaker(Strategy):
         )
 '''
 
+MAKER = '''"""A market maker, called without Python between events: write your own in its place. docs/cimport.md explains it."""
+
+cimport cython
+
+from fastcore.book cimport book_change_t, top_t
+from fastcore.instruments cimport Instruments, instrument_t
+from fastcore.records cimport BUY, KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_STATUS, KIND_SYSTEM, NO_PRICE, SELL, event_t
+from fastcore.strategies.quotes cimport micro_price, mid_price, quote_side, two_sided
+from fastcore.strategy cimport ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, STRATEGY_OK, Strategy, context_t, strategy_t, want_quotes
+from libc.stdint cimport int64_t
+
+
+ctypedef struct maker_t:
+    strategy_t base         # first: what the engine knows of it
+    const instrument_t* row # what ticks and lots mean
+    double half_spread      # bps
+    double lean             # bps for each `size` held
+    double size
+    double limit
+    bint requote            # something has happened since the last quotes
+
+
+cdef void requote(maker_t* s, context_t* c) noexcept nogil:
+    cdef const top_t* top = &c.tops[s.base.symbol_id]
+    cdef double position = <double> c.positions[s.base.symbol_id].position_lots * s.row.lot_size
+    cdef double bps, fair
+    cdef int64_t bid = NO_PRICE, ask = NO_PRICE, bid_lots = 0, ask_lots = 0
+    s.requote = False
+    if two_sided(c.market, top, s.base.symbol_id):
+        bps = mid_price(s.row, top) * 1e-4
+        fair = micro_price(s.row, top) - s.lean * bps * position / s.size
+        if position < s.limit:
+            quote_side(s.row, top, fair - s.half_spread * bps, s.size, BUY, &bid, &bid_lots)
+        if position > -s.limit:
+            quote_side(s.row, top, fair + s.half_spread * bps, s.size, SELL, &ask, &ask_lots)
+    want_quotes(c, s.base.symbol_id, bid, ask, bid_lots, ask_lots)
+
+
+cdef int on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
+    cdef maker_t* s = <maker_t*> strategy
+    if hook != ON_INSTANT:
+        s.requote = True    # all of the instant first, then one decision
+    elif s.requote:
+        requote(s, c)
+    return STRATEGY_OK
+
+
+@cython.final
+cdef class MarketMaker(Strategy):
+    cdef maker_t _s
+    cdef Instruments _instruments   # holds the row that _s points to
+
+    def __init__(self, symbol_id, instrument, *, double half_spread, double lean, double size, double limit):
+        if not size > 0.0:
+            raise ValueError(f"size must be positive: size={size}")
+        self._instruments = Instruments([instrument])
+        self._s.row = self._instruments._t.rows
+        self._s.half_spread, self._s.lean, self._s.size, self._s.limit = half_spread, lean, size, limit
+        self._s.base.on = on
+        self._s.base.symbol_id = symbol_id
+        self._s.base.hooks = 1 << ON_REPORT | 1 << ON_EVENT | 1 << ON_BOOK | 1 << ON_INSTANT
+        self._s.base.reports = 1 << KIND_FILL
+        self._s.base.kinds = 1 << KIND_STATUS | 1 << KIND_SYSTEM | 1 << KIND_GAP | 1 << KIND_CLEAR
+        self._strategy = &self._s.base
+'''
+
+NATIVE = '''"""A market maker in Cython: parameters here, hooks in maker.pyx."""
+
+from pathlib import Path
+
+from hft import NativeStrategy, Param
+from hft.native import build
+
+build(Path(__file__).parent)  # setup.py build_ext --inplace, when something has changed
+
+import maker  # noqa: E402
+
+
+class MarketMaker(NativeStrategy):
+    """Quotes both sides of a fair price and leans against the inventory."""
+
+    half_spread = Param(0.5, "fair price to each quote", unit="bps", min=0)
+    lean = Param(0.2, "shift of both quotes for each `size` held", unit="bps", min=0)
+    size = Param(100, "size of a quote", min=0)
+    limit = Param(500, "largest position, long or short", min=0)
+
+    def core(self, markets):
+        if len(markets) != 1:
+            raise ValueError(f"MarketMaker quotes one market: markets={len(markets)}")
+        [(symbol_id, instrument)] = markets.items()
+        return maker.MarketMaker(symbol_id, instrument, **self.parameters)
+'''
+
+SETUP = """import os
+
+import fastcore
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+# -ffp-contract=off: floats as Python has them on every machine.
+flags = ["/O2", "/fp:precise"] if os.name == "nt" else ["-O3", "-ffp-contract=off"]
+include = [fastcore.get_include(), numpy.get_include()]
+setup(
+    name="maker",
+    py_modules=[],
+    ext_modules=cythonize(
+        [Extension("maker", ["maker.pyx"], include_dirs=include, extra_compile_args=flags)],
+        compiler_directives={"language_level": 3, "cdivision": True},
+    ),
+)
+"""
+
+NOTES = {
+    "python": "",
+    "numba": """
+The hooks are compiled by Numba (`pip install 'hft-fastcore[numba]'`) when a run begins, and kept in `~/.cache/hft-fastcore`. What they may
+hold is in docs/compiled.md; without the line `@compiled` the class runs in Python, with the same orders.
+""",
+    "cython": """
+`strategy.py` builds `maker.pyx` when it has changed: that takes Cython, setuptools and a C compiler
+(`pip install 'cython>=3.3' setuptools`), as `python setup.py build_ext --inplace` does by hand.
+""",
+}
+
 PARAMETERS = "# half_spread = 0.5\n"
 
 TEST = '''"""The strategy runs, and the same input gives the same orders."""
@@ -176,15 +301,24 @@ class Project(RunFile, frozen=True, kw_only=True, forbid_unknown_fields=True):
     place: str = "."
 
 
-def create(directory: Path) -> None:
-    """Write a project that runs as it is into a new or empty directory."""
+def create(directory: Path, tier: str = "python") -> list[str]:
+    """Write a project that runs as it is into a new or empty directory; returns the names of its files.
+
+    `tier` is what the hooks are written in: "python"; "numba", the same class compiled; "cython".
+    """
+    if tier not in NOTES:
+        raise ConfigError(f"tier must be among {', '.join(NOTES)}: tier={tier}")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(f"the directory of a project must be new or empty: {directory}")
     directory.mkdir(parents=True, exist_ok=True)
-    settings, readme = keys.toml(form=RunFile) + PARAMETERS, README.format(name=directory.resolve().name)
-    files = {"strategy.py": STRATEGY, RUN: settings, "test_strategy.py": TEST, "README.md": readme}
+    settings, readme = keys.toml(form=RunFile) + PARAMETERS, README.format(name=directory.resolve().name) + NOTES[tier]
+    faster = STRATEGY.replace("Param, Strategy", "Param, Strategy, compiled").replace("\nclass", "\n@compiled\nclass")
+    strategy = {"python": STRATEGY, "numba": faster, "cython": NATIVE}[tier]
+    files = {"strategy.py": strategy} | ({"maker.pyx": MAKER, "setup.py": SETUP} if tier == "cython" else {})
+    files |= {RUN: settings, "test_strategy.py": TEST, "README.md": readme}
     for name, text in files.items():
         (directory / name).write_text(text, "utf-8")
+    return list(files)
 
 
 def read(directory: Path) -> Project:

@@ -91,6 +91,14 @@ class Recorder:
         self._times.append(time_ns)
         self._rows.append(self._keys.setdefault((symbol, *columns), len(self._keys)))
 
+    def add_many(
+        self, times: npt.NDArray[np.int64], keys: list[tuple[str, ...]], which: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+    ) -> None:
+        """Add rows: the time of each, which of the keys (symbol, names) it has, and all values one behind the other."""
+        numbers = np.array([self._keys.setdefault(key, len(self._keys)) for key in keys], np.int64)
+        for held, new in ((self._times, times), (self._rows, numbers[which]), (self._values, values)):
+            held.frombytes(np.ascontiguousarray(new).tobytes())
+
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """Times, symbols, and a column for each name, NaN where a row has none."""
         rows, values = np.array(self._rows, np.int64), np.array(self._values)

@@ -22,7 +22,7 @@ class ForeignStrategy(Strategy):
         cls,
         on: Any,
         symbol_ids: int | Iterable[int],
-        hooks: Iterable[str] = ("book",),
+        hooks: Iterable[str] | None = None,
         *,
         kinds: Iterable[str] = (),
         reports: Iterable[str] = (),

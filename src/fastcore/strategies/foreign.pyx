@@ -127,8 +127,8 @@ def _bits(what, names, known):
 
 @cython.final
 cdef class ForeignStrategy(Strategy):
-    """ForeignStrategy(on, symbol_ids, hooks=("book",), *, kinds=(), reports=(), state=None)\n--\n\n
-    ForeignStrategy(on, symbol_ids, hooks=("book",), *, kinds=(), reports=(), state=None)\n--\n
+    """ForeignStrategy(on, symbol_ids, hooks=None, *, kinds=(), reports=(), state=None)\n--\n\n
+    ForeignStrategy(on, symbol_ids, hooks=None, *, kinds=(), reports=(), state=None)\n--\n
     A C function as a strategy.
 
     Parameters
@@ -138,8 +138,8 @@ cdef class ForeignStrategy(Strategy):
         hold, or an address. It is called without the GIL, must not raise, and returns 0; anything else but 1 ends the run.
     symbol_ids : int or iterable of int
         Dense ids of the instruments that it is called for.
-    hooks : iterable of str, default ("book",)
-        What it is called for: names of ``HOOKS``.
+    hooks : iterable of str, optional
+        What it is called for: names of ``HOOKS``; by default "book".
     kinds, reports : iterable of str
         Kinds of ``records.KINDS``: of market events for the hook "event", and of reports for the hook "report".
     state : ndarray or int, optional
@@ -163,7 +163,7 @@ cdef class ForeignStrategy(Strategy):
     **Thread safety**: belongs to one run.
     """
 
-    def __cinit__(self, on, symbol_ids, hooks=("book",), *, kinds=(), reports=(), state=None):
+    def __cinit__(self, on, symbol_ids, hooks=None, *, kinds=(), reports=(), state=None):
         cdef strategy_t* s = &self._f.base
         address = _address(on)
         if not 4096 <= address < 1 << 64:
@@ -174,7 +174,7 @@ cdef class ForeignStrategy(Strategy):
         self.address = address
         self.symbol_ids = tuple(ids)
         s.on = <strategy_on_t> <uintptr_t> address
-        s.hooks = _bits("hooks", hooks, HOOKS)
+        s.hooks = _bits("hooks", ("book",) if hooks is None else hooks, HOOKS)
         s.kinds = _bits("kinds", kinds, KINDS)
         s.reports = _bits("reports", reports, KINDS)
         s.symbol_id = NO_SYMBOL if len(ids) > 1 else <uint32_t> ids[0]

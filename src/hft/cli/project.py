@@ -23,10 +23,13 @@ from .replay import numbers, pairs
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-def init(directory: Path) -> None:
+@click.option(
+    "--tier", type=click.Choice(["python", "numba", "cython"]), default="python", help="Of the hooks; numba: the same class, compiled."
+)
+def init(directory: Path, tier: str) -> None:
     """Write a strategy that runs as it is into DIRECTORY: strategy.py, run.toml, a test and a README."""
-    create(directory)
-    click.echo(f"{directory}: strategy.py, run.toml, test_strategy.py, README.md\nnext: cd {directory} && hft backtest")
+    files = create(directory, tier)
+    click.echo(f"{directory}: {', '.join(files)}\nnext: cd {directory} && hft backtest")
 
 
 @click.command()
