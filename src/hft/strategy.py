@@ -284,7 +284,7 @@ class Strategy:
             for name in dir(own)
             if hasattr(method := getattr(own, name), "_every_ns")
         ]
-        self._core = PythonStrategy(hooks, markets, periods)
+        self._core = PythonStrategy(hooks, markets, periods, duration_ns)
         for name, symbol in self._symbols.items():
             self.__dict__[name] = self.market(symbol)
         self._records, self._log = Recorder(), []
