@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
     ("name", "says"),
     [
         ("backtest.py", "fills exact by order; latency order=1ms,response=1ms; fees 0 (not set)"),
+        ("pairs.py", "Pairs on MINER, GOLD"),
         ("avellaneda_quotes.py", "queue ahead of our order: 500"),
         ("feeds.py", "(-5.0000 h)"),
         ("replay.py", "SYNTH (synthetic): 50,000 events"),

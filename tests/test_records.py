@@ -41,10 +41,10 @@ def test_numbers_that_files_hold_stay_what_they_are():
     assert (records.NO_PRICE, records.NO_SYMBOL) == (-(2**63), 2**32 - 1)
     kinds = (
         "none quote trade add execute cancel delete replace level clear status timer order ack fill reject pull pulled "
-        "system listing cross break imbalance notice gap bar amend detail control"
+        "system listing cross break imbalance notice gap bar amend detail control target"
     )
     assert {name: number for number, name in enumerate(kinds.split())} == records.KINDS
-    flags = "continued hidden not_printable snapshot own maker taker at through crossing took auction"
+    flags = "continued hidden not_printable snapshot own maker taker at through crossing took auction held"
     assert {name: 1 << bit for bit, name in enumerate(flags.split())} == records.FLAGS
     assert records.TERMS == {"limit": 0, "market": 1, "day": 0, "ioc": 4, "fok": 8, "gtd": 12, "post_only": 32}
     trading = "unknown halted paused quotation trading"
@@ -61,7 +61,7 @@ def test_event_is_the_struct_that_files_hold():
 
 def test_kind_names_round_trip():
     assert [records.kind_name(n) for n in records.KINDS.values()] == list(records.KINDS)
-    with pytest.raises(ValueError, match=r"kind must be one of 0\.\.28: kind=99"):
+    with pytest.raises(ValueError, match=r"kind must be one of 0\.\.29: kind=99"):
         records.kind_name(99)
 
 

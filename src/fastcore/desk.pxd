@@ -3,14 +3,20 @@
     desk_report(desk, event)          what came of an own order: orders, position, money
     desk_send(desk, market, outbox)   what strategies want -> risk -> own orders -> gateway: the only way an order leaves
 
-Wanted quotes: of each side of an instrument one order is kept at the wanted price. It is sent only when the wanted price or size is
-another than the one last acted upon, or when a fill has used the order up; one change is in flight at a time, and the newest wish is acted on
-when the answer comes. An order that a limit refuses pulls the one that it would have replaced. While a kill switch or a limit keeps
-everything down all own orders are pulled, and what is wanted then is refused; once armed it is tried again.
+Wanted quotes: of each side of an instrument up to DESK_RUNGS orders are kept at the wanted prices. A message is sent only where the wanted
+prices and sizes are others than those last acted upon, or when a fill has used an order up; a ladder becomes as few messages as that can
+be. Of each order one change is in flight at a time, and the newest wish is acted on when the answer comes. An order that a limit refuses
+pulls the one that it would have replaced. While a kill switch or a limit keeps everything down all own orders are pulled, and what is
+wanted then is refused; once armed it is tried again.
+
+Single orders: each has the number that its strategy gave it, and changes of one that is in flight wait for the answer.
+
+Wanted position: one order for what is missing waits at its touch and crosses after a time. It is only ever amended: the size of an amend
+counts what is filled, so that no fill on the way is had twice.
 """
 
 cimport cython
-from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_t
@@ -18,49 +24,55 @@ from fastcore.money cimport fees_t, money_t, money_units
 from fastcore.portfolio cimport position_net, position_t
 from fastcore.records cimport NO_PRICE, event_t
 from fastcore.risk cimport RiskLimits, risk_down, risk_gate_t, risk_symbol_t
+from fastcore.strategy cimport own_order_t
 
 
+# Why a wanted quote was not sent, or not yet.
 cdef enum:
-    DESK_ORDERS = 1024      # own orders that can be unfinished at the same time
+    KEPT_IN_FLIGHT          # a change of its order is not answered yet
+    KEPT_NEAR               # its order is nearer than the distance of a re-quote
+    KEPT_YOUNG              # its order has not rested for long enough
+    KEPT_COUNT
 
-cdef enum:
-    ORDER_FREE
-    ORDER_SENT
-    ORDER_LIVE
-    ORDER_LEAVING           # its pull or replacement is in flight
-    ORDER_DONE
-
-# One cache line.
-ctypedef struct own_order_t:
-    int64_t id
-    int64_t replaces        # id of the order whose place it takes; 0 none
-    int64_t price_ticks
-    int64_t size_lots
-    int64_t filled_lots
-    int64_t worst_lots      # what limits count: all that may still be filled
-    int64_t sent_ns
-    uint32_t symbol_id
-    int8_t side
-    uint8_t state
-    uint8_t pad[2]
-
-# The wanted quote of one side of an instrument, and what is done about it.
+# The wanted quote of one rung, and what is done about it.
 ctypedef struct rung_t:
     int64_t wish_ticks      # newest wish; NO_PRICE for none
     int64_t wish_lots
     int64_t acted_ticks     # price and size that were last acted upon
     int64_t acted_lots
     int64_t order_id        # of the order that works; 0 none
+    int64_t old_id          # of the order whose place it takes
     bint in_flight          # a message about it is not answered yet
     bint retry              # a fill changed what the limits allow: send again at the same price once nothing works
 
+# The wanted position.
+ctypedef struct seek_t:
+    int64_t wanted_lots     # NO_PRICE: none
+    int64_t cross_after_ns  # < 0: never
+    int64_t since_ns        # something is missing; NO_PRICE: nothing is
+    int64_t order_id        # of its order; 0 none
+    int64_t tried_ticks     # what was last sent or refused: it is not sent again
+    int64_t tried_lots
+    bint listed             # it is in the list of the desk
+
+# What is in flight of an order that is none of the wanted quotes, and what waits for the answer.
+ctypedef struct change_t:
+    int64_t next_ticks      # in flight
+    int64_t wish_ticks      # NO_PRICE: as it is
+    int64_t wish_lots       # 0: as it is
+    bint wished
+    bint leave              # the wish is a pull
+
 ctypedef struct account_t:
-    rung_t rungs[2]         # buy, sell
+    rung_t* rungs           # DESK_RUNGS of each side: that of a level and a side (0 buy, 1 sell) is [2 * level + side]
+    uint32_t depth          # levels in use, at least 1
+    uint32_t singles        # unfinished orders that are none of the wanted quotes
     int64_t mark_ticks      # last middle of an uncrossed book, rounded down; NO_PRICE before
     risk_symbol_t* risk     # what the limits know of it: open lots, bounds
     fees_t* fees
     bint known              # desk_open was called
     bint dirty              # an answer is new: it is in the list of the desk
+    seek_t seek
 
 ctypedef struct desk_t:
     gateway_t* gateway      # NULL: nothing can be wanted
@@ -72,9 +84,17 @@ ctypedef struct desk_t:
     uint32_t opened_count
     uint32_t* answered      # those that are dirty
     uint32_t answered_count
+    uint32_t* seeking       # those with a wanted position
+    uint32_t seeking_count
     own_order_t* orders     # by id, modulo DESK_ORDERS
+    change_t* changes       # likewise
     int64_t next_id
     int64_t in_flight       # messages that are not answered yet
+    int64_t due_ns          # when to look again although nothing happens
+    int64_t min_rest_ns     # an order is not moved before; pulls pass
+    int64_t requote_ticks   # nor for less than this
+    bint holds              # one of the two is set
+    int64_t kept[KEPT_COUNT]
     int64_t max_loss        # ticks * lots; < 0: no limit
     bint stopped            # the loss limit: own orders are pulled, nothing more is sent
     bint down               # a kill switch or a limit, when it was last looked at: own orders are pulled, new ones refused
@@ -96,13 +116,13 @@ cdef inline bint rung_settled(const rung_t* r) noexcept nogil:
     return r.wish_ticks == r.acted_ticks and (r.wish_ticks == NO_PRICE or r.wish_lots == r.acted_lots)
 
 
-cdef inline bint desk_waits(desk_t* d) noexcept nogil:
-    """Whether something is to be done although no strategy wants anything: an answer has come, or a kill switch has changed."""
-    return d.answered_count != 0 or (risk_down(d.gate) != 0) != d.down
+cdef inline bint desk_waits(desk_t* d, int64_t now_ns) noexcept nogil:
+    """Whether something is to be done although no strategy wants anything: an answer has come, a kill switch has changed, a time is over."""
+    return d.answered_count != 0 or (risk_down(d.gate) != 0) != d.down or now_ns >= d.due_ns
 
 
 cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil
-# Act on an outbox of `n` events, then on the wishes that waited for an answer.
+# Act on an outbox of `n` events, then on the wishes that waited for an answer or a time.
 cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n, int64_t now_ns, uint64_t cause) noexcept nogil
 
 

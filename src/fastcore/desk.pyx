@@ -1,29 +1,38 @@
 # cython: freethreading_compatible=True
 """The desk: own orders, wanted quotes, positions and the limits of one account.
 
-Own orders and what came of them are 64-byte events with the flag ``own``: `order`, `replace` and `pull` go out, `ack`, `fill`,
-`reject` and `pulled` come back. An order that the limits refuse never leaves: its `reject` has ``order_id`` 0 and the result code in
-``match_id``.
+Own orders and what came of them are 64-byte events with the flag ``own``: `order`, `replace`, `amend` and `pull` go out, `ack`, `fill`,
+`reject` and `pulled` come back. What the limits refuse never leaves: its `reject` has the result code in ``match_id`` and ``order_id``
+0, or, of an order that a strategy sent by itself, its number and the flag ``held``.
 """
 
 cimport cython
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memmove, memset
 
-from fastcore._integers cimport as_int64
+from fastcore._integers cimport as_int64, int64_in
 from fastcore.book cimport book_best_ask, book_best_bid, book_t
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_book, market_t, market_trades, market_two_sided
 from fastcore.money cimport BILLION, fees_of, fees_put, fees_t, money_less, money_object, money_product, money_t, money_value
 from fastcore.portfolio cimport Position, position_fill, position_net, position_t
 from fastcore.records cimport (
-    BUY, FLAG_OWN, KIND_ACK, KIND_FILL, KIND_ORDER, KIND_PULL, KIND_PULLED, KIND_QUOTE, KIND_REJECT, KIND_REPLACE, MATCH_TOOK, NO_PRICE,
-    NO_SYMBOL, RESULT_FULL, RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, likely, unlikely,
+    BUY, FLAG_CONTINUED, FLAG_HELD, FLAG_OWN, KIND_ACK, KIND_AMEND, KIND_FILL, KIND_ORDER, KIND_PULL, KIND_PULLED, KIND_QUOTE, KIND_REJECT,
+    KIND_REPLACE, KIND_TARGET, MATCH_TOOK, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_KILLED, RESULT_OK, RESULT_SELF_TRADE, RESULT_UNKNOWN_ORDER,
+    SELL, TERMS_FOK, TERMS_IOC, TERMS_MARKET, TERMS_TIME, TERMS_TYPE, event_t, fc_alloc, fc_free, likely, unlikely,
 )
 from fastcore.risk cimport (
     RiskLimits, risk_down, risk_filled, risk_freed, risk_losses, risk_moved, risk_order, risk_rate, risk_seen, risk_sent, risk_symbol_t,
 )
+from fastcore.source cimport NEVER
+from fastcore.strategy cimport (
+    DESK_ORDERS, DESK_RUNGS, FOR_ITSELF, FOR_PASSING, FOR_TARGET, ORDER_CHANGING, ORDER_DONE, ORDER_FREE, ORDER_LEAVING, ORDER_LIVE,
+    ORDER_SENT, order_works, own_order_t,
+)
+
+cdef extern from "fc_checked.h" nogil:
+    bint fc_sub_overflow(int64_t a, int64_t b, int64_t* result)
 
 __all__ = ["Desk"]
 
@@ -34,15 +43,9 @@ cdef inline own_order_t* desk_order(desk_t* d, int64_t order_id) noexcept nogil:
     return o if likely(o.id == order_id and o.state != ORDER_FREE) else NULL
 
 
-cdef void desk_done(desk_t* d, own_order_t* o) noexcept nogil:
-    # Nothing of an order works any more.
-    cdef account_t* a = &d.accounts[o.symbol_id]
-    cdef int s = o.side < 0
-    risk_freed(d.gate, a.risk, o.side, o.worst_lots, o.state != ORDER_DONE)
-    o.worst_lots = 0
-    o.state = ORDER_DONE
-    if a.rungs[s].order_id == o.id:
-        a.rungs[s].order_id = 0
+cdef inline rung_t* desk_rung(const account_t* a, const own_order_t* o) noexcept nogil:
+    # Of one of the wanted quotes.
+    return &a.rungs[2 * o.rung + (o.side < 0)]
 
 
 cdef void desk_ask(desk_t* d, uint32_t symbol_id) noexcept nogil:
@@ -53,11 +56,31 @@ cdef void desk_ask(desk_t* d, uint32_t symbol_id) noexcept nogil:
         d.answered_count += 1
 
 
-cdef void desk_answered(desk_t* d, own_order_t* o) noexcept nogil:
+cdef void desk_done(desk_t* d, account_t* a, own_order_t* o) noexcept nogil:
+    # Nothing of an order works any more.
+    cdef rung_t* rung
+    risk_freed(d.gate, a.risk, o.side, o.worst_lots, o.state != ORDER_DONE)
+    if unlikely(o.rung >= DESK_RUNGS):
+        a.singles -= o.state != ORDER_DONE
+        if a.seek.order_id == o.id:
+            a.seek.order_id = 0
+            desk_ask(d, o.symbol_id)
+    else:
+        rung = desk_rung(a, o)
+        if rung.order_id == o.id:
+            rung.order_id = 0
+    o.worst_lots = 0
+    o.state = ORDER_DONE
+
+
+cdef inline void desk_answered(desk_t* d, const account_t* a, const own_order_t* o) noexcept nogil:
     # The message about an order has its answer.
-    cdef account_t* a = &d.accounts[o.symbol_id]
-    cdef rung_t* rung = &a.rungs[o.side < 0]
+    cdef rung_t* rung
     d.in_flight -= 1
+    if unlikely(o.rung >= DESK_RUNGS):
+        desk_ask(d, o.symbol_id)
+        return
+    rung = desk_rung(a, o)
     rung.in_flight = False
     if unlikely(not rung_settled(rung) or rung.retry or d.down):
         desk_ask(d, o.symbol_id)
@@ -73,22 +96,57 @@ cdef bint desk_filled(position_t* p, const fees_t* fees, const own_order_t* o, c
     return position_fill(p, e.side, e.price, e.size, &fee) == RESULT_OK
 
 
+cdef void desk_left(desk_t* d, own_order_t* o) noexcept nogil:
+    # No change is in flight any more: what limits count is what is left.
+    cdef int64_t left = o.size_lots - o.filled_lots if o.size_lots > o.filled_lots else 0
+    risk_freed(d.gate, d.accounts[o.symbol_id].risk, o.side, o.worst_lots - left, False)
+    o.worst_lots = left
+
+
+cdef void desk_gone(desk_t* d, account_t* a, own_order_t* o, const event_t* e) noexcept nogil:
+    # A single order has left the venue: because we asked for it, or of itself, and then what is in flight is still to be answered.
+    cdef bint changing = o.state == ORDER_LEAVING or o.state == ORDER_CHANGING
+    if changing and e.match_id:
+        o.size_lots = o.filled_lots
+        desk_left(d, o)
+        return
+    if changing:
+        desk_answered(d, a, o)
+    desk_done(d, a, o)
+
+
+cdef void desk_refused(desk_t* d, account_t* a, own_order_t* o, const event_t* e) noexcept nogil:
+    # The venue does not do what was asked of a single order.
+    desk_answered(d, a, o)
+    if o.state == ORDER_CHANGING and e.match_id != RESULT_UNKNOWN_ORDER:
+        o.state = ORDER_LIVE
+        desk_left(d, o)
+    else:
+        desk_done(d, a, o)
+
+
 cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
     cdef own_order_t* o = desk_order(d, e.order_id)
     cdef own_order_t* new
     cdef account_t* a
     cdef rung_t* rung
     cdef int64_t lots
-    if unlikely(o == NULL):
+    cdef uint32_t i
+    if unlikely(o == NULL or e.flags & FLAG_HELD):
         return  # our own refusal
     a = &d.accounts[o.symbol_id]
     if e.kind == KIND_ACK:
-        if unlikely(e.size < o.size_lots):
+        if unlikely(o.state == ORDER_CHANGING):
+            o.price_ticks = e.price
+            o.size_lots = e.size
+            desk_left(d, o)
+        elif unlikely(e.size < o.size_lots):
             # What was filled of the order that it replaces while the message was under way.
             risk_freed(d.gate, a.risk, o.side, o.size_lots - e.size, False)
             o.size_lots = o.worst_lots = e.size
         o.state = ORDER_LIVE
-        desk_answered(d, o)
+        o.ahead_lots = e.match_id
+        desk_answered(d, a, o)
     elif e.kind == KIND_FILL:
         if unlikely(not desk_filled(&d.positions[o.symbol_id], a.fees, o, e)):
             d.overflowed = True
@@ -99,32 +157,41 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
         a.risk.position = d.positions[o.symbol_id]
         risk_freed(d.gate, a.risk, o.side, lots, False)
         risk_filled(d.gate, a.risk, e.local_ns)
-        if unlikely(d.gate.money or d.gate.killed):
+        if unlikely(d.gate.money or d.gate.killed or a.seek.listed):
             desk_ask(d, o.symbol_id)    # it may be the end of everything
-        if o.worst_lots <= 0 and o.state != ORDER_LEAVING:
-            desk_done(d, o)
-        a.rungs[0].retry = a.rungs[1].retry = True
+        if o.worst_lots <= 0 and o.state != ORDER_LEAVING and o.state != ORDER_CHANGING:
+            desk_done(d, a, o)
+        for i in range(2 * a.depth):
+            a.rungs[i].retry = True
+        a.seek.tried_lots = 0
+    elif unlikely(o.rung >= DESK_RUNGS):
+        if e.kind == KIND_PULLED:
+            desk_gone(d, a, o, e)
+        elif e.kind == KIND_REJECT:
+            desk_refused(d, a, o, e)
     elif e.kind == KIND_PULLED:
-        if o.state == ORDER_LEAVING and a.rungs[o.side < 0].order_id == o.id:
-            desk_answered(d, o)  # of a pull; the answer to a replacement is the ack of the new order
-        desk_done(d, o)
+        if o.state == ORDER_LEAVING and desk_rung(a, o).order_id == o.id:
+            desk_answered(d, a, o)  # of a pull; the answer to a replacement is the ack of the new order
+        desk_done(d, a, o)
     elif e.kind == KIND_REJECT:
-        rung = &a.rungs[o.side < 0]
+        rung = desk_rung(a, o)
         if o.state != ORDER_LEAVING or rung.order_id == o.id:
-            desk_answered(d, o)     # the order itself, or a pull of what was gone
-            desk_done(d, o)
+            desk_answered(d, a, o)     # the order itself, or a pull of what was gone
+            desk_done(d, a, o)
             return
         new = desk_order(d, rung.order_id)  # a replacement: what should have taken the place of this one does not exist
         if unlikely(new == NULL):
             return  # an answer that nothing was asked for
-        desk_answered(d, new)
-        desk_done(d, new)
+        desk_answered(d, a, new)
+        desk_done(d, a, new)
         if e.match_id == RESULT_UNKNOWN_ORDER:
-            desk_done(d, o)
+            desk_done(d, a, o)
         else:
             o.state = ORDER_LIVE
             rung.order_id = o.id
 
+
+# ---- messages ----
 
 cdef void desk_message(
     desk_t* d, int kind, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t order_id, int64_t new_order_id,
@@ -146,15 +213,18 @@ cdef void desk_message(
         d.misused = kind
 
 
-cdef void desk_pull(desk_t* d, rung_t* rung, int64_t now_ns, uint64_t cause) noexcept nogil:
-    cdef own_order_t* o = desk_order(d, rung.order_id)
+cdef void desk_pull(desk_t* d, own_order_t* o, int64_t now_ns, uint64_t cause) noexcept nogil:
     o.state = ORDER_LEAVING
-    rung.in_flight = True
     risk_sent(d.gate, NULL, o.side, NO_PRICE, 0, now_ns)
     desk_message(d, KIND_PULL, o.symbol_id, o.side, NO_PRICE, 0, o.id, 0, now_ns, cause)
+    if likely(o.rung < DESK_RUNGS):
+        desk_rung(&d.accounts[o.symbol_id], o).in_flight = True
 
 
-cdef void desk_refuse(desk_t* d, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int result, int64_t now_ns, uint64_t cause) noexcept nogil:
+cdef void desk_refuse(
+    desk_t* d, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t order_id, int64_t result, int64_t now_ns, uint64_t cause
+) noexcept nogil:
+    # With the number of an order that a strategy sent by itself; else 0.
     cdef event_t e
     d.risk_rejects += 1
     e.seq = cause
@@ -162,26 +232,47 @@ cdef void desk_refuse(desk_t* d, uint32_t symbol_id, int8_t side, int64_t price,
     e.symbol_id = symbol_id
     e.kind = KIND_REJECT
     e.side = side
-    e.flags = FLAG_OWN
+    e.flags = FLAG_OWN | (FLAG_HELD if order_id else 0)
     e.price = price
     e.size = size
-    e.order_id = 0
+    e.order_id = order_id
     e.match_id = result
     if unlikely(d.gateway.refuse(d.gateway, &e, now_ns) != RESULT_OK):
         d.misused = KIND_REJECT
 
 
-cdef int64_t desk_best(desk_t* d, const rung_t* rung, int8_t side) noexcept nogil:
-    # Price at which an own order of a side may trade; NO_PRICE for none. A cancel is ahead of all that follows, a replacement may be
-    # refused: it counts at both prices.
-    cdef own_order_t* o = desk_order(d, rung.order_id)
-    cdef own_order_t* old
-    if o == NULL or o.state == ORDER_LEAVING or o.state == ORDER_DONE:
-        return NO_PRICE
-    old = desk_order(d, o.replaces)
-    if old != NULL and old.state == ORDER_LEAVING and (old.price_ticks > o.price_ticks) == (side == BUY):
-        return old.price_ticks
-    return o.price_ticks
+cdef inline int64_t eager(int8_t side, int64_t a, int64_t b) noexcept nogil:
+    # The price that trades first; NO_PRICE is none.
+    return b if a == NO_PRICE or (b != NO_PRICE and side * (b - a) > 0) else a
+
+
+cdef int64_t desk_best(desk_t* d, const account_t* a, uint32_t symbol_id, int8_t side) noexcept nogil:
+    # Price at which an own order of a side may trade; NO_PRICE for none. A cancel is ahead of all that follows, a replacement and an
+    # amend may be refused: they count at both prices.
+    cdef const rung_t* rung
+    cdef const own_order_t* o
+    cdef int64_t best = NO_PRICE
+    cdef uint32_t level
+    cdef int i
+    for level in range(a.depth):
+        rung = &a.rungs[2 * level + (side < 0)]
+        o = desk_order(d, rung.order_id)
+        if o == NULL or o.state == ORDER_LEAVING or o.state == ORDER_DONE:
+            continue
+        best = eager(side, best, o.price_ticks)
+        o = desk_order(d, rung.old_id)
+        if o != NULL and o.state == ORDER_LEAVING:
+            best = eager(side, best, o.price_ticks)
+    if likely(a.singles == 0):
+        return best
+    for i in range(DESK_ORDERS):
+        o = &d.orders[i]
+        if order_works(o) and o.symbol_id == symbol_id and o.side == side and o.rung >= DESK_RUNGS:
+            if o.state != ORDER_LEAVING and o.rung != FOR_PASSING:
+                best = eager(side, best, o.price_ticks)
+                if o.state == ORDER_CHANGING:
+                    best = eager(side, best, d.changes[i].next_ticks)
+    return best
 
 
 cdef void desk_look(desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
@@ -211,81 +302,495 @@ cdef inline void desk_known(desk_t* d, const market_t* m, uint32_t symbol_id) no
     if unlikely(a.risk.limits.self_trade) and (
         a.risk.dirty or a.risk.changed or a.risk.reference_ticks != a.mark_ticks or a.risk.sums != d.gate.sums
     ):
-        a.risk.own_ticks[0] = desk_best(d, &a.rungs[0], BUY)
-        a.risk.own_ticks[1] = desk_best(d, &a.rungs[1], SELL)
+        a.risk.own_ticks[0] = desk_best(d, a, symbol_id, BUY)
+        a.risk.own_ticks[1] = desk_best(d, a, symbol_id, SELL)
         a.risk.changed = True
     risk_moved(d.gate, a.risk, a.mark_ticks)
 
 
-cdef inline bint rung_acts(const rung_t* r) noexcept nogil:
-    # Whether something is to be done for the newest wish, and may be done now.
-    return not r.in_flight and (not rung_settled(r) or (r.retry and r.order_id == 0))
+cdef inline int64_t desk_free(const desk_t* d, int64_t id) noexcept nogil:
+    # The next number whose place is not taken by an order that still works; 0 for none.
+    cdef int64_t tries
+    for tries in range(DESK_ORDERS):
+        if likely(not order_works(&d.orders[id & (DESK_ORDERS - 1)])):
+            return id
+        id += 1
+    return 0
 
 
-cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
-    # Bring the order of one side to the wish.
-    cdef account_t* a = &d.accounts[symbol_id]
-    cdef int s = side < 0
-    cdef rung_t* rung = &a.rungs[s]
-    cdef own_order_t* old = NULL
-    cdef own_order_t* o
-    cdef int64_t id
-    cdef int result
-    rung.acted_ticks = rung.wish_ticks
-    rung.acted_lots = rung.wish_lots
-    rung.retry = False
-    if rung.wish_ticks == NO_PRICE:
-        if rung.order_id:
-            desk_pull(d, rung, now_ns, cause)
-        return
-    if rung.order_id:
-        old = desk_order(d, rung.order_id)
-    desk_known(d, m, symbol_id)
-    result = risk_order(
-        d.gate, a.risk, side, rung.wish_ticks, rung.wish_lots, 0 if old == NULL else old.worst_lots, old != NULL, now_ns
-    )
-    id = d.next_id
-    while unlikely(d.orders[id & (DESK_ORDERS - 1)].state % ORDER_DONE != 0 and id - d.next_id < DESK_ORDERS):
-        id += 1  # a number whose place is taken by an order that still works
-    o = &d.orders[id & (DESK_ORDERS - 1)]
-    if unlikely(result == RESULT_OK and o.state % ORDER_DONE != 0):
-        result = RESULT_FULL
-    if unlikely(result != RESULT_OK):
-        desk_refuse(d, symbol_id, side, rung.wish_ticks, rung.wish_lots, result, now_ns, cause)
-        if rung.order_id:
-            desk_pull(d, rung, now_ns, cause)
-        return
-    d.next_id = id + 1
+cdef inline own_order_t* desk_new(
+    desk_t* d, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t id, uint8_t rung, int64_t now_ns
+) noexcept nogil:
+    # An order on its way.
+    cdef own_order_t* o = &d.orders[id & (DESK_ORDERS - 1)]
     d.orders_sent += 1
     o.id = id
-    o.replaces = rung.order_id
-    o.price_ticks = rung.wish_ticks
-    o.size_lots = o.worst_lots = rung.wish_lots
+    o.price_ticks = price
+    o.size_lots = o.worst_lots = size
     o.filled_lots = 0
+    o.ahead_lots = 0
     o.sent_ns = now_ns
     o.symbol_id = symbol_id
     o.side = side
     o.state = ORDER_SENT
-    risk_sent(d.gate, a.risk, side, o.price_ticks, o.size_lots, now_ns)
+    o.rung = rung
+    return o
+
+
+# ---- wanted quotes ----
+
+cdef bint desk_meets(const account_t* a, int s, int64_t ticks) noexcept nogil:
+    # Whether a price reaches a wanted quote of the other side.
+    cdef int64_t other
+    cdef uint32_t level
+    for level in range(a.depth):
+        other = a.rungs[2 * level + 1 - s].wish_ticks
+        if unlikely(other != NO_PRICE and (ticks >= other if s == 0 else ticks <= other)):
+            return True
+    return False
+
+
+cdef bint desk_holds(desk_t* d, const account_t* a, const rung_t* rung, const own_order_t* o, int64_t now_ns, int64_t* ticks) noexcept nogil:
+    # Whether the order of a rung stays as it is for now although another is wanted; else at which price it is sent.
+    cdef int64_t distance = rung.wish_ticks - o.price_ticks
+    if -d.requote_ticks < distance < d.requote_ticks and not desk_meets(a, o.side < 0, o.price_ticks):
+        ticks[0] = o.price_ticks
+        if rung.wish_lots == rung.acted_lots:
+            d.kept[KEPT_NEAR] += distance != 0
+            return True
+    if now_ns - o.sent_ns < d.min_rest_ns:
+        d.kept[KEPT_YOUNG] += 1
+        if o.sent_ns + d.min_rest_ns < d.due_ns:
+            d.due_ns = o.sent_ns + d.min_rest_ns
+        return True
+    return False
+
+
+cdef inline bint rung_asks(const rung_t* r) noexcept nogil:
+    # Whether something is to be done for the newest wish.
+    return not rung_settled(r) or (r.retry and r.order_id == 0)
+
+
+cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, uint32_t level, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Bring the order of one rung to the wish.
+    cdef account_t* a = &d.accounts[symbol_id]
+    cdef int s = side < 0
+    cdef rung_t* rung = &a.rungs[2 * level + s]
+    cdef own_order_t* old = NULL
+    cdef own_order_t* o
+    cdef int64_t id, ticks = rung.wish_ticks
+    cdef int result
+    if rung.in_flight:
+        d.kept[KEPT_IN_FLIGHT] += not rung_settled(rung)
+        return
+    if not rung_asks(rung):
+        return
+    if rung.order_id:
+        old = desk_order(d, rung.order_id)
+        if unlikely(d.holds) and ticks != NO_PRICE and desk_holds(d, a, rung, old, now_ns, &ticks):
+            return
+    rung.acted_ticks = rung.wish_ticks
+    rung.acted_lots = rung.wish_lots
+    rung.retry = False
+    if ticks == NO_PRICE:
+        if old != NULL:
+            desk_pull(d, old, now_ns, cause)
+        return
+    desk_known(d, m, symbol_id)
+    if unlikely(side == BUY and desk_meets(a, s, ticks)):
+        result = RESULT_SELF_TRADE
+        d.gate.by_result[result] += 1
+    else:
+        result = risk_order(d.gate, a.risk, side, ticks, rung.wish_lots, 0 if old == NULL else old.worst_lots, old != NULL, now_ns)
+    id = desk_free(d, d.next_id)
+    if unlikely(result == RESULT_OK and id == 0):
+        result = RESULT_FULL
+    if unlikely(result != RESULT_OK):
+        desk_refuse(d, symbol_id, side, ticks, rung.wish_lots, 0, result, now_ns, cause)
+        if old != NULL:
+            desk_pull(d, old, now_ns, cause)
+        return
+    d.next_id = id + 1
+    rung.old_id = rung.order_id
+    o = desk_new(d, symbol_id, side, ticks, rung.wish_lots, id, <uint8_t> level, now_ns)
+    risk_sent(d.gate, a.risk, side, ticks, o.size_lots, now_ns)
     rung.order_id = id
     rung.in_flight = True
     if old != NULL:
         old.state = ORDER_LEAVING
-        desk_message(d, KIND_REPLACE, symbol_id, side, o.price_ticks, o.size_lots + old.filled_lots, old.id, id, now_ns, cause)
+        desk_message(d, KIND_REPLACE, symbol_id, side, ticks, o.size_lots + old.filled_lots, old.id, id, now_ns, cause)
     else:
-        desk_message(d, KIND_ORDER, symbol_id, side, o.price_ticks, o.size_lots, id, 0, now_ns, cause)
+        desk_message(d, KIND_ORDER, symbol_id, side, ticks, o.size_lots, id, 0, now_ns, cause)
+
+
+cdef inline int64_t desk_standing(desk_t* d, const rung_t* rung) noexcept nogil:
+    # Price of the order of a rung as it is or will be; NO_PRICE for none.
+    cdef const own_order_t* o = desk_order(d, rung.order_id)
+    return NO_PRICE if o == NULL or o.state == ORDER_LEAVING or o.state == ORDER_DONE else o.price_ticks
+
+
+cdef void desk_reconcile_ladder(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Of a side: what works goes or moves first, then what is new comes.
+    cdef account_t* a = &d.accounts[symbol_id]
+    cdef const rung_t* rung
+    cdef int64_t highest = NO_PRICE, lowest = NO_PRICE
+    cdef uint32_t level
+    cdef int8_t side
+    cdef int turn, news
+    for level in range(a.depth):
+        highest = eager(BUY, highest, a.rungs[2 * level].wish_ticks)
+        lowest = eager(SELL, lowest, desk_standing(d, &a.rungs[2 * level + 1]))
+    side = SELL if lowest != NO_PRICE and highest >= lowest else BUY
+    for turn in range(2):
+        for news in range(2):
+            for level in range(a.depth):
+                if (a.rungs[2 * level + (side < 0)].order_id == 0) == news:
+                    desk_place(d, m, symbol_id, level, side, now_ns, cause)
+        side = <int8_t> -side
+    while a.depth > 1:
+        rung = &a.rungs[2 * (a.depth - 1)]
+        if (
+            rung[0].wish_ticks != NO_PRICE or rung[1].wish_ticks != NO_PRICE or rung[0].order_id or rung[1].order_id
+            or rung[0].in_flight or rung[1].in_flight
+        ):
+            break
+        a.depth -= 1
 
 
 cdef inline void desk_reconcile(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
     # A new bid that would meet our old ask comes behind what becomes of that.
     cdef const rung_t* rungs = d.accounts[symbol_id].rungs
-    cdef const own_order_t* ask = desk_order(d, rungs[1].order_id)
-    cdef int8_t first = SELL if ask != NULL and rungs[0].wish_ticks >= ask.price_ticks else BUY
-    if rung_acts(&rungs[first < 0]):
-        desk_place(d, m, symbol_id, first, now_ns, cause)
-    if rung_acts(&rungs[first > 0]):
-        desk_place(d, m, symbol_id, <int8_t> -first, now_ns, cause)
+    cdef const own_order_t* ask
+    cdef int8_t first
+    if unlikely(d.accounts[symbol_id].depth > 1):
+        desk_reconcile_ladder(d, m, symbol_id, now_ns, cause)
+        return
+    ask = desk_order(d, rungs[1].order_id)
+    first = SELL if ask != NULL and rungs[0].wish_ticks >= ask.price_ticks else BUY
+    if rung_asks(&rungs[first < 0]):
+        desk_place(d, m, symbol_id, 0, first, now_ns, cause)
+    if rung_asks(&rungs[first > 0]):
+        desk_place(d, m, symbol_id, 0, <int8_t> -first, now_ns, cause)
 
+
+cdef void desk_wish(desk_t* d, account_t* a, rung_t* rung, int64_t ticks, int64_t lots) noexcept nogil:
+    # A rung gets one of the wanted quotes.
+    cdef const own_order_t* o = desk_order(d, rung.order_id)
+    rung.wish_ticks = ticks
+    rung.wish_lots = lots
+    if o != NULL and o.state == ORDER_LIVE and o.price_ticks == ticks and o.size_lots == lots:
+        rung.acted_ticks = ticks    # it stands there, although something else was tried
+        rung.acted_lots = lots
+
+
+cdef void desk_assign(desk_t* d, account_t* a, int s, int64_t* ticks, int64_t* lots, int count) noexcept nogil:
+    # Which rung gets which of the wanted quotes, given from the most eager on. A kept order costs nothing, a moved one a message, a new one
+    # or a pull one each: orders whose price stays come first, then as many as there are are moved.
+    cdef int[DESK_RUNGS] have       # rungs with an order, the most eager first
+    cdef int64_t[DESK_RUNGS] price  # of them
+    cdef bint[DESK_RUNGS] taken
+    cdef bint[DESK_RUNGS] given
+    cdef int8_t side = <int8_t> (1 - 2 * s)
+    cdef int64_t at, near = d.requote_ticks
+    cdef int level, i, j = 0, n = 0, kind
+    cdef rung_t* rung
+    for level in range(DESK_RUNGS):
+        rung = &a.rungs[2 * level + s]
+        rung.wish_ticks = NO_PRICE
+        taken[level] = given[level] = False
+        at = desk_standing(d, rung)
+        if at == NO_PRICE:
+            continue
+        i = n
+        while i > 0 and side * (at - price[i - 1]) > 0:
+            have[i] = have[i - 1]
+            price[i] = price[i - 1]
+            i -= 1
+        have[i] = level
+        price[i] = at
+        n += 1
+    i = 0
+    while i < count and j < n:
+        at = side * (ticks[i] - price[j])
+        if -near < at < near:
+            taken[have[j]] = given[i] = True
+            desk_wish(d, a, &a.rungs[2 * have[j] + s], ticks[i], lots[i])
+            i += 1
+            j += 1
+        elif at > 0:
+            i += 1
+        else:
+            j += 1
+    # The others: orders that can be moved at once, then those with a change in flight, then rungs without an order, then those that have
+    # one no longer soon.
+    i = 0
+    for kind in range(4):
+        for j in range(n if kind < 2 else DESK_RUNGS):
+            while i < count and given[i]:
+                i += 1
+            if i == count:
+                return
+            level = have[j] if kind < 2 else j
+            rung = &a.rungs[2 * level + s]
+            if taken[level] or (kind < 3 and rung.in_flight != (kind == 1)):
+                continue
+            taken[level] = True
+            desk_wish(d, a, rung, ticks[i], lots[i])
+            i += 1
+            if <uint32_t> level >= a.depth:
+                a.depth = level + 1
+
+
+cdef uint32_t desk_ladder(desk_t* d, account_t* a, const event_t* out, uint32_t n) noexcept nogil:
+    # Take the wanted quotes of an instrument from so many commands; returns how many they were. Those of one price are one.
+    cdef int64_t[2 * DESK_RUNGS] ticks
+    cdef int64_t[2 * DESK_RUNGS] lots
+    cdef int[2] count
+    cdef int64_t price, size
+    cdef uint32_t used = 0
+    cdef int s, i, first
+    count[0] = count[1] = 0
+    while used < n:
+        for s in range(2):
+            price = out[used].ask if s else out[used].bid
+            size = out[used].ask_size if s else out[used].bid_size
+            if price == NO_PRICE:
+                continue
+            first = s * DESK_RUNGS
+            i = first + count[s]
+            while i > first and (1 - 2 * s) * (price - ticks[i - 1]) > 0:
+                i -= 1
+            if i > first and ticks[i - 1] == price:
+                lots[i - 1] += size
+                continue
+            if count[s] == DESK_RUNGS:
+                d.misused = KIND_QUOTE
+                continue
+            memmove(&ticks[i + 1], &ticks[i], (first + count[s] - i) * sizeof(int64_t))
+            memmove(&lots[i + 1], &lots[i], (first + count[s] - i) * sizeof(int64_t))
+            ticks[i] = price
+            lots[i] = size
+            count[s] += 1
+        used += 1
+        if not out[used - 1].flags & FLAG_CONTINUED:
+            break
+    for s in range(2):
+        desk_assign(d, a, s, &ticks[s * DESK_RUNGS], &lots[s * DESK_RUNGS], count[s])
+    return used
+
+
+# ---- single orders ----
+
+cdef inline int64_t desk_touch(const market_t* m, uint32_t symbol_id, int8_t side) noexcept nogil:
+    # Best price of a side of the market.
+    cdef const book_t* book = market_book(m, symbol_id)
+    return NO_PRICE if book == NULL else book_best_bid(book) if side == BUY else book_best_ask(book)
+
+
+cdef int desk_submit(
+    desk_t* d, const market_t* m, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t id, int64_t terms, uint8_t rung,
+    int64_t now_ns, uint64_t cause,
+) noexcept nogil:
+    # Send an order that is none of the wanted quotes, or say why not.
+    cdef account_t* a = &d.accounts[symbol_id]
+    cdef int64_t judged = price
+    cdef int result
+    if terms & TERMS_TYPE == TERMS_MARKET:
+        price = NO_PRICE
+        judged = desk_touch(m, symbol_id, <int8_t> -side)   # what it may trade at, as far as we know
+        if judged == NO_PRICE:
+            judged = a.mark_ticks
+    desk_known(d, m, symbol_id)
+    result = risk_order(d.gate, a.risk, side, judged, size, 0, False, now_ns)
+    if unlikely(d.stopped):
+        result = RESULT_KILLED
+    elif result == RESULT_OK and (id == 0 or order_works(&d.orders[id & (DESK_ORDERS - 1)])):
+        result = RESULT_FULL
+    if result != RESULT_OK:
+        desk_refuse(d, symbol_id, side, price, size, 0 if rung == FOR_TARGET else id, result, now_ns, cause)
+        return result
+    if rung != FOR_TARGET and (terms & TERMS_TYPE == TERMS_MARKET or terms & TERMS_TIME == TERMS_IOC or terms & TERMS_TIME == TERMS_FOK):
+        rung = FOR_PASSING
+    desk_new(d, symbol_id, side, price, size, id, rung, now_ns)
+    d.changes[id & (DESK_ORDERS - 1)].wished = False
+    a.singles += 1
+    risk_sent(d.gate, a.risk, side, judged, size, now_ns)
+    desk_message(d, KIND_ORDER, symbol_id, side, price, size, id, terms, now_ns, cause)
+    return RESULT_OK
+
+
+cdef int desk_amend(
+    desk_t* d, const market_t* m, own_order_t* o, int64_t price, int64_t total, int64_t now_ns, uint64_t cause
+) noexcept nogil:
+    # Change an order with nothing in flight, or say why not; `total` counts what is filled.
+    cdef account_t* a = &d.accounts[o.symbol_id]
+    cdef int64_t left = total - o.filled_lots, worst = left if left > o.worst_lots else o.worst_lots
+    cdef int result
+    if left <= 0:
+        desk_pull(d, o, now_ns, cause)
+        return RESULT_OK
+    desk_known(d, m, o.symbol_id)
+    result = risk_order(d.gate, a.risk, o.side, price, left, o.worst_lots, True, now_ns)
+    if result != RESULT_OK:
+        desk_refuse(d, o.symbol_id, o.side, price, total, 0 if o.rung == FOR_TARGET else o.id, result, now_ns, cause)
+        return result
+    risk_freed(d.gate, a.risk, o.side, o.worst_lots, True)
+    risk_sent(d.gate, a.risk, o.side, price, worst, now_ns)
+    a.risk.sent_lots[o.side < 0] = left
+    o.worst_lots = worst
+    o.state = ORDER_CHANGING
+    o.sent_ns = now_ns
+    d.orders_sent += 1
+    d.changes[o.id & (DESK_ORDERS - 1)].next_ticks = price
+    desk_message(d, KIND_AMEND, o.symbol_id, o.side, price, total, o.id, 0, now_ns, cause)
+    return RESULT_OK
+
+
+cdef void desk_change(desk_t* d, const market_t* m, own_order_t* o, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Act on what waited for the answer about a single order.
+    cdef change_t* c = &d.changes[o.id & (DESK_ORDERS - 1)]
+    if o.state != ORDER_LIVE or not c.wished:
+        return
+    c.wished = False
+    if c.leave:
+        desk_pull(d, o, now_ns, cause)
+    else:
+        desk_amend(
+            d, m, o, o.price_ticks if c.wish_ticks == NO_PRICE else c.wish_ticks, c.wish_lots if c.wish_lots else o.size_lots, now_ns, cause
+        )
+
+
+cdef void desk_single(desk_t* d, const market_t* m, const event_t* e, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # A command about an order that a strategy sends by itself.
+    cdef own_order_t* o = desk_order(d, e.order_id)
+    cdef change_t* c
+    if e.kind == KIND_ORDER:
+        if unlikely(not 0 < e.order_id < d.next_id):
+            d.misused = KIND_ORDER
+            return
+        desk_submit(d, m, e.symbol_id, e.side, e.price, e.size, e.order_id, e.match_id, FOR_ITSELF, now_ns, cause)
+    elif e.kind == KIND_REJECT:     # what could not be said in ticks and lots
+        desk_refuse(d, e.symbol_id, e.side, e.price, e.size, e.order_id, e.match_id, now_ns, cause)
+    elif o == NULL or o.state == ORDER_DONE or o.rung != FOR_ITSELF:
+        if o == NULL or o.rung != FOR_PASSING or o.state == ORDER_DONE:  # one that passes needs no cancel
+            desk_refuse(d, e.symbol_id, e.side, e.price, e.size, e.order_id, RESULT_UNKNOWN_ORDER, now_ns, cause)
+    elif o.state != ORDER_LEAVING:
+        c = &d.changes[o.id & (DESK_ORDERS - 1)]
+        if not c.wished:
+            c.leave = False
+            c.wish_ticks = NO_PRICE
+            c.wish_lots = 0
+        c.wished = True
+        c.leave |= e.kind == KIND_PULL
+        if e.kind == KIND_AMEND and e.price != NO_PRICE:
+            c.wish_ticks = e.price
+        if e.kind == KIND_AMEND and e.size != 0:
+            c.wish_lots = e.size
+        desk_change(d, m, o, now_ns, cause)
+
+
+cdef void desk_changes(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Look at all single orders of an account.
+    cdef int i
+    for i in range(DESK_ORDERS):
+        if order_works(&d.orders[i]) and d.orders[i].symbol_id == symbol_id and d.orders[i].rung >= DESK_RUNGS:
+            desk_change(d, m, &d.orders[i], now_ns, cause)
+
+
+# ---- wanted positions ----
+
+cdef void desk_target(desk_t* d, uint32_t symbol_id, int64_t lots, int64_t cross_after_ns) noexcept nogil:
+    # The newest wish.
+    cdef seek_t* k = &d.accounts[symbol_id].seek
+    if not k.listed:
+        if lots == NO_PRICE:
+            return
+        k.listed = True
+        d.seeking[d.seeking_count] = symbol_id
+        d.seeking_count += 1
+        k.wanted_lots = NO_PRICE
+    if k.wanted_lots != lots:
+        k.since_ns = NO_PRICE
+        k.tried_lots = 0
+    k.wanted_lots = lots
+    k.cross_after_ns = cross_after_ns
+
+
+cdef bint desk_seek(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Bring the order of a wanted position to what is missing; False where nothing is wanted any more and nothing works.
+    cdef seek_t* k = &d.accounts[symbol_id].seek
+    cdef own_order_t* o = desk_order(d, k.order_id)
+    cdef int64_t missing = 0, lots, ticks, far, total, distance
+    cdef int8_t side
+    cdef bint crosses = False
+    if o != NULL and o.state != ORDER_LIVE:
+        return True     # acted on when the answer comes
+    if k.wanted_lots != NO_PRICE and fc_sub_overflow(k.wanted_lots, d.positions[symbol_id].position_lots, &missing):
+        missing = 0
+    if missing == 0 or d.stopped:
+        k.since_ns = NO_PRICE
+        if o != NULL:
+            desk_pull(d, o, now_ns, cause)
+            return True
+        return k.wanted_lots != NO_PRICE
+    if k.since_ns == NO_PRICE:
+        k.since_ns = now_ns
+    side = BUY if missing > 0 else SELL
+    lots = missing if missing > 0 else -missing
+    if o != NULL and o.side != side:
+        desk_pull(d, o, now_ns, cause)
+        return True
+    if not market_trades(m, symbol_id) or market_book(m, symbol_id) == NULL or market_book(m, symbol_id).stale:
+        return True
+    ticks = desk_touch(m, symbol_id, side)
+    far = desk_touch(m, symbol_id, <int8_t> -side)
+    if k.cross_after_ns >= 0 and far != NO_PRICE:
+        crosses = now_ns - k.since_ns >= k.cross_after_ns
+        if crosses:
+            ticks = far
+        elif k.since_ns + k.cross_after_ns < d.due_ns:
+            d.due_ns = k.since_ns + k.cross_after_ns
+    if ticks == NO_PRICE or (not crosses and far != NO_PRICE and side * (ticks - far) >= 0):
+        return True     # no touch, or the market is crossed: wait
+    total = lots if o == NULL else o.filled_lots + lots
+    if (ticks == k.tried_ticks and total == k.tried_lots) or (o != NULL and o.price_ticks == ticks and o.size_lots == total):
+        return True
+    if o != NULL and not crosses and d.holds and o.size_lots == total:
+        distance = ticks - o.price_ticks
+        if -d.requote_ticks < distance < d.requote_ticks:
+            d.kept[KEPT_NEAR] += 1
+            return True
+        if now_ns - o.sent_ns < d.min_rest_ns:
+            d.kept[KEPT_YOUNG] += 1
+            if o.sent_ns + d.min_rest_ns < d.due_ns:
+                d.due_ns = o.sent_ns + d.min_rest_ns
+            return True
+    k.tried_ticks = ticks
+    k.tried_lots = total
+    if o != NULL:
+        desk_amend(d, m, o, ticks, total, now_ns, cause)
+        return True
+    k.order_id = desk_free(d, d.next_id)
+    if k.order_id:
+        d.next_id = k.order_id + 1
+    if desk_submit(d, m, symbol_id, side, ticks, lots, k.order_id, 0, FOR_TARGET, now_ns, cause) != RESULT_OK:
+        k.order_id = 0
+    return True
+
+
+cdef void desk_seek_all(desk_t* d, const market_t* m, int64_t now_ns, uint64_t cause) noexcept nogil:
+    cdef uint32_t i, kept = 0, id
+    for i in range(d.seeking_count):
+        id = d.seeking[i]
+        if d.down or desk_seek(d, m, id, now_ns, cause):
+            d.seeking[kept] = id
+            kept += 1
+        else:
+            d.accounts[id].seek.listed = False
+    d.seeking_count = kept
+
+
+# ---- the way out ----
 
 cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
     # Whether the loss limit is broken; judged while the market has a price.
@@ -301,6 +806,19 @@ cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noex
     return money_less(profit, least)
 
 
+cdef void desk_retry(desk_t* d, bint all) noexcept nogil:
+    # Look at every account again; `all`: what a limit refused, too.
+    cdef account_t* a
+    cdef uint32_t i, k
+    for i in range(d.opened_count):
+        a = &d.accounts[d.opened[i]]
+        if all:
+            for k in range(2 * a.depth):
+                a.rungs[k].retry = True
+            a.seek.tried_lots = 0
+        desk_ask(d, d.opened[i])
+
+
 cdef void desk_judge(desk_t* d, const market_t* m) noexcept nogil:
     # Bring the sums of the limits up to date, and see whether something keeps everything down; once it does not, try all wishes again.
     cdef uint32_t i
@@ -311,63 +829,89 @@ cdef void desk_judge(desk_t* d, const market_t* m) noexcept nogil:
         risk_losses(d.gate)
     down = risk_down(d.gate) != RESULT_OK
     if unlikely(d.down and not down):
-        for i in range(d.opened_count):
-            d.accounts[d.opened[i]].rungs[0].retry = d.accounts[d.opened[i]].rungs[1].retry = True
-            desk_ask(d, d.opened[i])
+        desk_retry(d, True)
     d.down = down
 
 
-cdef void desk_withdraw(desk_t* d, int64_t now_ns, uint64_t cause) noexcept nogil:
-    # Pull all own orders; one whose message is in flight when its answer comes.
+cdef void desk_withdraw_quotes(desk_t* d, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Pull all of them; one whose message is in flight when its answer comes.
     cdef account_t* a
-    cdef uint32_t i
-    cdef int s
+    cdef uint32_t i, k
     for i in range(d.opened_count):
         a = &d.accounts[d.opened[i]]
-        for s in range(2):
-            if a.rungs[s].order_id and not a.rungs[s].in_flight:
-                desk_pull(d, &a.rungs[s], now_ns, cause)
+        for k in range(2 * a.depth):
+            if a.rungs[k].order_id and not a.rungs[k].in_flight:
+                desk_pull(d, desk_order(d, a.rungs[k].order_id), now_ns, cause)
+
+
+cdef void desk_withdraw_others(desk_t* d, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Likewise the orders that are no wanted quotes.
+    cdef own_order_t* o
+    cdef int i
+    for i in range(DESK_ORDERS):
+        o = &d.orders[i]
+        if order_works(o) and o.rung >= DESK_RUNGS and o.state == ORDER_LIVE:
+            desk_pull(d, o, now_ns, cause)
 
 
 cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n, int64_t now_ns, uint64_t cause) noexcept nogil:
     cdef const event_t* e
     cdef account_t* a
-    cdef uint32_t i
+    cdef uint32_t i = 0, k
     desk_judge(d, m)
-    for i in range(n):
+    if unlikely(now_ns >= d.due_ns):
+        d.due_ns = NEVER
+        desk_retry(d, False)
+    while i < n:
         e = &out[i]
-        if unlikely(
-            e.kind != KIND_QUOTE or e.symbol_id >= d.capacity or not d.accounts[e.symbol_id].known or d.gateway == NULL
-        ):
+        i += 1
+        if unlikely(e.symbol_id >= d.capacity or not d.accounts[e.symbol_id].known or d.gateway == NULL):
             d.misused = e.kind
             continue
         if unlikely(desk_lost(d, m, e.symbol_id)):
             d.stopped = True
         a = &d.accounts[e.symbol_id]
-        a.rungs[0].wish_ticks = e.bid
-        a.rungs[1].wish_ticks = e.ask
-        a.rungs[0].wish_lots = e.bid_size
-        a.rungs[1].wish_lots = e.ask_size
-        if likely(not d.stopped):
-            desk_reconcile(d, m, e.symbol_id, now_ns, cause)
+        if likely(e.kind == KIND_QUOTE):
+            if unlikely(e.flags & FLAG_CONTINUED or a.depth > 1):
+                i += desk_ladder(d, a, e, n - i + 1) - 1
+            else:
+                a.rungs[0].wish_ticks = e.bid
+                a.rungs[1].wish_ticks = e.ask
+                a.rungs[0].wish_lots = e.bid_size
+                a.rungs[1].wish_lots = e.ask_size
+            if likely(not d.stopped):
+                desk_reconcile(d, m, e.symbol_id, now_ns, cause)
+        elif e.kind == KIND_TARGET:
+            desk_target(d, e.symbol_id, e.price, e.size)
+        elif e.kind == KIND_ORDER or e.kind == KIND_PULL or e.kind == KIND_AMEND or e.kind == KIND_REJECT:
+            desk_single(d, m, e, now_ns, cause)
+        else:
+            d.misused = e.kind
     if unlikely(d.stopped):
         for i in range(d.opened_count):
             a = &d.accounts[d.opened[i]]
-            a.rungs[0].wish_ticks = a.rungs[1].wish_ticks = NO_PRICE
+            for k in range(2 * a.depth):
+                a.rungs[k].wish_ticks = NO_PRICE
             desk_reconcile(d, m, d.opened[i], now_ns, cause)
+        desk_withdraw_others(d, now_ns, cause)
     for i in range(d.answered_count):
         d.accounts[d.answered[i]].dirty = False
+        if unlikely(d.accounts[d.answered[i]].singles):
+            desk_changes(d, m, d.answered[i], now_ns, cause)
         desk_reconcile(d, m, d.answered[i], now_ns, cause)
     d.answered_count = 0
+    if unlikely(d.seeking_count):
+        desk_seek_all(d, m, now_ns, cause)
     if unlikely(d.down or d.gate.killed):
         d.down = True
-        desk_withdraw(d, now_ns, cause)
+        desk_withdraw_quotes(d, now_ns, cause)
+        desk_withdraw_others(d, now_ns, cause)
 
 
 @cython.final
 cdef class Desk:
-    """Desk(limits=None, *, max_loss=None, symbols=65536)\n--\n\n
-    Desk(limits=None, *, max_loss=None, symbols=65536)\n--\n
+    """Desk(limits=None, *, max_loss=None, symbols=65536, min_rest_ns=0, requote_ticks=1)\n--\n\n
+    Desk(limits=None, *, max_loss=None, symbols=65536, min_rest_ns=0, requote_ticks=1)\n--\n
     Own orders, positions and limits of one account.
 
     Parameters
@@ -379,19 +923,27 @@ cdef class Desk:
         nothing more is sent (`stopped`); at least 0.
     symbols : int, default 65536
         Instruments that may come, 1..2**24.
+    min_rest_ns : int, default 0
+        Orders of wanted quotes and positions are not moved before they have rested for so long, 0..2**60; pulls always pass.
+    requote_ticks : int, default 1
+        Nor for a smaller change of the wanted price than this, 1..2**40; 1: for any.
 
     Notes
     -----
     **Thread safety**: belongs to one run.
     """
 
-    def __cinit__(self, limits=None, *, max_loss=None, symbols=65536):
+    def __cinit__(self, limits=None, *, max_loss=None, symbols=65536, min_rest_ns=0, requote_ticks=1):
         cdef int64_t capacity = as_int64(symbols), loss = -1 if max_loss is None else as_int64(max_loss)
         cdef int64_t i
         if not 1 <= capacity <= 1 << 24:
             raise ValueError(f"symbols must be in 1..{1 << 24}: symbols={symbols}")
         if max_loss is not None and not 0 <= loss <= <int64_t> 1 << 60:
             raise ValueError(f"max_loss must be in 0..{1 << 60}: max_loss={max_loss}")
+        self._d.min_rest_ns = int64_in(min_rest_ns, "min_rest_ns", 0, <int64_t> 1 << 60)
+        self._d.requote_ticks = int64_in(requote_ticks, "requote_ticks", 1, <int64_t> 1 << 40)
+        self._d.holds = self._d.min_rest_ns > 0 or self._d.requote_ticks > 1
+        self._d.due_ns = NEVER
         self.limits = RiskLimits() if limits is None else limits
         self._d.gate = &self.limits._gate
         self._d.max_loss = loss
@@ -401,10 +953,12 @@ cdef class Desk:
         self._d.accounts = <account_t*> calloc(capacity, sizeof(account_t))
         self._d.opened = <uint32_t*> calloc(capacity, sizeof(uint32_t))
         self._d.answered = <uint32_t*> calloc(capacity, sizeof(uint32_t))
+        self._d.seeking = <uint32_t*> calloc(capacity, sizeof(uint32_t))
         self._d.orders = <own_order_t*> fc_alloc(DESK_ORDERS, sizeof(own_order_t))
+        self._d.changes = <change_t*> fc_alloc(DESK_ORDERS, sizeof(change_t))
         if (
             self._d.positions == NULL or self._d.accounts == NULL or self._d.opened == NULL or self._d.answered == NULL
-            or self._d.orders == NULL
+            or self._d.seeking == NULL or self._d.orders == NULL or self._d.changes == NULL
         ):
             raise MemoryError(f"no memory for the accounts of a desk: symbols={symbols}")
 
@@ -412,11 +966,14 @@ cdef class Desk:
         cdef uint32_t i
         for i in range(self._d.opened_count):
             free(self._d.accounts[self._d.opened[i]].fees)
+            fc_free(self._d.accounts[self._d.opened[i]].rungs)
         free(self._d.positions)
         free(self._d.accounts)
         free(self._d.opened)
         free(self._d.answered)
+        free(self._d.seeking)
         fc_free(self._d.orders)
+        fc_free(self._d.changes)
 
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF:
         cdef int64_t number = as_int64(symbol_id)
@@ -443,6 +1000,7 @@ cdef class Desk:
         cdef account_t* a = &self._d.accounts[number]
         cdef position_t* p = &self._d.positions[number]
         cdef fees_t charged
+        cdef int k
         memset(&charged, 0, sizeof(fees_t))
         charged.count = 1
         for i, (name, fee) in enumerate((("maker_fee_ticks", maker_fee_ticks), ("taker_fee_ticks", taker_fee_ticks))):
@@ -455,12 +1013,15 @@ cdef class Desk:
             fees_put(fees, instrument.unit_value, instrument.lot_size, &charged)
         if not a.known:
             a.fees = <fees_t*> calloc(1, sizeof(fees_t))
-            if a.fees == NULL:
+            a.rungs = <rung_t*> fc_alloc(2 * DESK_RUNGS, sizeof(rung_t))
+            if a.fees == NULL or a.rungs == NULL:
                 raise MemoryError(f"no memory for an account: symbol_id={symbol_id}")
             a.risk = self.limits.open(number, instrument)
             a.known = True
-            a.mark_ticks = a.rungs[0].wish_ticks = a.rungs[1].wish_ticks = NO_PRICE
-            a.rungs[0].acted_ticks = a.rungs[1].acted_ticks = NO_PRICE
+            a.depth = 1
+            a.mark_ticks = a.seek.wanted_lots = a.seek.since_ns = NO_PRICE
+            for k in range(2 * DESK_RUNGS):
+                a.rungs[k].wish_ticks = a.rungs[k].acted_ticks = NO_PRICE
             self._d.opened[self._d.opened_count] = number
             self._d.opened_count += 1
         elif instrument is not None:
@@ -497,6 +1058,11 @@ cdef class Desk:
         return self._d.orders_sent
 
     @property
+    def messages(self):
+        """Messages that were sent: orders, replacements, amends and pulls."""
+        return self._d.gate.messages
+
+    @property
     def risk_rejects(self):
         """Orders that the limits refused; `limits.rejected` says why."""
         return self._d.risk_rejects
@@ -510,6 +1076,33 @@ cdef class Desk:
     def in_flight(self):
         """Messages that are not answered yet."""
         return self._d.in_flight
+
+    @property
+    def not_sent(self):
+        """Wanted quotes that were not sent, or not yet, with counts by reason; those that a limit refused are in `limits.rejected`."""
+        reasons = ("a change of its order was in flight", "within the re-quote distance", "before the minimum rest")
+        return {why: self._d.kept[i] for i, why in enumerate(reasons) if self._d.kept[i]}
+
+    def orders(self):
+        """Return the unfinished own orders.
+
+        Returns
+        -------
+        list of tuple
+            ``(order_id, symbol_id, side, price_ticks, size_lots, filled_lots, state, purpose)`` by number: state is "sent", "working",
+            "changing" or "leaving"; purpose "rung 0" and on of wanted quotes, "order" or "target". The price of a market order is None.
+        """
+        cdef own_order_t o
+        cdef int i
+        states = {ORDER_SENT: "sent", ORDER_LIVE: "working", ORDER_CHANGING: "changing", ORDER_LEAVING: "leaving"}
+        rows = []
+        for i in range(DESK_ORDERS):
+            o = self._d.orders[i]
+            if order_works(&o):
+                price = None if o.price_ticks == NO_PRICE else o.price_ticks
+                purpose = "rung " + str(o.rung) if o.rung < DESK_RUNGS else "target" if o.rung == FOR_TARGET else "order"
+                rows.append((o.id, o.symbol_id, o.side, price, o.size_lots, o.filled_lots, states[o.state], purpose))
+        return sorted(rows)
 
     @property
     def stopped(self):

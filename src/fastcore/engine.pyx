@@ -219,7 +219,7 @@ cdef int engine_decide(engine_t* g) noexcept nogil:
         return status
     g.noted = 0
     lap(g.watch, STAGE_STRATEGY)
-    if g.context.n or desk_waits(g.desk):
+    if g.context.n or g.desk.seeking_count or desk_waits(g.desk, g.context.now_ns):
         if unlikely(g.timers_wanted):
             engine_take_timers(g)
         desk_send(g.desk, g.market, g.context.out, g.context.n, g.context.now_ns, g.context.cause)
@@ -335,15 +335,15 @@ cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
         (<event_t*> spool_claim(g.spool))[0] = b.events[i]
         if unlikely(g.journal != NULL):
             journal_write(g.journal, &b.events[i])
-        if g.reports >> (b.events[i].kind & 63) & 1 and engine_note(g, ON_REPORT, &b.events[i], NULL) != RUN_ON:
+        if (g.reports | g.context.reports) >> (b.events[i].kind & 63) & 1 and engine_note(g, ON_REPORT, &b.events[i], NULL) != RUN_ON:
             return RUN_MEMORY
     return RUN_ON
 
 
 cdef inline int engine_next(engine_t* g, batch_t* b) noexcept nogil:
-    # What happens next: what the source has, or a timer.
+    # What happens next: what the source has, or a timer, or what the desk waits for.
     cdef int status
-    cdef int64_t due_ns = g.control_ns
+    cdef int64_t due_ns = g.control_ns if g.control_ns < g.desk.due_ns else g.desk.due_ns
     if g.timer_count and g.timers[0].due_ns < due_ns:
         due_ns = g.timers[0].due_ns
     status = g.source.next(g.source, due_ns, b)
@@ -380,7 +380,7 @@ cdef int engine_run(engine_t* g) noexcept nogil:
             engine_point(g)
         status = engine_reports(g, b) if b.own else engine_market(g, b)
         if status == RUN_ON and not b.open and (
-            g.noted or desk_waits(g.desk) or (g.timer_count and g.timers[0].due_ns <= b.now_ns)
+            g.noted or desk_waits(g.desk, b.now_ns) or (g.timer_count and g.timers[0].due_ns <= b.now_ns)
         ):
             status = engine_decide(g)
         if unlikely(g.watch.on):
@@ -559,6 +559,8 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         g.context.market = g.market
         g.context.room = OUTBOX
         g.context.watch = g.watch
+        g.context.orders = g.desk.orders
+        g.context.next_order_id = &g.desk.next_id
         g.curve.symbol_id = NO_SYMBOL
         g.curve.next_ns = g.wanted.mark_ns = NEVER
         g.wanted.capacity = capacity

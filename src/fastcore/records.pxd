@@ -67,6 +67,7 @@ cdef extern from "fc_records.h" nogil:
         KIND_AMEND "FC_KIND_AMEND"
         KIND_DETAIL "FC_KIND_DETAIL"
         KIND_CONTROL "FC_KIND_CONTROL"
+        KIND_TARGET "FC_KIND_TARGET"
         KIND_COUNT "FC_KIND_COUNT"
 
     cdef enum:
@@ -98,6 +99,7 @@ cdef extern from "fc_records.h" nogil:
         FLAG_CROSSING "FC_FLAG_CROSSING"
         FLAG_TOOK "FC_FLAG_TOOK"
         FLAG_AUCTION "FC_FLAG_AUCTION"
+        FLAG_HELD "FC_FLAG_HELD"
 
     cdef enum:
         TERMS_LIMIT "FC_TERMS_LIMIT"

@@ -94,6 +94,7 @@ KINDS = {
     "amend": KIND_AMEND,
     "detail": KIND_DETAIL,
     "control": KIND_CONTROL,
+    "target": KIND_TARGET,
 }
 TRADING = {
     "unknown": TRADING_UNKNOWN,
@@ -124,6 +125,7 @@ FLAGS = {
     "crossing": FLAG_CROSSING,
     "took": FLAG_TOOK,
     "auction": FLAG_AUCTION,
+    "held": FLAG_HELD,
 }
 TERMS = {
     "limit": TERMS_LIMIT,

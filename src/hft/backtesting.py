@@ -54,6 +54,8 @@ def backtest(
     currency: str | None = None,
     rates: Mapping[str, float | str] = MappingProxyType({}),
     limits: RiskLimits | Limits | None = None,
+    min_rest: str = "0",
+    requote_ticks: int = 1,
     seed: int = 0,
     curve_interval: str = "1s",
     recording: Recording | None = None,
@@ -88,6 +90,10 @@ def backtest(
         (``{"EUR": "EURUSD", "GBP": 1.27}``). Limits that need a rate that is not there refuse.
     limits : RiskLimits or Limits, optional
         Pre-trade limits in lots and ticks, or as the section ``[limits]`` has them; none by default.
+    min_rest : str, default "0"
+        Orders of wanted quotes and positions are not moved before they have rested for so long; pulls pass.
+    requote_ticks : int, default 1
+        Nor for a change of the wanted price below so many ticks; 1: for any.
     seed : int, default 0
         Of ``Strategy.random`` and of random latencies.
     curve_interval : str, default "1s"
@@ -132,7 +138,12 @@ def backtest(
             limits = RiskLimits(WIDE, WIDE, WIDE, currency=conversion.currency, rates=conversion.rates)
         elif isinstance(limits, Limits):
             limits = limits.build(markets, conversion)
-        desk = Desk(limits, symbols=IDS)
+        desk = Desk(
+            limits,
+            symbols=IDS,
+            min_rest_ns=conditions.duration_ns(min_rest),
+            requote_ticks=requote_ticks,
+        )
         parts = conditions.split(latency)
         feed_ns, offset_ns = conditions.feed(parts.get("feed", "0"))
         simulator = Simulator(

@@ -518,6 +518,26 @@ class Venue(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         conditions.queue(self.queue)
 
 
+class Quotes(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How wanted quotes and positions become messages.
+
+    Attributes
+    ----------
+    min_rest : str
+        An order is not moved before it has rested for so long, a duration such as 50ms; pulls pass.
+    requote_ticks : int
+        Nor for a change of the wanted price below so many ticks; 1: for any.
+    """
+
+    min_rest: str = "0"
+    requote_ticks: Annotated[int, Meta(ge=1, le=2**40)] = 1
+
+    def __post_init__(self) -> None:
+        from . import conditions
+
+        conditions.duration_ns(self.min_rest)
+
+
 class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All sections of a configuration file.
 
@@ -534,6 +554,7 @@ class Config(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     conversion: Conversion = Conversion()
     latency: Latency = Latency()
     venue: Venue = Venue()
+    quotes: Quotes = Quotes()
     instruments: dict[str, Traded] = {}
 
 

@@ -252,6 +252,10 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         The same of orders that took.
     order_fee : float
         Once for each order that is filled.
+    min_rest : str
+        Wanted quotes and positions are not moved before they have rested for so long, such as ``50ms``; pulls pass.
+    requote_ticks : int
+        Nor for a change of the wanted price below so many ticks; 1: for any.
     currency : str, optional
         Of limits, and of the sum over currencies; by default that of the first market.
     seed : int
@@ -279,6 +283,8 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     taker_fee: str | float = "0"
     order_fee: float = 0.0
     currency: str | None = None
+    min_rest: str = "0"
+    requote_ticks: Annotated[int, Meta(ge=1, le=2**40)] = 1
     seed: Annotated[int, Meta(ge=0, le=2**62)] = 0
     messages: Annotated[int, Meta(ge=1_000, le=10**9)] = 100_000
     options: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -292,6 +298,7 @@ class RunFile(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
         for part in conditions.split(self.latency).items():
             (conditions.feed if part[0] == "feed" else conditions.latency)(part[1])
         conditions.queue(self.queue)
+        conditions.duration_ns(self.min_rest)
         Fees(self.maker_fee, self.taker_fee, self.order_fee).checked()
 
 
@@ -417,6 +424,8 @@ def _run(project: Project, strategies: Mapping[str, Any], files: Any, **options:
             rates=project.rates,
             instruments=project.instruments,
             limits=None if project.limits == OwnLimits() else project.limits,
+            min_rest=project.min_rest,
+            requote_ticks=project.requote_ticks,
             seed=project.seed,
             **options,
         )

@@ -211,6 +211,8 @@ def build(
             limits.build({symbol_id: instrument}, config.conversion),
             max_loss=None if limits.max_loss_usd is None else round(limits.max_loss_usd / float(instrument.unit_value)),
             symbols=IDS,
+            min_rest_ns=conditions.duration_ns(config.quotes.min_rest),
+            requote_ticks=config.quotes.requote_ticks,
         )
         said = config.instruments.get(instrument.symbol)
         desk.open(symbol_id, instrument, fees=(fees if said is None or said.fees is None else said.fees).schedule())

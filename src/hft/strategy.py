@@ -286,7 +286,7 @@ class Strategy:
             if hasattr(method := getattr(own, name), "_every_ns")
         ]
         batches, clocks = batches_of(self)
-        self._core = PythonStrategy(hooks, markets, [*periods, *clocks])
+        self._core = PythonStrategy(hooks, markets, [*periods, *clocks], duration_ns)
         self._core.collect(batches)
         for name, symbol in self._symbols.items():
             self.__dict__[name] = self.market(symbol)

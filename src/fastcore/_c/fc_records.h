@@ -107,7 +107,8 @@ enum fc_kind {
     FC_KIND_DETAIL = 27,  /* of the fill before it: lots that were ahead, lots left, number of the market event, displaced lots that
                              were served before us */
     FC_KIND_CONTROL = 28, /* limits, parameters or the kill switch were changed: order_id is the number of the change */
-    FC_KIND_COUNT = 29
+    FC_KIND_TARGET = 29,  /* wanted position: payload[0]: lots, or no price for none; payload[1]: ns after which to cross */
+    FC_KIND_COUNT = 30
 };
 
 /* Whether a symbol trades, in the words of no particular venue. */
@@ -144,7 +145,8 @@ enum fc_flag {
     FC_FLAG_THROUGH = 256,     /* an execution at a worse price */
     FC_FLAG_CROSSING = 512,    /* an arrival on the other side that reached our price */
     FC_FLAG_TOOK = 1024,       /* our own arrival */
-    FC_FLAG_AUCTION = 2048     /* a cross at a better price than ours */
+    FC_FLAG_AUCTION = 2048,    /* a cross at a better price than ours */
+    FC_FLAG_HELD = 4096        /* of a reject: our own, the message has not left */
 };
 
 /* Terms of an order: these bits, and above them the time of expiry in ns with its low eight bits cleared (0: none). */

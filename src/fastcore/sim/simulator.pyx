@@ -35,7 +35,7 @@ __all__ = ["Simulator"]
 cdef int64_t LONGEST_NS = <int64_t> 1 << 60
 
 cdef enum:
-    OWN_ORDERS = 16     # that can rest on a side of an instrument
+    OWN_ORDERS = 64     # that can rest on a side of an instrument
 
 
 # Until a run says what it wants.

@@ -1,11 +1,41 @@
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self, final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Self, final
 
 from fastcore.instruments import Instrument
 from fastcore.strategies.batches import Batch
 from fastcore.strategy import Strategy
 
-__all__ = ["Fill", "Handle", "Order", "PythonStrategy", "Trade"]
+__all__ = ["Ahead", "Fill", "Handle", "Order", "PythonStrategy", "Snapshot", "Trade", "Working"]
+
+class Working(NamedTuple):
+    bid: float | None
+    ask: float | None
+    bid_size: float
+    ask_size: float
+
+class Ahead(NamedTuple):
+    bid: float | None
+    ask: float | None
+
+class Snapshot(NamedTuple):
+    symbol: str
+    time: int
+    bid: float | None
+    ask: float | None
+    bid_size: float
+    ask_size: float
+    mid: float | None
+    microprice: float | None
+    spread: float | None
+    two_sided: bool
+    age: float
+    bids: tuple[tuple[float, float], ...]
+    asks: tuple[tuple[float, float], ...]
+    position: float
+    average: float | None
+    profit: float | None
+    working: Working
+    queue_ahead: Ahead
 
 @final
 class Trade:
@@ -27,6 +57,8 @@ class Fill:
     @property
     def maker(self) -> bool: ...
     @property
+    def cause(self) -> str: ...
+    @property
     def order(self) -> int: ...
 
 @final
@@ -40,11 +72,32 @@ class Order:
     @property
     def size(self) -> float: ...
     @property
+    def filled(self) -> float: ...
+    @property
+    def left(self) -> float: ...
+    @property
     def state(self) -> str: ...
+    @property
+    def done(self) -> bool: ...
     @property
     def refused(self) -> bool: ...
     @property
     def why(self) -> str: ...
+    @property
+    def tif(self) -> str: ...
+    @property
+    def post_only(self) -> bool: ...
+    @property
+    def symbol(self) -> str: ...
+    def cancel(self) -> bool: ...
+    def move(
+        self,
+        price: float | None = None,
+        size: float | None = None,
+        *,
+        price_ticks: int | None = None,
+        size_lots: int | None = None,
+    ) -> bool: ...
 
 @final
 class Handle:
@@ -79,6 +132,12 @@ class Handle:
     @property
     def average(self) -> float | None: ...
     @property
+    def profit(self) -> float | None: ...
+    @property
+    def working(self) -> Working: ...
+    @property
+    def queue_ahead(self) -> Ahead: ...
+    @property
     def tick(self) -> float: ...
     @property
     def lot(self) -> float: ...
@@ -95,7 +154,42 @@ class Handle:
         *,
         bid_size: float | None = None,
         ask_size: float | None = None,
+        bids: Sequence[tuple[float, float]] | None = None,
+        asks: Sequence[tuple[float, float]] | None = None,
     ) -> None: ...
+    def quote_ticks(
+        self,
+        bid: int | None = None,
+        ask: int | None = None,
+        lots: int | None = None,
+        *,
+        bid_lots: int | None = None,
+        ask_lots: int | None = None,
+    ) -> None: ...
+    def buy(
+        self,
+        size: float | None = None,
+        price: float | None = None,
+        tif: str = "day",
+        *,
+        post_only: bool = False,
+        until: int | None = None,
+        price_ticks: int | None = None,
+        size_lots: int | None = None,
+    ) -> Order: ...
+    def sell(
+        self,
+        size: float | None = None,
+        price: float | None = None,
+        tif: str = "day",
+        *,
+        post_only: bool = False,
+        until: int | None = None,
+        price_ticks: int | None = None,
+        size_lots: int | None = None,
+    ) -> Order: ...
+    def target(self, position: float | None, cross_after: str | None = None) -> None: ...
+    def snapshot(self) -> Snapshot: ...
     def pull(self, why: str = "") -> None: ...
 
 @final
@@ -105,6 +199,7 @@ class PythonStrategy(Strategy):
         hooks: Mapping[str, Callable[..., Any]],
         markets: Mapping[int, Instrument],
         every: Iterable[tuple[Callable[[], Any], int]] = (),
+        duration: Callable[[str], int] | None = None,
     ) -> Self: ...
     def collect(self, batches: Iterable[Batch]) -> None: ...
     def after(self, delay_ns: int, method: Callable[[], Any]) -> None: ...

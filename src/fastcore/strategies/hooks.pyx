@@ -1,34 +1,53 @@
 # cython: freethreading_compatible=True
 """Strategies in Python: hooks of a plain class, called from the loop; prices and sizes in units of the instrument."""
 
+from collections import namedtuple
+
 cimport cython
 from cpython.pythread cimport PyThread_get_thread_ident
-from libc.math cimport floor
+from libc.math cimport fabs, floor, isfinite
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
 from fastcore._integers cimport as_int64, int64_in
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_level_size, book_next_price, book_t, top_t
-from fastcore.instruments cimport Instruments, instrument_price
+from fastcore.instruments cimport Instruments, instrument_price, instrument_ticks
 from fastcore.market cimport market_book, market_trades
-from fastcore.portfolio cimport position_average_price
+from fastcore.money cimport money_double, money_t
+from fastcore.portfolio cimport position_average_price, position_net
 from fastcore.records cimport (
-    BUY, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
-    KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SYMBOL, SELL, event_t, unlikely,
+    BUY, FLAG_HELD, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
+    KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE,
+    RESULT_EXPIRED, RESULT_OFF_INCREMENT, RESULT_OFF_LOT, RESULT_OK, SELL, event_t, unlikely,
 )
 from fastcore.strategies.batches cimport Batch, batch_due, batch_put
 from fastcore.strategy cimport (
-    ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, STRATEGY_ERROR, STRATEGY_OK, Strategy, context_t,
-    strategy_on_t, strategy_t, want_quotes, want_timer,
+    DESK_ORDERS, DESK_RUNGS, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, ORDER_SENT, STRATEGY_ERROR,
+    STRATEGY_OK, Strategy, context_t, order_works, own_order_t, strategy_on_t, strategy_t, want, want_amend, want_more, want_order, want_position,
+    want_pull, want_quotes, want_timer,
 )
 
 from fastcore.errors import Result
+from fastcore.records import FLAGS, order_terms
 
-__all__ = ["Fill", "Handle", "Order", "PythonStrategy", "Trade"]
+__all__ = ["Ahead", "Fill", "Handle", "Order", "PythonStrategy", "Snapshot", "Trade", "Working"]
+
+Working = namedtuple("Working", "bid ask bid_size ask_size")
+Working.__doc__ = "Own orders that the venue has: the best price of each side, None for none, and what is left of all of the side."
+Ahead = namedtuple("Ahead", "bid ask")
+Ahead.__doc__ = "Size ahead of the best own order of each side; None for none."
+Snapshot = namedtuple(
+    "Snapshot",
+    "symbol time bid ask bid_size ask_size mid microprice spread two_sided age bids asks position average profit working queue_ahead",
+)
+Snapshot.__doc__ = "A copy of what a handle showed at a time (ns)."
+
+CAUSES = [(FLAGS[name], name) for name in ("at", "through", "hidden", "crossing", "took", "auction")]
 
 cdef enum:
     DEPTH = 10      # levels of `bids` and `asks`
     # Kinds of events that change whether a market can be quoted, and those that change its book, one bit each.
     NEWS_KINDS = 1 << KIND_STATUS | 1 << KIND_SYSTEM | 1 << KIND_GAP | 1 << KIND_CLEAR
+    OWN_KINDS = 1 << KIND_ACK | 1 << KIND_FILL | 1 << KIND_REJECT | 1 << KIND_PULLED
     DEEP_KINDS = 1 << KIND_ADD | 1 << KIND_EXECUTE | 1 << KIND_CANCEL | 1 << KIND_DELETE | 1 << KIND_REPLACE | 1 << KIND_LEVEL | 1 << KIND_CLEAR
 
 
@@ -49,11 +68,12 @@ cdef class Trade:
 cdef class Fill:
     """Fill()\n--\n\n
     Fill()\n--\n
-    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, and the id of the `order`."""
+    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, `cause` as in a result, and the id of the `order`."""
 
     cdef readonly double price, size
     cdef readonly int side
     cdef readonly bint maker
+    cdef readonly str cause
     cdef readonly int64_t order
 
     def __repr__(self):
@@ -64,15 +84,103 @@ cdef class Fill:
 cdef class Order:
     """Order()\n--\n\n
     Order()\n--\n
-    What came of an own order: `id` (0 where a limit of ours refused it), `side`, `price`, `size`, `state`, `refused` and `why`."""
+    An own order: that of `Handle.buy` and `Handle.sell` lives on, any other is what came of one of the wanted quotes.
 
-    cdef readonly int64_t id
-    cdef readonly int side
-    cdef readonly object price
-    cdef readonly double size
-    cdef readonly str state
-    cdef readonly bint refused
-    cdef readonly str why
+    Attributes
+    ----------
+    id : int
+        0 where a limit of ours refused one of the wanted quotes.
+    side : int
+        +1 buy, -1 sell.
+    price : float or None
+        None of a market order.
+    size, filled : float
+        In all, with what is filled; and that.
+    state : {"sent", "working", "partly filled", "filled", "cancelled", "expired", "refused"}
+    refused : bool
+        The last message about it was refused: the order, or a cancel or move of it, which leaves it as it is.
+    why : str
+        The rule that refused, or because of which the venue took it out.
+    """
+
+    def __init__(self):
+        raise TypeError("orders are made by buy and sell of a market")
+
+    @property
+    def symbol(self):
+        """Symbol of its market."""
+        return self._handle.symbol
+
+    @property
+    def left(self):
+        """Size that is not filled."""
+        return <double> (self._size_lots - self._filled_lots) * self._handle._row.lot_size
+
+    @property
+    def done(self):
+        """Whether nothing of it can be filled any more."""
+        return self.state in ("filled", "cancelled", "expired", "refused")
+
+    # False, and counted, where there is nothing to change any more.
+    cdef bint _changes(self, str what) except? False:
+        self._handle._ready()
+        if not self._single:
+            raise RuntimeError(f"an order of wanted quotes is changed by quote and pull: symbol={self._handle.symbol} order={self.id}")
+        if self.done:
+            self._handle._owner._count(f"{what} of an order that is done")
+            return False
+        return True
+
+    def cancel(self):
+        """Take it out; while the order or a change of it is in flight, as soon as that is answered.
+
+        Returns
+        -------
+        bool
+            False where it is done already.
+        """
+        if not self._changes("cancel"):
+            return False
+        want_pull(self._handle._owner._c, self._handle.symbol_id, self.id)
+        return True
+
+    def move(self, price=None, size=None, *, price_ticks=None, size_lots=None):
+        """Change its price, its size, or both; the newest wish is sent as soon as what is in flight is answered.
+
+        The place in the queue stays where the price does and the size does not grow. What is refused leaves the order as it is, and is told
+        by ``on_order``.
+
+        Parameters
+        ----------
+        price : float, optional
+            On the increment of the venue.
+        size : float, optional
+            In all, with what is filled: no more than that ends the order.
+        price_ticks, size_lots : int, optional
+            The same in whole numbers.
+
+        Returns
+        -------
+        bool
+            False where it is done already.
+        """
+        cdef int64_t ticks = NO_PRICE, lots = 0
+        cdef int refusal = RESULT_OK
+        if (price is None) + (price_ticks is None) + (size is None) + (size_lots is None) > 3 or (
+            price is not None and price_ticks is not None or size is not None and size_lots is not None
+        ):
+            raise ValueError("a move must have a price, a size or both, each once")
+        if not self._changes("move"):
+            return False
+        if price is not None or price_ticks is not None:
+            ticks = self._handle._exact_price(price, price_ticks, &refusal)
+        if refusal == RESULT_OK and (size is not None or size_lots is not None):
+            lots = self._handle._exact_size(size, size_lots, &refusal)
+        if refusal != RESULT_OK:
+            self._handle._cannot(self, NO_SIDE, refusal)
+        else:
+            want_amend(self._handle._owner._c, self._handle.symbol_id, self.id, ticks, lots)
+        return True
 
     def __repr__(self):
         return f"Order(id={self.id}, side={self.side:+d}, price={self.price}, size={self.size:g}, {self.state}{', ' + self.why if self.why else ''})"
@@ -193,6 +301,76 @@ cdef class Handle:
         return position_average_price(&self._owner._c.positions[self.symbol_id]) * self._row.tick_size
 
     @property
+    def profit(self):
+        """Profit after fees in the currency of the instrument, at the middle of the best prices; None without it while something is held."""
+        cdef const top_t* top = self._top()
+        cdef int64_t mark = NO_PRICE
+        cdef money_t profit
+        if top.bid != NO_PRICE and top.ask != NO_PRICE:
+            mark = top.bid + top.ask >> 1
+        if not position_net(&self._owner._c.positions[self.symbol_id], mark, &profit):
+            return None
+        return money_double(profit) / 1e9 * self._unit_value
+
+    @property
+    def working(self):
+        """Own orders that the venue has: best prices `bid` and `ask`, None for none, and `bid_size` and `ask_size`, what is left in all."""
+        cdef const own_order_t* o
+        cdef double bid_size = 0.0, ask_size = 0.0
+        bid, ask = self._best_own(BUY), self._best_own(SELL)
+        for number in self._unfinished():
+            o = &self._owner._c.orders[<int> number]
+            if o.side == BUY:
+                bid_size += <double> (o.size_lots - o.filled_lots) * self._row.lot_size
+            else:
+                ask_size += <double> (o.size_lots - o.filled_lots) * self._row.lot_size
+        return Working(
+            None if bid is None else self._price(self._owner._c.orders[<int> bid].price_ticks),
+            None if ask is None else self._price(self._owner._c.orders[<int> ask].price_ticks), bid_size, ask_size,
+        )
+
+    @property
+    def queue_ahead(self):
+        """Size ahead of the best own order of each side, `bid` and `ask`: what was there when the venue took it, at most what is shown
+        there now; None without an order."""
+        return Ahead(self._ahead(BUY), self._ahead(SELL))
+
+    def snapshot(self):
+        """Return a copy of what it shows now, as a `Snapshot`."""
+        return Snapshot(
+            self.symbol, self._owner.now, self.bid, self.ask, self.bid_size, self.ask_size, self.mid, self.microprice, self.spread,
+            self.two_sided, self.age, self.bids, self.asks, self.position, self.average, self.profit, self.working, self.queue_ahead,
+        )
+
+    # Places of own orders of this market that the venue has.
+    cdef list _unfinished(self):
+        self._top()
+        cdef const context_t* c = self._owner._c
+        cdef int i
+        return [
+            i for i in range(DESK_ORDERS)
+            if order_works(&c.orders[i]) and c.orders[i].symbol_id == self.symbol_id and c.orders[i].state != ORDER_SENT
+            and c.orders[i].price_ticks != NO_PRICE
+        ]
+
+    cdef object _best_own(self, int8_t side):
+        cdef const own_order_t* orders = self._owner._c.orders if self._top() != NULL else NULL
+        cdef int best = -1, i
+        for number in self._unfinished():
+            i = number
+            if orders[i].side == side and (best < 0 or side * (orders[i].price_ticks - orders[best].price_ticks) > 0):
+                best = i
+        return None if best < 0 else best
+
+    cdef object _ahead(self, int8_t side):
+        number = self._best_own(side)
+        if number is None:
+            return None
+        cdef const own_order_t* o = &self._owner._c.orders[<int> number]
+        cdef int64_t shown = book_level_size(market_book(self._owner._c.market, self.symbol_id), side, o.price_ticks)
+        return <double> min(o.ahead_lots, shown) * self._row.lot_size
+
+    @property
     def tick(self):
         """The venue's increment at the present price."""
         cdef const top_t* top = self._top()
@@ -242,21 +420,10 @@ cdef class Handle:
         # A millionth of a tick is noise of binary fractions.
         return <int64_t> (floor((x + 1e-6) / step) * step if side == 0 else -floor((-x + 1e-6) / step) * step)
 
-    cdef int64_t _side(self, object price, object size, int side) except? -1:
+    # Take one wanted quote into its place, held back behind the other side of the market: quotes wait, they do not take.
+    cdef int _put(self, double price, int64_t lots, int side, int level) except -1:
         cdef const top_t* top = self._top()
-        cdef int64_t ticks, lots
-        cdef double p, s
-        if price is None:
-            return NO_PRICE
-        p, s = price, size
-        if p != p or s != s:
-            raise ValueError(f"price and size must be numbers: {'ask' if side else 'bid'}={price} size={size}")
-        lots = 0 if s <= 0.0 else <int64_t> min(s / self._row.lot_size + 1e-9, 1e15)
-        if lots < 1:
-            self._owner._count(f"under the lot of {self._row.lot_size:g}" if s > 0.0 else "no size")
-            return NO_PRICE
-        ticks = self._grid(p, side)
-        # Held back behind the other side: quotes wait, they do not take.
+        cdef int64_t ticks = self._grid(price, side)
         if ticks == NO_PRICE:
             pass
         elif side == 0 and top.ask != NO_PRICE and ticks >= top.ask:
@@ -265,11 +432,28 @@ cdef class Handle:
             ticks = self._grid(instrument_price(self._row, top.bid + 1), 1)
         if ticks == NO_PRICE or (ticks <= 0 and not self._row.signed_prices):
             self._owner._count("no price on the grid")
-            return NO_PRICE
-        self._lots[side] = lots
-        return ticks
+            ticks = NO_PRICE
+        self._ticks[2 * level + side] = ticks
+        self._lots[2 * level + side] = lots
+        return 0
 
-    def quote(self, bid=None, ask=None, size=None, *, bid_size=None, ask_size=None):
+    # The same in units; NO_PRICE where there is none.
+    cdef int _side(self, object price, object size, int side, int level) except -1:
+        cdef int64_t lots
+        cdef double p, s
+        self._ticks[2 * level + side] = NO_PRICE
+        if price is None:
+            return 0
+        p, s = price, size
+        if p != p or s != s:
+            raise ValueError(f"price and size must be numbers: {'ask' if side else 'bid'}={price} size={size}")
+        lots = 0 if s <= 0.0 else <int64_t> min(s / self._row.lot_size + 1e-9, 1e15)
+        if lots < 1:
+            self._owner._count(f"under the lot of {self._row.lot_size:g}" if s > 0.0 else "no size")
+            return 0
+        return self._put(p, lots, side, level)
+
+    def quote(self, bid=None, ask=None, size=None, *, bid_size=None, ask_size=None, bids=None, asks=None):
         """Say which quotes are wanted from now on; compiled code keeps, sends, replaces or cancels what that needs.
 
         Parameters
@@ -281,17 +465,211 @@ cdef class Handle:
             Of both; rounded down to whole lots.
         bid_size, ask_size : float, optional
             Of one side.
+        bids, asks : sequence of (float, float), optional
+            In their place: up to 16 quotes (price, size) a side, in any order; the sizes of one price are added.
         """
-        cdef int64_t buy = self._side(bid, size if bid_size is None else bid_size, 0)
-        cdef int64_t sell = self._side(ask, size if ask_size is None else ask_size, 1)
-        self._want(buy, sell)
+        if bids is not None or asks is not None:
+            if bid is not None or ask is not None or size is not None or bid_size is not None or ask_size is not None:
+                raise ValueError("quotes must be those of bid, ask and size, or those of bids and asks")
+            self._ladder(bids or (), 0)
+            self._ladder(asks or (), 1)
+        else:
+            self._top()
+            self._begin()
+            self._side(bid, size if bid_size is None else bid_size, 0, 0)
+            self._side(ask, size if ask_size is None else ask_size, 1, 0)
+        self._touch()
+
+    cdef int _ladder(self, object quotes, int side) except -1:
+        cdef int level
+        self._top()
+        if side == 0:
+            self._begin()
+        if len(quotes) > DESK_RUNGS:
+            raise ValueError(f"quotes of a side must be at most {DESK_RUNGS}: {'asks' if side else 'bids'}={len(quotes)}")
+        for level, (price, size) in enumerate(quotes):
+            self._side(price, size, side, level)
+        if len(quotes) > self._rungs:
+            self._rungs = len(quotes)
+        return 0
+
+    def quote_ticks(self, bid=None, ask=None, lots=None, *, bid_lots=None, ask_lots=None):
+        """`quote` in whole ticks and lots; off the increment of the venue bids are rounded down and asks up."""
+        cdef int side
+        self._top()
+        self._begin()
+        for side, price, size in ((0, bid, lots if bid_lots is None else bid_lots), (1, ask, lots if ask_lots is None else ask_lots)):
+            if price is None:
+                continue
+            if as_int64(size) < 1:
+                self._owner._count("no size")
+            else:
+                self._put(instrument_price(self._row, as_int64(price)), size, side, 0)
+        self._touch()
 
     def pull(self, str why=""):
         """Want no quotes; `why` is counted in the result."""
         self._top()
         if why:
             self._owner._count(why)
-        self._want(NO_PRICE, NO_PRICE)
+        self._begin()
+        self._touch()
+
+    # Nothing is wanted, until it is said.
+    cdef void _begin(self) noexcept:
+        cdef int i
+        for i in range(2 * self._rungs):
+            self._ticks[i] = NO_PRICE
+        self._rungs = 1
+        self._wanted = True
+
+    # Commands may be added: inside of hooks that have a time, while there is room.
+    cdef int _ready(self) except -1:
+        self._top()
+        if not self._owner._begun:
+            raise RuntimeError(f"orders need a time: send them inside of hooks behind on_start: symbol={self.symbol}")
+        if self._owner._c.n >= self._owner._c.room:
+            raise RuntimeError(f"an instant holds at most {self._owner._c.room} commands: commands={self._owner._c.n}")
+        return 0
+
+    # Ticks of a price that must be on the increment of the venue; else the code of the rule, and its words.
+    cdef int64_t _exact_price(self, object price, object price_ticks, int* refusal) except? -1:
+        cdef int64_t ticks, step
+        cdef double p = 0.0
+        if price_ticks is not None:
+            ticks, given = as_int64(price_ticks), f"price_ticks={price_ticks}"
+            p = instrument_price(self._row, ticks)
+        else:
+            p, given = price, f"price={price}"
+            if p != p:
+                raise ValueError(f"a price must be a number: price={price}")
+            ticks = instrument_ticks(self._row, p)
+        if not isfinite(p) or (p <= 0.0 and not self._row.signed_prices):
+            refusal[0] = RESULT_BAD_PRICE
+            self._owner._rule = f"a price must be positive and finite: {given}"
+            return NO_PRICE
+        step = self._row.increment_ticks
+        if p < instrument_price(self._row, self._row.low_below_ticks):
+            step = self._row.low_increment_ticks
+        if ticks == NO_PRICE or ticks % step:
+            refusal[0] = RESULT_OFF_INCREMENT
+            self._owner._rule = f"a price must be a multiple of {instrument_price(self._row, step):g}: {given}"
+        return ticks
+
+    # Lots of a size that must be a whole number of them; else the code of the rule, and its words.
+    cdef int64_t _exact_size(self, object size, object size_lots, int* refusal) except? -1:
+        cdef double x
+        if size_lots is not None:
+            x, given = as_int64(size_lots), f"size_lots={size_lots}"
+        else:
+            x, given = size / self._row.lot_size, f"size={size}"
+        if x != x:
+            raise ValueError(f"a size must be a number: size={size}")
+        if not 0.0 < x < 1e15:
+            refusal[0] = RESULT_BAD_SIZE
+            self._owner._rule = f"a size must be positive and below 1e15 lots: {given}"
+            return 0
+        if fabs(x - floor(x + 0.5)) > 1e-6:
+            refusal[0] = RESULT_OFF_LOT
+            self._owner._rule = f"a size must be a multiple of {self._row.lot_size:g}: {given}"
+        return <int64_t> floor(x + 0.5)
+
+    # What cannot be said in ticks and lots is refused through the queue of events, like all else.
+    cdef int _cannot(self, Order order, int8_t side, int refusal) except -1:
+        cdef event_t* e = want(self._owner._c, self.symbol_id, KIND_REJECT, side)
+        order._rule = self._owner._rule
+        e.price = NO_PRICE
+        e.size = order._size_lots
+        e.order_id = order.id
+        e.match_id = refusal
+        return 0
+
+    cdef Order _send(self, int8_t side, object size, object price, str tif, bint post_only, object until, object ticks, object lots):
+        cdef Order order = Order.__new__(Order)
+        cdef PythonStrategy owner = self._owner
+        cdef int refusal = RESULT_OK
+        cdef int64_t price_ticks = NO_PRICE
+        if (size is None) == (lots is None) or (price is not None and ticks is not None):
+            raise ValueError("an order must have a size, and a price or none, each once")
+        terms = order_terms(
+            "market" if price is None and ticks is None else "limit", tif, post_only=post_only, expiry_ns=0 if until is None else until
+        )
+        self._ready()
+        owner._watch()
+        if price is not None or ticks is not None:
+            price_ticks = self._exact_price(price, ticks, &refusal)
+        order._handle = self
+        order._single = True
+        order.side, order.tif, order.post_only = side, tif, post_only
+        order.price = self._price(price_ticks) if refusal == RESULT_OK else price if ticks is None else None
+        if refusal == RESULT_OK:
+            order._size_lots = self._exact_size(size, lots, &refusal)
+        order.size = size if lots is None else <double> order._size_lots * self._row.lot_size
+        order.state, order.why = "sent", ""
+        if refusal == RESULT_OK:
+            order.id = want_order(owner._c, self.symbol_id, side, price_ticks, order._size_lots, terms)
+        else:
+            order.id = owner._c.next_order_id[0]
+            owner._c.next_order_id[0] += 1
+            self._cannot(order, side, refusal)
+        owner._orders[order.id] = order
+        return order
+
+    def buy(self, size=None, price=None, str tif="day", *, bint post_only=False, until=None, price_ticks=None, size_lots=None):
+        """Send an order to buy. What comes of it, a refusal too, is told by ``on_order`` and stands in the order.
+
+        Parameters
+        ----------
+        size : float
+            A whole number of lots; any other is refused.
+        price : float, optional
+            On the increment of the venue; any other is refused. None: a market order, whose rest is pulled.
+        tif : {"day", "ioc", "fok", "gtd"}, default "day"
+            How long it waits: the whole day; not at all; not at all, and only filled in full; until a time.
+        post_only : bool, default False
+            Refused by the venue where it would trade on arrival.
+        until : int, optional
+            Of "gtd": ns since 1970; its low eight bits are cut off.
+        price_ticks, size_lots : int, optional
+            In the place of price and size, whole numbers.
+
+        Returns
+        -------
+        Order
+        """
+        return self._send(BUY, size, price, tif, post_only, until, price_ticks, size_lots)
+
+    def sell(self, size=None, price=None, str tif="day", *, bint post_only=False, until=None, price_ticks=None, size_lots=None):
+        """Send an order to sell: see `buy`."""
+        return self._send(SELL, size, price, tif, post_only, until, price_ticks, size_lots)
+
+    def target(self, position, cross_after=None):
+        """Say which position is wanted from now on; the newest wish counts, and the same one again changes nothing.
+
+        One order for what is missing waits at the best price of its side, and follows that. Fills of other orders count: they change what is
+        missing.
+
+        Parameters
+        ----------
+        position : float or None
+            Negative where short; rounded towards 0 to whole lots. None: none in particular, and the order is cancelled.
+        cross_after : str, optional
+            A duration such as ``"2s"``: what is still missing so long after the wish moves to the best price of the other side; ``"0s"`` at
+            once. None: never.
+        """
+        cdef double x
+        cdef int64_t lots = NO_PRICE, after = -1
+        self._ready()
+        if position is not None:
+            x = position / self._row.lot_size
+            if not -1e15 < x < 1e15:
+                raise ValueError(f"a position must be a number of less than 1e15 lots: position={position}")
+            lots = <int64_t> (x + 1e-9 if x > 0.0 else x - 1e-9)
+            if lots == 0 and x != 0.0:
+                self._owner._count(f"position under the lot of {self._row.lot_size:g}")
+        if cross_after is not None:
+            after = self._owner._ns(cross_after)
+        want_position(self._owner._c, self.symbol_id, lots, after)
 
     # Something of it waits for the end of the instant.
     cdef int _touch(self) except -1:
@@ -302,16 +680,15 @@ cdef class Handle:
             self._owner._touched.append(self)
         return 0
 
-    cdef int _want(self, int64_t buy, int64_t sell) except -1:
-        self._ticks[0] = buy
-        self._ticks[1] = sell
-        self._wanted = True
-        return self._touch()
-
     def __repr__(self):
         if self._owner is None or self._owner._c == NULL:
             return f"Handle({self.symbol})"
         return f"Handle({self.symbol}, bid={self.bid}, ask={self.ask}, position={self.position:g})"
+
+
+# A result code in words.
+cdef str _words(int64_t code):
+    return Result(code).name.lower().replace("_", " ") if code else ""
 
 
 cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept:
@@ -339,8 +716,8 @@ cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* 
 
 @cython.final
 cdef class PythonStrategy(Strategy):
-    """PythonStrategy(hooks, markets, every=())\n--\n\n
-    PythonStrategy(hooks, markets, every=())\n--\n
+    """PythonStrategy(hooks, markets, every=(), duration=None)\n--\n\n
+    PythonStrategy(hooks, markets, every=(), duration=None)\n--\n
     A strategy in Python, as a run takes it; ``hft.Strategy`` is what people write.
 
     Parameters
@@ -352,6 +729,8 @@ cdef class PythonStrategy(Strategy):
         Dense ids, and what their integers mean.
     every : iterable of (callable, int)
         What is called at each multiple of so many ns of our clock, at least 1,000.
+    duration : callable, optional
+        Reads the durations of `Handle.target`: returns ns. By default they are numbers of ns.
 
     Attributes
     ----------
@@ -366,7 +745,7 @@ cdef class PythonStrategy(Strategy):
     **Thread safety**: belongs to one run.
     """
 
-    def __cinit__(self, hooks, markets, every=()):
+    def __cinit__(self, hooks, markets, every=(), duration=None):
         cdef Handle handle
         cdef python_t* p = &self._p
         unknown = set(hooks) - {"on_start", "on_book", "on_depth", "on_trade", "on_fill", "on_order", "on_stop"}
@@ -374,6 +753,7 @@ cdef class PythonStrategy(Strategy):
             raise ValueError(f"hooks must be those of a strategy: {', '.join(sorted(unknown))}")
         self._instruments = Instruments(markets.values())
         self.reasons = {}
+        self._orders, self._durations, self._duration = {}, {}, int if duration is None else duration
         self._touched, self._timers, self._free, self._every, self._by_id = [], [], [], [], []
         names = ("on_start", "on_stop", "on_book", "on_depth", "on_trade", "on_fill", "on_order")
         self._start, self._stop, self._book, self._depth, self._trade, self._fill, self._order = (hooks.get(name) for name in names)
@@ -386,6 +766,10 @@ cdef class PythonStrategy(Strategy):
             handle.symbol_id = symbol_id
             handle._row = &self._instruments._t.rows[len(handles)]
             handle.symbol = instrument.symbol
+            handle._rungs = DESK_RUNGS
+            handle._begin()     # and what a ladder does not reach stays without a price
+            handle._wanted = False
+            handle._unit_value = float(instrument.unit_value)
             handles.append(handle)
             self._by_id.extend([None] * (handle.symbol_id + 1 - len(self._by_id)))
             self._by_id[handle.symbol_id] = handle
@@ -414,7 +798,7 @@ cdef class PythonStrategy(Strategy):
         if self._fill is not None:
             p.base.reports |= 1 << KIND_FILL
         if self._order is not None:
-            p.base.reports |= 1 << KIND_FILL | 1 << KIND_ACK | 1 << KIND_REJECT | 1 << KIND_PULLED
+            p.base.reports |= OWN_KINDS
         self.python = True
         self._strategy = &p.base
 
@@ -431,6 +815,18 @@ cdef class PythonStrategy(Strategy):
     cdef int _count(self, str why) except -1:
         self.reasons[why] = self.reasons.get(why, 0) + 1
         return 0
+
+    # An order is sent by itself: whatever comes of it counts from now on.
+    cdef void _watch(self) noexcept:
+        self._p.base.hooks |= 1 << ON_REPORT
+        self._p.base.reports |= OWN_KINDS
+        self._c.reports |= OWN_KINDS
+
+    cdef int64_t _ns(self, str text) except? -1:
+        ns = self._durations.get(text)
+        if ns is None:
+            ns = self._durations[text] = int64_in(self._duration(text), "duration", 0, <int64_t> 1 << 60)
+        return ns
 
     cdef Handle _handle(self, uint32_t symbol_id):
         return self._by_id[symbol_id] if symbol_id < len(self._by_id) else None
@@ -451,7 +847,7 @@ cdef class PythonStrategy(Strategy):
         if self._c == NULL or not self._begun:
             raise RuntimeError("after() needs a time: call it inside of hooks behind on_start")
         if self._c.room - self._c.n < 2:
-            raise RuntimeError(f"an instant holds at most {self._c.room} timers and quotes: commands={self._c.n}")
+            raise RuntimeError(f"an instant holds at most {self._c.room} commands: commands={self._c.n}")
         number = self._free.pop() if self._free else len(self._timers)
         self._timers[number:number + 1] = [(method, 0)]
         want_timer(self._c, self.now + delay, number)
@@ -527,30 +923,80 @@ cdef class PythonStrategy(Strategy):
         cdef const event_t* e = <const event_t*> event
         cdef Handle handle = self._handle(e.symbol_id)
         cdef Fill fill
-        cdef Order order
+        cdef Order order = None
         if handle is None:
             return 0
+        order = self._orders.get(e.order_id) if self._orders else None
+        if order is not None:
+            self._came(order, e)
         if e.kind == KIND_FILL and self._fill is not None:
             fill = Fill.__new__(Fill)
             fill.side, fill.order, fill.maker = e.side, e.order_id, e.match_id != MATCH_TOOK
             fill.price = instrument_price(handle._row, e.price)
             fill.size = <double> e.size * handle._row.lot_size
+            fill.cause = ""
+            for flag, name in CAUSES:
+                if e.flags & <int> flag:
+                    fill.cause = name
             self._fill(handle, fill)
         if self._order is not None:
-            order = Order.__new__(Order)
-            order.id, order.side = e.order_id, e.side
-            order.price = None if e.price == NO_PRICE else instrument_price(handle._row, e.price)
-            order.size = <double> e.size * handle._row.lot_size
-            order.state = {KIND_ACK: "working", KIND_FILL: "filled", KIND_REJECT: "refused", KIND_PULLED: "cancelled"}[e.kind]
-            order.refused = e.kind == KIND_REJECT
-            order.why = Result(e.match_id).name.lower().replace("_", " ") if order.refused else ""
+            if order is None:
+                order = self._quoted(handle, e)
             self._order(handle, order)
         return 0
+
+    # What a report says about an order that was sent by itself.
+    cdef int _came(self, Order order, const void* event) except -1:
+        cdef const event_t* e = <const event_t*> event
+        cdef const own_order_t* o = &self._c.orders[e.order_id & (DESK_ORDERS - 1)]
+        cdef double lot = order._handle._row.lot_size
+        order.refused, order.why = e.kind == KIND_REJECT, ""
+        if e.kind == KIND_ACK:
+            order.state = "partly filled" if order._filled_lots else "working"
+            order.price = order._handle._price(e.price)
+            order._size_lots = e.size
+            order.size = <double> e.size * lot
+        elif e.kind == KIND_FILL:
+            order._filled_lots += e.size
+            order.filled = <double> order._filled_lots * lot
+            order.state = "filled" if order._filled_lots >= order._size_lots else "partly filled"
+        elif e.kind == KIND_PULLED:
+            order.state = "expired" if e.match_id == RESULT_EXPIRED else "cancelled"
+            order.why = _words(e.match_id)
+        else:
+            order.why = _words(e.match_id)
+            if e.flags & FLAG_HELD and order._rule is not None:
+                order.why, order._rule = f"{order.why}: {order._rule}", None
+            if order.state == "sent" and e.side != NO_SIDE:
+                order.state = "refused"
+        if order.done and (o.id != order.id or not order_works(o)):
+            del self._orders[order.id]
+        return 0
+
+    # What a report says about one of the wanted quotes.
+    cdef Order _quoted(self, Handle handle, const void* event):
+        cdef const event_t* e = <const event_t*> event
+        cdef const own_order_t* o = &self._c.orders[e.order_id & (DESK_ORDERS - 1)]
+        cdef Order order = Order.__new__(Order)
+        order._handle, order.tif = handle, "day"
+        order.id, order.side = e.order_id, e.side
+        order.price = handle._price(e.price)
+        order._size_lots = e.size
+        if e.order_id and o.id == e.order_id:
+            order._size_lots, order._filled_lots = o.size_lots, o.filled_lots
+        order.size = <double> e.size * handle._row.lot_size
+        order.filled = <double> order._filled_lots * handle._row.lot_size
+        order.state = {KIND_ACK: "working", KIND_FILL: "filled", KIND_REJECT: "refused", KIND_PULLED: "cancelled"}[e.kind]
+        if e.kind == KIND_FILL and order._filled_lots < order._size_lots:
+            order.state = "partly filled"
+        order.refused = e.kind == KIND_REJECT
+        order.why = _words(e.match_id) if order.refused else ""
+        return order
 
     # The instant is over: what waits for that.
     cdef int _flush(self) except -1:
         cdef Handle handle
-        cdef int i = 0
+        cdef int i = 0, level
         while i < len(self._touched):   # hooks may want quotes of others
             handle = self._touched[i]
             if handle._news:
@@ -568,9 +1014,14 @@ cdef class PythonStrategy(Strategy):
         for handle in self._touched:
             handle._listed = False
             if handle._wanted:
-                if self._c.n == self._c.room:
-                    raise RuntimeError(f"an instant holds at most {self._c.room} timers and quotes: commands={self._c.n}")
+                if self._c.n + handle._rungs > self._c.room:
+                    raise RuntimeError(f"an instant holds at most {self._c.room} commands: commands={self._c.n}")
                 want_quotes(self._c, handle.symbol_id, handle._ticks[0], handle._ticks[1], handle._lots[0], handle._lots[1])
+                for level in range(2, 2 * handle._rungs, 2):
+                    want_more(
+                        self._c, handle.symbol_id, handle._ticks[level], handle._ticks[level + 1], handle._lots[level],
+                        handle._lots[level + 1],
+                    )
                 handle._wanted = False
         self._touched.clear()
         return 0

@@ -50,6 +50,8 @@ def init(directory: Path, tier: str) -> None:
 @click.option("--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun.")
 @click.option("--controls", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What changes during the run, as in hft replay.")
 @click.option("--save/--no-save", default=True, show_default=True, help="Keep the result in DIRECTORY/results.")
+@click.option("--min-rest", metavar="DURATION", help="Wanted quotes are not moved before they have rested for so long.")
+@click.option("--requote-ticks", type=click.IntRange(1, 2**40), help="Nor for a change of the price below so many ticks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the text.")
 def backtest(
     directory: Path,
@@ -67,12 +69,15 @@ def backtest(
     journal: Path | None,
     controls: Path | None,
     save: bool,
+    min_rest: str | None,
+    requote_ticks: int | None,
     as_json: bool,
 ) -> None:
     """Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."""
     project = read(directory)
     given: dict[str, Any] = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee}
     given |= {"symbols": symbols or None, "currency": currency, "rates": numbers("--rate", rates), "limits": pairs("--limit", limits)}
+    given |= {"min_rest": min_rest, "requote_ticks": requote_ticks}
     with ProgressBar() as bar, refused():
         if extra:
             formats = [recognise(path) for path in (data or [directory / path for path in project.data])]
