@@ -663,7 +663,9 @@ def record(typing, self, site, market, values):
 
     def generate(context, builder, sig, args):
         numbers = [
-            context.cast(builder, context.cast(builder, builder.extract_value(args[3], i), kind, plain(kind)), plain(kind), types.float64)
+            context.cast(
+                builder, context.cast(builder, builder.extract_value(args[3], i), kind, plain(kind)), plain(kind), types.float64
+            )
             for i, kind in enumerate(values.types)
         ]
         symbol_id = WORD(-1)

@@ -92,7 +92,11 @@ class Recorder:
         self._rows.append(self._keys.setdefault((symbol, *columns), len(self._keys)))
 
     def add_many(
-        self, times: npt.NDArray[np.int64], keys: list[tuple[str, ...]], which: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+        self,
+        times: npt.NDArray[np.int64],
+        keys: list[tuple[str, ...]],
+        which: npt.NDArray[np.int64],
+        values: npt.NDArray[np.float64],
     ) -> None:
         """Add rows: the time of each, which of the keys (symbol, names) it has, and all values one behind the other."""
         numbers = np.array([self._keys.setdefault(key, len(self._keys)) for key in keys], np.int64)

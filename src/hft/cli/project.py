@@ -23,9 +23,7 @@ from .replay import numbers, pairs
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option(
-    "--tier", type=click.Choice(["python", "numba", "cython"]), default="python", help="Of the hooks; numba: the same class, compiled."
-)
+@click.option("--tier", type=click.Choice(["python", "numba", "cython"]), default="python", help="What the hooks are written in.")
 def init(directory: Path, tier: str) -> None:
     """Write a strategy that runs as it is into DIRECTORY: strategy.py, run.toml, a test and a README."""
     files = create(directory, tier)
