@@ -10,14 +10,14 @@ from click.testing import CliRunner
 
 from hft import keys
 from hft.cli import CONFIGURATION, USAGE, main
-from hft.config import Config, ConfigError, Run, convert, load, variables
+from hft.config import Config, ConfigError, Run, Section, convert, load, variables
 from hft.feeds import FORMATS, FormatError, open_feed
 from hft.project import RunFile
 
 pytestmark = pytest.mark.thin
 
 PAGE = Path(__file__).parents[1] / "docs" / "configuration.md"
-SECTIONS = [field.type for field in msgspec.structs.fields(Config)]
+SECTIONS = [type(part) for part in (getattr(Config(), name) for name in Config.__struct_fields__) if isinstance(part, Section)]
 
 
 def hft(*words, **variables):

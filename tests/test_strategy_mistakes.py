@@ -197,11 +197,16 @@ def test_directory_of_a_result_that_exists_is_left_alone(run, tmp_path):
     assert [path.name for path in (tmp_path / "kept").iterdir()] == ["notes.txt"]
 
 
-@pytest.mark.parametrize("words", [("--latency", "soon"), ("--queue", "fair"), ("--maker-fee", "much"), ("--symbol", "SYNHT")])
-def test_wrong_options_of_a_project_are_usage_errors(tmp_path, words):
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("--latency", "soon"), CONFIGURATION), (("--queue", "fair"), CONFIGURATION), (("--maker-fee", "much"), CONFIGURATION),
+        (("--symbol", "SYNHT"), USAGE),
+    ],
+)  # fmt: skip
+def test_wrong_options_of_a_project_are_told(tmp_path, words, code):
     from hft.project import create
 
     create(tmp_path / "mm")
     done = CliRunner().invoke(main, ["backtest", str(tmp_path / "mm"), *words])
-    assert (done.exit_code, done.stdout) == (USAGE, "")
-    assert "Error: " in done.stderr
+    assert (done.exit_code, done.stdout, "Error: " in done.stderr) == (code, "", True)
