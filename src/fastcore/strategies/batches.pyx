@@ -71,7 +71,8 @@ cdef class Batch:
         # Views of the rows before stay what they are.
         cdef cnp.ndarray rows = np.empty(max(ROOM, 2 * self._room), EVENT_DTYPE)
         cdef event_t* data = <event_t*> cnp.PyArray_DATA(rows)
-        memcpy(data, self._data, self._n * sizeof(event_t))
+        if self._n:
+            memcpy(data, self._data, self._n * sizeof(event_t))
         self._rows, self._data, self._room = rows, data, cnp.PyArray_DIM(rows, 0)
         return 0
 
