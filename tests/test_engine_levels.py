@@ -148,6 +148,6 @@ def test_maker_keeps_its_quotes_until_the_middle_has_moved():
         assert desk.fills == 1
         return maker.quotes
 
-    assert [asked(ticks) for ticks in (None, 0, 0.5, 1, 2)] == [7, 7, 5, 3, 2]
+    assert [asked(ticks) for ticks in (None, 0, 0.5, 1, 2)] == [7, 7, 5, 2, 2]
     with pytest.raises(ValueError, match="requote_ticks must be in 0"):
         MarketMaker(3, Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0), requote_ticks=float("nan"))

@@ -391,7 +391,8 @@ cdef int echo_refuse(gateway_t* gateway, const event_t* reject, int64_t now_ns) 
 
 @cython.final
 cdef class Echo(Source):
-    """A source of instants of one event each, whose venue takes every message; `spent_ns` has the times from event to first order."""
+    """Echo(events)\n--\n\n
+    A source of instants of one event each, whose venue takes every message; `spent_ns` has the times from event to first order."""
 
     cdef echo_t* _e
     cdef object _events, _spent

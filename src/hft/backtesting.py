@@ -24,7 +24,6 @@ from fastcore.source import EventSource, Source
 from fastcore.strategy import Strategy as Compiled
 
 from . import conditions
-from .conditions import suggestion
 from .config import Conversion, Limits, Traded
 from .controls import Controls
 from .feeds.feed import Feed, UnknownSymbolInFile

@@ -212,7 +212,7 @@ def checked(strategy: Strategy, parameters: Mapping[str, Any]) -> dict[str, Any]
     """Return parameters of a strategy as its constructor takes them; TypeError and ValueError as there."""
     for name in strategy._symbols.keys() & parameters.keys():
         raise TypeError(f"a market cannot be another while a run goes on: {name}")
-    other = object.__new__(type(strategy))
+    other = type(strategy).__new__(type(strategy))
     Strategy.__init__(other, **parameters)
     return {name: other.__dict__[name] for name in parameters}
 
