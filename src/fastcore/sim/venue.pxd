@@ -16,7 +16,7 @@ The recorded book is never altered. By order the times of fills are therefore th
 really been inserted, as long as the others would have acted the same; where the record leaves a choice we are later.
 """
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcore.records cimport (
     FLAG_OWN, KIND_CLEAR, KIND_CROSS, KIND_EXECUTE, KIND_QUOTE, KIND_REPLACE, KIND_TRADE, RESULT_FULL, RESULT_OK, TRADING_QUOTATION,
@@ -83,12 +83,20 @@ ctypedef struct taken_t:
     int8_t side          # of that order or level
 
 
+# Which events of a side concern us; keys are side * price.
+ctypedef struct reach_t:
+    int64_t best_key    # of the best own order or displaced lot; -VENUE_FAR without any
+    int64_t worst_key   # of the worst own order; VENUE_FAR without any
+    int64_t cross_key   # from which on an arrival reaches our other side
+
+
 ctypedef struct venue_t:
-    venue_order_t* orders[2]  # [0] buys, [1] sells: best price first, then earliest entry
-    int32_t count[2]          # resting orders of each side
-    int64_t best_key[2]       # side * price of the best own order or displaced lot; -VENUE_FAR without any
-    int64_t worst_key[2]      # side * price of the worst own order; VENUE_FAR without any
+    reach_t reach[2]          # [0] buys, [1] sells
     uint64_t always           # VENUE_ALWAYS, and what else concerns us now
+    int64_t now_ns            # exchange time of the market event being applied
+    uint64_t now_seq          # its sequence number: reports carry it, so the cause of each is known
+    venue_order_t* orders[2]  # best price first, then earliest entry
+    int32_t count[2]          # resting orders of each side
     int32_t capacity          # per side; fixed at construction
     uint32_t symbol_id        # written into reports
     bint by_level             # the book is one by level or of best prices
@@ -113,8 +121,6 @@ ctypedef struct venue_t:
     int32_t taken_count
     int64_t forgotten         # displaced and taken orders that were forgotten for want of room
     int64_t deferred_lots     # lots that displaced orders got before us, ever
-    int64_t now_ns            # exchange time of the market event being applied
-    uint64_t now_seq          # its sequence number: reports carry it, so the cause of each is known
     queue_t queue             # how places in queues are estimated
     event_t* reports          # FLAG_OWN events in the order in which they happened; the owner empties it
     int64_t report_count
@@ -160,17 +166,16 @@ cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexc
 
 cdef inline int venue_apply(venue_t* v, const event_t* e, const book_change_t* c, uint64_t number) noexcept nogil:
     """Apply market event `number`, which the book has resolved; RESULT_FULL (and nothing done) without room for reports."""
-    cdef int s = c.side < 0
+    cdef const reach_t* r = &v.reach[c.side < 0]
     cdef int64_t key = c.side * c.price
     cdef int64_t arrived = c.side * c.new_price if c.kind == KIND_REPLACE else key
+    cdef int64_t worst = INT64_MIN if c.kind == KIND_EXECUTE else r.worst_key
     v.now_ns = e.exch_ns
     v.now_seq = number
     # One branch for all kinds: an execution at our best price or a worse one, anything between our worst and best price, an arrival
     # that reaches our price from the other side. Most events are none of these.
     if likely(not (
-        (v.always >> (c.kind & 63) & 1)
-        | (key <= v.best_key[s]) & ((key >= v.worst_key[s]) | (c.kind == KIND_EXECUTE))
-        | (arrived >= -v.best_key[1 - s])
+        (v.always >> (c.kind & 63) & 1) | <uint64_t> ((key <= r.best_key) & (key >= worst)) | <uint64_t> (arrived >= r.cross_key)
     )):
         return RESULT_OK
     if unlikely(not venue_has_room(v)):
@@ -190,8 +195,9 @@ cdef int venue_submit(
     venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t order_id, int64_t terms
 ) noexcept nogil
 cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil
+# `asked`: the side that it most likely has.
 cdef int venue_replace(
-    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t size_lots, int64_t new_order_id
+    venue_t* v, const book_t* b, int8_t asked, int64_t order_id, int64_t price_ticks, int64_t total_lots, int64_t new_order_id
 ) noexcept nogil
 # `total_lots` counts what is filled: no more than that, and the order is done.
 cdef int venue_amend(venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t total_lots) noexcept nogil

@@ -39,10 +39,10 @@ from fastcore.records cimport (
     MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE, RESULT_BAD_TERMS, RESULT_EXPIRED, RESULT_FULL,
     RESULT_NOT_TRADING, RESULT_NO_MEMORY, RESULT_OK, RESULT_POST_ONLY, RESULT_SELF_TRADE, RESULT_UNFILLABLE, RESULT_UNKNOWN_ORDER,
     SELL, TERMS_BITS, TERMS_FOK, TERMS_GTD, TERMS_IOC, TERMS_LIMIT, TERMS_MARKET, TERMS_POST_ONLY, TERMS_TIME, TERMS_TYPE,
-    event_t, fc_alloc, fc_free, unlikely,
+    event_t, fc_alloc, fc_free, likely, unlikely,
 )
 from fastcore.book cimport (
-    LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_find_level, book_level_size, book_next_price,
+    LevelBook, OrderBook, _Book, book_best_ask, book_best_bid, book_change_t, book_find_level, book_key, book_level_size, book_next_price,
     book_order, book_stamp, book_t, book_worst_price, level_t, order_t,
 )
 from fastcore.sim.queues cimport QUEUE_RISK_AVERSE, QueueModel, queue_ahead, queue_shrunk
@@ -65,19 +65,24 @@ cdef uint64_t HIDDEN = VENUE_LAST - 1
 
 # ---- places ----
 
+cdef inline int64_t better_key(bint there, int64_t key, int64_t than) noexcept nogil:
+    # The better of two keys, of which one may not be there; whether it is cannot be predicted: no branch.
+    return key if there & (key > than) else than
+
+
 cdef void venue_reach(venue_t* v, int s) noexcept nogil:
     # Orders or displaced lots of a side have come or gone: what events concern us.
     cdef int64_t sign = 1 - 2 * s
-    cdef int64_t key
-    v.best_key[s] = sign * v.orders[s][0].price_ticks if v.count[s] else -VENUE_FAR
-    v.worst_key[s] = sign * v.orders[s][v.count[s] - 1].price_ticks if v.count[s] else VENUE_FAR
-    if v.displaced_count[s]:
-        key = sign * v.displaced[s][0].price_ticks
-        if key > v.best_key[s]:
-            v.best_key[s] = key
+    cdef int32_t n = v.count[s]
+    cdef int64_t best = better_key(n != 0, sign * v.orders[s][0].price_ticks, -VENUE_FAR)
+    cdef int64_t worst = sign * v.orders[s][n - (n != 0)].price_ticks
+    best = better_key(v.displaced_count[s] != 0, sign * v.displaced[s][0].price_ticks, best)
+    v.reach[s].worst_key = worst if n else VENUE_FAR
     if unlikely(v.imaging):
-        v.best_key[s] = VENUE_FAR
-        v.worst_key[s] = -VENUE_FAR
+        best = VENUE_FAR
+        v.reach[s].worst_key = -VENUE_FAR
+    v.reach[s].best_key = best
+    v.reach[1 - s].cross_key = -best
 
 
 cdef inline bint before(int8_t side, int64_t price, uint64_t stamp, int64_t other_price, uint64_t other_stamp) noexcept nogil:
@@ -90,19 +95,25 @@ cdef inline int64_t expiry(int64_t terms) noexcept nogil:
     return terms & ~<int64_t> TERMS_BITS
 
 
-cdef void venue_remove(venue_t* v, int s, int32_t i) noexcept nogil:
+cdef void venue_take_out(venue_t* v, int s, int32_t i) noexcept nogil:
+    # venue_remove before another order of the side comes in.
     cdef bint expires = expiry(v.orders[s][i].terms) != 0
     cdef int k
     v.open_lots[s] -= v.orders[s][i].left_lots
     v.count[s] -= 1
-    memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
-    venue_reach(v, s)
+    if i < v.count[s]:
+        memmove(&v.orders[s][i], &v.orders[s][i + 1], (v.count[s] - i) * sizeof(venue_order_t))
     if unlikely(expires):
         v.due_ns = VENUE_NEVER
         for k in range(2):
             for i in range(v.count[k]):
                 if expiry(v.orders[k][i].terms) and expiry(v.orders[k][i].terms) < v.due_ns:
                     v.due_ns = expiry(v.orders[k][i].terms)
+
+
+cdef void venue_remove(venue_t* v, int s, int32_t i) noexcept nogil:
+    venue_take_out(v, s, i)
+    venue_reach(v, s)
 
 
 cdef int64_t venue_fill(
@@ -227,7 +238,10 @@ cdef int64_t venue_displaced_ahead(venue_t* v, int s, int64_t price, uint64_t st
     cdef int8_t side = <int8_t> (1 - 2 * s)
     cdef int32_t k = 0
     cdef int64_t lots = 0
-    cdef displaced_t* d = venue_displaced(v, s, k)
+    cdef displaced_t* d
+    if v.displaced_count[s] == 0:
+        return 0
+    d = venue_displaced(v, s, k)
     while d != NULL and before(side, d.price_ticks, d.stamp, price, stamp):
         if d.price_ticks == price:
             lots += d.lots
@@ -316,7 +330,7 @@ cdef int64_t venue_serve(
     cdef int64_t left = size, take, deferred = 0, here = 0, at = NO_PRICE
     cdef displaced_t* d
     cdef venue_order_t* o
-    if side * price > v.best_key[s] or (not venue_matches(v) and cause != FLAG_AUCTION):
+    if side * price > v.reach[s].best_key or (not venue_matches(v) and cause != FLAG_AUCTION):
         return 0
     while left > 0:
         d = venue_displaced(v, s, k)
@@ -719,19 +733,20 @@ cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexc
 # ---- own orders ----
 
 cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
-    cdef int s
+    # `side_index` comes with the side that it is most likely on.
+    cdef int k
     cdef int32_t i
-    for s in range(2):
-        for i in range(v.count[s]):
-            if v.orders[s][i].order_id == order_id:
-                side_index[0] = s
-                return &v.orders[s][i]
+    for k in range(2):
+        for i in range(v.count[side_index[0]]):
+            if v.orders[side_index[0]][i].order_id == order_id:
+                return &v.orders[side_index[0]][i]
+        side_index[0] = 1 - side_index[0]
     return NULL
 
 
 cdef inline bint rests(int64_t terms) noexcept nogil:
     # Whether what is not filled on arrival stays.
-    return terms & TERMS_TYPE != TERMS_MARKET and terms & TERMS_TIME != TERMS_IOC and terms & TERMS_TIME != TERMS_FOK
+    return likely(terms == 0) or terms & TERMS_TYPE != TERMS_MARKET and terms & TERMS_TIME != TERMS_IOC and terms & TERMS_TIME != TERMS_FOK
 
 
 cdef bint terms_agree(int64_t terms) noexcept nogil:
@@ -750,7 +765,7 @@ cdef inline int64_t limit_of(int8_t side, int64_t price_ticks, int64_t terms) no
 
 
 cdef inline int64_t book_best_of(const book_t* b, int8_t side) noexcept nogil:
-    return book_best_bid(b) if side == BUY else book_best_ask(b)
+    return book_key(side, b.sides[side < 0].best)
 
 
 cdef int64_t venue_available(const venue_t* v, const book_t* b, int8_t side, int64_t limit, int64_t wanted) noexcept nogil:
@@ -783,7 +798,7 @@ cdef int venue_refusal(
     cdef int64_t limit, best
     if side != BUY and side != SELL:
         return RESULT_BAD_SIZE
-    if not terms_agree(terms):
+    if unlikely(terms != 0 and not terms_agree(terms)):
         return RESULT_BAD_TERMS
     if terms & TERMS_TYPE == TERMS_LIMIT and not v.lowest_ticks <= price_ticks <= MAX_VALUE:
         return RESULT_BAD_PRICE
@@ -880,23 +895,21 @@ cdef void venue_enter(
     cdef int s = venue_index(side)
     cdef int32_t i
     cdef int64_t limit = limit_of(side, price_ticks, terms)
-    cdef bint swept = False
+    cdef bint swept = False, stays = rests(terms)
     cdef venue_order_t place
     while v.self_trade == SELF_TRADE_CANCEL and venue_meets_own(v, b, side, limit, left):
         venue_pull(v, 1 - s, 0, RESULT_SELF_TRADE)
     place.price_ticks = price_ticks
     place.ahead_lots = place.unseen_lots = 0
     place.stamp = 0
-    if rests(terms):
+    if stays:
         venue_queue(v, b, side, price_ticks, &place)
-    venue_report(
-        v, KIND_ACK, side, price_ticks, left + filled, order_id, venue_place(v, s, &place) if rests(terms) else 0
-    )
+    venue_report(v, KIND_ACK, side, price_ticks, left + filled, order_id, venue_place(v, s, &place) if stays else 0)
     place.left_lots = venue_take(v, b, side, limit, left, order_id, &swept)
-    if place.left_lots == 0:
-        return
-    if swept or not rests(terms):
-        venue_report(v, KIND_PULLED, side, price_ticks, place.left_lots, order_id, 0)
+    if unlikely(place.left_lots == 0 or swept or not stays):
+        if place.left_lots:
+            venue_report(v, KIND_PULLED, side, price_ticks, place.left_lots, order_id, 0)
+        venue_reach(v, s)   # for an order that made room for this one
         return
     place.order_id = order_id
     place.filled_lots = filled + left - place.left_lots
@@ -910,7 +923,8 @@ cdef void venue_enter(
     i = v.count[s]
     while i > 0 and side * (price_ticks - v.orders[s][i - 1].price_ticks) > 0:
         i -= 1
-    memmove(&v.orders[s][i + 1], &v.orders[s][i], (v.count[s] - i) * sizeof(venue_order_t))
+    if i < v.count[s]:
+        memmove(&v.orders[s][i + 1], &v.orders[s][i], (v.count[s] - i) * sizeof(venue_order_t))
     v.orders[s][i] = place
     v.count[s] += 1
     v.open_lots[s] += place.left_lots
@@ -954,10 +968,10 @@ cdef int venue_cancel(venue_t* v, int64_t order_id) noexcept nogil:
 
 
 cdef int venue_replace(
-    venue_t* v, const book_t* b, int64_t order_id, int64_t price_ticks, int64_t total_lots, int64_t new_order_id
+    venue_t* v, const book_t* b, int8_t asked, int64_t order_id, int64_t price_ticks, int64_t total_lots, int64_t new_order_id
 ) noexcept nogil:
     # What was filled while the message was under way comes off its size: nobody gets more than was asked for.
-    cdef int s = 0, refusal
+    cdef int s = asked < 0, refusal
     cdef int8_t side
     cdef int64_t terms, left
     cdef venue_order_t* o
@@ -988,7 +1002,8 @@ cdef int venue_replace(
         o.order_id = new_order_id
         venue_report(v, KIND_ACK, side, price_ticks, left, new_order_id, venue_place(v, s, o))
         return RESULT_OK
-    venue_pull(v, s, <int32_t> (o - v.orders[s]), 0)
+    venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
+    venue_take_out(v, s, <int32_t> (o - v.orders[s]))
     venue_enter(v, b, side, price_ticks, left, 0, new_order_id, terms)
     return RESULT_OK
 
@@ -1021,7 +1036,7 @@ cdef int venue_amend(venue_t* v, const book_t* b, int64_t order_id, int64_t pric
         o.left_lots = left
         venue_report(v, KIND_ACK, side, price_ticks, total_lots, order_id, venue_place(v, s, o))
         return RESULT_OK
-    venue_remove(v, s, <int32_t> (o - v.orders[s]))
+    venue_take_out(v, s, <int32_t> (o - v.orders[s]))
     venue_enter(v, b, side, price_ticks, left, filled, order_id, terms)
     return RESULT_OK
 
@@ -1030,7 +1045,7 @@ cdef int venue_message(venue_t* v, const book_t* b, const event_t* e) noexcept n
     if e.kind == KIND_ORDER:
         return venue_submit(v, b, e.side, e.price, e.size, e.order_id, e.payload[3])
     if e.kind == KIND_REPLACE:
-        return venue_replace(v, b, e.order_id, e.price, e.size, e.new_order_id)
+        return venue_replace(v, b, e.side, e.order_id, e.price, e.size, e.new_order_id)
     if e.kind == KIND_AMEND:
         return venue_amend(v, b, e.order_id, e.price, e.size)
     return venue_cancel(v, e.order_id)
@@ -1070,8 +1085,8 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
     v.taken = <taken_t*> fc_alloc(VENUE_TAKEN, sizeof(taken_t))
     for s in range(2):
         v.shown_ticks[s] = NO_PRICE
-        v.best_key[s] = -VENUE_FAR
-        v.worst_key[s] = VENUE_FAR
+        v.reach[s].best_key = -VENUE_FAR
+        v.reach[s].worst_key = v.reach[s].cross_key = VENUE_FAR
         v.orders[s] = <venue_order_t*> fc_alloc(capacity + 1, sizeof(venue_order_t))
         v.displaced[s] = <displaced_t*> fc_alloc(VENUE_DISPLACED, sizeof(displaced_t))
     if (
@@ -1273,7 +1288,7 @@ cdef class Venue:
         cdef bint known
         self._room()
         known = venue_find(&self._v, old, &s) != NULL
-        result = venue_replace(&self._v, b, old, price, total, self._next_order_id)
+        result = venue_replace(&self._v, b, <int8_t> (1 - 2 * s), old, price, total, self._next_order_id)
         self._next_order_id += result == RESULT_OK or (known and result == RESULT_UNKNOWN_ORDER)
         return result
 
