@@ -223,8 +223,7 @@ def book_tops(_Book book not None, events not None):
     with nogil:
         for i in range(n):
             prefetch(e + i + AHEAD_RECORDS)
-            if far:
-                book_ahead(b, e, i, n)
+            book_ahead(b, far, e, i, n)
             book_apply(b, e + i, &change)
             if change.top_changed:
                 bid = book_best_bid(b)

@@ -342,10 +342,17 @@ cdef inline uint32_t side_next(const book_t* b, int side_index, uint32_t level) 
 
 # ---- changes ----
 
+cdef enum:
+    # Kinds that take lots off an order, one bit each.
+    BOOK_REDUCES = 1 << KIND_EXECUTE | 1 << KIND_CANCEL | 1 << KIND_DELETE
+
 # Add a level without orders and size; room is certain. Returns its number.
 cdef uint32_t book_put_level(book_t* b, int side_index, int64_t key) noexcept nogil
 # Take a level off its side and return it to the pool.
 cdef void book_drop_level(book_t* b, int side_index, uint32_t level) noexcept nogil
+# The new order keeps the side and loses the place in the queue; new_id may equal order_id. With the same reference and price and no
+# more lots the order stays where it is: the change is a cancel of the difference.
+cdef int book_replace(book_t* b, const event_t* e, book_change_t* out) noexcept nogil
 
 
 cdef inline uint64_t book_put(
@@ -424,7 +431,7 @@ cdef inline int book_add(book_t* b, uint64_t order_id, int8_t side, int64_t pric
     cdef side_t* s
     cdef int64_t key
     cdef uint64_t place
-    if unlikely(side != BUY and side != SELL):
+    if unlikely(side * side != 1):
         return RESULT_CORRUPT
     if unlikely(price < b.lowest):
         return RESULT_BAD_PRICE
@@ -432,7 +439,7 @@ cdef inline int book_add(book_t* b, uint64_t order_id, int8_t side, int64_t pric
     key = price * side
     place = side_slot(s, key)
     level = s.slots[place] if likely(place < s.width) else side_outside(b, side < 0, key)
-    if unlikely(size <= 0 or size > INT64_MAX - o.levels[level].size):
+    if unlikely(<uint64_t> size - 1 >= <uint64_t> (INT64_MAX - o.levels[level].size)):     # 0 and less too
         return RESULT_BAD_SIZE
     if unlikely(orders_find(o, order_id, &slot) != 0):
         return RESULT_DUPLICATE_ORDER
@@ -463,7 +470,7 @@ cdef inline int book_reduce(book_t* b, uint64_t order_id, int64_t size, bint who
     if unlikely(number == 0 or order.book != b.number):
         return RESULT_UNKNOWN_ORDER
     size = order.size if whole else size
-    if unlikely(size <= 0 or size > order.size):
+    if unlikely(<uint64_t> size - 1 >= <uint64_t> order.size):     # 0 and less too
         return RESULT_BAD_SIZE
     out.price = order.price
     out.size = size
@@ -471,67 +478,6 @@ cdef inline int book_reduce(book_t* b, uint64_t order_id, int64_t size, bint who
     out.side = order.side
     out.top_changed = order.level == b.sides[order.side < 0].best_level
     book_take(b, slot, number, size)
-    return RESULT_OK
-
-
-cdef inline int book_replace(book_t* b, uint64_t order_id, uint64_t new_id, int64_t price, int64_t size, book_change_t* out) noexcept nogil:
-    """The new order keeps the side and loses the place in the queue; new_id may equal order_id.
-
-    With the same reference and price and no more lots the order stays where it is: the change is a cancel of the difference.
-    """
-    cdef orders_t* o = b.orders
-    cdef uint32_t slot
-    cdef uint32_t new_slot
-    cdef uint32_t number = orders_find(o, order_id, &slot)
-    cdef order_t* order = &o.orders[number]
-    cdef int8_t side = order.side
-    cdef int64_t key
-    cdef uint32_t level
-    cdef side_t* s
-    cdef int64_t best
-    cdef int64_t best_size
-    cdef int result
-    if unlikely(number == 0 or order.book != b.number):
-        return RESULT_UNKNOWN_ORDER
-    if unlikely(price < b.lowest):
-        return RESULT_BAD_PRICE
-    s = &b.sides[side < 0]
-    if new_id == order_id and price == order.price and 0 < size <= order.size:
-        out.kind = KIND_CANCEL
-        out.price = price
-        out.size = order.size - size
-        out.stamp = order.stamp
-        out.side = side
-        out.top_changed = out.size != 0 and order.level == s.best_level
-        book_take(b, slot, number, out.size)
-        return RESULT_OK
-    key = price * side
-    level = side_find(s, key)
-    if unlikely(size <= 0 or size > INT64_MAX - o.levels[level].size + (order.size if price == order.price else 0)):
-        return RESULT_BAD_SIZE
-    if unlikely(new_id != order_id and orders_find(o, new_id, &new_slot) != 0):
-        return RESULT_DUPLICATE_ORDER
-    # The old order makes room for the new one; the level may need one more before the old one is gone.
-    if unlikely(o.live_levels >= o.level_capacity or side_far(s) != NULL or side_slot(s, key) >= s.width):
-        result = side_ready(b, side < 0)
-        if result != RESULT_OK:
-            return result
-    best = s.best
-    best_size = o.levels[s.best_level].size
-    orders_find(o, order_id, &slot)
-    out.price = order.price
-    out.size = order.size
-    out.stamp = order.stamp
-    out.side = side
-    book_take(b, slot, number, order.size)
-    orders_find(o, new_id, &new_slot)
-    level = side_find(s, key)
-    if level == 0:
-        level = book_put_level(b, side < 0, key)
-    out.new_stamp = book_put(b, new_slot, level, new_id, side, price, size)
-    out.new_price = price
-    out.new_size = size
-    out.top_changed = s.best != best or o.levels[s.best_level].size != best_size
     return RESULT_OK
 
 
@@ -545,7 +491,7 @@ cdef inline int book_level(book_t* b, int8_t side, int64_t price, int64_t size, 
     cdef uint64_t place
     cdef uint32_t level
     cdef int result
-    if unlikely(side != BUY and side != SELL):
+    if unlikely(side * side != 1):
         return RESULT_CORRUPT
     if unlikely(price < b.lowest):
         return RESULT_BAD_PRICE
@@ -592,14 +538,11 @@ cdef inline int book_apply_orders(book_t* b, const event_t* e, book_change_t* ou
     out.top_changed = False
     if kind == KIND_ADD:
         result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
-    elif kind == KIND_DELETE or kind == KIND_EXECUTE or kind == KIND_CANCEL:
+    elif BOOK_REDUCES >> (kind & 63) & 1:
         # One piece of code: which of them comes next cannot be predicted.
         result = book_reduce(b, <uint64_t> e.order_id, e.size, kind == KIND_DELETE, out)
     elif kind == KIND_REPLACE:
-        result = book_replace(b, <uint64_t> e.order_id, <uint64_t> e.new_order_id, e.price, e.size, out)
-        if unlikely(result == RESULT_UNKNOWN_ORDER and e.side != NO_SIDE and e.order_id == e.new_order_id):
-            out.kind = KIND_ADD
-            result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
+        result = book_replace(b, e, out)
     else:
         result = book_apply_rare(b, e, out)
     b.counts[result] += 1
@@ -664,8 +607,9 @@ cdef inline int64_t book_best_ask_size(const book_t* b) noexcept nogil:
 
 
 cdef inline int64_t book_key(int8_t side, int64_t price) noexcept nogil:
-    """Key of a price, and price of a key; unsigned, because NO_PRICE is its own negative."""
-    return <int64_t> (0 - <uint64_t> price) if side < 0 else price
+    """Key of a price, and price of a key; unsigned, because NO_PRICE is its own negative, and without a branch."""
+    cdef uint64_t negative = 0 - <uint64_t> (side < 0)
+    return <int64_t> ((<uint64_t> price ^ negative) - negative)
 
 
 cdef inline int64_t book_level_size(const book_t* b, int8_t side, int64_t price) noexcept nogil:
@@ -744,10 +688,12 @@ cdef inline const order_t* book_order(const book_t* b, uint64_t order_id) noexce
 
 # ---- looking ahead ----
 
-# With many books, or many orders, an event touches lines that no cache near the core holds: its book, the slot of its order, the
-# order or the slot of the level, the level, its last order. Four stages fetch them for later events, each reading what the one
-# before has fetched. Where all of it fits into the second cache that only costs: book_far tells.
+# The slot of an order lies anywhere in a table that has room for many more: it is fetched ahead, always. With many books, or many
+# orders, an event touches other lines that no cache near the core holds: its book, the order or the slot of the level, the level, its
+# last order. Four stages fetch them for later events, each reading what the one before has fetched. Where all of it fits into the
+# second cache that only costs: book_far tells.
 cdef enum:
+    AHEAD_SLOT = 8          # events; the slot alone
     AHEAD_FIRST = 24        # events
     AHEAD_SECOND = 16
     AHEAD_THIRD = 10
@@ -836,9 +782,22 @@ cdef inline void book_ahead_last(const book_t* b, const event_t* e) noexcept nog
                 side_ahead_far(s, key)
 
 
-cdef inline void book_ahead(const book_t* b, const event_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+cdef inline void slots_ahead(const orders_t* o, const event_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+    """Fetch the slot of a later one of e[0..n), where e[i] is the next to be applied; with the first event those of the first ones."""
+    cdef Py_ssize_t k
+    if likely(i + AHEAD_SLOT < n):
+        orders_prefetch(o, <uint64_t> e[i + AHEAD_SLOT].order_id)
+    if unlikely(i == 0):
+        for k in range(n if n < AHEAD_SLOT else AHEAD_SLOT):
+            orders_prefetch(o, <uint64_t> e[k].order_id)
+
+
+cdef inline void book_ahead(const book_t* b, bint far, const event_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     """Fetch what later events of e[0..n) will touch in one book, where e[i] is the next to be applied."""
-    if i + AHEAD_FIRST < n:
+    if not far:
+        if not b.by_level:
+            slots_ahead(b.orders, e, i, n)
+    elif i + AHEAD_FIRST < n:
         orders_prefetch(b.orders, <uint64_t> e[i + AHEAD_FIRST].order_id)
         book_ahead_second(b, e + i + AHEAD_SECOND)
         book_ahead_third(b, e + i + AHEAD_THIRD)

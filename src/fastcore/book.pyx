@@ -769,6 +769,68 @@ cdef void book_drop_level(book_t* b, int side_index, uint32_t level) noexcept no
     o.live_levels -= 1
 
 
+cdef int book_replace(book_t* b, const event_t* e, book_change_t* out) noexcept nogil:
+    cdef uint64_t order_id = <uint64_t> e.order_id, new_id = <uint64_t> e.new_order_id
+    cdef int64_t price = e.price, size = e.size
+    cdef orders_t* o = b.orders
+    cdef uint32_t slot
+    cdef uint32_t new_slot
+    cdef uint32_t number = orders_find(o, order_id, &slot)
+    cdef order_t* order = &o.orders[number]
+    cdef int8_t side = order.side
+    cdef int64_t key
+    cdef uint32_t level
+    cdef side_t* s
+    cdef int64_t best
+    cdef int64_t best_size
+    cdef int result
+    if unlikely(number == 0 or order.book != b.number):
+        if e.side == NO_SIDE or new_id != order_id:
+            return RESULT_UNKNOWN_ORDER
+        out.kind = KIND_ADD     # it says all of the order
+        return book_add(b, order_id, e.side, price, size, out)
+    if unlikely(price < b.lowest):
+        return RESULT_BAD_PRICE
+    s = &b.sides[side < 0]
+    if new_id == order_id and price == order.price and 0 < size <= order.size:
+        out.kind = KIND_CANCEL
+        out.price = price
+        out.size = order.size - size
+        out.stamp = order.stamp
+        out.side = side
+        out.top_changed = out.size != 0 and order.level == s.best_level
+        book_take(b, slot, number, out.size)
+        return RESULT_OK
+    key = price * side
+    level = side_find(s, key)
+    if unlikely(size <= 0 or size > INT64_MAX - o.levels[level].size + (order.size if price == order.price else 0)):
+        return RESULT_BAD_SIZE
+    if unlikely(new_id != order_id and orders_find(o, new_id, &new_slot) != 0):
+        return RESULT_DUPLICATE_ORDER
+    # The old order makes room for the new one; the level may need one more before the old one is gone.
+    if unlikely(o.live_levels >= o.level_capacity or side_far(s) != NULL or side_slot(s, key) >= s.width):
+        result = side_ready(b, side < 0)
+        if result != RESULT_OK:
+            return result
+    best = s.best
+    best_size = o.levels[s.best_level].size
+    orders_find(o, order_id, &slot)
+    out.price = order.price
+    out.size = order.size
+    out.stamp = order.stamp
+    out.side = side
+    book_take(b, slot, number, order.size)
+    orders_find(o, new_id, &new_slot)
+    level = side_find(s, key)
+    if level == 0:
+        level = book_put_level(b, side < 0, key)
+    out.new_stamp = book_put(b, new_slot, level, new_id, side, price, size)
+    out.new_price = price
+    out.new_size = size
+    out.top_changed = s.best != best or o.levels[s.best_level].size != best_size
+    return RESULT_OK
+
+
 cdef uint32_t side_below(const book_t* b, int side_index, int64_t key) noexcept nogil:
     cdef const side_t* s = &b.sides[side_index]
     cdef far_t* f = side_far(s)
@@ -1131,8 +1193,7 @@ cdef Py_ssize_t apply_batch(book_t* b, const event_t* e, Py_ssize_t n, event_t* 
     cdef bint far = book_far(orders_bytes(b.orders))
     for i in range(n):
         prefetch(e + i + AHEAD_RECORDS)
-        if far:
-            book_ahead(b, e, i, n)
+        book_ahead(b, far, e, i, n)
         if not concerns(&e[i], b.symbol_id, filtered):
             continue
         book_apply(b, &e[i], &change)

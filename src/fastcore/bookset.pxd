@@ -7,7 +7,7 @@ of its sides behind it. Blocks are cut from chunks, the first few of one block e
                                         before that the one `closed` block, whose books are never open
 
 A book is open when its `orders` is set; the first event that concerns orders or levels of its symbol opens it. Who applies a
-batch event by event asks ``bookset_far`` at its beginning and, if so, calls ``bookset_ahead`` before each event.
+batch event by event asks ``bookset_far`` at its beginning, and calls ``bookset_ahead`` before each event.
 """
 
 cimport cython
@@ -16,7 +16,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from fastcore.records cimport event_t, likely, prefetch, unlikely
 from fastcore.book cimport (
     AHEAD_FIRST, AHEAD_LAST, AHEAD_RECORDS, AHEAD_SECOND, AHEAD_THIRD, OrderTable, book_ahead_first, book_ahead_last,
-    book_ahead_second, book_ahead_third, book_apply, book_change_t, book_place_t, book_t, orders_t,
+    book_ahead_second, book_ahead_third, book_apply, book_change_t, book_place_t, book_t, orders_t, slots_ahead,
 )
 
 
@@ -51,7 +51,7 @@ cdef int bookset_apply_rare(bookset_t* s, const event_t* e, book_change_t* out) 
 cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n, event_t* quotes) noexcept nogil
 # n events; what each does, with its result, into `changes`.
 cdef void bookset_apply_changes(bookset_t* s, const event_t* e, Py_ssize_t n, book_change_t* changes) noexcept nogil
-# Whether the books and orders are more than the second cache holds, so that looking ahead pays.
+# Whether the books and orders are more than the second cache holds, so that looking ahead for all that they touch pays.
 cdef bint bookset_far(const bookset_t* s) noexcept nogil
 
 
@@ -80,9 +80,13 @@ cdef inline int bookset_apply(bookset_t* s, const event_t* e, book_change_t* out
     return book_apply(b, e, out)
 
 
-cdef inline void bookset_ahead(const bookset_t* s, const event_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+cdef inline void bookset_ahead(const bookset_t* s, bint far, const event_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     """Fetch what later events of e[0..n) will touch, where e[i] is the next to be applied."""
     cdef const event_t* f
+    if not far:
+        if not s.by_level:
+            slots_ahead(s.orders, e, i, n)
+        return
     if i + AHEAD_FIRST >= n:
         return
     f = e + i + AHEAD_FIRST

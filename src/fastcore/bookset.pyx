@@ -227,8 +227,7 @@ cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n
     cdef bint far = bookset_far(s)
     for i in range(n):
         prefetch(e + i + AHEAD_RECORDS)
-        if far:
-            bookset_ahead(s, e, i, n)
+        bookset_ahead(s, far, e, i, n)
         bookset_apply(s, e + i, &change)
         if quotes != NULL and change.top_changed:
             book_quote(bookset_find(s, e[i].symbol_id), e + i, &quotes[written])
@@ -241,8 +240,7 @@ cdef void bookset_apply_changes(bookset_t* s, const event_t* e, Py_ssize_t n, bo
     cdef bint far = bookset_far(s)
     for i in range(n):
         prefetch(e + i + AHEAD_RECORDS)
-        if far:
-            bookset_ahead(s, e, i, n)
+        bookset_ahead(s, far, e, i, n)
         bookset_apply(s, e + i, changes + i)
 
 

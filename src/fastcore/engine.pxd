@@ -90,7 +90,8 @@ ctypedef struct engine_t:
     notes_t notes[4]        # by hook: ON_REPORT, ON_EVENT, ON_BOOK, ON_TIMER
     uint32_t* touched       # by dense id: place among the notes of ON_BOOK
     uint8_t* called         # by strategy: in this instant
-    bint noted              # something of the instant was noted
+    uint32_t noted          # what of the instant was noted: bit by hook
+    bint timers_wanted      # there is one in the outbox
     bint deciding           # the callbacks of an instant were interrupted for room
     uint32_t hook           # where they go on
     uint32_t note

@@ -59,26 +59,30 @@ cdef enum:
 
 # ---- what strategies are called for ----
 
-cdef int engine_note(engine_t* g, int hook, const event_t* e, const book_change_t* c) noexcept nogil:
+cdef int engine_more_notes(notes_t* n) noexcept nogil:
+    cdef note_t* larger = <note_t*> fc_alloc(2 * n.capacity, sizeof(note_t))
+    if larger == NULL:
+        return RUN_MEMORY
+    memcpy(larger, n.notes, n.count * sizeof(note_t))
+    fc_free(n.notes)
+    n.notes = larger
+    n.capacity *= 2
+    return RUN_ON
+
+
+cdef inline int engine_note(engine_t* g, int hook, const event_t* e, const book_change_t* c) noexcept nogil:
     cdef notes_t* n = &g.notes[hook]
-    cdef note_t* larger
-    if unlikely(n.count == n.capacity):
-        larger = <note_t*> fc_alloc(2 * n.capacity, sizeof(note_t))
-        if larger == NULL:
-            return RUN_MEMORY
-        memcpy(larger, n.notes, n.count * sizeof(note_t))
-        fc_free(n.notes)
-        n.notes = larger
-        n.capacity *= 2
+    if unlikely(n.count == n.capacity) and engine_more_notes(n) != RUN_ON:
+        return RUN_MEMORY
     n.notes[n.count].event = e[0]
     if c != NULL:
         n.notes[n.count].change = c[0]
     n.count += 1
-    g.noted = True
+    g.noted |= 1 << hook
     return RUN_ON
 
 
-cdef int engine_note_top(engine_t* g, const event_t* e, const book_change_t* c) noexcept nogil:
+cdef inline int engine_note_top(engine_t* g, const event_t* e, const book_change_t* c) noexcept nogil:
     # Once an instrument: with its last event.
     cdef notes_t* n = &g.notes[ON_BOOK]
     cdef uint32_t i = g.touched[e.symbol_id]
@@ -159,50 +163,62 @@ cdef int engine_call(engine_t* g, uint32_t strategy, uint32_t hook, const event_
     status = s.on(s, &g.context, hook, e, c)
     g.called[strategy] = True
     for i in range(i, g.context.n):
-        if g.context.out[i].kind == KIND_TIMER:
+        if unlikely(g.context.out[i].kind == KIND_TIMER):
             g.context.out[i].match_id = strategy  # whose it is
+            g.timers_wanted = True
     if likely(status == STRATEGY_OK):
         return RUN_ON
     return RUN_ROOM if status == STRATEGY_ROOM else RUN_STRATEGY
 
 
-cdef int engine_decide(engine_t* g) noexcept nogil:
-    # The instant is over: callbacks in their order, then the outbox leaves. Goes on where it was interrupted for room.
+cdef int engine_callbacks(engine_t* g) noexcept nogil:
+    # From where they were interrupted for room, else from the first.
     cdef notes_t* n
-    cdef uint32_t i
+    cdef uint32_t hook, note, strategy = g.strategy, count = g.strategy_count
+    cdef int status
+    for hook in range(g.hook, <uint32_t> ON_INSTANT):
+        if not g.noted >> hook & 1:
+            continue
+        n = &g.notes[hook]
+        for note in range(g.note, n.count):
+            for strategy in range(strategy, count):
+                if engine_wants(g, strategy, hook, &n.notes[note].event):
+                    status = engine_call(g, strategy, hook, &n.notes[note].event, &n.notes[note].change)
+                    if unlikely(status != RUN_ON):
+                        g.hook, g.note, g.strategy = hook, note, strategy
+                        return status
+            strategy = 0
+        n.count = 0
+        g.note = 0
+    for strategy in range(strategy, count):
+        if g.called[strategy] and g.strategies[strategy].hooks >> ON_INSTANT & 1:
+            status = engine_call(g, strategy, ON_INSTANT, NULL, NULL)
+            if unlikely(status != RUN_ON):
+                g.hook, g.strategy = ON_INSTANT, strategy
+                return status
+        g.called[strategy] = False
+    return RUN_ON
+
+
+cdef int engine_decide(engine_t* g) noexcept nogil:
+    # The instant is over: callbacks in their order, then the outbox leaves.
     cdef int status
     if likely(not g.deciding):
         engine_tops(g)
-        status = engine_timers(g)
-        if status != RUN_ON:
-            return status
-        g.deciding = True
-        g.noted = False
-        g.hook = g.note = g.strategy = 0
-    while g.hook < ON_INSTANT:
-        n = &g.notes[g.hook]
-        while g.note < n.count:
-            while g.strategy < g.strategy_count:
-                if engine_wants(g, g.strategy, g.hook, &n.notes[g.note].event):
-                    status = engine_call(g, g.strategy, g.hook, &n.notes[g.note].event, &n.notes[g.note].change)
-                    if unlikely(status != RUN_ON):
-                        return status
-                g.strategy += 1
-            g.strategy = 0
-            g.note += 1
-        g.note = n.count = 0
-        g.hook += 1
-    while g.strategy < g.strategy_count:
-        if g.called[g.strategy] and g.strategies[g.strategy].hooks >> ON_INSTANT & 1:
-            status = engine_call(g, g.strategy, ON_INSTANT, NULL, NULL)
-            if unlikely(status != RUN_ON):
+        if unlikely(g.timer_count):
+            status = engine_timers(g)
+            if status != RUN_ON:
                 return status
-        g.called[g.strategy] = False
-        g.strategy += 1
-    g.deciding = False
+        g.hook = g.note = g.strategy = 0
+    status = engine_callbacks(g)
+    g.deciding = status != RUN_ON
+    if unlikely(g.deciding):
+        return status
+    g.noted = 0
     lap(g.watch, STAGE_STRATEGY)
     if g.context.n or desk_waits(g.desk):
-        engine_take_timers(g)
+        if unlikely(g.timers_wanted):
+            engine_take_timers(g)
         desk_send(g.desk, g.market, g.context.out, g.context.n, g.context.now_ns, g.context.cause)
         g.context.n = 0
         lap(g.watch, STAGE_RISK)
@@ -213,6 +229,7 @@ cdef void engine_take_timers(engine_t* g) noexcept nogil:
     # Timers out of the outbox: sorted by due, owner (match_id of the command) and creation.
     cdef event_t* e
     cdef uint32_t i, kept = 0, at
+    g.timers_wanted = False
     for i in range(g.context.n):
         e = &g.context.out[i]
         if likely(e.kind != KIND_TIMER):
@@ -253,10 +270,10 @@ cdef void engine_point(engine_t* g) noexcept nogil:
         p.profit = desk_profit(g.desk, id)
 
 
-cdef inline void engine_curve(engine_t* g, const event_t* e, uint8_t kind) noexcept nogil:
-    # An event may be the first of an interval.
+cdef void engine_curve(engine_t* g, const event_t* e, uint8_t kind) noexcept nogil:
+    # An event may be the first of an interval that has begun.
     cdef curve_t* c = &g.curve
-    if likely(e.exch_ns < c.next_ns) or kind == KIND_NONE or g.market.rare >> (e.kind & 63) & 1:
+    if kind == KIND_NONE or g.market.rare >> (e.kind & 63) & 1:
         return
     if (
         e.symbol_id == c.symbol_id or (e.symbol_id == NO_SYMBOL and (kind == KIND_CLEAR or kind == KIND_GAP))
@@ -286,6 +303,8 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
             c = &b.changes[i]
         elif market_take(g.market, e, &own) != RESULT_OK:
             own.kind = KIND_NONE
+        if unlikely(e.exch_ns >= g.curve.next_ns) and i >= b.first:
+            engine_curve(g, e, e.kind)
         if e.symbol_id < g.wanted.capacity and g.wanted.symbols[e.symbol_id]:
             if c.top_changed:
                 status = engine_note_top(g, e, c)
@@ -299,8 +318,6 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
     g.context.now_ns = b.now_ns
     if b.n:
         g.last_ns = e.exch_ns
-        for i in range(b.first, b.n):
-            engine_curve(g, &b.events[i], b.events[i].kind)
         if unlikely(g.curve.pending):
             g.curve.until_ns = b.now_ns
     return RUN_ON
@@ -413,8 +430,7 @@ cdef int engine_books(engine_t* g) noexcept nogil:
                 g.at = i
                 return RUN_ROOM
             prefetch(e + AHEAD_RECORDS)
-            if far:
-                bookset_ahead(m.books, b.events, i, n)
+            bookset_ahead(m.books, far, b.events, i, n)
             status = market_apply(m, e, &c)
             if unlikely(status != RESULT_OK):
                 if status == RESULT_NO_MEMORY:

@@ -17,9 +17,14 @@ ctypedef struct ewma_t:
 cdef void ewma_observe(ewma_t* v, double price, int64_t time_ns) noexcept nogil
 
 
+cdef inline bint ewma_due(const ewma_t* v, int64_t time_ns) noexcept nogil:
+    """Whether a price of this time counts."""
+    return v.interval_ns == 0 or time_ns - v.last_ns >= v.interval_ns or v.last != v.last
+
+
 cdef inline void ewma_update(ewma_t* v, double price, int64_t time_ns) noexcept nogil:
     """Take a price; with an interval, only the first price after each interval counts."""
-    if v.interval_ns == 0 or time_ns - v.last_ns >= v.interval_ns or v.last != v.last:
+    if ewma_due(v, time_ns):
         ewma_observe(v, price, time_ns)
 
 

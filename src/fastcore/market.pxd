@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from fastcore.book cimport book_best_ask, book_best_bid, book_change_t, book_t
 from fastcore.bookset cimport BookSet, bookset_apply, bookset_find, bookset_t
 from fastcore.records cimport (
-    FLAG_CONTINUED, FLAG_NOT_PRINTABLE, KIND_CROSS, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, SESSION_MARKET_OPENS, TRADING_TRADING,
+    FLAG_CONTINUED, KIND_CROSS, KIND_EXECUTE, KIND_TRADE, NO_PRICE, RESULT_OK, SESSION_MARKET_OPENS, TRADING_TRADING,
     TRADING_UNKNOWN, event_t, likely, unlikely,
 )
 
@@ -55,14 +55,28 @@ ctypedef struct market_t:
     uint32_t capacity       # ids
     uint8_t session         # of the whole venue; 0: none announced, always open
     bint inside             # the event before said that this one carries more of its message
+    uint64_t special        # kinds that are more than a change of a book: rare ones, and executions; one bit each
 
 
 # market_apply as a call, for whoever has it in a hotter place too.
 cdef int market_take(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
-# An execution: its volume.
-cdef void market_print(market_t* m, const event_t* e) noexcept nogil
-# market_apply for kinds that touch no book.
-cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
+# market_apply for what is more than a change of a book.
+cdef int market_special(market_t* m, const event_t* e, book_change_t* out) noexcept nogil
+
+
+cdef inline int market_change(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
+    # market_apply for what is no more than that.
+    cdef int result
+    m.inside = e.flags & FLAG_CONTINUED
+    result = bookset_apply(m.books, e, out)
+    if unlikely(result != RESULT_OK):
+        if m.refused == 0:
+            m.first_refused = m.number
+        m.refused += 1
+    if likely(e.symbol_id < m.capacity):
+        m.seen[e.symbol_id].exch_ns = e.exch_ns
+        m.seen[e.symbol_id].local_ns = e.local_ns
+    return result
 
 
 cdef inline int market_apply(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
@@ -70,24 +84,10 @@ cdef inline int market_apply(market_t* m, const event_t* e, book_change_t* out) 
 
     `out.kind` is KIND_NONE for the later parts of a message that touches no book: what it says stands in its first event.
     """
-    cdef int result
     m.number += 1
-    if unlikely(m.rare >> (e.kind & 63) & 1):
-        return market_rare(m, e, out)
-    m.inside = e.flags & FLAG_CONTINUED
-    result = bookset_apply(m.books, e, out)
-    if unlikely(result != RESULT_OK):
-        if m.refused == 0:
-            m.first_refused = m.number
-        m.refused += 1
-    elif unlikely(MARKET_PRINTS >> (out.kind & 63) & 1) and e.symbol_id < m.capacity:
-        market_print(m, e)
-        if not e.flags & FLAG_NOT_PRINTABLE:
-            m.seen[e.symbol_id].last_ticks = out.price if e.price == NO_PRICE else e.price
-    if likely(e.symbol_id < m.capacity):
-        m.seen[e.symbol_id].exch_ns = e.exch_ns
-        m.seen[e.symbol_id].local_ns = e.local_ns
-    return result
+    if unlikely(m.special >> (e.kind & 63) & 1):
+        return market_special(m, e, out)
+    return market_change(m, e, out)
 
 
 cdef inline const book_t* market_book(const market_t* m, uint32_t symbol_id) noexcept nogil:

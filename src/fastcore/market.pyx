@@ -27,9 +27,13 @@ cdef int market_take(market_t* m, const event_t* e, book_change_t* out) noexcept
     return market_apply(m, e, out)
 
 
-cdef void market_print(market_t* m, const event_t* e) noexcept nogil:
+cdef void market_print(market_t* m, const event_t* e, const book_change_t* c) noexcept nogil:
+    # An execution, and what the book made of it: its volume and its price.
     cdef print_t* kept
-    cdef int64_t size = 0 if e.flags & FLAG_NOT_PRINTABLE else e.size
+    cdef int64_t size = 0
+    if not e.flags & FLAG_NOT_PRINTABLE:
+        size = e.size
+        m.seen[e.symbol_id].last_ticks = c.price if e.price == NO_PRICE else e.price
     m.volumes[e.symbol_id] += size
     if e.match_id and not m.books.by_level:
         kept = &m.prints[m.printed & (MARKET_KEPT - 1)]
@@ -52,6 +56,7 @@ cdef void market_break(market_t* m, const event_t* e) noexcept nogil:
 
 
 cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
+    # Of a kind that touches no book.
     cdef bint later_part = m.inside
     out.kind = KIND_NONE if later_part else e.kind
     out.side = NO_SIDE
@@ -77,6 +82,16 @@ cdef int market_rare(market_t* m, const event_t* e, book_change_t* out) noexcept
     elif e.kind == KIND_LISTING and m.states[e.symbol_id] == STATE_IMPLIED:
         m.states[e.symbol_id] = STATE_UNKNOWN
     return RESULT_OK
+
+
+cdef int market_special(market_t* m, const event_t* e, book_change_t* out) noexcept nogil:
+    cdef int result
+    if m.rare >> (e.kind & 63) & 1:
+        return market_rare(m, e, out)
+    result = market_change(m, e, out)
+    if result == RESULT_OK and e.symbol_id < m.capacity:
+        market_print(m, e, out)
+    return result
 
 
 @cython.final
@@ -118,6 +133,7 @@ cdef class Market:
         self.books = BookSet(by_level=book != "orders", symbols=symbols, orders=OrderTable(orders), quotes=book == "quotes")
         self._m.books = &self.books._s
         self._m.rare = RARE if book == "quotes" else RARE | 1 << KIND_QUOTE
+        self._m.special = self._m.rare | MARKET_PRINTS
         self._m.capacity = <uint32_t> capacity
         self._m.states = <uint8_t*> calloc(capacity, 1)
         self._m.volumes = <int64_t*> calloc(capacity, sizeof(int64_t))

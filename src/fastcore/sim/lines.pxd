@@ -17,6 +17,7 @@ ctypedef struct line_t:
     uint64_t head           # the oldest
     uint64_t tail
     int64_t last_ns         # arrival of the latest message
+    int64_t due_ns          # of the oldest that is in flight; NEVER without one
     latency_t latency
 
 
@@ -28,17 +29,13 @@ cdef inline int line_init(line_t* l, uint64_t slots) noexcept nogil:
     l.mask = slots - 1
     l.head = l.tail = 0
     l.last_ns = -NEVER
+    l.due_ns = NEVER
     return RESULT_OK
 
 
 cdef inline void line_free(line_t* l) noexcept nogil:
     fc_free(l.slots)
     l.slots = NULL
-
-
-cdef inline int64_t line_due(const line_t* l) noexcept nogil:
-    """Arrival of the oldest message; NEVER without one."""
-    return NEVER if likely(l.head == l.tail) else l.slots[l.head & l.mask].local_ns
 
 
 cdef inline int line_grow(line_t* l) noexcept nogil:
@@ -59,13 +56,16 @@ cdef inline int line_grow(line_t* l) noexcept nogil:
 cdef inline int line_put(line_t* l, const event_t* e, int64_t due_ns) noexcept nogil:
     """Put a message on its way that arrives at a known time; RESULT_NO_MEMORY where more are in flight than fit."""
     cdef event_t* slot
+    if due_ns < l.last_ns:
+        due_ns = l.last_ns
     if l.head == l.tail:
         l.head = l.tail = 0     # the slots in use stay in the nearest cache
+        l.due_ns = due_ns
     elif unlikely(l.tail - l.head > l.mask) and line_grow(l) != RESULT_OK:
         return RESULT_NO_MEMORY
     slot = &l.slots[l.tail & l.mask]
     slot[0] = e[0]
-    slot.local_ns = l.last_ns = due_ns if due_ns > l.last_ns else l.last_ns
+    slot.local_ns = l.last_ns = due_ns
     l.tail += 1
     return RESULT_OK
 
@@ -87,5 +87,6 @@ cdef inline const event_t* line_arrived(line_t* l, int64_t until_ns, uint32_t* c
     while n < most and l.slots[at + n].local_ns <= until_ns:
         n += 1
     l.head += n
+    l.due_ns = NEVER if l.head == l.tail else l.slots[l.head & l.mask].local_ns
     count[0] = <uint32_t> n
     return &l.slots[at]

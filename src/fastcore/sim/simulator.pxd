@@ -53,6 +53,8 @@ cdef struct sim_t:
     uint32_t opened_count
     batch_t batch           # of the history
     uint32_t at             # its first event that was not applied
+    uint32_t looked         # with which `far` is to be asked for anew
+    bint far                # bookset_far of the market
     book_change_t* changes
     int64_t now_ns          # time at the venue
     int64_t rounds          # of this time

@@ -13,13 +13,13 @@ from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
-from fastcore.market cimport Market, market_apply, market_book, market_t
+from fastcore.market cimport Market, market_apply, market_book, market_t, market_take
 from fastcore.records cimport (
     FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,
 )
 from fastcore.sim.latency cimport Latency, latency_least
-from fastcore.sim.lines cimport line_arrived, line_due, line_free, line_init, line_put, line_send, line_t
+from fastcore.sim.lines cimport line_arrived, line_free, line_init, line_put, line_send, line_t
 from fastcore.sim.markouts cimport Markouts, markouts_fill, markouts_t, markouts_take, middle_of
 from fastcore.sim.queues cimport QueueModel
 from fastcore.sim.venue cimport Venue, venue_apply, venue_due, venue_expire, venue_message, venue_t
@@ -48,13 +48,13 @@ NO_MARKOUTS.due_ns = NEVER
 
 cdef inline int64_t sim_reports_due(const sim_t* s) noexcept nogil:
     """When the earliest report reaches us."""
-    cdef int64_t venue = line_due(&s.down), own = line_due(&s.refused)
+    cdef int64_t venue = s.down.due_ns, own = s.refused.due_ns
     return venue if venue < own else own
 
 
 cdef inline int64_t sim_up_due(const sim_t* s) noexcept nogil:
     """When one of our messages reaches the venue, or one of our orders expires there."""
-    cdef int64_t due = line_due(&s.up)
+    cdef int64_t due = s.up.due_ns
     return due if due < s.expiry_ns else s.expiry_ns
 
 
@@ -120,7 +120,7 @@ cdef int sim_fetch(sim_t* s) noexcept nogil:
     cdef int status
     if s.at < s.batch.n or s.over != SOURCE_OK:
         return SOURCE_OK
-    s.at = s.batch.n = 0
+    s.at = s.batch.n = s.looked = 0
     status = s.history.next(s.history, NEVER, &s.batch)
     lap(s.base.watch, STAGE_DECODE)
     if status == SOURCE_END or status == SOURCE_ERROR:
@@ -197,7 +197,7 @@ cdef int sim_refuse(gateway_t* gateway, const event_t* e, int64_t now_ns) noexce
 
 cdef void sim_reports(sim_t* s, int64_t due_ns, bint more, batch_t* out) noexcept nogil:
     # What reaches us at a time of ours; `more`: so do events.
-    out.events = line_arrived(&s.refused if line_due(&s.refused) <= due_ns else &s.down, due_ns, &out.n)
+    out.events = line_arrived(&s.refused if s.refused.due_ns <= due_ns else &s.down, due_ns, &out.n)
     out.changes = NULL
     out.first = 0
     out.own = True
@@ -216,50 +216,55 @@ cdef inline int64_t sim_cut(const sim_t* s) noexcept nogil:
 cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     # Apply events of the history up to the end of the first instant in which something happened, or to a venue time.
     cdef market_t* m = s.market
-    cdef const event_t* events = s.batch.events + s.at
-    cdef const event_t* e
-    cdef book_change_t* c
+    cdef const event_t* batch = s.batch.events
+    cdef const event_t* events = batch + s.at
+    cdef const event_t* first = events
+    cdef const event_t* e = events
+    cdef const event_t* end
+    cdef book_change_t* c = s.changes
     cdef venue_t* v
     # What the loop needs of the structs, which stores through pointers would make it load again.
     cdef venue_t** venues = s.venues
     cdef stopwatch_t* watch = s.base.watch
     cdef const uint8_t* wanted = s.wanted.symbols
-    cdef uint64_t kinds = s.wanted.kinds
-    cdef uint32_t capacity = s.wanted.capacity, n = s.batch.n - s.at, i = 0, first = 0
+    cdef uint64_t kinds = s.wanted.kinds, rare = m.rare
+    cdef uint32_t capacity = s.wanted.capacity, size = s.batch.n, n = size - s.at
     cdef int64_t t, due, now = s.now_ns, mark = s.wanted.mark_ns, feed_ns = s.feed_ns
-    cdef bint inside = True
+    cdef bint inside = True, timed = watch.on, begins, far
     cdef bint happened = s.waiting  # in a part of the instant that was handed out before
-    cdef bint far = bookset_far(m.books)
     cdef int result = RESULT_OK
     if n > SIM_CHANGES:
         n = SIM_CHANGES
-    while i < n:
-        e = events + i
-        c = &s.changes[i]
+    end = events + n
+    if s.at >= s.looked:    # not with every batch that we hand out
+        s.looked = s.at + SIM_CHANGES
+        s.far = bookset_far(m.books)
+    far = s.far
+    while e < end:
         t = sim_time(now, e)
-        if t > now:     # an instant begins
-            if happened or t > until_ns:
-                inside = False
-                break
-            first = i
+        begins = t > now    # an instant; whether one does cannot be predicted
+        if begins & (happened | (t > until_ns)):
+            inside = False
+            break
+        first = e if begins else first
         now = t
         prefetch(e + AHEAD_RECORDS)
-        if far:
-            bookset_ahead(m.books, events, i, n)
+        bookset_ahead(m.books, far, batch, e - batch, size)
         result = market_apply(m, e, c)
-        lap(watch, STAGE_BOOK)
-        i += 1
+        if unlikely(timed):
+            lap(watch, STAGE_BOOK)
         if likely(e.symbol_id < capacity and wanted[e.symbol_id]):
             if likely(result == RESULT_OK):
                 v = venues[e.symbol_id]
-                if v != NULL and likely(not m.rare >> (e.kind & 63) & 1):
+                if v != NULL and likely(not rare >> (e.kind & 63) & 1):
                     venue_apply(v, e, c, m.number)
                     if unlikely(v.report_count):
                         s.now_ns = now
                         sim_collect(s, v, False)
                         due = sim_cut(s)
                         until_ns = due if due < until_ns else until_ns
-                    lap(watch, STAGE_VENUE)
+                    if unlikely(timed):
+                        lap(watch, STAGE_VENUE)
                 happened |= kinds >> (c.kind & 63) & 1
             else:
                 c.kind = KIND_NONE
@@ -275,19 +280,20 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
             due = sim_cut(s)
             until_ns = due if due < until_ns else until_ns
         happened |= e.exch_ns >= mark
+        e += 1
+        c += 1
     s.now_ns = now
     s.inside = inside
-    s.at += i
-    if i and (first or not s.waiting):
-        s.rounds = 0
     out.events = events
     out.changes = s.changes
-    out.n = i
-    out.first = first
+    out.n = <uint32_t> (e - events)
+    out.first = <uint32_t> (first - events)
     out.own = False
     out.now_ns = now + feed_ns
-    out.open = inside or sim_reports_due(s) - feed_ns <= now or sim_up_due(s) <= now
-    s.waiting = out.open and happened
+    s.at += out.n
+    s.rounds = 0 if (e != events) & ((first != events) | (not s.waiting)) else s.rounds
+    out.open = inside | (sim_reports_due(s) - feed_ns <= now) | (sim_up_due(s) <= now)
+    s.waiting = out.open & happened
     return SOURCE_ERROR if unlikely(s.failed) else SOURCE_OK
 
 
@@ -349,7 +355,8 @@ cdef int sim_advance(sim_t* s, int64_t learnt_ns) noexcept nogil:
     if s.before != NULL and e.symbol_id < s.capacity and s.venues[e.symbol_id] != NULL and s.before_ns[e.symbol_id] < t:
         book_top(market_book(m, e.symbol_id), &s.before[e.symbol_id])
         s.before_ns[e.symbol_id] = t
-    result = market_apply(m, e, c)
+    bookset_ahead(m.books, False, s.batch.events, s.at, s.batch.n)
+    result = market_take(m, e, c)
     s.now_ns = t
     s.at += 1
     s.rounds = 0
@@ -400,7 +407,7 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
             if status != SOURCE_OK:
                 return status
             continue
-        first = line_due(&s.feed)
+        first = s.feed.due_ns
         if next < first:
             first = next
         due = sim_reports_due(s)
@@ -430,7 +437,7 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
         out.first = 0
         out.own = False
         out.now_ns = first
-        out.open = line_due(&s.feed) <= first or sim_reports_due(s) <= first
+        out.open = s.feed.due_ns <= first or sim_reports_due(s) <= first
         return SOURCE_OK
 
 

@@ -17,7 +17,7 @@ from fastcore.avellaneda cimport (
     Quoter, quote_t, quoter_ceil, quoter_floor, quoter_quote, quoter_round, quoter_set_volatility,
 )
 from fastcore.book cimport book_change_t, top_t
-from fastcore.flow cimport EwmaVolatility, ewma_update, ewma_volatility
+from fastcore.flow cimport EwmaVolatility, ewma_due, ewma_update, ewma_volatility
 from fastcore.market cimport market_book, market_trades
 from fastcore.records cimport KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_STATUS, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, event_t, likely, unlikely
 from fastcore.strategy cimport (
@@ -57,6 +57,8 @@ cdef void maker_observe(maker_t* m, context_t* c, int64_t time_ns) noexcept nogi
     # The middle price has moved.
     cdef const top_t* top = &c.tops[m.base.symbol_id]
     cdef uint64_t count
+    if likely(not ewma_due(m.volatility, time_ns)):
+        return
     if likely(proper(top) and market_trades(c.market, m.base.symbol_id)):
         count = m.volatility.count
         ewma_update(m.volatility, <double> (top.bid + top.ask) / (2.0 * m.ticks_per_price), time_ns)
