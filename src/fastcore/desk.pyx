@@ -22,7 +22,7 @@ from fastcore.records cimport (
     NO_SYMBOL, RESULT_FULL, RESULT_OK, RESULT_UNKNOWN_ORDER, SELL, event_t, fc_alloc, fc_free, likely, unlikely,
 )
 from fastcore.risk cimport (
-    RiskLimits, risk_bounds, risk_down, risk_filled, risk_freed, risk_losses, risk_order, risk_rate, risk_seen, risk_sent, risk_symbol_t,
+    RiskLimits, risk_down, risk_filled, risk_freed, risk_losses, risk_moved, risk_order, risk_rate, risk_seen, risk_sent, risk_symbol_t,
 )
 
 __all__ = ["Desk"]
@@ -208,11 +208,18 @@ cdef inline void desk_known(desk_t* d, const market_t* m, uint32_t symbol_id) no
         desk_look(d, m, symbol_id)
     if unlikely(a.risk.rate_symbol_id != NO_SYMBOL and d.accounts[a.risk.rate_symbol_id].mark_ticks != a.risk.rate_ticks):
         risk_rate(a.risk, d.accounts[a.risk.rate_symbol_id].mark_ticks)
-    if a.risk.dirty or a.risk.reference_ticks != a.mark_ticks or a.risk.sums != d.gate.sums:
-        a.risk.reference_ticks = a.mark_ticks
+    if unlikely(a.risk.limits.self_trade) and (
+        a.risk.dirty or a.risk.changed or a.risk.reference_ticks != a.mark_ticks or a.risk.sums != d.gate.sums
+    ):
         a.risk.own_ticks[0] = desk_best(d, &a.rungs[0], BUY)
         a.risk.own_ticks[1] = desk_best(d, &a.rungs[1], SELL)
-        risk_bounds(d.gate, a.risk)
+        a.risk.changed = True
+    risk_moved(d.gate, a.risk, a.mark_ticks)
+
+
+cdef inline bint rung_acts(const rung_t* r) noexcept nogil:
+    # Whether something is to be done for the newest wish, and may be done now.
+    return not r.in_flight and (not rung_settled(r) or (r.retry and r.order_id == 0))
 
 
 cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
@@ -224,8 +231,6 @@ cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, int8_t si
     cdef own_order_t* o
     cdef int64_t id
     cdef int result
-    if rung.in_flight or (rung_settled(rung) and not (rung.retry and rung.order_id == 0)):
-        return
     rung.acted_ticks = rung.wish_ticks
     rung.acted_lots = rung.wish_lots
     rung.retry = False
@@ -276,8 +281,10 @@ cdef inline void desk_reconcile(desk_t* d, const market_t* m, uint32_t symbol_id
     cdef const rung_t* rungs = d.accounts[symbol_id].rungs
     cdef const own_order_t* ask = desk_order(d, rungs[1].order_id)
     cdef int8_t first = SELL if ask != NULL and rungs[0].wish_ticks >= ask.price_ticks else BUY
-    desk_place(d, m, symbol_id, first, now_ns, cause)
-    desk_place(d, m, symbol_id, <int8_t> -first, now_ns, cause)
+    if rung_acts(&rungs[first < 0]):
+        desk_place(d, m, symbol_id, first, now_ns, cause)
+    if rung_acts(&rungs[first > 0]):
+        desk_place(d, m, symbol_id, <int8_t> -first, now_ns, cause)
 
 
 cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:

@@ -2,8 +2,10 @@
 
     risk_order(gate, symbol, side, price, size, freed, replaces, now)   judge one order: RESULT_OK, or the code of the first broken rule
 
-What passes is a join of comparisons with bounds that are kept beside each instrument (`risk_bounds`); an order for which one of them
-fails is judged again, rule by rule (`risk_judge`): that alone refuses, and says why. The bounds are never wider than the rules.
+What passes is a join of comparisons with bounds that are kept beside each instrument; an order for which one of them fails is judged
+again, rule by rule (`risk_judge`): that alone refuses, and says why. The bounds are never wider than the rules. They move with our
+orders and with the reference price (`risk_moved`), and are worked out anew (`risk_bounds`) where a rule is about money or something
+else has changed.
 """
 
 from libc.math cimport NAN
@@ -13,6 +15,15 @@ from fastcore.money cimport money_t
 from fastcore.portfolio cimport position_t
 from fastcore.records cimport NO_PRICE, NO_SYMBOL, RESULT_KILLED, RESULT_OK, likely, load_acquire, unlikely
 
+
+# Prices and sizes beyond them do not pass without a second look.
+cdef extern from *:
+    """
+    #define FC_RISK_FAR_KEY ((int64_t)1 << 50)
+    #define FC_RISK_FAR_LOTS ((int64_t)1 << 60)
+    """
+    const int64_t FAR_KEY "FC_RISK_FAR_KEY"
+    const int64_t FAR_LOTS "FC_RISK_FAR_LOTS"
 
 cdef enum:
     RISK_REASONS = 64               # result codes that can be counted: all are smaller
@@ -74,6 +85,8 @@ ctypedef struct bound_t:
     int64_t room_lots               # beyond those that a replaced order frees
     int64_t size_max
     int64_t last_key                # of the last order of the side, where repetition is refused
+    int64_t least_key               # low_key and high_key but for the reference and our own orders
+    int64_t most_key
 
 # n is a multiple exactly when rotate(n * inverse) <= most.
 ctypedef struct divisor_t:
@@ -92,6 +105,9 @@ ctypedef struct risk_symbol_t:
     int64_t low_below_ticks
     divisor_t lot
     bint dirty                      # the bounds are older than what follows
+    bint changed                    # own orders came or went since risk_moved
+    bint steady                     # risk_moved need not work everything out
+    int64_t collar_ticks            # from the reference; FAR_KEY: off
     uint32_t sums                   # of the gate, when the bounds were made
     bint stopped                    # a rule that does not depend on the order refuses all
     # What is known; whoever changes it says so in `dirty`.
@@ -185,6 +201,8 @@ cdef int risk_slow(
 ) noexcept nogil
 # Bring the sums and bounds of an instrument up to date with what is known of it.
 cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil
+# The same after nothing but orders and the reference have changed, if anything has.
+cdef void risk_moved(risk_gate_t* g, risk_symbol_t* s, int64_t reference_ticks) noexcept nogil
 # See whether a loss limit is broken, or cannot be judged, which keeps everything down; when all sums are up to date.
 cdef void risk_losses(risk_gate_t* g) noexcept nogil
 # A message leaves: an order (with `s`), or a cancel (NULL).

@@ -50,10 +50,6 @@ CHECKS = tuple([Result(code) for code in (
     RESULT_LIMIT_GROUP_NET, RESULT_BUYING_POWER, RESULT_RATE_SECOND, RESULT_RATE_MINUTE, RESULT_ORDER_TO_TRADE,
 )])
 
-# Prices and sizes beyond them do not pass without a second look.
-cdef int64_t FAR_KEY = <int64_t> 1 << 50
-cdef int64_t FAR_LOTS = <int64_t> 1 << 60
-
 cdef double MILLION = 1e6
 
 
@@ -358,16 +354,54 @@ cdef inline int64_t room_of(double left, double lots_per_worth) noexcept nogil:
     return -1 if not lots >= 0.0 else FAR_LOTS if lots >= <double> FAR_LOTS else <int64_t> lots
 
 
+cdef inline void risk_keys(risk_symbol_t* s) noexcept nogil:
+    # The bounds of prices, from those that stay, the reference and own orders.
+    cdef bound_t* b
+    cdef int64_t low, high, sign, own
+    cdef int i
+    for i in range(2):
+        b = &s.bounds[i]
+        sign = 1 - 2 * i
+        low, high, own = b.least_key, b.most_key, s.own_ticks[1 - i]
+        if s.collar_ticks < FAR_KEY:
+            low = max(low, sign * s.reference_ticks - s.collar_ticks)
+            high = least(high, sign * s.reference_ticks + s.collar_ticks)
+        if unlikely(s.limits.self_trade) and own != NO_PRICE:
+            high = least(high, (sign * own if -FAR_KEY < own < FAR_KEY else -FAR_KEY) - 1)
+        b.low_key = low
+        b.high_key = high
+
+
+cdef void risk_moved(risk_gate_t* g, risk_symbol_t* s, int64_t reference_ticks) noexcept nogil:
+    cdef bint moved = s.changed or s.reference_ticks != reference_ticks
+    s.reference_ticks = reference_ticks
+    s.changed = False
+    if unlikely(s.dirty or s.sums != g.sums or (moved and not (s.steady and 0 < reference_ticks < FAR_KEY))):
+        risk_bounds(g, s)
+    elif moved:
+        risk_keys(s)
+
+
+cdef inline void risk_room(risk_symbol_t* s, int i, int64_t lots) noexcept nogil:
+    # So many lots more, or less, may be sent.
+    s.open_lots[i] -= lots
+    s.changed = True
+    s.bounds[i].room_lots = least(<int64_t> (<uint64_t> s.bounds[i].room_lots + <uint64_t> lots), FAR_LOTS)
+    if unlikely(not s.steady or s.open_lots[i] < 0 or s.bounds[i].room_lots < -FAR_LOTS or not -FAR_LOTS <= lots <= FAR_LOTS):
+        s.dirty = True
+
+
 cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
     cdef const limits_t* l = &s.limits
     cdef const group_t* q
     cdef bound_t* b
     cdef int64_t position = s.position.position_lots
-    cdef int64_t reference = s.reference_ticks, collar, distance, size_max, room, low, high
+    cdef int64_t reference = s.reference_ticks, collar, distance, size_max, room, held = 0, low, high
     cdef double left
     cdef bint reference_known = priced(s, reference) and -FAR_KEY < reference < FAR_KEY
     cdef int i, sign, group
-    s.dirty = False
+    cdef bint worth = g.money or isfinite(l.max_order_value), known
+    s.dirty = s.steady = False
     if g.money:
         risk_sums(g, s)
     s.sums = g.sums
@@ -382,14 +416,15 @@ cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
         or (l.collar_ticks != LIMIT_OFF and not reference_known)
         or (l.last_collar_ticks >= 0 and not -FAR_KEY < s.last_ticks < FAR_KEY)
     )
-    if (g.money or isfinite(l.max_order_value)) and not reference_known:
+    if worth and not reference_known:
         s.stopped = True
     if s.stopped:
         return
     if isfinite(l.max_order_value):
         # For prices near the reference alone, so that one number bounds the value of all of them.
         collar = least(collar, reference // 2 if reference >= 0 else -(reference // 2))
-    if s.priced_ticks != reference and reference_known:
+    s.collar_ticks = collar
+    if worth and s.priced_ticks != reference:
         s.priced_ticks = reference
         s.lots_per_worth = 1.0 / worth_of(s, reference, 1.0)
         s.value_lots = room_of(
@@ -399,27 +434,23 @@ cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
     if isfinite(l.max_order_value):
         size_max = least(size_max, s.value_lots)
     s.size_min = l.min_order_lots
+    s.steady = not worth
     for i in range(2):
         b = &s.bounds[i]
         sign = -1 if i else 1
         low = -FAR_KEY if i or s.signed_prices else 1
         high = -1 if i and not s.signed_prices else FAR_KEY
-        if collar < FAR_KEY:
-            low = max(low, sign * reference - collar)
-            high = least(high, sign * reference + collar)
         if l.last_collar_ticks >= 0:
             distance = least(l.last_collar_ticks, FAR_KEY)
             low = max(low, sign * s.last_ticks - distance)
             high = least(high, sign * s.last_ticks + distance)
-        if l.self_trade and s.own_ticks[1 - i] != NO_PRICE:
-            high = least(high, (sign * s.own_ticks[1 - i] if -FAR_KEY < s.own_ticks[1 - i] < FAR_KEY else -FAR_KEY) - 1)
         if fc_sub_overflow(l.max_position_lots, position, &room) if i == 0 else fc_add_overflow(l.max_position_lots, position, &room):
             room = FAR_LOTS     # the limit is not negative
-        if fc_sub_overflow(room, s.open_lots[i], &room):
-            room = -1
-        room = -1 if position == NO_PRICE else least(room, FAR_LOTS)    # not known
+        known = not fc_sub_overflow(room, s.open_lots[i], &room) and position != NO_PRICE
+        room = least(room, FAR_LOTS)
         if i and l.short_sale == SHORT_REFUSED:
-            room = least(room, -1 if fc_sub_overflow(position, s.open_lots[1], &distance) else distance)
+            known = known and not fc_sub_overflow(position, s.open_lots[1], &held)
+            room = least(room, held)
         elif i and l.short_sale == SHORT_ABOVE_BID:
             high = least(high, (-s.bid if -FAR_KEY < s.bid < FAR_KEY else -FAR_KEY) - 1)
         if g.money:
@@ -428,11 +459,15 @@ cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
                 q = &g.groups[s.group if group else 0]
                 left = min(left, q.max_gross - q.gross.near, q.max_net + q.shorts.near if i else q.max_net - q.longs.near)
             room = least(room, room_of(left, s.lots_per_worth))
-        b.low_key = low
-        b.high_key = high
+        if not (known and room >= -FAR_LOTS):
+            room = -1
+            s.steady = False
+        b.least_key = low
+        b.most_key = high
         b.size_max = size_max
         b.room_lots = room
         b.last_key = INT64_MIN if l.repeat_ns < 0 or s.sent_lots[i] == 0 else sign * s.sent_ticks[i]
+    risk_keys(s)
 
 
 cdef void refill(bucket_t* b, int64_t most, int64_t span_ns) noexcept nogil:
@@ -468,20 +503,20 @@ cdef void risk_sent(
     take(&g.minute, now_ns)
     if s != NULL:
         g.open_orders += 1
-        s.open_lots[i] += size_lots
         s.sent_ticks[i] = price_ticks
         s.sent_lots[i] = size_lots
         s.sent_ns[i] = now_ns
-        s.dirty = True
+        if s.limits.repeat_ns >= 0:
+            s.bounds[i].last_key = -price_ticks if i else price_ticks
+        risk_room(s, i, -size_lots)
         if g.money:
             risk_sums(g, s)
     risk_block(g)
 
 
 cdef void risk_freed(risk_gate_t* g, risk_symbol_t* s, int8_t side, int64_t lots, bint done) noexcept nogil:
-    s.open_lots[side < 0] -= lots
     g.open_orders -= done
-    s.dirty = True
+    risk_room(s, side < 0, lots)
     if g.money:
         risk_sums(g, s)
     risk_block(g)
@@ -1208,16 +1243,19 @@ cdef class _Account:
         risk_seen(&self.limits._gate, s, seen_ns)
         s.dirty = True
 
+    def mark(self, reference_ticks):
+        """Another reference price, and nothing else."""
+        risk_moved(&self.limits._gate, self._s, reference_ticks)
+
     def own(self, bid, ask):
         self._s.own_ticks[0], self._s.own_ticks[1] = [NO_PRICE if ticks is None else ticks for ticks in (bid, ask)]
-        self._s.dirty = True
+        self._s.changed = True
 
     def order(self, side, price_ticks, size_lots, now_ns, freed_lots=0, replaces=False, bint bounds=True):
         """Judge as a desk does; without `bounds` rule by rule."""
         cdef risk_gate_t* g = &self.limits._gate
-        if bounds and self._s.dirty:
-            risk_bounds(g, self._s)
         if bounds:
+            risk_moved(g, self._s, self._s.reference_ticks)
             return risk_order(g, self._s, <int8_t> side, price_ticks, size_lots, freed_lots, replaces, now_ns)
         return risk_judge(g, self._s, <int8_t> side, price_ticks, size_lots, freed_lots, replaces, now_ns)
 
@@ -1238,11 +1276,11 @@ cdef class _Account:
 
     def settle_sums(self):
         """Bring the sums up to date."""
-        risk_bounds(&self.limits._gate, self._s)
+        risk_moved(&self.limits._gate, self._s, self._s.reference_ticks)
 
     def settle(self):
         """Bring the sums up to date and judge the losses."""
-        risk_bounds(&self.limits._gate, self._s)
+        self.settle_sums()
         risk_losses(&self.limits._gate)
 
     @property

@@ -129,6 +129,12 @@ class Pair:
             self.reference[i] = (bid + ask) // 2
         self.settle()
 
+    def mark(self, i, reference):
+        """The reference price moves, and nothing else."""
+        self.reference[i] = reference
+        self.inside[i].mark(reference)
+        self.settle()
+
     def settle(self):
         self.inside[1].settle_sums()
         self.inside[0].settle()
@@ -297,6 +303,8 @@ def drive(seed, settings, off=None, steps=120):
                 i, middle - 2, middle + (2 if odd > 0.05 else -2), middle + rng.randrange(-9, 9), rng.choice([0] * 30 + [6 * SECOND, -2_000]),
                 rng.choice([0] * 30 + [999, 2_000]), rng.random() > 0.02,
             )  # fmt: skip
+        elif what < 0.25:
+            pair.mark(i, rng.randrange(9_980, 10_020))
         elif what < 0.3 and pair.orders:
             number = rng.choice(list(pair.orders))
             pair.fill(number, rng.randint(1, pair.orders[number][3]))
