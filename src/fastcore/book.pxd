@@ -29,7 +29,8 @@ orders (front 0, count 0), whose totals the events give; so everything that read
 
 Growing never stops the loop for long: a new table of slots takes the entries of the old one over with the adds that follow, some
 with each, and pools of more than a huge page are remapped instead of copied where the system can do that (Linux). The longest
-pause is then the first touch of a page.
+pause is then the first touch of a page. The slots begin as few, so that those in use stay in near caches, whatever the pool has room
+for: behind the table that it may once need lie one of an eighth, of an eighth of that, and so on; the smallest is the first.
 """
 
 cimport cython
@@ -105,13 +106,13 @@ ctypedef struct block_t:
     block_t* next       # in the list of spare blocks
 
 ctypedef struct orders_t:
-    slot_t* slots       # mask + 1 of them, at least twice the orders
+    slot_t* slots       # mask + 1 of them, at least twice the live orders
     order_t* orders     # order_capacity + 1
     level_t* levels     # level_capacity + 1
     uint32_t mask
     uint32_t shift      # tag >> shift is the home slot
     uint32_t live_orders
-    uint32_t order_room     # live orders up to which an add needs no attention: order_capacity, or 0 while old slots are left
+    uint32_t order_room     # live orders up to which an add needs no attention: see orders_room; 0 while old slots are left
     uint32_t live_levels
     uint32_t level_capacity
     uint32_t free_order     # head of the list of freed orders
@@ -126,6 +127,10 @@ ctypedef struct orders_t:
     uint32_t old_next       # slots of the old table below this are empty
     uint64_t busy           # a call works on the table or a book of it, without the GIL: see _guard
     slot_t* old_slots       # the table before the latest growth, until it is empty; else NULL
+    slot_t* map             # memory in which the slots lie
+    slot_t* old_map         # that of the old slots, where it is another one; else NULL
+    uint64_t map_slots
+    uint64_t old_map_slots
     block_t* spare          # blocks that are not in use
     uint32_t spare_blocks
     uint32_t blocks         # of all books, and the spare ones

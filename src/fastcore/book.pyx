@@ -93,6 +93,11 @@ cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
 _RESULT_NAMES = {0: "ok"} | DATA_RESULTS
 _MAX_ORDERS = 2**30
 cdef uint64_t MOST_ORDERS = 1 << 30
+
+cdef enum:
+    LEAST_SLOTS = 512   # that a table of many begins with, at least
+    STEP = 8            # from one table to the next
+
 cdef uint64_t _SECOND_CACHE = cache_bytes()
 _BROKEN = (
     "",
@@ -136,8 +141,8 @@ cdef void orders_free(orders_t* o) noexcept nogil:
         block = o.spare
         o.spare = block.next
         fc_free(block)
-    fc_huge_unmap(o.slots, (<size_t> o.mask + 1) * sizeof(slot_t))
-    fc_huge_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
+    fc_huge_unmap(o.map, o.map_slots * sizeof(slot_t))
+    fc_huge_unmap(o.old_map, o.old_map_slots * sizeof(slot_t))
     fc_huge_unmap(o.orders, (<size_t> o.order_capacity + 1) * sizeof(order_t))
     fc_huge_unmap(o.levels, (<size_t> o.level_capacity + 1) * sizeof(level_t))
     memset(o, 0, sizeof(orders_t))
@@ -164,6 +169,28 @@ cdef void erase_old(orders_t* o, uint32_t hole) noexcept nogil:
     o.old_slots[hole].order = 0
 
 
+cdef inline uint32_t orders_room(const orders_t* o) noexcept nogil:
+    # Live orders that fit into pool and slots.
+    return min(o.order_capacity, (o.mask + 1) >> 1)
+
+
+cdef void use_slots(orders_t* o, uint64_t n) noexcept nogil:
+    # A table of n slots in the map, from now on. One before it is the old one, until move_slots has emptied it.
+    cdef uint64_t larger = next_power(2 * <uint64_t> o.order_capacity)
+    if o.slots != NULL:
+        o.old_slots, o.old_mask, o.old_shift, o.old_next = o.slots, o.mask, o.shift, 0
+        o.order_room = 0
+    o.slots = o.map
+    while larger > n:
+        o.slots += larger
+        larger //= STEP
+    o.mask = <uint32_t> (n - 1)
+    o.shift = 32
+    while n > 1:
+        n >>= 1
+        o.shift -= 1
+
+
 cdef void move_slots(orders_t* o, uint64_t n) noexcept nogil:
     # Empty the next n of the old slots; free them behind the last.
     cdef slot_t entry
@@ -176,10 +203,11 @@ cdef void move_slots(orders_t* o, uint64_t n) noexcept nogil:
         o.old_next += 1
         n -= 1
     if o.old_next > o.old_mask:
-        fc_huge_unmap(o.old_slots, (<size_t> o.old_mask + 1) * sizeof(slot_t))
-        o.old_slots = NULL
+        fc_huge_unmap(o.old_map, o.old_map_slots * sizeof(slot_t))
+        o.old_slots = o.old_map = NULL
         o.old_mask = 0
-        o.order_room = o.order_capacity
+        o.old_map_slots = 0
+        o.order_room = orders_room(o)
 
 
 cdef uint32_t orders_find_old(orders_t* o, uint64_t order_id, uint32_t* slot) noexcept nogil:
@@ -198,36 +226,31 @@ cdef uint32_t orders_find_old(orders_t* o, uint64_t order_id, uint32_t* slot) no
 
 cdef int more_orders(orders_t* o, uint64_t orders) noexcept nogil:
     # Room for so many orders, more than before. The old slots stay beside the new ones until move_slots has emptied them.
-    cdef slot_t* slots = NULL
+    cdef slot_t* map = NULL
     cdef order_t* pool
     cdef uint64_t n = next_power(2 * orders)
-    if o.slots == NULL or n > <uint64_t> o.mask + 1:
-        slots = <slot_t*> fc_huge_map(n * sizeof(slot_t))
-        if slots == NULL:
+    cdef uint64_t first = n, size = n
+    if o.slots == NULL:
+        while first >= LEAST_SLOTS * STEP:
+            first //= STEP
+            size += first
+    if size > o.map_slots:
+        map = <slot_t*> fc_huge_map(size * sizeof(slot_t))
+        if map == NULL:
             return RESULT_NO_MEMORY
     pool = <order_t*> fc_huge_remap(
         o.orders, (<size_t> o.order_capacity + 1) * sizeof(order_t) if o.orders != NULL else 0, (orders + 1) * sizeof(order_t)
     )
     if pool == NULL:
-        fc_huge_unmap(slots, n * sizeof(slot_t))
+        fc_huge_unmap(map, size * sizeof(slot_t))
         return RESULT_NO_MEMORY
     o.orders = pool
     o.order_capacity = <uint32_t> orders
-    o.order_room = o.order_capacity
     o.growths += 1
-    if slots != NULL:
-        if o.slots != NULL:
-            o.old_slots = o.slots
-            o.old_mask = o.mask
-            o.old_shift = o.shift
-            o.old_next = 0
-            o.order_room = 0
-        o.slots = slots
-        o.mask = <uint32_t> (n - 1)
-        o.shift = 32
-        while n > 1:
-            n >>= 1
-            o.shift -= 1
+    if map != NULL:
+        o.old_map, o.old_map_slots, o.map, o.map_slots = o.map, o.map_slots, map, size
+        use_slots(o, first)
+    o.order_room = 0 if o.old_slots != NULL else orders_room(o)
     return RESULT_OK
 
 
@@ -258,7 +281,7 @@ cdef int orders_reserve(orders_t* o, uint64_t orders, uint64_t levels) noexcept 
             return RESULT_NO_MEMORY
         if o.old_slots != NULL:
             move_slots(o, MOST_ORDERS * 4)
-        fc_huge_touch(o.slots, 0, (<size_t> o.mask + 1) * sizeof(slot_t))
+        fc_huge_touch(o.map, 0, o.map_slots * sizeof(slot_t))
         fc_huge_touch(o.orders, before * sizeof(order_t), (orders + 1) * sizeof(order_t))
     if levels > o.level_capacity:
         before = o.level_capacity
@@ -272,10 +295,13 @@ cdef int orders_grow(orders_t* o) noexcept nogil:
     if o.old_slots != NULL:
         # Before as many orders have come as the table held, four or fewer old slots for each of them are empty.
         move_slots(o, 16)
-    if o.live_orders < o.order_capacity:
+    if o.live_orders < orders_room(o):
         return RESULT_OK
     if o.old_slots != NULL:
         move_slots(o, MOST_ORDERS * 4)
+    if o.live_orders < o.order_capacity:
+        use_slots(o, STEP * (<uint64_t> o.mask + 1))
+        return RESULT_OK
     if o.order_capacity > MOST_ORDERS // 2:
         return RESULT_NO_MEMORY
     return more_orders(o, <uint64_t> o.order_capacity * 2)
@@ -1412,7 +1438,7 @@ cdef class OrderTable:
     def nbytes(self):
         """Bytes of memory that the table holds."""
         return (
-            (<uint64_t> self._o.mask + 1 + (<uint64_t> self._o.old_mask + 1 if self._o.old_slots != NULL else 0)) * sizeof(slot_t)
+            (self._o.map_slots + self._o.old_map_slots) * sizeof(slot_t)
             + (<uint64_t> self._o.order_capacity + 1) * sizeof(order_t)
             + (<uint64_t> self._o.level_capacity + 1) * sizeof(level_t)
             + <uint64_t> self._o.blocks * sizeof(block_t)
