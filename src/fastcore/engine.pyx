@@ -104,7 +104,10 @@ cdef void engine_tops(engine_t* g) noexcept nogil:
         id = n.notes[i].event.symbol_id
         book_top(market_book(g.market, id), &now)
         before = &g.tops[id]
-        if now.bid == before.bid and now.ask == before.ask and now.bid_size == before.bid_size and now.ask_size == before.ask_size:
+        # One branch: which of them differs cannot be predicted.
+        if unlikely((
+            (now.bid ^ before.bid) | (now.ask ^ before.ask) | (now.bid_size ^ before.bid_size) | (now.ask_size ^ before.ask_size)
+        ) == 0):
             continue
         before[0] = now
         if now.bid != NO_PRICE and now.ask != NO_PRICE and now.bid < now.ask:

@@ -56,13 +56,14 @@ cdef inline int line_grow(line_t* l) noexcept nogil:
 cdef inline int line_put(line_t* l, const event_t* e, int64_t due_ns) noexcept nogil:
     """Put a message on its way that arrives at a known time; RESULT_NO_MEMORY where more are in flight than fit."""
     cdef event_t* slot
+    cdef bint empty = l.head == l.tail  # cannot be predicted: no branch
     if due_ns < l.last_ns:
         due_ns = l.last_ns
-    if l.head == l.tail:
-        l.head = l.tail = 0     # the slots in use stay in the nearest cache
-        l.due_ns = due_ns
-    elif unlikely(l.tail - l.head > l.mask) and line_grow(l) != RESULT_OK:
+    l.head = 0 if empty else l.head     # the slots in use stay in the nearest cache
+    l.tail = 0 if empty else l.tail
+    if unlikely(l.tail - l.head > l.mask) and line_grow(l) != RESULT_OK:
         return RESULT_NO_MEMORY
+    l.due_ns = due_ns if empty else l.due_ns
     slot = &l.slots[l.tail & l.mask]
     slot[0] = e[0]
     slot.local_ns = l.last_ns = due_ns

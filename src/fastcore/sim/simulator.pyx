@@ -218,7 +218,6 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     cdef market_t* m = s.market
     cdef const event_t* batch = s.batch.events
     cdef const event_t* events = batch + s.at
-    cdef const event_t* first = events
     cdef const event_t* e = events
     cdef const event_t* end
     cdef book_change_t* c = s.changes
@@ -229,7 +228,7 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     cdef const uint8_t* wanted = s.wanted.symbols
     cdef uint64_t kinds = s.wanted.kinds, rare = m.rare
     cdef uint32_t capacity = s.wanted.capacity, size = s.batch.n, n = size - s.at
-    cdef int64_t t, due, now = s.now_ns, mark = s.wanted.mark_ns, feed_ns = s.feed_ns
+    cdef int64_t t, due, first = 0, now = s.now_ns, mark = s.wanted.mark_ns, feed_ns = s.feed_ns
     cdef bint inside = True, timed = watch.on, begins, far
     cdef bint happened = s.waiting  # in a part of the instant that was handed out before
     cdef int result = RESULT_OK
@@ -246,7 +245,7 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
         if begins & (happened | (t > until_ns)):
             inside = False
             break
-        first = e if begins else first
+        first += ((e - events) - first) & -<int64_t> begins
         now = t
         prefetch(e + AHEAD_RECORDS)
         bookset_ahead(m.books, far, batch, e - batch, size)
@@ -287,11 +286,11 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     out.events = events
     out.changes = s.changes
     out.n = <uint32_t> (e - events)
-    out.first = <uint32_t> (first - events)
+    out.first = <uint32_t> first
     out.own = False
     out.now_ns = now + feed_ns
     s.at += out.n
-    s.rounds = 0 if (e != events) & ((first != events) | (not s.waiting)) else s.rounds
+    s.rounds = 0 if (e != events) & ((first != 0) | (not s.waiting)) else s.rounds
     out.open = inside | (sim_reports_due(s) - feed_ns <= now) | (sim_up_due(s) <= now)
     s.waiting = out.open & happened
     return SOURCE_ERROR if unlikely(s.failed) else SOURCE_OK
