@@ -63,6 +63,9 @@ CONTEXT_DTYPE = _dtype(sizeof(context_t), [
     ("room", "u4", at(&_context, &_context.room)),
     ("state", np.uintp, at(&_context, &_context.state)),
     ("watch", np.uintp, at(&_context, &_context.watch)),
+    ("orders", np.uintp, at(&_context, &_context.orders)),
+    ("next_order_id", np.uintp, at(&_context, &_context.next_order_id)),
+    ("reports", "u8", at(&_context, &_context.reports)),
 ])
 STRATEGY_DTYPE = _dtype(sizeof(foreign_t), [
     ("on", np.uintp, at(&_foreign, &_foreign.base.on)),
