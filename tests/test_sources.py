@@ -29,8 +29,8 @@ WITHOUT_BENCHMARK = {"instruments", "money", "records"}
 # Parts of a run: its twin (reference/engine.py), its properties and its benchmark are those of the whole.
 PARTS = {
     "desk", "journal", "market", "merge", "ring_source", "source", "stopwatch", "strategy", "sim.latency", "sim.markouts", "sim.queues",
-    "sim.simulator", "strategies.batches", "strategies.compiled", "strategies.foreign", "strategies.hooks", "strategies.maker", "strategies.tape",
-    "wire.itch_source",
+    "sim.simulator", "strategies.batches", "strategies.compiled", "strategies.foreign", "strategies.hooks", "strategies.maker",
+    "strategies.tape", "wire.itch_source",
 }  # fmt: skip
 CYTHON = sorted(SOURCE.rglob("*.pyx")) + sorted(SOURCE.rglob("*.pxd"))
 HEADERS = sorted((SOURCE / "_c").glob("*.h"))
