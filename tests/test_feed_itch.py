@@ -314,7 +314,7 @@ def test_a_feed_gives_events_instruments_and_counts(day):
     assert [names[k] for k in events["kind"].tolist()] == "system listing listing add imbalance imbalance notice".split()
     assert events["exch_ns"].tolist() == [DAY + 1] * 7
     assert events["seq"].tolist() == [0] * 7
-    assert list(feed.instruments) == [Instrument(name, 0.0001, 1.0, 100, 1, 10_000) for name in ("AAPL", "BRK.A")]
+    assert list(feed.instruments) == [Instrument(name, 0.0001, 1.0, 100, 1, 10_000, currency="USD") for name in ("AAPL", "BRK.A")]
     assert feed.messages == {"A": 1, "I": 1, "R": 2, "S": 1, "h": 1}
     assert feed.errors == {"unknown message type": 1, "corrupt": 1}
     assert feed.error_log == [(186, "unknown message type (type 'z')"), (197, "corrupt (type 'A')")]

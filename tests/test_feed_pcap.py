@@ -382,7 +382,7 @@ def test_instruments_are_there_before_their_events(tmp_path, day):
     with PcapFeed(path) as feed:
         for array in feed:
             assert set(np.unique(array["symbol_id"]).tolist()) <= {*range(len(feed.instruments)), NO_SYMBOL}
-        assert list(feed.instruments) == [Instrument("SYNTH", 0.0001, 1.0, 100, 1, 10_000)]
+        assert list(feed.instruments) == [Instrument("SYNTH", 0.0001, 1.0, 100, 1, 10_000, currency="USD")]
         assert (feed.format, feed.book) == ("pcap", "orders")
     assert list(feed) == []
 

@@ -14,6 +14,7 @@ from fastcore.bookset import BookSet
 from fastcore.broadcast import BroadcastRing
 from fastcore.correlation import RollingCorrelation
 from fastcore.desk import Desk
+from fastcore.engine import Engine
 from fastcore.flow import EwmaVolatility
 from fastcore.histogram import Histogram
 from fastcore.instruments import Instruments
@@ -27,6 +28,7 @@ from fastcore.sim.queues import QueueModel
 from fastcore.sim.simulator import Simulator
 from fastcore.sim.venue import Venue
 from fastcore.source import EventSource
+from fastcore.strategies.maker import MarketMaker
 from fastcore.symbols import SymbolMapper
 from fastcore.tickstore import TickStore
 from fastcore.wire.binance import BinanceDecoder
@@ -39,7 +41,7 @@ from hft.replaced import MARKET_DATA_DTYPE
 
 ROOT = Path(fastcore.__file__).parent
 MAKERS = ("__new__", "__init__")
-IN_A_RUN = {"Handle", "PythonStrategy"}  # tests/test_hooks.py
+IN_A_RUN = {"CompiledStrategy", "Handle", "Order", "PythonStrategy"}  # tests/test_compiled.py, test_hooks.py, test_single_orders.py
 EVENTS = np.zeros(64, EVENT_DTYPE)
 
 
@@ -100,6 +102,11 @@ def a_simulator():
     return Simulator(EventSource(iter([EVENTS])), Market(symbols=8))
 
 
+def an_engine():
+    maker = MarketMaker(5, a_quoter(), None)
+    return Engine(a_simulator(), Market(symbols=8), an_open_desk(), {"maker": maker}, on_control=print)
+
+
 def a_quoter():
     return Quoter(gamma=0.1, sigma=1.0, k=50.0)
 
@@ -127,6 +134,7 @@ OBJECTS = {
     "RingBuffer": lambda path: a_claimed_ring(),
     "RollingCorrelation": lambda path: RollingCorrelation(8, 5),
     "Desk": lambda path: an_open_desk(),
+    "Engine": lambda path: an_engine(),
     "EwmaVolatility": lambda path: EwmaVolatility(0.5),
     "Histogram": lambda path: Histogram(),
     "Instruments": lambda path: instruments(),
@@ -167,6 +175,7 @@ OWN = {
     "fastcore.desk Desk __new__": {"limits": None},
     "fastcore.market Market __new__": {"book": "orders"},
     "fastcore.engine Engine __new__": lambda path: {"source": a_simulator(), "market": Market(symbols=8), "curve_symbol_id": 5},
+    "fastcore.engine Engine control": {"what": {}, "due_ns": 5},
     "fastcore.flow EwmaVolatility __new__": {"decay": 0.5},
     "fastcore.flow EwmaVolatility update": {"price": 1.0},
     "fastcore.journal Spool __new__": {"dtype": EVENT_DTYPE},

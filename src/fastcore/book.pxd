@@ -543,7 +543,7 @@ cdef inline int book_apply_orders(book_t* b, const event_t* e, book_change_t* ou
     out.top_changed = False
     if kind == KIND_ADD:
         result = book_add(b, <uint64_t> e.order_id, e.side, e.price, e.size, out)
-    elif BOOK_REDUCES >> (kind & 63) & 1:
+    elif <uint64_t> BOOK_REDUCES >> (kind & 63) & 1 and likely(kind < 64):
         # One piece of code: which of them comes next cannot be predicted.
         result = book_reduce(b, <uint64_t> e.order_id, e.size, kind == KIND_DELETE, out)
     elif kind == KIND_REPLACE:

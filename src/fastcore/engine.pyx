@@ -28,7 +28,8 @@ from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send, desk_waits
 from fastcore.journal cimport Journal, Spool, journal_write, spool_claim, spool_room
 from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
-    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free,
+    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_COUNT, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY,
+    RESULT_OK, event_t, fc_alloc, fc_free,
     floor_div, likely, load_acquire, prefetch, store_release, unlikely,
 )
 from fastcore.source cimport NEVER, SOURCE_END, SOURCE_IDLE, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t
@@ -152,7 +153,9 @@ cdef inline bint engine_wants(const engine_t* g, uint32_t strategy, uint32_t hoo
         return False
     if hook == ON_TIMER:
         return e.match_id == strategy
-    if hook == ON_EVENT and not s.kinds >> (e.kind & 63) & 1 or hook == ON_REPORT and not s.reports >> (e.kind & 63) & 1:
+    if e.kind >= KIND_COUNT:
+        return False
+    if hook == ON_EVENT and not s.kinds >> e.kind & 1 or hook == ON_REPORT and not s.reports >> e.kind & 1:
         return False
     return s.symbol_id == e.symbol_id or s.symbol_id == NO_SYMBOL or e.symbol_id == NO_SYMBOL or e.kind == KIND_SYSTEM
 

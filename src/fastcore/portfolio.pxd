@@ -9,6 +9,7 @@ holds as an identity of integers. Closing c of |p| lots takes the share ``cost *
 what the rounding leaves stays in the cost of the lots that are still open, so nothing is ever lost, and a flat position has cost 0.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint64_t
 
 from fastcore.money cimport BILLION, money_add, money_double, money_magnitude, money_share, money_sub, money_t, money_value
@@ -64,9 +65,9 @@ cdef inline bint position_net(const position_t* p, int64_t mark_ticks, money_t* 
 
 
 cdef inline double position_average_price(const position_t* p) noexcept nogil:
-    """Average price of the open lots in ticks, for people and reports; 0/0 = NaN when flat."""
+    """Average price of the open lots in ticks, for people and reports; NaN when flat, and where they are worth nothing that counts."""
     if p.inverse:
-        return -<double> p.position_lots * 1e18 / money_double(p.cost)
+        return NAN if money_double(p.cost) == 0.0 else -<double> p.position_lots * 1e18 / money_double(p.cost)
     return money_double(p.cost) / 1e9 / <double> p.position_lots
 
 

@@ -116,7 +116,7 @@ cdef class Position:
     fills, refused : int
         Fills accounted; fills that raised and changed nothing else.
     average_price : float or None
-        Average price of the open lots in ticks; None when flat.
+        Average price of the open lots in ticks; None when flat, and where inverse lots are worth less than a billionth.
 
     Notes
     -----
@@ -175,7 +175,8 @@ cdef class Position:
 
     @property
     def average_price(self):
-        return position_average_price(&self._p) if self._p.position_lots else None
+        cdef double price = position_average_price(&self._p)
+        return price if price == price else None
 
     def fill(self, side, price_ticks, size_lots, fee=0):
         """Account a fill.

@@ -75,8 +75,8 @@ class Position:
 
     @property
     def average_price(self) -> float | None:
-        """Average price of the open lots in ticks; None when flat."""
-        if self.position_lots == 0:
+        """Average price of the open lots in ticks; None when flat, and where inverse lots are worth less than a billionth."""
+        if self.position_lots == 0 or (self._inverse and self._cost == 0):
             return None
         if self._inverse:
             return -float(self.position_lots) * 1e18 / self._cost

@@ -57,6 +57,7 @@ cdef class Handle:
     cdef int _put(self, double price, int64_t lots, int side, int level) except -1
     cdef int _side(self, object price, object size, int side, int level) except -1
     cdef int _ladder(self, object quotes, int side) except -1
+    cdef int _on_thread(self) except -1
     cdef int _touch(self) except -1
     cdef void _begin(self) noexcept
     cdef int _ready(self) except -1

@@ -526,6 +526,7 @@ cdef class Handle:
     # Commands may be added: inside of hooks that have a time, while there is room.
     cdef int _ready(self) except -1:
         self._top()
+        self._on_thread()
         if not self._owner._begun:
             raise RuntimeError(f"orders need a time: send them inside of hooks behind on_start: symbol={self.symbol}")
         if self._owner._c.n >= self._owner._c.room:
@@ -664,17 +665,21 @@ cdef class Handle:
             x = position / self._row.lot_size
             if not -1e15 < x < 1e15:
                 raise ValueError(f"a position must be a number of less than 1e15 lots: position={position}")
-            lots = <int64_t> (x + 1e-9 if x > 0.0 else x - 1e-9)
+            lots = <int64_t> (x + 1e-6 if x > 0.0 else x - 1e-6)  # a millionth of a lot is noise of binary fractions
             if lots == 0 and x != 0.0:
                 self._owner._count(f"position under the lot of {self._row.lot_size:g}")
         if cross_after is not None:
             after = self._owner._ns(cross_after)
         want_position(self._owner._c, self.symbol_id, lots, after)
 
-    # Something of it waits for the end of the instant.
-    cdef int _touch(self) except -1:
+    cdef int _on_thread(self) except -1:
         if unlikely(<int64_t> PyThread_get_thread_ident() != self._owner._thread):
             raise RuntimeError(f"a strategy may want something inside hooks alone, and not on a thread of its own: symbol={self.symbol}")
+        return 0
+
+    # Something of it waits for the end of the instant.
+    cdef int _touch(self) except -1:
+        self._on_thread()
         if not self._listed:
             self._listed = True
             self._owner._touched.append(self)
