@@ -140,6 +140,10 @@ def test_a_column_of_makers_may_be_named_the_side(tmp_path):
     feed = write_text(tmp_path, text, columns={"side": "is_buyer_maker"})
     assert events_of(feed)["side"].tolist() == [1, -1, 0]
     assert feed.error_log == [(3, "side must be buy or sell: maybe")]
+    for name, side in (("is_buy", -1), ("isSell", 1)):
+        feed = write_text(tmp_path, f"time,price,size,{name}\n{T},1,5,1\n{T},1,5,false\n{T},1,5,\n{T},1,5,2\n")
+        assert events_of(feed)["side"].tolist() == [side, -side, 0]
+        assert feed.error_log == [(3, "side must be buy or sell: 2")]
     feed = write_text(tmp_path, f"time,price,aggressive\n{T},1,true\n{T},1,buy\n", columns={"side": "aggressive"})
     assert events_of(feed)["side"].tolist() == [-1]
     assert feed.error_log == [(0, "side must be buy or sell: true")]

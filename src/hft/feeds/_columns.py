@@ -132,10 +132,10 @@ def _coded(column: Any, meanings: Callable[[str], int], missing: int) -> npt.NDA
     return table[numbers(coded.indices, -1)]
 
 
-def sides(column: Any, buyer_is_maker: bool = False) -> npt.NDArray[np.int8]:
-    """+1 for buy, -1 for sell, 0 for neither, `UNKNOWN_SIDE` for another word; the aggressor where the column says who was there."""
-    if buyer_is_maker:
-        return _coded(column, lambda w: -1 if w in _TRUE else 0 if not w else 1 if w in _FALSE else UNKNOWN_SIDE, 0)
+def sides(column: Any, true: int = 0) -> npt.NDArray[np.int8]:
+    """+1 for buy, -1 for sell, 0 for neither, `UNKNOWN_SIDE` for another word; `true` is what true means in a column of yes and no."""
+    if true:
+        return _coded(column, lambda w: true if w in _TRUE else 0 if not w else -true if w in _FALSE else UNKNOWN_SIDE, 0)
     return _coded(column, lambda w: 1 if w in _BUYS else -1 if w in _SELLS else 0 if w in _NEITHER else UNKNOWN_SIDE, 0)
 
 

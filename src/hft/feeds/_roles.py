@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-__all__ = ["BUYER_IS_MAKER", "KINDS_OF_ROWS", "Kind", "Roles", "assign_roles", "check_roles", "depth_roles", "is_table", "plain"]
+__all__ = [
+    "BUYER_IS_MAKER", "BUYER_IS_TAKER", "KINDS_OF_ROWS", "Kind", "Roles", "assign_roles", "check_roles", "depth_roles", "is_table", "plain",
+]  # fmt: skip
 
 Kind = Literal["quotes", "trades", "bars", "orders", "levels", "books"]
 
@@ -51,7 +53,7 @@ _ALIASES = {
     "ask_size": "asksize askqty askvolume bestaskqty bestasksize asksz asksz00 askamount offersize asksiz ofrsiz asksx".split(),
     "price": "price px last lastprice tradeprice".split(),
     "size": "size sz qty quantity volume amount shares lastsize baseamount vol".split(),
-    "side": "side direction aggressor aggressorside takerside buysell isbuyermaker buyermaker sell".split(),
+    "side": "side direction aggressor aggressorside takerside buysell isbuyermaker buyermaker sell issell isbuy".split(),
     "action": "action type messagetype msgtype event eventtype".split(),
     "id": "id orderid oid reference ref tradeid matchid aggtradeid guid trdmatchid".split(),
     "new_id": "newid neworderid newreference".split(),
@@ -61,7 +63,8 @@ _ALIASES = {
     "symbol": "symbol ticker instrument sym pair symroot instrumentname ric".split(),
     "seq": "seq sequence updateid sequencenumber".split(),
 }  # fmt: skip
-BUYER_IS_MAKER = ("isbuyermaker", "buyermaker", "sell")  # of which true means that the aggressor has sold
+BUYER_IS_MAKER = ("isbuyermaker", "buyermaker", "sell", "issell")  # of which true means that the aggressor has sold
+BUYER_IS_TAKER = ("isbuy",)  # ... has bought
 _PRICE, _SIZE = "price|px|p", "amount|size|siz|sz|qty|quantity|volume|vol|q"
 _DEPTHS = (
     (re.compile(rf"(bid|ask)s?(\d+)({_PRICE}|{_SIZE})"), 1, 2, 3),

@@ -27,7 +27,7 @@ from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 from ._columns import UNKNOWN_SIDE, dictionary, numbers, precision_of, sides, texts
 from ._level_rows import BookRows, LevelRows
 from ._order_rows import ACTIONS, OrderRows
-from ._roles import BUYER_IS_MAKER, KINDS_OF_ROWS, Kind, assign_roles, check_roles, plain
+from ._roles import BUYER_IS_MAKER, BUYER_IS_TAKER, KINDS_OF_ROWS, Kind, assign_roles, check_roles, plain
 from ._rows import Marks, Mask, TableRows
 from ._scale import places_of, unit_of
 from ._times import UNITS, TableClock, check_time_format
@@ -220,7 +220,8 @@ class TableFeed(Feed):
         found = assign_roles(names, self._columns, self.kind, self.path, rows, known, bool(self._only_named))
         self.kind, self._roles = found.kind, found.columns
         self._column_names = {role: names[at] for role, at in self._roles.items()}
-        self._buyer_is_maker = plain(self._column_names.get("side", "")) in BUYER_IS_MAKER
+        side = plain(self._column_names.get("side", ""))
+        self._true_side = -1 if side in BUYER_IS_MAKER else 1 if side in BUYER_IS_TAKER else 0
         self.book = _BOOKS[self.kind]
         if self._actions is None and "actions" in found.settings:
             self._orders = OrderRows(found.settings["actions"])
@@ -384,7 +385,7 @@ class TableFeed(Feed):
         if "size" in rows:
             rows.refuse("size of a trade must be positive", values[:, 1] == 0, "size")
         if "side" in rows:
-            side = sides(rows.column("side"), self._buyer_is_maker)
+            side = sides(rows.column("side"), self._true_side)
             rows.refuse("side must be buy or sell", side == UNKNOWN_SIDE, "side")
             events["side"] = -side
         if "id" in rows:
