@@ -82,9 +82,9 @@ FC_ALWAYS_INLINE void fc_honest_bounds(fc_honest_t *w, int64_t bid, int64_t ask,
     for (int s = 0; s < 2; s++) {
         fc_honest_bound_t *b = &w->bound[s];
         const fc_honest_own_t *other = &w->table[w->working[!s] & (FC_HONEST_TABLE - 1)];
-        int64_t sign = s ? -1 : 1, far = sign * middle + 10000, meets = w->working[!s] ? -other->key - 1 : far;
+        int64_t sign = s ? -1 : 1, furthest = sign * middle + 10000, meets = w->working[!s] ? -other->key - 1 : furthest;
         b->low = sign * middle - 10000;
-        b->high = far < meets ? far : meets;
+        b->high = furthest < meets ? furthest : meets;
         b->lots = 200 - sign * w->position - w->open[s];
         if (most < b->lots) b->lots = most;
         if (10 < b->lots) b->lots = 10;
