@@ -11,7 +11,7 @@ import hft
 from fastcore.errors import Result
 from fastcore.records import BUY, KINDS, SELL
 from fastcore.risk import RiskLimits
-from hft.strategy import Strategy, StrategyError
+from hft.strategy import Order, Strategy, StrategyError
 
 
 class Script(Strategy):
@@ -444,3 +444,11 @@ def test_orders_are_what_the_venue_says_whatever_happens(tmp_path_factory, seed,
         row = open_orders[number]
         assert (order.side, order.size, order.filled) == (row[2], row[4], row[5])
     assert len({order.id for order in orders}) == len(orders)
+
+
+@pytest.mark.parametrize("name", ["symbol", "left", "cancel", "move"])
+def test_an_order_that_nobody_made_is_an_error(name):
+    order = Order.__new__(Order)
+    with pytest.raises(TypeError, match="orders are made by buy and sell of a market"):
+        member = getattr(order, name)
+        member(1.0) if name == "move" else member()

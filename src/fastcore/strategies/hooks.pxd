@@ -32,6 +32,7 @@ cdef class Order:
     cdef int64_t _size_lots
     cdef int64_t _filled_lots
     cdef str _rule                  # that its price or size broke before it was sent
+    cdef Handle _market(self)
     cdef bint _changes(self, str what) except? False
 
 

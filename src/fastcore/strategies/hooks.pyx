@@ -41,6 +41,7 @@ Snapshot = namedtuple(
 )
 Snapshot.__doc__ = "A copy of what a handle showed at a time (ns)."
 
+NOT_AN_ORDER = "orders are made by buy and sell of a market"
 CAUSES = [(FLAGS[name], name) for name in ("at", "through", "hidden", "crossing", "took", "auction")]
 
 cdef enum:
@@ -104,17 +105,22 @@ cdef class Order:
     """
 
     def __init__(self):
-        raise TypeError("orders are made by buy and sell of a market")
+        raise TypeError(NOT_AN_ORDER)
+
+    cdef Handle _market(self):
+        if self._handle is None:
+            raise TypeError(NOT_AN_ORDER)
+        return self._handle
 
     @property
     def symbol(self):
         """Symbol of its market."""
-        return self._handle.symbol
+        return self._market().symbol
 
     @property
     def left(self):
         """Size that is not filled."""
-        return <double> (self._size_lots - self._filled_lots) * self._handle._row.lot_size
+        return <double> (self._size_lots - self._filled_lots) * self._market()._row.lot_size
 
     @property
     def done(self):
@@ -123,7 +129,7 @@ cdef class Order:
 
     # False, and counted, where there is nothing to change any more.
     cdef bint _changes(self, str what) except? False:
-        self._handle._ready()
+        self._market()._ready()
         if not self._single:
             raise RuntimeError(f"an order of wanted quotes is changed by quote and pull: symbol={self._handle.symbol} order={self.id}")
         if self.done:
