@@ -21,11 +21,9 @@ MODULES = (
     *("records", "clock", "histogram", "_slots", "ring", "broadcast", "symbols", "money", "instruments"),
     *("zscore", "correlation", "avellaneda", "flow", "tickstore", "replaced", "book", "bookset", "portfolio", "risk"),
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
-    *(f"wire.{name}" for name in ("tally", "itch", "mold", "soup", "ouch", "dbn", "lobster", "decimals")),
-    *("wire._lines", "wire._forms", "wire._chain", "wire.binance", "wire.kraken", "wire.itch_source"),
+    *(f"wire.{name}" for name in "tally itch mold soup ouch dbn lobster decimals _lines _forms _chain binance kraken itch_source".split()),
     *(f"sim.{name}" for name in ("synthetic", "latency", "queues", "venue", "markouts", "simulator")),
-    *(f"strategies.{name}" for name in ("maker", "tape", "batches", "hooks", "foreign", "compiled")),
-    "_bench",
+    *(*(f"strategies.{name}" for name in ("maker", "tape", "batches", "hooks", "foreign", "compiled")), "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 

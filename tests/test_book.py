@@ -527,6 +527,18 @@ def test_clear_of_a_side_leaves_the_other(impl, ladder_book):
     b.check()
 
 
+def test_kinds_that_there_are_not_are_unknown_and_change_nothing(impl):
+    """No number may pass for another whose bit it shares in a table of kinds."""
+    book = impl.OrderBook()
+    book.apply(events(*BASE))
+    before = book.state_hash()
+    odd = np.zeros(256 - max(KINDS.values()) - 1, EVENT_DTYPE)
+    odd["kind"] = np.arange(max(KINDS.values()) + 1, 256)
+    odd["order_id"], odd["side"], odd["price"], odd["size"] = 1, BUY, 100, 1
+    assert book.apply(odd) == {"unknown message type": len(odd)}
+    assert book.state_hash() == before
+
+
 def test_replace_that_says_all_of_an_unknown_order_adds_it(impl):
     b = impl.OrderBook()
     out = np.zeros(8, EVENT_DTYPE)
