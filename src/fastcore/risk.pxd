@@ -146,6 +146,8 @@ ctypedef struct risk_symbol_t:
     int64_t realised                # after fees
     int64_t unrealised
     bint unknown                    # one of them cannot be computed
+    bint owes                       # the sums do not hold what it adds now: it is in the list of the gate
+    risk_symbol_t* next_owing
     int64_t summed[5]               # what they were worked out from: reference, open lots, position, fills
     int64_t priced_ticks            # the reference of what follows; NO_PRICE: not worked out
     double lots_per_worth           # lots that are worth a millionth
@@ -164,6 +166,7 @@ ctypedef struct risk_gate_t:
     bint looks                      # some rule is about market data
     int64_t by_result[RISK_REASONS] # checks by result code; [RESULT_OK] are those that passed
     risk_symbol_t* first
+    risk_symbol_t* owing            # whose part of the sums is older than what is known of them; NULL: none
     risk_symbol_t defaults          # of an instrument of which nothing is said
     group_t groups[RISK_GROUPS]
     int64_t now_ns                  # newest time of an order
@@ -265,6 +268,7 @@ cdef inline int risk_order(
     cdef uint64_t distance = <uint64_t> price_ticks if price_ticks >= 0 else 0 - <uint64_t> price_ticks
     cdef bint bad = (
         (g.killed | (load_acquire(g.word) != 0) | g.blocked | s.stopped | s.dirty | (s.sums != g.sums))
+        | (g.owing != NULL)
         | (now_ns < g.not_before_ns)
         | (now_ns < s.from_ns)
         | (now_ns > s.fresh_until_ns)

@@ -247,6 +247,8 @@ cdef int risk_slow(
 ) noexcept nogil:
     cdef int result
     risk_down(g)
+    if g.owing != NULL:
+        risk_settle(g)
     if s.dirty or s.sums != g.sums:
         risk_bounds(g, s)
     result = risk_judge(g, s, side, price_ticks, size_lots, freed_lots, replaces, now_ns)
@@ -278,11 +280,15 @@ cdef void risk_block(risk_gate_t* g) noexcept nogil:
 
 cdef void risk_losses(risk_gate_t* g) noexcept nogil:
     # A loss limit that is broken, or cannot be judged, keeps everything down.
-    cdef double realised = g.realised.near, unrealised = g.unrealised.near
-    cdef double profit = realised + unrealised
-    cdef bint unknown = g.unknown != 0
+    cdef double realised, unrealised, profit
+    cdef bint unknown
     if not g.money:
         return
+    risk_settle(g)
+    realised = g.realised.near
+    unrealised = g.unrealised.near
+    profit = realised + unrealised
+    unknown = g.unknown != 0
     if profit > g.peak and not unknown:
         g.peak = profit
     if isfinite(g.max_realised_loss) and (unknown or realised < -g.max_realised_loss):
@@ -352,6 +358,24 @@ cdef void risk_sums(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
     s.gross, s.longs, s.shorts, s.margined, s.realised, s.unrealised = gross, longs, shorts, margined, realised, unrealised
 
 
+cdef inline void risk_owe(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
+    # The sums wait until somebody asks for them: several changes of an instant are one.
+    if g.money and not s.owes:
+        s.owes = True
+        s.next_owing = g.owing
+        g.owing = s
+
+
+cdef void risk_settle(risk_gate_t* g) noexcept nogil:
+    cdef risk_symbol_t* s
+    while g.owing != NULL:
+        s = g.owing
+        g.owing = s.next_owing
+        s.owes = False
+        risk_sums(g, s)
+    risk_block(g)
+
+
 cdef inline int64_t room_of(double left, double lots_per_worth) noexcept nogil:
     # Lots that are worth what is left of a limit, rather too few.
     cdef double lots
@@ -383,6 +407,8 @@ cdef void risk_moved(risk_gate_t* g, risk_symbol_t* s, int64_t reference_ticks) 
     cdef bint moved = s.changed or s.reference_ticks != reference_ticks
     s.reference_ticks = reference_ticks
     s.changed = False
+    if unlikely(g.owing != NULL):
+        risk_settle(g)
     if unlikely(s.dirty or s.sums != g.sums or (moved and not (s.steady and 0 < reference_ticks < FAR_KEY))):
         risk_bounds(g, s)
     elif moved:
@@ -516,16 +542,14 @@ cdef void risk_sent(
         if s.limits.repeat_ns >= 0:
             s.bounds[i].last_key = -price_ticks if i else price_ticks
         risk_room(s, i, -size_lots)
-        if g.money:
-            risk_sums(g, s)
+        risk_owe(g, s)
     risk_block(g)
 
 
 cdef void risk_freed(risk_gate_t* g, risk_symbol_t* s, int8_t side, int64_t lots, bint done) noexcept nogil:
     g.open_orders -= done
     risk_room(s, side < 0, lots)
-    if g.money:
-        risk_sums(g, s)
+    risk_owe(g, s)
     risk_block(g)
 
 
@@ -950,10 +974,11 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         memset(&g.realised, 0, sizeof(total_t))
         memset(&g.unrealised, 0, sizeof(total_t))
         g.unknown = 0
+        g.owing = NULL
         g.sums += 1
         s = g.first
         while s != NULL:
-            s.gross = s.longs = s.shorts = s.margined = s.realised = s.unrealised = s.unknown = 0
+            s.gross = s.longs = s.shorts = s.margined = s.realised = s.unrealised = s.unknown = s.owes = 0
             s.summed[4] = -1
             self._write_symbol(s)
             s = s.next
@@ -1141,6 +1166,7 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         cdef double peak = g.peak
         cdef bucket_t executions = g.executions
         g.killed = RESULT_OK
+        risk_settle(g)
         g.peak = g.realised.near + g.unrealised.near
         refill(&g.executions, 0, 0)
         self._write()
@@ -1165,6 +1191,7 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         """
         cdef risk_gate_t* g = &self._gate
         before = g.day_start / MILLION
+        risk_settle(g)
         g.day_start = g.realised.near + g.unrealised.near
         self._note(None, "day_start", before, g.day_start / MILLION, by)
 
@@ -1298,6 +1325,7 @@ cdef class _Account:
         if bounds:
             risk_moved(g, self._s, self._s.reference_ticks)
             return risk_order(g, self._s, <int8_t> side, price_ticks, size_lots, freed_lots, replaces, now_ns)
+        risk_settle(g)
         return risk_judge(g, self._s, <int8_t> side, price_ticks, size_lots, freed_lots, replaces, now_ns)
 
     def sent(self, side, price_ticks, size_lots, now_ns):
@@ -1331,4 +1359,5 @@ cdef class _Account:
 
     @property
     def sums(self):
+        risk_settle(&self.limits._gate)
         return self._s.gross, self._s.longs, self._s.shorts, self._s.realised, self._s.unrealised, bool(self._s.unknown)

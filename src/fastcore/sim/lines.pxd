@@ -78,6 +78,33 @@ cdef inline int line_send(line_t* l, const event_t* e, int64_t sent_ns) noexcept
     )
 
 
+cdef inline int line_send_all(line_t* l, const event_t* e, uint64_t n, int64_t sent_ns) noexcept nogil:
+    """Put messages on their way that are sent at one time."""
+    cdef int64_t due_ns
+    cdef event_t* slot
+    cdef uint64_t i = 0
+    cdef int result = RESULT_OK
+    if unlikely(l.latency.model != LATENCY_CONSTANT or l.tail - l.head + n > l.mask):
+        while i < n and result == RESULT_OK:
+            result = line_send(l, &e[i], sent_ns)
+            i += 1
+        return result
+    if n == 0:
+        return RESULT_OK
+    due_ns = sent_ns + l.latency.next_ns
+    due_ns = due_ns if due_ns > l.last_ns else l.last_ns
+    if l.head == l.tail:
+        l.head = l.tail = 0
+        l.due_ns = due_ns
+    for i in range(n):
+        slot = &l.slots[(l.tail + i) & l.mask]
+        slot[0] = e[i]
+        slot.local_ns = due_ns
+    l.tail += n
+    l.last_ns = due_ns
+    return RESULT_OK
+
+
 cdef inline const event_t* line_arrived(line_t* l, int64_t until_ns, uint32_t* count) noexcept nogil:
     """Take what has arrived by then and lies side by side; valid until the next message is sent."""
     cdef uint64_t at = l.head & l.mask

@@ -13,16 +13,18 @@ from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
-from fastcore.market cimport Market, market_apply, market_book, market_t, market_take
+from fastcore.market cimport Market, market_book, market_change, market_t, market_take, market_take
 from fastcore.records cimport (
     FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,
 )
 from fastcore.sim.latency cimport Latency, latency_least
-from fastcore.sim.lines cimport line_arrived, line_free, line_init, line_put, line_send, line_t
+from fastcore.sim.lines cimport line_arrived, line_free, line_init, line_put, line_send, line_send_all, line_t
 from fastcore.sim.markouts cimport Markouts, markouts_fill, markouts_t, markouts_take, middle_of
 from fastcore.sim.queues cimport QueueModel
-from fastcore.sim.venue cimport Venue, venue_apply, venue_due, venue_expire, venue_message, venue_t
+from fastcore.sim.venue cimport (
+    VENUE_ALWAYS, VENUE_APART, Venue, venue_apply, venue_concerns, venue_due, venue_expire, venue_message, venue_t,
+)
 from fastcore.source cimport (
     NEVER, SOURCE_END, SOURCE_ERROR, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t, wanted_t,
 )
@@ -82,11 +84,9 @@ cdef void sim_mark(sim_t* s, const venue_t* v, bint ours) noexcept nogil:
 
 cdef void sim_collect(sim_t* s, venue_t* v, bint ours) noexcept nogil:
     # The reports of a venue go on their way; `ours`: a message of ours caused them.
-    cdef int64_t i
-    if s.markouts != &NO_MARKOUTS:
+    if unlikely(s.markouts != &NO_MARKOUTS):
         sim_mark(s, v, ours)
-    for i in range(v.report_count):
-        s.failed |= line_send(&s.down, &v.reports[i], s.now_ns) != RESULT_OK
+    s.failed |= line_send_all(&s.down, v.reports, v.report_count, s.now_ns) != RESULT_OK
     v.report_count = 0
 
 
@@ -108,10 +108,8 @@ cdef bint sim_rare(sim_t* s, const event_t* e, const book_change_t* c) noexcept 
 cdef inline int64_t sim_time(int64_t now, const event_t* e) noexcept nogil:
     """Venue time of an event that comes after `now`; images do not move the clock, and it never goes back."""
     cdef int64_t t = e.exch_ns
-    if unlikely(t == 0):
-        t = e.local_ns
-    if unlikely(e.flags & FLAG_SNAPSHOT) and now != -NEVER:
-        return now
+    if unlikely((t == 0) | (e.flags & FLAG_SNAPSHOT != 0)):
+        t = now if e.flags & FLAG_SNAPSHOT and now != -NEVER else t if t else e.local_ns
     return t if t > now else now    # whether it is the same time cannot be predicted: no branch
 
 
@@ -213,12 +211,29 @@ cdef inline int64_t sim_cut(const sim_t* s) noexcept nogil:
     return due if due < s.markouts.due_ns else s.markouts.due_ns
 
 
+cdef bint sim_special(sim_t* s, const event_t* e, book_change_t* c) noexcept nogil:
+    # Apply an event that is more than a change of a book, or one that somebody asked for; whether that is so.
+    cdef venue_t* v = s.venues[e.symbol_id] if e.symbol_id < s.capacity else NULL
+    cdef int result = market_take(s.market, e, c)
+    if unlikely(result != RESULT_OK):
+        s.failed |= result == RESULT_NO_MEMORY
+        c.kind = KIND_NONE
+    elif v != NULL and not s.market.rare >> (e.kind & 63) & 1:
+        venue_apply(v, e, c, s.market.number)
+        if v.report_count:
+            sim_collect(s, v, False)
+    if likely(e.symbol_id < s.wanted.capacity and s.wanted.symbols[e.symbol_id]):
+        return c.top_changed or s.wanted.kinds >> (c.kind & 63) & 1
+    return result == RESULT_OK and (e.symbol_id >= s.wanted.capacity or c.kind == KIND_SYSTEM) and sim_rare(s, e, c)
+
+
 cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     # Apply events of the history up to the end of the first instant in which something happened, or to a venue time.
     cdef market_t* m = s.market
     cdef const event_t* batch = s.batch.events
     cdef const event_t* events = batch + s.at
     cdef const event_t* e = events
+    cdef const event_t* begun = events  # where the last instant did
     cdef const event_t* end
     cdef book_change_t* c = s.changes
     cdef venue_t* v
@@ -226,12 +241,12 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     cdef venue_t** venues = s.venues
     cdef stopwatch_t* watch = s.base.watch
     cdef const uint8_t* wanted = s.wanted.symbols
-    cdef uint64_t kinds = s.wanted.kinds, rare = m.rare
+    cdef uint64_t special = m.special | s.wanted.kinds | VENUE_ALWAYS | VENUE_APART
     cdef uint32_t capacity = s.wanted.capacity, size = s.batch.n, n = size - s.at
-    cdef int64_t t, due, first = 0, now = s.now_ns, mark = s.wanted.mark_ns, feed_ns = s.feed_ns
-    cdef bint inside = True, timed = watch.on, begins, far
+    cdef int64_t t, due, now = s.now_ns, mark = s.wanted.mark_ns, feed_ns = s.feed_ns
+    cdef bint inside = True, timed = watch.on, begins, far, ahead
     cdef bint happened = s.waiting  # in a part of the instant that was handed out before
-    cdef int result = RESULT_OK
+    cdef int result
     if n > SIM_CHANGES:
         n = SIM_CHANGES
     end = events + n
@@ -239,45 +254,46 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
         s.looked = s.at + SIM_CHANGES
         s.far = bookset_far(m.books)
     far = s.far
+    ahead = far or not m.books.by_level
     while e < end:
         t = sim_time(now, e)
         begins = t > now    # an instant; whether one does cannot be predicted
         if begins & (happened | (t > until_ns)):
             inside = False
             break
-        first += ((e - events) - first) & -<int64_t> begins
+        begun = e if begins else begun
         now = t
         prefetch(e + AHEAD_RECORDS)
-        bookset_ahead(m.books, far, batch, e - batch, size)
-        result = market_apply(m, e, c)
-        if unlikely(timed):
-            lap(watch, STAGE_BOOK)
-        if likely(e.symbol_id < capacity and wanted[e.symbol_id]):
-            if likely(result == RESULT_OK):
-                v = venues[e.symbol_id]
-                if v != NULL and likely(not rare >> (e.kind & 63) & 1):
+        if ahead:
+            bookset_ahead(m.books, far, batch, e - batch, size)
+        if unlikely(special >> (e.kind & 63) & 1 or e.symbol_id >= capacity):
+            s.now_ns = now
+            happened |= sim_special(s, e, c)
+            if unlikely(timed):
+                lap(watch, STAGE_BOOK)
+            due = sim_cut(s)
+            until_ns = due if due < until_ns else until_ns
+        else:
+            m.number += 1
+            result = market_change(m, e, c)
+            if unlikely(timed):
+                lap(watch, STAGE_BOOK)
+            v = venues[e.symbol_id]
+            if unlikely(result != RESULT_OK):
+                s.failed |= result == RESULT_NO_MEMORY
+                c.kind = KIND_NONE
+            elif v != NULL:
+                v.now_ns = e.exch_ns
+                if venue_concerns(v, c):
                     venue_apply(v, e, c, m.number)
-                    if unlikely(v.report_count):
+                    if v.report_count:
                         s.now_ns = now
                         sim_collect(s, v, False)
                         due = sim_cut(s)
                         until_ns = due if due < until_ns else until_ns
-                    if unlikely(timed):
-                        lap(watch, STAGE_VENUE)
-                happened |= kinds >> (c.kind & 63) & 1
-            else:
-                c.kind = KIND_NONE
-                if result == RESULT_NO_MEMORY:
-                    return SOURCE_ERROR
-            happened |= c.top_changed
-        elif unlikely(result != RESULT_OK):
-            if result == RESULT_NO_MEMORY:
-                return SOURCE_ERROR
-        elif unlikely(e.symbol_id >= capacity or c.kind == KIND_SYSTEM):
-            s.now_ns = now
-            happened |= sim_rare(s, e, c)
-            due = sim_cut(s)
-            until_ns = due if due < until_ns else until_ns
+                if unlikely(timed):
+                    lap(watch, STAGE_VENUE)
+            happened |= c.top_changed & wanted[e.symbol_id]
         happened |= e.exch_ns >= mark
         e += 1
         c += 1
@@ -286,11 +302,11 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     out.events = events
     out.changes = s.changes
     out.n = <uint32_t> (e - events)
-    out.first = <uint32_t> first
+    out.first = <uint32_t> (begun - events)
     out.own = False
     out.now_ns = now + feed_ns
     s.at += out.n
-    s.rounds = 0 if (e != events) & ((first != 0) | (not s.waiting)) else s.rounds
+    s.rounds = 0 if (e != events) & ((begun != events) | (not s.waiting)) else s.rounds
     out.open = inside | (sim_reports_due(s) - feed_ns <= now) | (sim_up_due(s) <= now)
     s.waiting = out.open & happened
     return SOURCE_ERROR if unlikely(s.failed) else SOURCE_OK

@@ -72,16 +72,19 @@ cdef inline int64_t better_key(bint there, int64_t key, int64_t than) noexcept n
 
 cdef void venue_reach(venue_t* v, int s) noexcept nogil:
     # Orders or displaced lots of a side have come or gone: what events concern us.
+    cdef reach_t* r = &v.reach[s]
+    cdef const venue_order_t* orders = v.orders[s]
     cdef int64_t sign = 1 - 2 * s
     cdef int32_t n = v.count[s]
-    cdef int64_t best = better_key(n != 0, sign * v.orders[s][0].price_ticks, -VENUE_FAR)
-    cdef int64_t worst = sign * v.orders[s][n - (n != 0)].price_ticks
+    cdef int64_t best = better_key(n != 0, sign * orders[0].price_ticks, -VENUE_FAR)
+    cdef int64_t worst = sign * orders[n - (n != 0)].price_ticks if n else VENUE_FAR
     best = better_key(v.displaced_count[s] != 0, sign * v.displaced[s][0].price_ticks, best)
-    v.reach[s].worst_key = worst if n else VENUE_FAR
     if unlikely(v.imaging):
         best = VENUE_FAR
-        v.reach[s].worst_key = -VENUE_FAR
-    v.reach[s].best_key = best
+        worst = -VENUE_FAR
+    r.best_key = best
+    r.worst_key = worst
+    r.span = <uint64_t> best - <uint64_t> worst if best > worst else 0
     v.reach[1 - s].cross_key = -best
 
 
@@ -249,6 +252,12 @@ cdef void venue_displace(
     if lots == 0 or v.displaced_ns == 0:
         return
     if unlikely(v.displaced_count[s] == VENUE_DISPLACED):
+        i = 0
+        while venue_displaced(v, s, i) != NULL:     # those that do not count any more make room
+            i += 1
+        if v.displaced_count[s] < VENUE_DISPLACED:
+            venue_displace(v, side, price, stamp, lots, order_id, resting)
+            return
         for i in range(VENUE_DISPLACED):
             if v.displaced[s][i].since_ns < v.displaced[s][oldest].since_ns:
                 oldest = i
@@ -280,16 +289,18 @@ cdef int64_t venue_serve_displaced(venue_t* v, int s, int32_t k, int64_t lots) n
 
 cdef int64_t venue_displaced_ahead(venue_t* v, int s, int64_t price, uint64_t stamp) noexcept nogil:
     # Displaced lots at a price that stand before a place there.
-    cdef int8_t side = <int8_t> (1 - 2 * s)
-    cdef int32_t k = 0
-    cdef int64_t lots = 0
-    cdef displaced_t* d
-    if v.displaced_count[s] == 0:
+    cdef int64_t sign = 1 - 2 * s, lots = 0
+    cdef const displaced_t* d = v.displaced[s]
+    cdef const displaced_t* end = d + v.displaced_count[s]
+    cdef int32_t k
+    while d < end and sign * (d.price_ticks - price) > 0:
+        d += 1
+    if likely(d == end or d.price_ticks != price):
         return 0
+    k = <int32_t> (d - v.displaced[s])
     d = venue_displaced(v, s, k)
-    while d != NULL and before(side, d.price_ticks, d.stamp, price, stamp):
-        if d.price_ticks == price:
-            lots += d.lots
+    while d != NULL and d.price_ticks == price and d.stamp < stamp:
+        lots += d.lots
         k += 1
         d = venue_displaced(v, s, k)
     return lots
@@ -335,7 +346,7 @@ cdef void venue_take_off(venue_t* v, int8_t side, int64_t key, int64_t lots) noe
             memmove(v.taken, v.taken + 1, n * sizeof(taken_t))
             v.forgotten += 1
         v.taken_count = n + 1
-        v.always = VENUE_ALWAYS | 1 << KIND_REPLACE | 1 << KIND_EXECUTE
+        v.always = VENUE_ALWAYS | VENUE_APART
         t = &v.taken[n]
         t.key = key
         t.side = side
@@ -752,6 +763,8 @@ cdef void venue_meet_level(venue_t* v, const event_t* e, const book_change_t* c)
                 side = BUY if bid != NO_PRICE and e.price <= bid else SELL
         if e.flags & FLAG_HIDDEN:
             side = NO_SIDE
+        if likely(side != NO_SIDE and side * e.price > v.reach[venue_index(side)].best_key):
+            return  # nobody of ours waits there, or behind
         if side == NO_SIDE or (book_level_size(v.book, side, e.price) == 0 and venue_sees(v, side, e.price)):
             venue_hidden(v, side, e.price, e.size, e.match_id)
         else:
@@ -775,9 +788,8 @@ cdef void venue_meet(venue_t* v, const event_t* e, const book_change_t* c) noexc
 
 # ---- own orders ----
 
-cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
-    # `side_index` comes with the side that it is most likely on. Looked for at the price that the table has, then everywhere, for another
-    # order may have taken its place there.
+cdef venue_order_t* venue_search(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
+    # At the price that the table has, then everywhere, for another order may have taken its place there.
     cdef int k, s
     cdef int32_t i
     cdef int64_t price = v.prices[<uint64_t> order_id & v.ids]
@@ -792,6 +804,12 @@ cdef venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_ind
             return NULL
         side_index[0] = 1 - s
     return NULL
+
+
+cdef inline venue_order_t* venue_find(const venue_t* v, int64_t order_id, int* side_index) noexcept nogil:
+    # `side_index` comes with the side that it is most likely on; most likely it is the best there.
+    cdef venue_order_t* best = v.orders[side_index[0]]
+    return best if likely(v.count[side_index[0]] != 0 and best.order_id == order_id) else venue_search(v, order_id, side_index)
 
 
 cdef inline bint rests(int64_t terms) noexcept nogil:
@@ -842,9 +860,10 @@ cdef bint venue_meets_own(const venue_t* v, const book_t* b, int8_t side, int64_
     return side * (limit - own) >= 0 and venue_available(v, b, side, own - side, size) < size
 
 
-cdef int venue_refusal(
+cdef int venue_judge(
     const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t terms, bint replaces
 ) noexcept nogil:
+    # Rule by rule.
     cdef int64_t limit, best
     if side != BUY and side != SELL:
         return RESULT_BAD_SIZE
@@ -870,6 +889,24 @@ cdef int venue_refusal(
     if terms & TERMS_TIME == TERMS_FOK and venue_available(v, b, side, limit, size_lots) < size_lots:
         return RESULT_UNFILLABLE
     return RESULT_OK
+
+
+cdef inline bint venue_nears_own(const venue_t* v, int s, int64_t price_ticks) noexcept nogil:
+    # Whether a price reaches that of an own order of the other side.
+    return v.count[1 - s] != 0 and (1 - 2 * s) * (price_ticks - v.orders[1 - s][0].price_ticks) >= 0
+
+
+cdef inline int venue_refusal(
+    const venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t size_lots, int64_t terms, bint replaces
+) noexcept nogil:
+    # A limit order for the day in bounds, far from our own of the other side, passes.
+    cdef int s = side < 0
+    if likely(
+        terms == 0 and side * side == 1 and v.lowest_ticks <= price_ticks <= MAX_VALUE and <uint64_t> size_lots - 1 < <uint64_t> MAX_VALUE
+        and venue_takes_orders(v) and (replaces or v.count[s] < v.capacity) and not venue_nears_own(v, s, price_ticks)
+    ):
+        return RESULT_OK
+    return venue_judge(v, b, side, price_ticks, size_lots, terms, replaces)
 
 
 cdef void venue_take_orders(venue_t* v, const book_t* b, int8_t side, int64_t price, int64_t lots) noexcept nogil:
@@ -938,6 +975,38 @@ cdef void venue_queue(venue_t* v, const book_t* b, int8_t side, int64_t price_ti
         o.ahead_lots = VENUE_UNKNOWN
 
 
+cdef inline void venue_accept(
+    venue_t* v, const book_t* b, int s, int64_t price_ticks, int64_t left, int64_t filled, int64_t order_id, int64_t terms, bint stays,
+    venue_order_t* o,
+) noexcept nogil:
+    # What is known of an order when it is acknowledged.
+    cdef int8_t side = <int8_t> (1 - 2 * s)
+    o.order_id = order_id
+    o.price_ticks = price_ticks
+    o.left_lots = left
+    o.filled_lots = filled
+    o.ahead_lots = o.unseen_lots = 0
+    o.ahead_part = 0.0
+    o.stamp = 0
+    o.entered_ns = o.shrunk_ns = v.now_ns
+    o.terms = terms
+    o.printed_lots = o.shrunk_lots = 0
+    if stays:
+        venue_queue(v, b, side, price_ticks, o)
+    venue_report(v, KIND_ACK, side, price_ticks, left + filled, order_id, venue_place(v, s, o) if stays else 0)
+
+
+cdef inline void venue_rest(venue_t* v, int s, const venue_order_t* o) noexcept nogil:
+    # An order has its place.
+    v.prices[<uint64_t> o.order_id & v.ids] = o.price_ticks
+    v.open_lots[s] += o.left_lots
+    if v.by_level:
+        v.entries = o.stamp
+    if unlikely(expiry(o.terms) and expiry(o.terms) < v.due_ns):
+        v.due_ns = expiry(o.terms)
+    venue_reach(v, s)
+
+
 cdef void venue_enter(
     venue_t* v, const book_t* b, int8_t side, int64_t price_ticks, int64_t left, int64_t filled, int64_t order_id, int64_t terms
 ) noexcept nogil:
@@ -946,35 +1015,30 @@ cdef void venue_enter(
     cdef int64_t limit = limit_of(side, price_ticks, terms)
     cdef bint swept = False, stays = rests(terms)
     cdef venue_order_t place
-    while v.self_trade == SELF_TRADE_CANCEL and venue_meets_own(v, b, side, limit, left):
+    cdef venue_order_t* o
+    while unlikely(v.self_trade == SELF_TRADE_CANCEL and venue_meets_own(v, b, side, limit, left)):
         venue_pull(v, 1 - s, 0, RESULT_SELF_TRADE)
-    place.price_ticks = price_ticks
-    place.ahead_lots = place.unseen_lots = 0
-    place.stamp = 0
-    if stays:
-        venue_queue(v, b, side, price_ticks, &place)
-    venue_report(v, KIND_ACK, side, price_ticks, left + filled, order_id, venue_place(v, s, &place) if stays else 0)
+    venue_accept(v, b, s, price_ticks, left, filled, order_id, terms, stays, &place)
     place.left_lots = venue_take(v, b, side, limit, left, order_id, &swept)
+    place.filled_lots += left - place.left_lots
     if unlikely(place.left_lots == 0 or swept or not stays):
         if place.left_lots:
             venue_report(v, KIND_PULLED, side, price_ticks, place.left_lots, order_id, 0)
         venue_reach(v, s)   # for an order that made room for this one
         return
-    place.order_id = order_id
-    place.filled_lots = filled + left - place.left_lots
-    place.entered_ns = v.now_ns
-    place.terms = terms
-    place.printed_lots = place.shrunk_lots = 0
-    place.shrunk_ns = v.now_ns
-    if v.by_level:
-        v.entries = place.stamp
     # By price, behind our own earlier orders of the same price.
-    venue_put(v, s, venue_first(v, s, price_ticks, True))[0] = place
-    v.prices[<uint64_t> order_id & v.ids] = price_ticks
-    v.open_lots[s] += place.left_lots
-    if expiry(terms) and expiry(terms) < v.due_ns:
-        v.due_ns = expiry(terms)
-    venue_reach(v, s)
+    o = venue_put(v, s, venue_first(v, s, price_ticks, True))
+    o[0] = place
+    venue_rest(v, s, o)
+
+
+cdef inline bint venue_alone(const venue_t* v, const book_t* b, int s, int64_t price_ticks, int64_t terms) noexcept nogil:
+    # Whether the only own order of a side may go to a price without meeting anything: it stays where it is in memory.
+    cdef int64_t opposite = b.sides[1 - s].best
+    return (
+        v.count[s] == 1 and terms == 0 and (opposite == NO_PRICE or (1 - 2 * s) * price_ticks < -opposite)
+        and not venue_nears_own(v, s, price_ticks)
+    )
 
 
 cdef void venue_pull(venue_t* v, int s, int32_t i, int64_t why) noexcept nogil:
@@ -1048,6 +1112,11 @@ cdef int venue_replace(
         venue_report(v, KIND_ACK, side, price_ticks, left, new_order_id, venue_place(v, s, o))
         return RESULT_OK
     venue_report(v, KIND_PULLED, side, o.price_ticks, o.left_lots, order_id, 0)
+    if likely(venue_alone(v, b, s, price_ticks, terms)):
+        v.open_lots[s] = 0
+        venue_accept(v, b, s, price_ticks, left, 0, new_order_id, terms, True, o)
+        venue_rest(v, s, o)
+        return RESULT_OK
     venue_take_out(v, s, <int32_t> (o - v.orders[s]))
     venue_enter(v, b, side, price_ticks, left, 0, new_order_id, terms)
     return RESULT_OK
@@ -1136,6 +1205,7 @@ cdef int venue_init(venue_t* v, int32_t capacity, int64_t reports, uint32_t symb
         v.shown_ticks[s] = NO_PRICE
         v.reach[s].best_key = -VENUE_FAR
         v.reach[s].worst_key = v.reach[s].cross_key = VENUE_FAR
+        v.reach[s].span = 0
         v.memory[s] = <venue_order_t*> fc_alloc(venue_slots(v) + 1, sizeof(venue_order_t))
         v.orders[s] = v.memory[s] + venue_slots(v) // 2 if v.memory[s] != NULL else NULL
         v.displaced[s] = <displaced_t*> fc_alloc(VENUE_DISPLACED, sizeof(displaced_t))
