@@ -23,7 +23,8 @@ from fastcore.records cimport (
     SELL, TERMS_FOK, TERMS_IOC, TERMS_MARKET, TERMS_TIME, TERMS_TYPE, event_t, fc_alloc, fc_free, likely, unlikely,
 )
 from fastcore.risk cimport (
-    RiskLimits, risk_down, risk_filled, risk_freed, risk_losses, risk_moved, risk_order, risk_rate, risk_seen, risk_sent, risk_symbol_t,
+    SHORT_ABOVE_BID, RiskLimits, risk_down, risk_filled, risk_freed, risk_losses, risk_moved, risk_order, risk_rate, risk_seen, risk_sent, risk_symbol_t,
+    risk_two_sided,
 )
 from fastcore.source cimport NEVER
 from fastcore.strategy cimport (
@@ -284,8 +285,10 @@ cdef void desk_look(desk_t* d, const market_t* m, uint32_t symbol_id) noexcept n
     cdef int64_t exch_ns = m.seen[symbol_id].exch_ns, local_ns = m.seen[symbol_id].local_ns
     cdef int64_t lag_ns = local_ns - exch_ns if local_ns else 0
     cdef bint trades = market_trades(m, symbol_id), stale = book != NULL and book.stale
-    s.dirty = (
-        s.dirty or bid != s.bid or ask != s.ask or last != s.last_ticks or trades != s.trading or stale != s.stale or lag_ns != s.lag_ns
+    s.dirty |= (
+        (bid != s.bid and s.limits.short_sale == SHORT_ABOVE_BID) | (last != s.last_ticks and s.limits.last_collar_ticks >= 0)
+        | (s.limits.crossed and risk_two_sided(bid, ask) != risk_two_sided(s.bid, s.ask)) | (trades != s.trading) | (stale != s.stale)
+        | ((lag_ns > s.limits.feed_lag_ns) != (s.lag_ns > s.limits.feed_lag_ns))
     )
     s.bid, s.ask, s.last_ticks, s.trading, s.stale, s.lag_ns = bid, ask, last, trades, stale, lag_ns
     if exch_ns or local_ns:

@@ -44,7 +44,7 @@ ctypedef struct limits_t:
     int64_t max_order_lots          # <= 0: not configured, nothing passes
     int64_t max_position_lots       # of |position| with every open order of a side filled; < 0: not configured
     int64_t collar_ticks            # of |price - reference|; NOT_CONFIGURED or LIMIT_OFF
-    int64_t last_collar_ticks       # of |price - last trade|; INT64_MAX: off
+    int64_t last_collar_ticks       # of |price - last trade|; < 0: off
     int64_t min_order_lots
     int64_t lot_multiple
     int64_t repeat_ns               # an order like the one before must be later than this; < 0: off
@@ -62,6 +62,8 @@ ctypedef struct limits_t:
 ctypedef struct total_t:
     money_t exact
     double near
+    double bounded                  # what it was when bounds were made of it,
+    double slack                    # which allow it to move by so much; infinite: there is no limit
 
 ctypedef struct group_t:
     total_t gross                   # millionths of the currency of the limits: |position| in the worst case
@@ -83,6 +85,7 @@ ctypedef struct bound_t:
     int64_t low_key
     int64_t high_key
     int64_t room_lots               # beyond those that a replaced order frees
+    int64_t money_lots              # the same by what is about money
     int64_t size_max
     int64_t last_key                # of the last order of the side, where repetition is refused
     int64_t least_key               # low_key and high_key but for the reference and our own orders
@@ -107,6 +110,8 @@ ctypedef struct risk_symbol_t:
     bint dirty                      # the bounds are older than what follows
     bint changed                    # own orders came or went since risk_moved
     bint steady                     # risk_moved need not work everything out
+    int64_t low_ticks               # while the reference is in low_ticks..high_ticks
+    int64_t high_ticks
     int64_t collar_ticks            # from the reference; FAR_KEY: off
     uint32_t sums                   # of the gate, when the bounds were made
     bint stopped                    # a rule that does not depend on the order refuses all
@@ -222,6 +227,11 @@ cdef inline int64_t least(int64_t a, int64_t b) noexcept nogil:
     return a if a < b else b
 
 
+cdef inline bint risk_two_sided(int64_t bid, int64_t ask) noexcept nogil:
+    """Whether both best prices are there, neither crossed nor locked."""
+    return bid != NO_PRICE and ask != NO_PRICE and bid < ask
+
+
 cdef inline int risk_down(risk_gate_t* g) noexcept nogil:
     """Result code that keeps everything down, 0 while orders may leave. A kill switch that was seen down stays down until armed."""
     if unlikely(load_acquire(g.word) != 0) and g.killed == RESULT_OK:
@@ -266,6 +276,7 @@ cdef inline int risk_order(
     cdef const bound_t* b = &s.bounds[i]
     cdef int64_t key = <int64_t> (0 - <uint64_t> price_ticks) if i else price_ticks
     cdef uint64_t distance = <uint64_t> price_ticks if price_ticks >= 0 else 0 - <uint64_t> price_ticks
+    cdef int64_t more_lots = <int64_t> (<uint64_t> size_lots - <uint64_t> freed_lots)
     cdef bint bad = (
         (g.killed | (load_acquire(g.word) != 0) | g.blocked | s.stopped | s.dirty | (s.sums != g.sums))
         | (g.owing != NULL)
@@ -278,7 +289,8 @@ cdef inline int risk_order(
         | (key == b.last_key)
         | (size_lots < s.size_min)
         | (size_lots > b.size_max)
-        | (<int64_t> (<uint64_t> size_lots - <uint64_t> freed_lots) > b.room_lots)
+        | (more_lots > b.room_lots)
+        | (more_lots > b.money_lots)
         | (not divides(s.increment if price_ticks >= s.low_below_ticks else s.low_increment, distance))
         | (not divides(s.lot, <uint64_t> size_lots))
     )

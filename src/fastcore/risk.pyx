@@ -67,7 +67,7 @@ cdef inline bint priced(const risk_symbol_t* s, int64_t ticks) noexcept nogil:
 
 
 cdef inline bint two_sided(const risk_symbol_t* s) noexcept nogil:
-    return s.bid != NO_PRICE and s.ask != NO_PRICE and s.bid < s.ask
+    return risk_two_sided(s.bid, s.ask)
 
 
 cdef inline bint beyond(int64_t price, int64_t reference, int64_t collar) noexcept nogil:
@@ -247,8 +247,9 @@ cdef int risk_slow(
 ) noexcept nogil:
     cdef int result
     risk_down(g)
-    if g.owing != NULL:
+    if g.money:
         risk_settle(g)
+        risk_sums(g, s)
     if s.dirty or s.sums != g.sums:
         risk_bounds(g, s)
     result = risk_judge(g, s, side, price_ticks, size_lots, freed_lots, replaces, now_ns)
@@ -301,17 +302,22 @@ cdef void risk_losses(risk_gate_t* g) noexcept nogil:
         trip(g, RESULT_LOSS_DRAWDOWN)
 
 
-cdef inline void change(total_t* total, int64_t before, int64_t after) noexcept nogil:
-    # Far below 128 bits: a part is below 2**63.
+cdef inline bint change(total_t* total, int64_t before, int64_t after) noexcept nogil:
+    # Far below 128 bits: a part is below 2**63. Says whether bounds that were made of the sum hold no longer.
     cdef money_t old, new
+    if before == after:
+        return False
     old.low = <uint64_t> before
     old.high = -1 if before < 0 else 0
     new.low = <uint64_t> after
     new.high = -1 if after < 0 else 0
-    if before != after:
-        money_sub(total.exact, old, &total.exact)
-        money_add(total.exact, new, &total.exact)
-        total.near = money_double(total.exact)
+    money_sub(total.exact, old, &total.exact)
+    money_add(total.exact, new, &total.exact)
+    total.near = money_double(total.exact)
+    if likely(fabs(total.near - total.bounded) <= total.slack):
+        return False
+    total.bounded = total.near
+    return True
 
 
 cdef void risk_sums(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
@@ -320,7 +326,7 @@ cdef void risk_sums(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
     cdef money_t open_profit, closed
     cdef group_t* q
     cdef int group
-    cdef bint known
+    cdef bint known, drifted = False
     if (
         s.reference_ticks == s.summed[0] and s.open_lots[0] == s.summed[1] and s.open_lots[1] == s.summed[2]
         and s.position.position_lots == s.summed[3] and s.position.fills == s.summed[4]
@@ -344,15 +350,15 @@ cdef void risk_sums(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
         and unrealised == s.unrealised and known != s.unknown
     ):
         return
-    g.sums += 1
     for group in range(2 if s.group else 1):
         q = &g.groups[s.group if group else 0]
-        change(&q.gross, s.gross, gross)
-        change(&q.longs, s.longs, longs)
-        change(&q.shorts, s.shorts, shorts)
-    change(&g.margined, s.margined, margined)
-    change(&g.realised, s.realised, realised)
-    change(&g.unrealised, s.unrealised, unrealised)
+        drifted |= change(&q.gross, s.gross, gross)
+        drifted |= change(&q.longs, s.longs, longs)
+        drifted |= change(&q.shorts, s.shorts, shorts)
+    drifted |= change(&g.margined, s.margined, margined)
+    drifted |= change(&g.realised, s.realised, realised)
+    drifted |= change(&g.unrealised, s.unrealised, unrealised)
+    g.sums += drifted | (known == s.unknown)
     g.unknown += <int> (not known) - <int> s.unknown
     s.unknown = not known
     s.gross, s.longs, s.shorts, s.margined, s.realised, s.unrealised = gross, longs, shorts, margined, realised, unrealised
@@ -368,12 +374,19 @@ cdef inline void risk_owe(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
 
 cdef void risk_settle(risk_gate_t* g) noexcept nogil:
     cdef risk_symbol_t* s
+    if g.owing == NULL:
+        return
     while g.owing != NULL:
         s = g.owing
         g.owing = s.next_owing
         s.owes = False
         risk_sums(g, s)
     risk_block(g)
+
+
+cdef inline double left_of(double limit, double bounded, double slack) noexcept nogil:
+    # What a limit leaves at least while the bounds hold.
+    return limit - bounded - slack if isfinite(limit) else INFINITY
 
 
 cdef inline int64_t room_of(double left, double lots_per_worth) noexcept nogil:
@@ -407,9 +420,10 @@ cdef void risk_moved(risk_gate_t* g, risk_symbol_t* s, int64_t reference_ticks) 
     cdef bint moved = s.changed or s.reference_ticks != reference_ticks
     s.reference_ticks = reference_ticks
     s.changed = False
-    if unlikely(g.owing != NULL):
+    if unlikely(g.money):
         risk_settle(g)
-    if unlikely(s.dirty or s.sums != g.sums or (moved and not (s.steady and 0 < reference_ticks < FAR_KEY))):
+        risk_sums(g, s)
+    if unlikely(s.dirty or s.sums != g.sums or (moved and not (s.steady and s.low_ticks <= reference_ticks <= s.high_ticks))):
         risk_bounds(g, s)
     elif moved:
         risk_keys(s)
@@ -429,7 +443,7 @@ cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
     cdef const group_t* q
     cdef bound_t* b
     cdef int64_t position = s.position.position_lots
-    cdef int64_t reference = s.reference_ticks, collar, distance, size_max, room, held = 0, low, high
+    cdef int64_t reference = s.reference_ticks, collar, distance, size_max, room, held = 0, low, high, drift = 0
     cdef double left
     cdef bint reference_known = priced(s, reference) and -FAR_KEY < reference < FAR_KEY
     cdef int i, sign, group
@@ -457,17 +471,20 @@ cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
         # For prices near the reference alone, so that one number bounds the value of all of them.
         collar = least(collar, reference // 2 if reference >= 0 else -(reference // 2))
     s.collar_ticks = collar
+    s.low_ticks, s.high_ticks = 1, FAR_KEY - 1
+    if worth:
+        # What follows holds on while the reference moves by no more than a 64th.
+        drift = fc_magnitude(reference) >> 6
+        s.low_ticks, s.high_ticks = reference - drift, reference + drift
     if worth and s.priced_ticks != reference:
         s.priced_ticks = reference
-        s.lots_per_worth = 1.0 / worth_of(s, reference, 1.0)
-        s.value_lots = room_of(
-            l.max_order_value,
-            1.0 / worth_of(s, reference - collar if s.inverse else reference + collar if reference >= 0 else reference - collar, 1.0),
-        )
+        s.lots_per_worth = (1.0 - 1.0 / 32.0) / worth_of(s, reference, 1.0)
+        distance = -collar - drift if s.inverse or reference < 0 else collar + drift
+        s.value_lots = room_of(l.max_order_value, 1.0 / worth_of(s, reference + distance, 1.0))
     if isfinite(l.max_order_value):
         size_max = least(size_max, s.value_lots)
     s.size_min = l.min_order_lots
-    s.steady = not worth
+    s.steady = True
     for i in range(2):
         b = &s.bounds[i]
         sign = -1 if i else 1
@@ -486,12 +503,20 @@ cdef void risk_bounds(risk_gate_t* g, risk_symbol_t* s) noexcept nogil:
             room = least(room, held)
         elif i and l.short_sale == SHORT_ABOVE_BID:
             high = least(high, (-s.bid if -FAR_KEY < s.bid < FAR_KEY else -FAR_KEY) - 1)
+        b.money_lots = FAR_LOTS
         if g.money:
-            left = (g.buying_power + g.realised.near + g.unrealised.near - g.margined.near) / s.margin if s.margin > 0.0 else INFINITY
+            left = INFINITY
+            if s.margin > 0.0:
+                left = left_of(
+                    g.buying_power, g.margined.bounded - g.realised.bounded - g.unrealised.bounded, 3.0 * g.margined.slack
+                ) / s.margin
             for group in range(2 if s.group else 1):
                 q = &g.groups[s.group if group else 0]
-                left = min(left, q.max_gross - q.gross.near, q.max_net + q.shorts.near if i else q.max_net - q.longs.near)
-            room = least(room, room_of(left, s.lots_per_worth))
+                left = min(
+                    left, left_of(q.max_gross, q.gross.bounded, q.gross.slack),
+                    left_of(q.max_net, -q.shorts.bounded if i else q.longs.bounded, q.longs.slack),
+                )
+            b.money_lots = room_of(left, s.lots_per_worth)
         if not (known and room >= -FAR_LOTS):
             room = -1
             s.steady = False
@@ -973,6 +998,10 @@ max_fills_per_minute=None, clock_error_ns=None, groups=None, rates=None)\n--\n\n
         memset(&g.margined, 0, sizeof(total_t))
         memset(&g.realised, 0, sizeof(total_t))
         memset(&g.unrealised, 0, sizeof(total_t))
+        for i in range(RISK_GROUPS):
+            g.groups[i].gross.slack = g.groups[i].max_gross / 64.0
+            g.groups[i].longs.slack = g.groups[i].shorts.slack = g.groups[i].max_net / 64.0
+        g.margined.slack = g.realised.slack = g.unrealised.slack = g.buying_power / 192.0
         g.unknown = 0
         g.owing = NULL
         g.sums += 1
