@@ -52,6 +52,7 @@ ctypedef struct curve_point_t:
 ctypedef struct note_t:
     event_t event
     book_change_t change
+    uint32_t owner          # of a report: the strategy that is told
 
 ctypedef struct notes_t:
     note_t* notes
