@@ -51,8 +51,7 @@ ctypedef struct curve_point_t:
 # Something of the present instant that strategies are called for.
 ctypedef struct note_t:
     event_t event
-    book_change_t change
-    uint32_t owner          # of a report: the strategy that is told
+    book_change_t change    # of a report: `stamp` is the strategy that is told
 
 ctypedef struct notes_t:
     note_t* notes

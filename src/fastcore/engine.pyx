@@ -157,7 +157,7 @@ cdef inline bint engine_wants(const engine_t* g, uint32_t strategy, uint32_t hoo
         return e.match_id == strategy
     if e.kind >= KIND_COUNT:
         return False
-    if hook == ON_EVENT and not s.kinds >> e.kind & 1 or hook == ON_REPORT and (n.owner != strategy or not s.reports >> e.kind & 1):
+    if hook == ON_EVENT and not s.kinds >> e.kind & 1 or hook == ON_REPORT and (n.change.stamp != strategy or not s.reports >> e.kind & 1):
         return False
     return s.symbol_id == e.symbol_id or s.symbol_id == NO_SYMBOL or e.symbol_id == NO_SYMBOL or e.kind == KIND_SYSTEM
 
@@ -352,7 +352,7 @@ cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
             if engine_note(g, ON_REPORT, e, NULL) != RUN_ON:
                 return RUN_MEMORY
             g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].event.seq &= CAUSE
-            g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].owner = owner
+            g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].change.stamp = owner
     return RUN_ON
 
 
