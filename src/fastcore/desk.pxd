@@ -19,7 +19,7 @@ the account, and no order leaves that would meet one of another strategy.
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_t
@@ -46,7 +46,8 @@ ctypedef struct rung_t:
     int64_t order_id        # of the order that works; 0 none
     int64_t old_id          # of the order whose place it takes
     bint in_flight          # a message about it is not answered yet
-    bint retry              # a fill changed what the limits allow: send again at the same price once nothing works
+    uint8_t retry           # a fill changed what the limits allow: send again at the same price once nothing works
+    uint8_t met             # it would have met an order of another strategy: send again when one has gone or moved
 
 # The wanted position.
 ctypedef struct seek_t:
@@ -57,6 +58,7 @@ ctypedef struct seek_t:
     int64_t tried_ticks     # what was last sent or refused: it is not sent again
     int64_t tried_lots
     bint listed             # it is in the list of the desk
+    bint met                # as that of a rung
 
 # What is in flight of an order that is none of the wanted quotes, and what waits for the answer.
 ctypedef struct change_t:
@@ -81,7 +83,7 @@ ctypedef struct stake_t:
 ctypedef struct account_t:
     stake_t* stakes         # by owner
     uint32_t singles        # unfinished orders that are none of the wanted quotes
-    bint met                # an order would have met one of another strategy: it is tried again when an order goes or moves
+    bint met                # a wish would have met an order of another strategy
     int64_t mark_ticks      # last middle of an uncrossed book, rounded down; NO_PRICE before
     risk_symbol_t* risk     # what the limits know of it: open lots, bounds
     fees_t* fees

@@ -58,8 +58,8 @@ cdef void desk_ask(desk_t* d, stake_t* s) noexcept nogil:
         d.answered_end = &s.next_answered
 
 
-cdef void desk_again(desk_t* d, const account_t* a, bint ask) noexcept nogil:
-    # Let all strategies try again what was refused: at once, or when they want something the next time.
+cdef void desk_again(desk_t* d, const account_t* a) noexcept nogil:
+    # What a limit refused may be tried again.
     cdef stake_t* s
     cdef uint32_t owner, k
     for owner in range(d.owners):
@@ -67,15 +67,24 @@ cdef void desk_again(desk_t* d, const account_t* a, bint ask) noexcept nogil:
         for k in range(2 * s.depth):
             s.rungs[k].retry = True
         s.seek.tried_lots = 0
-        if ask:
-            desk_ask(d, s)
 
 
-cdef inline void desk_moved(desk_t* d, account_t* a) noexcept nogil:
-    # An order has gone, or stands elsewhere.
-    if unlikely(a.met):
-        a.met = False
-        desk_again(d, a, True)
+cdef void desk_moved(desk_t* d, account_t* a) noexcept nogil:
+    # An order has gone, or stands elsewhere: try again what would have met it.
+    cdef stake_t* s
+    cdef uint32_t owner, k
+    if likely(not a.met):
+        return
+    a.met = False
+    for owner in range(d.owners):
+        s = &a.stakes[owner]
+        for k in range(2 * s.depth):
+            s.rungs[k].retry |= s.rungs[k].met
+            s.rungs[k].met = False
+        if s.seek.met:
+            s.seek.met = False
+            s.seek.tried_lots = 0
+        desk_ask(d, s)
 
 
 cdef void desk_done(desk_t* d, account_t* a, own_order_t* o) noexcept nogil:
@@ -187,7 +196,7 @@ cdef uint32_t desk_report(desk_t* d, const event_t* e) noexcept nogil:
             desk_ask(d, &a.stakes[o.owner])     # it may be the end of everything
         if o.worst_lots <= 0 and o.state != ORDER_LEAVING and o.state != ORDER_CHANGING:
             desk_done(d, a, o)
-        desk_again(d, a, False)
+        desk_again(d, a)
     elif unlikely(o.rung >= DESK_RUNGS):
         if e.kind == KIND_PULLED:
             desk_gone(d, a, o, e)
@@ -304,12 +313,11 @@ cdef int64_t desk_best(desk_t* d, uint32_t symbol_id, int8_t side, uint32_t with
     return best
 
 
-cdef bint desk_clashes(desk_t* d, account_t* a, const stake_t* s, int8_t side, int64_t ticks) noexcept nogil:
+cdef bint desk_clashes(desk_t* d, const stake_t* s, int8_t side, int64_t ticks) noexcept nogil:
     # Whether an order would meet one of another strategy.
     cdef int64_t other = desk_best(d, s.symbol_id, <int8_t> -side, s.owner)
     if other == NO_PRICE or ticks == NO_PRICE or (ticks < other if side == BUY else ticks > other):
         return False
-    a.met = True
     d.gate.by_result[RESULT_SELF_TRADE] += 1
     return True
 
@@ -431,7 +439,7 @@ cdef void desk_place(desk_t* d, const market_t* m, stake_t* s, uint32_t level, i
             return
     rung.acted_ticks = rung.wish_ticks
     rung.acted_lots = rung.wish_lots
-    rung.retry = False
+    rung.retry = rung.met = False
     if ticks == NO_PRICE:
         if old != NULL:
             desk_pull(d, old, now_ns, cause)
@@ -440,8 +448,9 @@ cdef void desk_place(desk_t* d, const market_t* m, stake_t* s, uint32_t level, i
     if unlikely(side == BUY and desk_meets(s, False, ticks)):
         result = RESULT_SELF_TRADE
         d.gate.by_result[result] += 1
-    elif unlikely(d.owners > 1) and desk_clashes(d, a, s, side, ticks):
+    elif unlikely(d.owners > 1) and desk_clashes(d, s, side, ticks):
         result = RESULT_SELF_TRADE
+        rung.met = a.met = True
     else:
         result = risk_order(d.gate, a.risk, side, ticks, rung.wish_lots, 0 if old == NULL else old.worst_lots, old != NULL, now_ns)
     id = desk_free(d, d.next_id)
@@ -642,7 +651,7 @@ cdef int desk_submit(
         if judged == NO_PRICE:
             judged = a.mark_ticks
     desk_known(d, m, symbol_id)
-    if unlikely(d.owners > 1) and desk_clashes(d, a, s, side, judged):
+    if unlikely(d.owners > 1) and desk_clashes(d, s, side, judged):
         result = RESULT_SELF_TRADE
     else:
         result = risk_order(d.gate, a.risk, side, judged, size, 0, False, now_ns)
@@ -675,7 +684,7 @@ cdef int desk_amend(
         desk_pull(d, o, now_ns, cause)
         return RESULT_OK
     desk_known(d, m, o.symbol_id)
-    if unlikely(d.owners > 1) and desk_clashes(d, a, s, o.side, price):
+    if unlikely(d.owners > 1) and desk_clashes(d, s, o.side, price):
         result = RESULT_SELF_TRADE
     else:
         result = risk_order(d.gate, a.risk, o.side, price, left, o.worst_lots, True, now_ns)
@@ -774,6 +783,7 @@ cdef bint desk_seek(desk_t* d, const market_t* m, stake_t* s, int64_t now_ns, ui
     cdef own_order_t* o = desk_order(d, k.order_id)
     cdef int64_t missing = 0, lots, ticks, far, total, distance
     cdef int8_t side
+    cdef int result
     cdef bint crosses = False
     if o != NULL and o.state != ORDER_LIVE:
         return True     # acted on when the answer comes
@@ -820,13 +830,16 @@ cdef bint desk_seek(desk_t* d, const market_t* m, stake_t* s, int64_t now_ns, ui
     k.tried_ticks = ticks
     k.tried_lots = total
     if o != NULL:
-        desk_amend(d, m, o, ticks, total, now_ns, cause)
-        return True
-    k.order_id = desk_free(d, d.next_id)
-    if k.order_id:
-        d.next_id = k.order_id + 1
-    if desk_submit(d, m, s, side, ticks, lots, k.order_id, 0, FOR_TARGET, now_ns, cause) != RESULT_OK:
-        k.order_id = 0
+        result = desk_amend(d, m, o, ticks, total, now_ns, cause)
+    else:
+        k.order_id = desk_free(d, d.next_id)
+        if k.order_id:
+            d.next_id = k.order_id + 1
+        result = desk_submit(d, m, s, side, ticks, lots, k.order_id, 0, FOR_TARGET, now_ns, cause)
+        if result != RESULT_OK:
+            k.order_id = 0
+    if unlikely(result == RESULT_SELF_TRADE) and d.owners > 1:
+        k.met = d.accounts[symbol_id].met = True
     return True
 
 
@@ -864,7 +877,7 @@ cdef void desk_retry(desk_t* d, bint all) noexcept nogil:
     for i in range(d.opened_count):
         a = &d.accounts[d.opened[i]]
         if all:
-            desk_again(d, a, True)
+            desk_again(d, a)
         for owner in range(d.owners):
             desk_ask(d, &a.stakes[owner])
 
