@@ -13,10 +13,13 @@ Single orders: each has the number that its strategy gave it, and changes of one
 
 Wanted position: one order for what is missing waits at its touch and crosses after a time. It is only ever amended: the size of an amend
 counts what is filled, so that no fill on the way is had twice.
+
+Several strategies on one account each have a stake in an instrument: wanted quotes, a wanted position, and what they hold. Limits count
+the account, and no order leaves that would meet one of another strategy.
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_t
@@ -24,7 +27,7 @@ from fastcore.money cimport fees_t, money_t, money_units
 from fastcore.portfolio cimport position_net, position_t
 from fastcore.records cimport NO_PRICE, event_t
 from fastcore.risk cimport RiskLimits, risk_down, risk_gate_t, risk_symbol_t
-from fastcore.strategy cimport own_order_t
+from fastcore.strategy cimport DESK_RUNGS, own_order_t
 
 
 # Why a wanted quote was not sent, or not yet.
@@ -43,7 +46,8 @@ ctypedef struct rung_t:
     int64_t order_id        # of the order that works; 0 none
     int64_t old_id          # of the order whose place it takes
     bint in_flight          # a message about it is not answered yet
-    bint retry              # a fill changed what the limits allow: send again at the same price once nothing works
+    uint8_t retry           # a fill changed what the limits allow: send again at the same price once nothing works
+    uint8_t met             # it would have met an order of another strategy: send again when one has gone or moved
 
 # The wanted position.
 ctypedef struct seek_t:
@@ -54,6 +58,7 @@ ctypedef struct seek_t:
     int64_t tried_ticks     # what was last sent or refused: it is not sent again
     int64_t tried_lots
     bint listed             # it is in the list of the desk
+    bint met                # as that of a rung
 
 # What is in flight of an order that is none of the wanted quotes, and what waits for the answer.
 ctypedef struct change_t:
@@ -63,29 +68,41 @@ ctypedef struct change_t:
     bint wished
     bint leave              # the wish is a pull
 
-ctypedef struct account_t:
-    rung_t* rungs           # DESK_RUNGS of each side: that of a level and a side (0 buy, 1 sell) is [2 * level + side]
+# What one strategy wants of an instrument.
+ctypedef struct stake_t:
+    uint32_t symbol_id
+    uint32_t owner          # index of the strategy
     uint32_t depth          # levels in use, at least 1
+    bint dirty              # an answer is new: it is in the list of the desk
+    rung_t[2 * DESK_RUNGS] rungs    # that of a level and a side (0 buy, 1 sell) is [2 * level + side]
+    seek_t seek
+    stake_t* next_answered
+    stake_t* next_seeking
+
+# One instrument.
+ctypedef struct account_t:
+    stake_t* stakes         # by owner
     uint32_t singles        # unfinished orders that are none of the wanted quotes
+    bint met                # a wish would have met an order of another strategy
     int64_t mark_ticks      # last middle of an uncrossed book, rounded down; NO_PRICE before
     risk_symbol_t* risk     # what the limits know of it: open lots, bounds
     fees_t* fees
     bint known              # desk_open was called
-    bint dirty              # an answer is new: it is in the list of the desk
-    seek_t seek
 
 ctypedef struct desk_t:
     gateway_t* gateway      # NULL: nothing can be wanted
     risk_gate_t* gate
-    position_t* positions   # by dense id
+    position_t* positions   # of the account, by dense id
+    position_t** held       # of each strategy, by owner and dense id; that of a single one is `positions`
+    uint32_t owners         # strategies, at least 1
     account_t* accounts     # by dense id
     uint32_t capacity
     uint32_t* opened        # ids of the known accounts
     uint32_t opened_count
-    uint32_t* answered      # those that are dirty
-    uint32_t answered_count
-    uint32_t* seeking       # those with a wanted position
-    uint32_t seeking_count
+    stake_t* answered       # those that are dirty, the first one first
+    stake_t** answered_end
+    stake_t* seeking        # those with a wanted position
+    stake_t** seeking_end
     own_order_t* orders     # by id, modulo DESK_ORDERS
     change_t* changes       # likewise
     int64_t next_id
@@ -118,11 +135,12 @@ cdef inline bint rung_settled(const rung_t* r) noexcept nogil:
 
 cdef inline bint desk_waits(desk_t* d, int64_t now_ns) noexcept nogil:
     """Whether something is to be done although no strategy wants anything: an answer has come, a kill switch has changed, a time is over."""
-    return d.answered_count != 0 or (risk_down(d.gate) != 0) != d.down or now_ns >= d.due_ns
+    return d.answered != NULL or (risk_down(d.gate) != 0) != d.down or now_ns >= d.due_ns
 
 
-cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil
-# Act on an outbox of `n` events, then on the wishes that waited for an answer or a time.
+# Act on what came of an own order; returns whose it is.
+cdef uint32_t desk_report(desk_t* d, const event_t* e) noexcept nogil
+# Act on an outbox of `n` events, whose `seq` is their owner, then on the wishes that waited for an answer or a time.
 cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n, int64_t now_ns, uint64_t cause) noexcept nogil
 
 
@@ -130,4 +148,8 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
 cdef class Desk:
     cdef desk_t _d
     cdef readonly RiskLimits limits
+    cdef int _divide(self, uint32_t owners) except -1
+    cdef int _stakes(self, uint32_t symbol_id) except -1
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF
+    cdef uint32_t _owner(self, object strategy) except? 0xFFFFFFFF
+    cdef object _profit(self, uint32_t symbol_id, uint32_t owners)

@@ -3,7 +3,8 @@
 
 Own orders and what came of them are 64-byte events with the flag ``own``: `order`, `replace`, `amend` and `pull` go out, `ack`, `fill`,
 `reject` and `pulled` come back. What the limits refuse never leaves: its `reject` has the result code in ``match_id`` and ``order_id``
-0, or, of an order that a strategy sent by itself, its number and the flag ``held``.
+0, or, of an order that a strategy sent by itself, its number and the flag ``held``. Whose a refusal is stands in the highest byte of its
+``seq``.
 """
 
 cimport cython
@@ -15,7 +16,7 @@ from fastcore._integers cimport as_int64, int64_in
 from fastcore.book cimport book_best_ask, book_best_bid, book_t
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport market_book, market_t, market_trades, market_two_sided
-from fastcore.money cimport BILLION, fees_of, fees_put, fees_t, money_less, money_object, money_product, money_t, money_value
+from fastcore.money cimport BILLION, fees_of, fees_put, fees_t, money_add, money_less, money_object, money_product, money_t, money_value
 from fastcore.portfolio cimport Position, position_fill, position_net, position_t
 from fastcore.records cimport (
     BUY, FLAG_CONTINUED, FLAG_HELD, FLAG_OWN, KIND_ACK, KIND_AMEND, KIND_FILL, KIND_ORDER, KIND_PULL, KIND_PULLED, KIND_QUOTE, KIND_REJECT,
@@ -28,8 +29,8 @@ from fastcore.risk cimport (
 )
 from fastcore.source cimport NEVER
 from fastcore.strategy cimport (
-    DESK_ORDERS, DESK_RUNGS, FOR_ITSELF, FOR_PASSING, FOR_TARGET, ORDER_CHANGING, ORDER_DONE, ORDER_FREE, ORDER_LEAVING, ORDER_LIVE,
-    ORDER_SENT, order_works, own_order_t,
+    DESK_ORDERS, DESK_OWNERS, DESK_RUNGS, FOR_ITSELF, FOR_PASSING, FOR_TARGET, ORDER_CHANGING, ORDER_DONE, ORDER_FREE, ORDER_LEAVING, ORDER_LIVE,
+    ORDER_SENT, OWNER_SHIFT, order_works, own_order_t,
 )
 
 cdef extern from "fc_checked.h" nogil:
@@ -46,15 +47,45 @@ cdef inline own_order_t* desk_order(desk_t* d, int64_t order_id) noexcept nogil:
 
 cdef inline rung_t* desk_rung(const account_t* a, const own_order_t* o) noexcept nogil:
     # Of one of the wanted quotes.
-    return &a.rungs[2 * o.rung + (o.side < 0)]
+    return &a.stakes[o.owner].rungs[2 * o.rung + (o.side < 0)]
 
 
-cdef void desk_ask(desk_t* d, uint32_t symbol_id) noexcept nogil:
-    # Look at the wishes of an account again before the next messages leave.
-    if not d.accounts[symbol_id].dirty:
-        d.accounts[symbol_id].dirty = True
-        d.answered[d.answered_count] = symbol_id
-        d.answered_count += 1
+cdef void desk_ask(desk_t* d, stake_t* s) noexcept nogil:
+    # Look at the wishes of a strategy again before the next messages leave.
+    if not s.dirty:
+        s.dirty = True
+        s.next_answered = NULL
+        d.answered_end[0] = s
+        d.answered_end = &s.next_answered
+
+
+cdef void desk_again(desk_t* d, const account_t* a) noexcept nogil:
+    # What a limit refused may be tried again.
+    cdef stake_t* s
+    cdef uint32_t owner, k
+    for owner in range(d.owners):
+        s = &a.stakes[owner]
+        for k in range(2 * s.depth):
+            s.rungs[k].retry = True
+        s.seek.tried_lots = 0
+
+
+cdef void desk_moved(desk_t* d, account_t* a) noexcept nogil:
+    # An order has gone, or stands elsewhere: try again what would have met it.
+    cdef stake_t* s
+    cdef uint32_t owner, k
+    if likely(not a.met):
+        return
+    a.met = False
+    for owner in range(d.owners):
+        s = &a.stakes[owner]
+        for k in range(2 * s.depth):
+            s.rungs[k].retry |= s.rungs[k].met
+            s.rungs[k].met = False
+        if s.seek.met:
+            s.seek.met = False
+            s.seek.tried_lots = 0
+        desk_ask(d, s)
 
 
 cdef void desk_done(desk_t* d, account_t* a, own_order_t* o) noexcept nogil:
@@ -63,15 +94,16 @@ cdef void desk_done(desk_t* d, account_t* a, own_order_t* o) noexcept nogil:
     risk_freed(d.gate, a.risk, o.side, o.worst_lots, o.state != ORDER_DONE)
     if unlikely(o.rung >= DESK_RUNGS):
         a.singles -= o.state != ORDER_DONE
-        if a.seek.order_id == o.id:
-            a.seek.order_id = 0
-            desk_ask(d, o.symbol_id)
+        if a.stakes[o.owner].seek.order_id == o.id:
+            a.stakes[o.owner].seek.order_id = 0
+            desk_ask(d, &a.stakes[o.owner])
     else:
         rung = desk_rung(a, o)
         if rung.order_id == o.id:
             rung.order_id = 0
     o.worst_lots = 0
     o.state = ORDER_DONE
+    desk_moved(d, a)
 
 
 cdef inline void desk_answered(desk_t* d, const account_t* a, const own_order_t* o) noexcept nogil:
@@ -79,22 +111,25 @@ cdef inline void desk_answered(desk_t* d, const account_t* a, const own_order_t*
     cdef rung_t* rung
     d.in_flight -= 1
     if unlikely(o.rung >= DESK_RUNGS):
-        desk_ask(d, o.symbol_id)
+        desk_ask(d, &a.stakes[o.owner])
         return
     rung = desk_rung(a, o)
     rung.in_flight = False
     if unlikely(not rung_settled(rung) or rung.retry or d.down):
-        desk_ask(d, o.symbol_id)
+        desk_ask(d, &a.stakes[o.owner])
 
 
-cdef bint desk_filled(position_t* p, const fees_t* fees, const own_order_t* o, const event_t* e) noexcept nogil:
+cdef bint desk_filled(desk_t* d, const account_t* a, const own_order_t* o, const event_t* e) noexcept nogil:
     # Account a fill; False where it does not fit.
+    cdef position_t* p = &d.positions[o.symbol_id]
     cdef money_t value, fee
     if money_value(p.inverse, e.price, e.size, &value):
         return False
-    if fees_of(fees, p.turnover, e.match_id == MATCH_TOOK, o.filled_lots == 0, value, e.size, &fee):
+    if fees_of(a.fees, p.turnover, e.match_id == MATCH_TOOK, o.filled_lots == 0, value, e.size, &fee):
         return False
-    return position_fill(p, e.side, e.price, e.size, &fee) == RESULT_OK
+    if position_fill(p, e.side, e.price, e.size, &fee) != RESULT_OK:
+        return False
+    return likely(d.owners == 1) or position_fill(&d.held[o.owner][o.symbol_id], e.side, e.price, e.size, &fee) == RESULT_OK
 
 
 cdef void desk_left(desk_t* d, own_order_t* o) noexcept nogil:
@@ -126,21 +161,21 @@ cdef void desk_refused(desk_t* d, account_t* a, own_order_t* o, const event_t* e
         desk_done(d, a, o)
 
 
-cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
+cdef uint32_t desk_report(desk_t* d, const event_t* e) noexcept nogil:
     cdef own_order_t* o = desk_order(d, e.order_id)
     cdef own_order_t* new
     cdef account_t* a
     cdef rung_t* rung
     cdef int64_t lots
-    cdef uint32_t i
     if unlikely(o == NULL or e.flags & FLAG_HELD):
-        return  # our own refusal
+        return e.seq >> OWNER_SHIFT     # our own refusal
     a = &d.accounts[o.symbol_id]
     if e.kind == KIND_ACK:
         if unlikely(o.state == ORDER_CHANGING):
             o.price_ticks = e.price
             o.size_lots = e.size
             desk_left(d, o)
+            desk_moved(d, a)
         elif unlikely(e.size < o.size_lots):
             # What was filled of the order that it replaces while the message was under way.
             risk_freed(d.gate, a.risk, o.side, o.size_lots - e.size, False)
@@ -149,7 +184,7 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
         o.ahead_lots = e.match_id
         desk_answered(d, a, o)
     elif e.kind == KIND_FILL:
-        if unlikely(not desk_filled(&d.positions[o.symbol_id], a.fees, o, e)):
+        if unlikely(not desk_filled(d, a, o, e)):
             d.overflowed = True
         d.fills += 1
         lots = e.size if e.size < o.worst_lots else o.worst_lots    # nothing works of an order that is done
@@ -158,13 +193,11 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
         a.risk.position = d.positions[o.symbol_id]
         risk_freed(d.gate, a.risk, o.side, lots, False)
         risk_filled(d.gate, a.risk, e.local_ns)
-        if unlikely(d.gate.money or d.gate.killed or a.seek.listed):
-            desk_ask(d, o.symbol_id)    # it may be the end of everything
+        if unlikely(d.gate.money or d.gate.killed or a.stakes[o.owner].seek.listed):
+            desk_ask(d, &a.stakes[o.owner])     # it may be the end of everything
         if o.worst_lots <= 0 and o.state != ORDER_LEAVING and o.state != ORDER_CHANGING:
             desk_done(d, a, o)
-        for i in range(2 * a.depth):
-            a.rungs[i].retry = True
-        a.seek.tried_lots = 0
+        desk_again(d, a)
     elif unlikely(o.rung >= DESK_RUNGS):
         if e.kind == KIND_PULLED:
             desk_gone(d, a, o, e)
@@ -179,10 +212,10 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
         if o.state != ORDER_LEAVING or rung.order_id == o.id:
             desk_answered(d, a, o)     # the order itself, or a pull of what was gone
             desk_done(d, a, o)
-            return
+            return o.owner
         new = desk_order(d, rung.order_id)  # a replacement: what should have taken the place of this one does not exist
         if unlikely(new == NULL):
-            return  # an answer that nothing was asked for
+            return o.owner  # an answer that nothing was asked for
         desk_answered(d, a, new)
         desk_done(d, a, new)
         if e.match_id == RESULT_UNKNOWN_ORDER:
@@ -190,6 +223,7 @@ cdef void desk_report(desk_t* d, const event_t* e) noexcept nogil:
         else:
             o.state = ORDER_LIVE
             rung.order_id = o.id
+    return o.owner
 
 
 # ---- messages ----
@@ -223,14 +257,14 @@ cdef void desk_pull(desk_t* d, own_order_t* o, int64_t now_ns, uint64_t cause) n
 
 
 cdef void desk_refuse(
-    desk_t* d, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t order_id, int64_t result, int64_t now_ns, uint64_t cause
+    desk_t* d, const stake_t* s, int8_t side, int64_t price, int64_t size, int64_t order_id, int64_t result, int64_t now_ns, uint64_t cause
 ) noexcept nogil:
     # With the number of an order that a strategy sent by itself; else 0.
     cdef event_t e
     d.risk_rejects += 1
-    e.seq = cause
+    e.seq = cause | <uint64_t> s.owner << OWNER_SHIFT
     e.exch_ns = e.local_ns = now_ns
-    e.symbol_id = symbol_id
+    e.symbol_id = s.symbol_id
     e.kind = KIND_REJECT
     e.side = side
     e.flags = FLAG_OWN | (FLAG_HELD if order_id else 0)
@@ -247,33 +281,46 @@ cdef inline int64_t eager(int8_t side, int64_t a, int64_t b) noexcept nogil:
     return b if a == NO_PRICE or (b != NO_PRICE and side * (b - a) > 0) else a
 
 
-cdef int64_t desk_best(desk_t* d, const account_t* a, uint32_t symbol_id, int8_t side) noexcept nogil:
-    # Price at which an own order of a side may trade; NO_PRICE for none. A cancel is ahead of all that follows, a replacement and an
-    # amend may be refused: they count at both prices.
+cdef int64_t desk_best(desk_t* d, uint32_t symbol_id, int8_t side, uint32_t without) noexcept nogil:
+    # Price at which an own order of a side may trade, of all strategies without one; NO_PRICE for none. A cancel is ahead of all that
+    # follows, a replacement and an amend may be refused: they count at both prices.
+    cdef const account_t* a = &d.accounts[symbol_id]
     cdef const rung_t* rung
     cdef const own_order_t* o
     cdef int64_t best = NO_PRICE
-    cdef uint32_t level
+    cdef uint32_t level, owner
     cdef int i
-    for level in range(a.depth):
-        rung = &a.rungs[2 * level + (side < 0)]
-        o = desk_order(d, rung.order_id)
-        if o == NULL or o.state == ORDER_LEAVING or o.state == ORDER_DONE:
+    for owner in range(d.owners):
+        if owner == without:
             continue
-        best = eager(side, best, o.price_ticks)
-        o = desk_order(d, rung.old_id)
-        if o != NULL and o.state == ORDER_LEAVING:
+        for level in range(a.stakes[owner].depth):
+            rung = &a.stakes[owner].rungs[2 * level + (side < 0)]
+            o = desk_order(d, rung.order_id)
+            if o == NULL or o.state == ORDER_LEAVING or o.state == ORDER_DONE:
+                continue
             best = eager(side, best, o.price_ticks)
+            o = desk_order(d, rung.old_id)
+            if o != NULL and o.state == ORDER_LEAVING:
+                best = eager(side, best, o.price_ticks)
     if likely(a.singles == 0):
         return best
     for i in range(DESK_ORDERS):
         o = &d.orders[i]
-        if order_works(o) and o.symbol_id == symbol_id and o.side == side and o.rung >= DESK_RUNGS:
+        if order_works(o) and o.symbol_id == symbol_id and o.side == side and o.rung >= DESK_RUNGS and o.owner != without:
             if o.state != ORDER_LEAVING and o.rung != FOR_PASSING:
                 best = eager(side, best, o.price_ticks)
                 if o.state == ORDER_CHANGING:
                     best = eager(side, best, d.changes[i].next_ticks)
     return best
+
+
+cdef bint desk_clashes(desk_t* d, const stake_t* s, int8_t side, int64_t ticks) noexcept nogil:
+    # Whether an order would meet one of another strategy.
+    cdef int64_t other = desk_best(d, s.symbol_id, <int8_t> -side, s.owner)
+    if other == NO_PRICE or ticks == NO_PRICE or (ticks < other if side == BUY else ticks > other):
+        return False
+    d.gate.by_result[RESULT_SELF_TRADE] += 1
+    return True
 
 
 cdef void desk_look(desk_t* d, const market_t* m, uint32_t symbol_id) noexcept nogil:
@@ -305,8 +352,8 @@ cdef inline void desk_known(desk_t* d, const market_t* m, uint32_t symbol_id) no
     if unlikely(a.risk.limits.self_trade) and (
         a.risk.dirty or a.risk.changed or a.risk.reference_ticks != a.mark_ticks or a.risk.sums != d.gate.sums
     ):
-        a.risk.own_ticks[0] = desk_best(d, a, symbol_id, BUY)
-        a.risk.own_ticks[1] = desk_best(d, a, symbol_id, SELL)
+        a.risk.own_ticks[0] = desk_best(d, symbol_id, BUY, d.owners)
+        a.risk.own_ticks[1] = desk_best(d, symbol_id, SELL, d.owners)
         a.risk.changed = True
     risk_moved(d.gate, a.risk, a.mark_ticks)
 
@@ -322,7 +369,7 @@ cdef inline int64_t desk_free(const desk_t* d, int64_t id) noexcept nogil:
 
 
 cdef inline own_order_t* desk_new(
-    desk_t* d, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t id, uint8_t rung, int64_t now_ns
+    desk_t* d, const stake_t* s, int8_t side, int64_t price, int64_t size, int64_t id, uint8_t rung, int64_t now_ns
 ) noexcept nogil:
     # An order on its way.
     cdef own_order_t* o = &d.orders[id & (DESK_ORDERS - 1)]
@@ -333,30 +380,31 @@ cdef inline own_order_t* desk_new(
     o.filled_lots = 0
     o.ahead_lots = 0
     o.sent_ns = now_ns
-    o.symbol_id = symbol_id
+    o.symbol_id = s.symbol_id
     o.side = side
     o.state = ORDER_SENT
     o.rung = rung
+    o.owner = <uint8_t> s.owner
     return o
 
 
 # ---- wanted quotes ----
 
-cdef bint desk_meets(const account_t* a, int s, int64_t ticks) noexcept nogil:
+cdef bint desk_meets(const stake_t* s, int sells, int64_t ticks) noexcept nogil:
     # Whether a price reaches a wanted quote of the other side.
     cdef int64_t other
     cdef uint32_t level
-    for level in range(a.depth):
-        other = a.rungs[2 * level + 1 - s].wish_ticks
-        if unlikely(other != NO_PRICE and (ticks >= other if s == 0 else ticks <= other)):
+    for level in range(s.depth):
+        other = s.rungs[2 * level + 1 - sells].wish_ticks
+        if unlikely(other != NO_PRICE and (ticks <= other if sells else ticks >= other)):
             return True
     return False
 
 
-cdef bint desk_holds(desk_t* d, const account_t* a, const rung_t* rung, const own_order_t* o, int64_t now_ns, int64_t* ticks) noexcept nogil:
+cdef bint desk_holds(desk_t* d, const stake_t* s, const rung_t* rung, const own_order_t* o, int64_t now_ns, int64_t* ticks) noexcept nogil:
     # Whether the order of a rung stays as it is for now although another is wanted; else at which price it is sent.
     cdef int64_t distance = rung.wish_ticks - o.price_ticks
-    if -d.requote_ticks < distance < d.requote_ticks and not desk_meets(a, o.side < 0, o.price_ticks):
+    if -d.requote_ticks < distance < d.requote_ticks and not desk_meets(s, o.side < 0, o.price_ticks):
         ticks[0] = o.price_ticks
         if rung.wish_lots == rung.acted_lots:
             d.kept[KEPT_NEAR] += distance != 0
@@ -374,11 +422,11 @@ cdef inline bint rung_asks(const rung_t* r) noexcept nogil:
     return not rung_settled(r) or (r.retry and r.order_id == 0)
 
 
-cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, uint32_t level, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
+cdef void desk_place(desk_t* d, const market_t* m, stake_t* s, uint32_t level, int8_t side, int64_t now_ns, uint64_t cause) noexcept nogil:
     # Bring the order of one rung to the wish.
+    cdef uint32_t symbol_id = s.symbol_id
     cdef account_t* a = &d.accounts[symbol_id]
-    cdef int s = side < 0
-    cdef rung_t* rung = &a.rungs[2 * level + s]
+    cdef rung_t* rung = &s.rungs[2 * level + (side < 0)]
     cdef own_order_t* old = NULL
     cdef own_order_t* o
     cdef int64_t id, ticks = rung.wish_ticks
@@ -390,32 +438,35 @@ cdef void desk_place(desk_t* d, const market_t* m, uint32_t symbol_id, uint32_t 
         return
     if rung.order_id:
         old = desk_order(d, rung.order_id)
-        if unlikely(d.holds) and ticks != NO_PRICE and desk_holds(d, a, rung, old, now_ns, &ticks):
+        if unlikely(d.holds) and ticks != NO_PRICE and desk_holds(d, s, rung, old, now_ns, &ticks):
             return
     rung.acted_ticks = rung.wish_ticks
     rung.acted_lots = rung.wish_lots
-    rung.retry = False
+    rung.retry = rung.met = False
     if ticks == NO_PRICE:
         if old != NULL:
             desk_pull(d, old, now_ns, cause)
         return
     desk_known(d, m, symbol_id)
-    if unlikely(side == BUY and desk_meets(a, s, ticks)):
+    if unlikely(side == BUY and desk_meets(s, False, ticks)):
         result = RESULT_SELF_TRADE
         d.gate.by_result[result] += 1
+    elif unlikely(d.owners > 1) and desk_clashes(d, s, side, ticks):
+        result = RESULT_SELF_TRADE
+        rung.met = a.met = True
     else:
         result = risk_order(d.gate, a.risk, side, ticks, rung.wish_lots, 0 if old == NULL else old.worst_lots, old != NULL, now_ns)
     id = desk_free(d, d.next_id)
     if unlikely(result == RESULT_OK and id == 0):
         result = RESULT_FULL
     if unlikely(result != RESULT_OK):
-        desk_refuse(d, symbol_id, side, ticks, rung.wish_lots, 0, result, now_ns, cause)
+        desk_refuse(d, s, side, ticks, rung.wish_lots, 0, result, now_ns, cause)
         if old != NULL:
             desk_pull(d, old, now_ns, cause)
         return
     d.next_id = id + 1
     rung.old_id = rung.order_id
-    o = desk_new(d, symbol_id, side, ticks, rung.wish_lots, id, <uint8_t> level, now_ns)
+    o = desk_new(d, s, side, ticks, rung.wish_lots, id, <uint8_t> level, now_ns)
     risk_sent(d.gate, a.risk, side, ticks, o.size_lots, now_ns)
     rung.order_id = id
     rung.in_flight = True
@@ -432,51 +483,49 @@ cdef inline int64_t desk_standing(desk_t* d, const rung_t* rung) noexcept nogil:
     return NO_PRICE if o == NULL or o.state == ORDER_LEAVING or o.state == ORDER_DONE else o.price_ticks
 
 
-cdef void desk_reconcile_ladder(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+cdef void desk_reconcile_ladder(desk_t* d, const market_t* m, stake_t* s, int64_t now_ns, uint64_t cause) noexcept nogil:
     # Of a side: what works goes or moves first, then what is new comes.
-    cdef account_t* a = &d.accounts[symbol_id]
     cdef const rung_t* rung
     cdef int64_t highest = NO_PRICE, lowest = NO_PRICE
     cdef uint32_t level
     cdef int8_t side
     cdef int turn, news
-    for level in range(a.depth):
-        highest = eager(BUY, highest, a.rungs[2 * level].wish_ticks)
-        lowest = eager(SELL, lowest, desk_standing(d, &a.rungs[2 * level + 1]))
+    for level in range(s.depth):
+        highest = eager(BUY, highest, s.rungs[2 * level].wish_ticks)
+        lowest = eager(SELL, lowest, desk_standing(d, &s.rungs[2 * level + 1]))
     side = SELL if lowest != NO_PRICE and highest >= lowest else BUY
     for turn in range(2):
         for news in range(2):
-            for level in range(a.depth):
-                if (a.rungs[2 * level + (side < 0)].order_id == 0) == news:
-                    desk_place(d, m, symbol_id, level, side, now_ns, cause)
+            for level in range(s.depth):
+                if (s.rungs[2 * level + (side < 0)].order_id == 0) == news:
+                    desk_place(d, m, s, level, side, now_ns, cause)
         side = <int8_t> -side
-    while a.depth > 1:
-        rung = &a.rungs[2 * (a.depth - 1)]
+    while s.depth > 1:
+        rung = &s.rungs[2 * (s.depth - 1)]
         if (
             rung[0].wish_ticks != NO_PRICE or rung[1].wish_ticks != NO_PRICE or rung[0].order_id or rung[1].order_id
             or rung[0].in_flight or rung[1].in_flight
         ):
             break
-        a.depth -= 1
+        s.depth -= 1
 
 
-cdef inline void desk_reconcile(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+cdef inline void desk_reconcile(desk_t* d, const market_t* m, stake_t* s, int64_t now_ns, uint64_t cause) noexcept nogil:
     # A new bid that would meet our old ask comes behind what becomes of that.
-    cdef const rung_t* rungs = d.accounts[symbol_id].rungs
     cdef const own_order_t* ask
     cdef int8_t first
-    if unlikely(d.accounts[symbol_id].depth > 1):
-        desk_reconcile_ladder(d, m, symbol_id, now_ns, cause)
+    if unlikely(s.depth > 1):
+        desk_reconcile_ladder(d, m, s, now_ns, cause)
         return
-    ask = desk_order(d, rungs[1].order_id)
-    first = SELL if ask != NULL and rungs[0].wish_ticks >= ask.price_ticks else BUY
-    if rung_asks(&rungs[first < 0]):
-        desk_place(d, m, symbol_id, 0, first, now_ns, cause)
-    if rung_asks(&rungs[first > 0]):
-        desk_place(d, m, symbol_id, 0, <int8_t> -first, now_ns, cause)
+    ask = desk_order(d, s.rungs[1].order_id)
+    first = SELL if ask != NULL and s.rungs[0].wish_ticks >= ask.price_ticks else BUY
+    if rung_asks(&s.rungs[first < 0]):
+        desk_place(d, m, s, 0, first, now_ns, cause)
+    if rung_asks(&s.rungs[first > 0]):
+        desk_place(d, m, s, 0, <int8_t> -first, now_ns, cause)
 
 
-cdef void desk_wish(desk_t* d, account_t* a, rung_t* rung, int64_t ticks, int64_t lots) noexcept nogil:
+cdef void desk_wish(desk_t* d, rung_t* rung, int64_t ticks, int64_t lots) noexcept nogil:
     # A rung gets one of the wanted quotes.
     cdef const own_order_t* o = desk_order(d, rung.order_id)
     rung.wish_ticks = ticks
@@ -486,19 +535,19 @@ cdef void desk_wish(desk_t* d, account_t* a, rung_t* rung, int64_t ticks, int64_
         rung.acted_lots = lots
 
 
-cdef void desk_assign(desk_t* d, account_t* a, int s, int64_t* ticks, int64_t* lots, int count) noexcept nogil:
+cdef void desk_assign(desk_t* d, stake_t* s, int sells, int64_t* ticks, int64_t* lots, int count) noexcept nogil:
     # Which rung gets which of the wanted quotes, given from the most eager on. A kept order costs nothing, a moved one a message, a new one
     # or a pull one each: orders whose price stays come first, then as many as there are are moved.
     cdef int[DESK_RUNGS] have       # rungs with an order, the most eager first
     cdef int64_t[DESK_RUNGS] price  # of them
     cdef bint[DESK_RUNGS] taken
     cdef bint[DESK_RUNGS] given
-    cdef int8_t side = <int8_t> (1 - 2 * s)
+    cdef int8_t side = <int8_t> (1 - 2 * sells)
     cdef int64_t at, near = d.requote_ticks
     cdef int level, i, j = 0, n = 0, kind
     cdef rung_t* rung
     for level in range(DESK_RUNGS):
-        rung = &a.rungs[2 * level + s]
+        rung = &s.rungs[2 * level + sells]
         rung.wish_ticks = NO_PRICE
         taken[level] = given[level] = False
         at = desk_standing(d, rung)
@@ -517,7 +566,7 @@ cdef void desk_assign(desk_t* d, account_t* a, int s, int64_t* ticks, int64_t* l
         at = side * (ticks[i] - price[j])
         if -near < at < near:
             taken[have[j]] = given[i] = True
-            desk_wish(d, a, &a.rungs[2 * have[j] + s], ticks[i], lots[i])
+            desk_wish(d, &s.rungs[2 * have[j] + sells], ticks[i], lots[i])
             i += 1
             j += 1
         elif at > 0:
@@ -534,17 +583,17 @@ cdef void desk_assign(desk_t* d, account_t* a, int s, int64_t* ticks, int64_t* l
             if i == count:
                 return
             level = have[j] if kind < 2 else j
-            rung = &a.rungs[2 * level + s]
+            rung = &s.rungs[2 * level + sells]
             if taken[level] or (kind < 3 and rung.in_flight != (kind == 1)):
                 continue
             taken[level] = True
-            desk_wish(d, a, rung, ticks[i], lots[i])
+            desk_wish(d, rung, ticks[i], lots[i])
             i += 1
-            if <uint32_t> level >= a.depth:
-                a.depth = level + 1
+            if <uint32_t> level >= s.depth:
+                s.depth = level + 1
 
 
-cdef uint32_t desk_ladder(desk_t* d, account_t* a, const event_t* out, uint32_t n) noexcept nogil:
+cdef uint32_t desk_ladder(desk_t* d, stake_t* stake, const event_t* out, uint32_t n) noexcept nogil:
     # Take the wanted quotes of an instrument from so many commands; returns how many they were. Those of one price are one.
     cdef int64_t[2 * DESK_RUNGS] ticks
     cdef int64_t[2 * DESK_RUNGS] lots
@@ -578,7 +627,7 @@ cdef uint32_t desk_ladder(desk_t* d, account_t* a, const event_t* out, uint32_t 
         if not out[used - 1].flags & FLAG_CONTINUED:
             break
     for s in range(2):
-        desk_assign(d, a, s, &ticks[s * DESK_RUNGS], &lots[s * DESK_RUNGS], count[s])
+        desk_assign(d, stake, s, &ticks[s * DESK_RUNGS], &lots[s * DESK_RUNGS], count[s])
     return used
 
 
@@ -591,10 +640,11 @@ cdef inline int64_t desk_touch(const market_t* m, uint32_t symbol_id, int8_t sid
 
 
 cdef int desk_submit(
-    desk_t* d, const market_t* m, uint32_t symbol_id, int8_t side, int64_t price, int64_t size, int64_t id, int64_t terms, uint8_t rung,
+    desk_t* d, const market_t* m, const stake_t* s, int8_t side, int64_t price, int64_t size, int64_t id, int64_t terms, uint8_t rung,
     int64_t now_ns, uint64_t cause,
 ) noexcept nogil:
     # Send an order that is none of the wanted quotes, or say why not.
+    cdef uint32_t symbol_id = s.symbol_id
     cdef account_t* a = &d.accounts[symbol_id]
     cdef int64_t judged = price
     cdef int result
@@ -604,17 +654,20 @@ cdef int desk_submit(
         if judged == NO_PRICE:
             judged = a.mark_ticks
     desk_known(d, m, symbol_id)
-    result = risk_order(d.gate, a.risk, side, judged, size, 0, False, now_ns)
+    if unlikely(d.owners > 1) and desk_clashes(d, s, side, judged):
+        result = RESULT_SELF_TRADE
+    else:
+        result = risk_order(d.gate, a.risk, side, judged, size, 0, False, now_ns)
     if unlikely(d.stopped):
         result = RESULT_KILLED
     elif result == RESULT_OK and (id == 0 or order_works(&d.orders[id & (DESK_ORDERS - 1)])):
         result = RESULT_FULL
     if result != RESULT_OK:
-        desk_refuse(d, symbol_id, side, price, size, 0 if rung == FOR_TARGET else id, result, now_ns, cause)
+        desk_refuse(d, s, side, price, size, 0 if rung == FOR_TARGET else id, result, now_ns, cause)
         return result
     if rung != FOR_TARGET and (terms & TERMS_TYPE == TERMS_MARKET or terms & TERMS_TIME == TERMS_IOC or terms & TERMS_TIME == TERMS_FOK):
         rung = FOR_PASSING
-    desk_new(d, symbol_id, side, price, size, id, rung, now_ns)
+    desk_new(d, s, side, price, size, id, rung, now_ns)
     d.changes[id & (DESK_ORDERS - 1)].wished = False
     a.singles += 1
     risk_sent(d.gate, a.risk, side, judged, size, now_ns)
@@ -627,15 +680,19 @@ cdef int desk_amend(
 ) noexcept nogil:
     # Change an order with nothing in flight, or say why not; `total` counts what is filled.
     cdef account_t* a = &d.accounts[o.symbol_id]
+    cdef const stake_t* s = &a.stakes[o.owner]
     cdef int64_t left = total - o.filled_lots, worst = left if left > o.worst_lots else o.worst_lots
     cdef int result
     if left <= 0:
         desk_pull(d, o, now_ns, cause)
         return RESULT_OK
     desk_known(d, m, o.symbol_id)
-    result = risk_order(d.gate, a.risk, o.side, price, left, o.worst_lots, True, now_ns)
+    if unlikely(d.owners > 1) and desk_clashes(d, s, o.side, price):
+        result = RESULT_SELF_TRADE
+    else:
+        result = risk_order(d.gate, a.risk, o.side, price, left, o.worst_lots, True, now_ns)
     if result != RESULT_OK:
-        desk_refuse(d, o.symbol_id, o.side, price, total, 0 if o.rung == FOR_TARGET else o.id, result, now_ns, cause)
+        desk_refuse(d, s, o.side, price, total, 0 if o.rung == FOR_TARGET else o.id, result, now_ns, cause)
         return result
     risk_freed(d.gate, a.risk, o.side, o.worst_lots, True)
     risk_sent(d.gate, a.risk, o.side, price, worst, now_ns)
@@ -663,7 +720,7 @@ cdef void desk_change(desk_t* d, const market_t* m, own_order_t* o, int64_t now_
         )
 
 
-cdef void desk_single(desk_t* d, const market_t* m, const event_t* e, int64_t now_ns, uint64_t cause) noexcept nogil:
+cdef void desk_single(desk_t* d, const market_t* m, const stake_t* s, const event_t* e, int64_t now_ns, uint64_t cause) noexcept nogil:
     # A command about an order that a strategy sends by itself.
     cdef own_order_t* o = desk_order(d, e.order_id)
     cdef change_t* c
@@ -671,12 +728,12 @@ cdef void desk_single(desk_t* d, const market_t* m, const event_t* e, int64_t no
         if unlikely(not 0 < e.order_id < d.next_id):
             d.misused = KIND_ORDER
             return
-        desk_submit(d, m, e.symbol_id, e.side, e.price, e.size, e.order_id, e.match_id, FOR_ITSELF, now_ns, cause)
+        desk_submit(d, m, s, e.side, e.price, e.size, e.order_id, e.match_id, FOR_ITSELF, now_ns, cause)
     elif e.kind == KIND_REJECT:     # what could not be said in ticks and lots
-        desk_refuse(d, e.symbol_id, e.side, e.price, e.size, e.order_id, e.match_id, now_ns, cause)
-    elif o == NULL or o.state == ORDER_DONE or o.rung != FOR_ITSELF:
-        if o == NULL or o.rung != FOR_PASSING or o.state == ORDER_DONE:  # one that passes needs no cancel
-            desk_refuse(d, e.symbol_id, e.side, e.price, e.size, e.order_id, RESULT_UNKNOWN_ORDER, now_ns, cause)
+        desk_refuse(d, s, e.side, e.price, e.size, e.order_id, e.match_id, now_ns, cause)
+    elif o == NULL or o.state == ORDER_DONE or o.rung != FOR_ITSELF or o.owner != s.owner:
+        if o == NULL or o.rung != FOR_PASSING or o.state == ORDER_DONE or o.owner != s.owner:  # one that passes needs no cancel
+            desk_refuse(d, s, e.side, e.price, e.size, e.order_id, RESULT_UNKNOWN_ORDER, now_ns, cause)
     elif o.state != ORDER_LEAVING:
         c = &d.changes[o.id & (DESK_ORDERS - 1)]
         if not c.wished:
@@ -692,25 +749,28 @@ cdef void desk_single(desk_t* d, const market_t* m, const event_t* e, int64_t no
         desk_change(d, m, o, now_ns, cause)
 
 
-cdef void desk_changes(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
-    # Look at all single orders of an account.
+cdef void desk_changes(desk_t* d, const market_t* m, const stake_t* s, int64_t now_ns, uint64_t cause) noexcept nogil:
+    # Look at all single orders of a strategy in an instrument.
+    cdef own_order_t* o
     cdef int i
     for i in range(DESK_ORDERS):
-        if order_works(&d.orders[i]) and d.orders[i].symbol_id == symbol_id and d.orders[i].rung >= DESK_RUNGS:
-            desk_change(d, m, &d.orders[i], now_ns, cause)
+        o = &d.orders[i]
+        if order_works(o) and o.symbol_id == s.symbol_id and o.rung >= DESK_RUNGS and o.owner == s.owner:
+            desk_change(d, m, o, now_ns, cause)
 
 
 # ---- wanted positions ----
 
-cdef void desk_target(desk_t* d, uint32_t symbol_id, int64_t lots, int64_t cross_after_ns) noexcept nogil:
+cdef void desk_target(desk_t* d, stake_t* s, int64_t lots, int64_t cross_after_ns) noexcept nogil:
     # The newest wish.
-    cdef seek_t* k = &d.accounts[symbol_id].seek
+    cdef seek_t* k = &s.seek
     if not k.listed:
         if lots == NO_PRICE:
             return
         k.listed = True
-        d.seeking[d.seeking_count] = symbol_id
-        d.seeking_count += 1
+        s.next_seeking = NULL
+        d.seeking_end[0] = s
+        d.seeking_end = &s.next_seeking
         k.wanted_lots = NO_PRICE
     if k.wanted_lots != lots:
         k.since_ns = NO_PRICE
@@ -719,16 +779,18 @@ cdef void desk_target(desk_t* d, uint32_t symbol_id, int64_t lots, int64_t cross
     k.cross_after_ns = cross_after_ns
 
 
-cdef bint desk_seek(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t now_ns, uint64_t cause) noexcept nogil:
+cdef bint desk_seek(desk_t* d, const market_t* m, stake_t* s, int64_t now_ns, uint64_t cause) noexcept nogil:
     # Bring the order of a wanted position to what is missing; False where nothing is wanted any more and nothing works.
-    cdef seek_t* k = &d.accounts[symbol_id].seek
+    cdef uint32_t symbol_id = s.symbol_id
+    cdef seek_t* k = &s.seek
     cdef own_order_t* o = desk_order(d, k.order_id)
     cdef int64_t missing = 0, lots, ticks, far, total, distance
     cdef int8_t side
+    cdef int result
     cdef bint crosses = False
     if o != NULL and o.state != ORDER_LIVE:
         return True     # acted on when the answer comes
-    if k.wanted_lots != NO_PRICE and fc_sub_overflow(k.wanted_lots, d.positions[symbol_id].position_lots, &missing):
+    if k.wanted_lots != NO_PRICE and fc_sub_overflow(k.wanted_lots, d.held[s.owner][symbol_id].position_lots, &missing):
         missing = 0
     if missing == 0 or d.stopped:
         k.since_ns = NO_PRICE
@@ -771,26 +833,28 @@ cdef bint desk_seek(desk_t* d, const market_t* m, uint32_t symbol_id, int64_t no
     k.tried_ticks = ticks
     k.tried_lots = total
     if o != NULL:
-        desk_amend(d, m, o, ticks, total, now_ns, cause)
-        return True
-    k.order_id = desk_free(d, d.next_id)
-    if k.order_id:
-        d.next_id = k.order_id + 1
-    if desk_submit(d, m, symbol_id, side, ticks, lots, k.order_id, 0, FOR_TARGET, now_ns, cause) != RESULT_OK:
-        k.order_id = 0
+        result = desk_amend(d, m, o, ticks, total, now_ns, cause)
+    else:
+        k.order_id = desk_free(d, d.next_id)
+        if k.order_id:
+            d.next_id = k.order_id + 1
+        result = desk_submit(d, m, s, side, ticks, lots, k.order_id, 0, FOR_TARGET, now_ns, cause)
+        if result != RESULT_OK:
+            k.order_id = 0
+    if unlikely(result == RESULT_SELF_TRADE) and d.owners > 1:
+        k.met = d.accounts[symbol_id].met = True
     return True
 
 
 cdef void desk_seek_all(desk_t* d, const market_t* m, int64_t now_ns, uint64_t cause) noexcept nogil:
-    cdef uint32_t i, kept = 0, id
-    for i in range(d.seeking_count):
-        id = d.seeking[i]
-        if d.down or desk_seek(d, m, id, now_ns, cause):
-            d.seeking[kept] = id
-            kept += 1
+    cdef stake_t** at = &d.seeking
+    while at[0] != NULL:
+        if d.down or desk_seek(d, m, at[0], now_ns, cause):
+            at = &at[0].next_seeking
         else:
-            d.accounts[id].seek.listed = False
-    d.seeking_count = kept
+            at[0].seek.listed = False
+            at[0] = at[0].next_seeking
+    d.seeking_end = at
 
 
 # ---- the way out ----
@@ -812,14 +876,13 @@ cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noex
 cdef void desk_retry(desk_t* d, bint all) noexcept nogil:
     # Look at every account again; `all`: what a limit refused, too.
     cdef account_t* a
-    cdef uint32_t i, k
+    cdef uint32_t i, owner
     for i in range(d.opened_count):
         a = &d.accounts[d.opened[i]]
         if all:
-            for k in range(2 * a.depth):
-                a.rungs[k].retry = True
-            a.seek.tried_lots = 0
-        desk_ask(d, d.opened[i])
+            desk_again(d, a)
+        for owner in range(d.owners):
+            desk_ask(d, &a.stakes[owner])
 
 
 cdef void desk_judge(desk_t* d, const market_t* m) noexcept nogil:
@@ -838,13 +901,14 @@ cdef void desk_judge(desk_t* d, const market_t* m) noexcept nogil:
 
 cdef void desk_withdraw_quotes(desk_t* d, int64_t now_ns, uint64_t cause) noexcept nogil:
     # Pull all of them; one whose message is in flight when its answer comes.
-    cdef account_t* a
-    cdef uint32_t i, k
+    cdef stake_t* s
+    cdef uint32_t i, k, owner
     for i in range(d.opened_count):
-        a = &d.accounts[d.opened[i]]
-        for k in range(2 * a.depth):
-            if a.rungs[k].order_id and not a.rungs[k].in_flight:
-                desk_pull(d, desk_order(d, a.rungs[k].order_id), now_ns, cause)
+        for owner in range(d.owners):
+            s = &d.accounts[d.opened[i]].stakes[owner]
+            for k in range(2 * s.depth):
+                if s.rungs[k].order_id and not s.rungs[k].in_flight:
+                    desk_pull(d, desk_order(d, s.rungs[k].order_id), now_ns, cause)
 
 
 cdef void desk_withdraw_others(desk_t* d, int64_t now_ns, uint64_t cause) noexcept nogil:
@@ -859,8 +923,8 @@ cdef void desk_withdraw_others(desk_t* d, int64_t now_ns, uint64_t cause) noexce
 
 cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n, int64_t now_ns, uint64_t cause) noexcept nogil:
     cdef const event_t* e
-    cdef account_t* a
-    cdef uint32_t i = 0, k
+    cdef stake_t* s
+    cdef uint32_t i = 0, k, owner
     desk_judge(d, m)
     if unlikely(now_ns >= d.due_ns):
         d.due_ns = NEVER
@@ -873,37 +937,41 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
             continue
         if unlikely(desk_lost(d, m, e.symbol_id)):
             d.stopped = True
-        a = &d.accounts[e.symbol_id]
+        s = &d.accounts[e.symbol_id].stakes[e.seq]
         if likely(e.kind == KIND_QUOTE):
-            if unlikely(e.flags & FLAG_CONTINUED or a.depth > 1):
-                i += desk_ladder(d, a, e, n - i + 1) - 1
+            if unlikely(e.flags & FLAG_CONTINUED or s.depth > 1):
+                i += desk_ladder(d, s, e, n - i + 1) - 1
             else:
-                a.rungs[0].wish_ticks = e.bid
-                a.rungs[1].wish_ticks = e.ask
-                a.rungs[0].wish_lots = e.bid_size
-                a.rungs[1].wish_lots = e.ask_size
+                s.rungs[0].wish_ticks = e.bid
+                s.rungs[1].wish_ticks = e.ask
+                s.rungs[0].wish_lots = e.bid_size
+                s.rungs[1].wish_lots = e.ask_size
             if likely(not d.stopped):
-                desk_reconcile(d, m, e.symbol_id, now_ns, cause)
+                desk_reconcile(d, m, s, now_ns, cause)
         elif e.kind == KIND_TARGET:
-            desk_target(d, e.symbol_id, e.price, e.size)
+            desk_target(d, s, e.price, e.size)
         elif e.kind == KIND_ORDER or e.kind == KIND_PULL or e.kind == KIND_AMEND or e.kind == KIND_REJECT:
-            desk_single(d, m, e, now_ns, cause)
+            desk_single(d, m, s, e, now_ns, cause)
         else:
             d.misused = e.kind
     if unlikely(d.stopped):
         for i in range(d.opened_count):
-            a = &d.accounts[d.opened[i]]
-            for k in range(2 * a.depth):
-                a.rungs[k].wish_ticks = NO_PRICE
-            desk_reconcile(d, m, d.opened[i], now_ns, cause)
+            for owner in range(d.owners):
+                s = &d.accounts[d.opened[i]].stakes[owner]
+                for k in range(2 * s.depth):
+                    s.rungs[k].wish_ticks = NO_PRICE
+                desk_reconcile(d, m, s, now_ns, cause)
         desk_withdraw_others(d, now_ns, cause)
-    for i in range(d.answered_count):
-        d.accounts[d.answered[i]].dirty = False
-        if unlikely(d.accounts[d.answered[i]].singles):
-            desk_changes(d, m, d.answered[i], now_ns, cause)
-        desk_reconcile(d, m, d.answered[i], now_ns, cause)
-    d.answered_count = 0
-    if unlikely(d.seeking_count):
+    s = d.answered
+    while s != NULL:
+        s.dirty = False
+        if unlikely(d.accounts[s.symbol_id].singles):
+            desk_changes(d, m, s, now_ns, cause)
+        desk_reconcile(d, m, s, now_ns, cause)
+        s = s.next_answered
+    d.answered = NULL
+    d.answered_end = &d.answered
+    if unlikely(d.seeking != NULL):
         desk_seek_all(d, m, now_ns, cause)
     if unlikely(d.down or d.gate.killed):
         d.down = True
@@ -951,32 +1019,75 @@ cdef class Desk:
         self._d.gate = &self.limits._gate
         self._d.max_loss = loss
         self._d.capacity = <uint32_t> capacity
-        self._d.next_id = 1
+        self._d.next_id = self._d.owners = 1
+        self._d.answered_end = &self._d.answered
+        self._d.seeking_end = &self._d.seeking
         self._d.positions = <position_t*> calloc(capacity, sizeof(position_t))
+        self._d.held = <position_t**> calloc(DESK_OWNERS, sizeof(position_t*))
         self._d.accounts = <account_t*> calloc(capacity, sizeof(account_t))
         self._d.opened = <uint32_t*> calloc(capacity, sizeof(uint32_t))
-        self._d.answered = <uint32_t*> calloc(capacity, sizeof(uint32_t))
-        self._d.seeking = <uint32_t*> calloc(capacity, sizeof(uint32_t))
         self._d.orders = <own_order_t*> fc_alloc(DESK_ORDERS, sizeof(own_order_t))
         self._d.changes = <change_t*> fc_alloc(DESK_ORDERS, sizeof(change_t))
         if (
-            self._d.positions == NULL or self._d.accounts == NULL or self._d.opened == NULL or self._d.answered == NULL
-            or self._d.seeking == NULL or self._d.orders == NULL or self._d.changes == NULL
+            self._d.positions == NULL or self._d.held == NULL or self._d.accounts == NULL or self._d.opened == NULL
+            or self._d.orders == NULL or self._d.changes == NULL
         ):
             raise MemoryError(f"no memory for the accounts of a desk: symbols={symbols}")
+        self._d.held[0] = self._d.positions
 
     def __dealloc__(self):
         cdef uint32_t i
         for i in range(self._d.opened_count):
             free(self._d.accounts[self._d.opened[i]].fees)
-            fc_free(self._d.accounts[self._d.opened[i]].rungs)
+            fc_free(self._d.accounts[self._d.opened[i]].stakes)
+        if self._d.owners > 1 and self._d.held != NULL:
+            for i in range(self._d.owners):
+                free(self._d.held[i])
         free(self._d.positions)
+        free(self._d.held)
         free(self._d.accounts)
         free(self._d.opened)
-        free(self._d.answered)
-        free(self._d.seeking)
         fc_free(self._d.orders)
         fc_free(self._d.changes)
+
+    # Give each of several strategies its own stakes and positions.
+    cdef int _divide(self, uint32_t owners) except -1:
+        cdef desk_t* d = &self._d
+        cdef uint32_t i
+        if owners <= d.owners:
+            return 0
+        if owners > DESK_OWNERS or d.next_id > 1:
+            raise ValueError(f"a desk has at most {DESK_OWNERS} strategies, and as many from the first order on: strategies={owners}")
+        for i in range(0 if d.owners == 1 else d.owners, owners):
+            d.held[i] = <position_t*> calloc(d.capacity, sizeof(position_t))
+            if d.held[i] == NULL:
+                d.held[0] = d.positions
+                raise MemoryError(f"no memory for the positions of strategies: strategies={owners}")
+        d.owners = owners
+        for i in range(d.opened_count):
+            self._stakes(d.opened[i])
+        return 0
+
+    # What strategies want of an instrument: nothing yet.
+    cdef int _stakes(self, uint32_t symbol_id) except -1:
+        cdef account_t* a = &self._d.accounts[symbol_id]
+        cdef position_t* p
+        cdef stake_t* s
+        cdef uint32_t owner
+        cdef int k
+        fc_free(a.stakes)
+        a.stakes = <stake_t*> fc_alloc(self._d.owners, sizeof(stake_t))
+        if a.stakes == NULL:
+            raise MemoryError(f"no memory for an account: symbol_id={symbol_id}")
+        for owner in range(self._d.owners):
+            p = &self._d.held[owner][symbol_id]
+            p.inverse, p.signed_prices = self._d.positions[symbol_id].inverse, self._d.positions[symbol_id].signed_prices
+            s = &a.stakes[owner]
+            s.symbol_id, s.owner, s.depth = symbol_id, owner, 1
+            s.seek.wanted_lots = s.seek.since_ns = NO_PRICE
+            for k in range(2 * DESK_RUNGS):
+                s.rungs[k].wish_ticks = s.rungs[k].acted_ticks = NO_PRICE
+        return 0
 
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF:
         cdef int64_t number = as_int64(symbol_id)
@@ -1003,7 +1114,7 @@ cdef class Desk:
         cdef account_t* a = &self._d.accounts[number]
         cdef position_t* p = &self._d.positions[number]
         cdef fees_t charged
-        cdef int k
+        cdef uint32_t owner
         memset(&charged, 0, sizeof(fees_t))
         charged.count = 1
         for i, (name, fee) in enumerate((("maker_fee_ticks", maker_fee_ticks), ("taker_fee_ticks", taker_fee_ticks))):
@@ -1016,15 +1127,12 @@ cdef class Desk:
             fees_put(fees, instrument.unit_value, instrument.lot_size, &charged)
         if not a.known:
             a.fees = <fees_t*> calloc(1, sizeof(fees_t))
-            a.rungs = <rung_t*> fc_alloc(2 * DESK_RUNGS, sizeof(rung_t))
-            if a.fees == NULL or a.rungs == NULL:
+            if a.fees == NULL:
                 raise MemoryError(f"no memory for an account: symbol_id={symbol_id}")
+            self._stakes(number)
             a.risk = self.limits.open(number, instrument)
             a.known = True
-            a.depth = 1
-            a.mark_ticks = a.seek.wanted_lots = a.seek.since_ns = NO_PRICE
-            for k in range(2 * DESK_RUNGS):
-                a.rungs[k].wish_ticks = a.rungs[k].acted_ticks = NO_PRICE
+            a.mark_ticks = NO_PRICE
             self._d.opened[self._d.opened_count] = number
             self._d.opened_count += 1
         elif instrument is not None:
@@ -1032,11 +1140,25 @@ cdef class Desk:
         a.fees[0] = charged
         if instrument is not None and p.fills == 0:
             p.inverse, p.signed_prices = instrument.kind == "inverse", instrument.signed_prices
+            for owner in range(self._d.owners):
+                self._d.held[owner][number].inverse, self._d.held[owner][number].signed_prices = p.inverse, p.signed_prices
 
-    def position(self, symbol_id):
-        """Return the position of an instrument as a ``fastcore.portfolio.Position``, a copy."""
+    cdef uint32_t _owner(self, object strategy) except? 0xFFFFFFFF:
+        return <uint32_t> int64_in(strategy, "strategy", 0, self._d.owners - 1)
+
+    def position(self, symbol_id, strategy=None):
+        """Return the position of an instrument as a ``fastcore.portfolio.Position``, a copy.
+
+        Parameters
+        ----------
+        symbol_id : int
+        strategy : int, optional
+            That of one strategy alone, by its place in the order of their names. Lots, cash, fees and turnover of all strategies together
+            are those of the account.
+        """
         cdef Position out = Position()
-        out._p = self._d.positions[self._id(symbol_id)]
+        cdef uint32_t number = self._id(symbol_id)
+        out._p = self._d.positions[number] if strategy is None else self._d.held[self._owner(strategy)][number]
         return out
 
     def mid_ticks(self, symbol_id):
@@ -1044,16 +1166,43 @@ cdef class Desk:
         cdef account_t* a = &self._d.accounts[self._id(symbol_id)]
         return None if not a.known or a.mark_ticks == NO_PRICE else a.mark_ticks
 
-    def profit(self, symbol_id):
+    # Profit of the first strategies together; None where it is not known.
+    cdef object _profit(self, uint32_t symbol_id, uint32_t owners):
+        cdef position_t sum = self._d.positions[symbol_id]
+        cdef money_t profit
+        cdef uint32_t owner
+        cdef bint bad = False
+        if owners < self._d.owners:
+            sum.position_lots = 0
+            sum.cash = sum.cost = sum.fees = money_t(0, 0)
+            for owner in range(owners):
+                sum.position_lots += self._d.held[owner][symbol_id].position_lots
+                bad |= money_add(sum.cash, self._d.held[owner][symbol_id].cash, &sum.cash)
+                bad |= money_add(sum.fees, self._d.held[owner][symbol_id].fees, &sum.fees)
+        if bad or not position_net(&sum, self._d.accounts[symbol_id].mark_ticks, &profit):
+            return None
+        return money_object(profit)
+
+    def profit(self, symbol_id, strategy=None):
         """Return the profit of an instrument after fees, marked at `mid_ticks`: exact, in units of a tick times a lot.
 
         None where an open position has no mark, or the account was never opened.
+
+        Parameters
+        ----------
+        symbol_id : int
+        strategy : int, optional
+            What one strategy adds to that of those before it in the order of their names: its own profit, and of inverse contracts, whose
+            values are rounded, the one with which all together are that of the account.
         """
-        cdef uint32_t number = self._id(symbol_id)
-        cdef money_t profit
+        cdef uint32_t number = self._id(symbol_id), owner
         if not self._d.accounts[number].known:
             return None
-        return money_object(profit) if position_net(&self._d.positions[number], self._d.accounts[number].mark_ticks, &profit) else None
+        if strategy is None:
+            return self._profit(number, self._d.owners)
+        owner = self._owner(strategy)
+        with_it, before = self._profit(number, owner + 1), self._profit(number, owner)
+        return None if with_it is None or before is None else with_it - before
 
     @property
     def orders_sent(self):

@@ -51,7 +51,7 @@ ctypedef struct curve_point_t:
 # Something of the present instant that strategies are called for.
 ctypedef struct note_t:
     event_t event
-    book_change_t change
+    book_change_t change    # of a report: `stamp` is the strategy that is told
 
 ctypedef struct notes_t:
     note_t* notes

@@ -28,7 +28,7 @@ from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send, desk_waits
 from fastcore.journal cimport Journal, Spool, journal_write, spool_claim, spool_room
 from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
-    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_COUNT, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY,
+    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_COUNT, KIND_DETAIL, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY,
     RESULT_OK, event_t, fc_alloc, fc_free,
     floor_div, likely, load_acquire, prefetch, store_release, unlikely,
 )
@@ -38,8 +38,8 @@ from fastcore.stopwatch cimport (
 )
 from fastcore.tickstore cimport store_room
 from fastcore.strategy cimport (
-    CONTEXT_VERSION, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, OUTBOX_ROOM, STRATEGY_OK, STRATEGY_ROOM, Strategy,
-    context_t, strategy_t,
+    CONTEXT_VERSION, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, OUTBOX_ROOM, OWNER_SHIFT, STRATEGY_OK, STRATEGY_ROOM,
+    Strategy, context_t, strategy_t,
 )
 
 from fastcore.records import EVENT_DTYPE
@@ -54,6 +54,7 @@ CURVE_DTYPE = np.dtype(
 
 cdef enum:
     RUN_ON = -1             # the loop goes on
+    CAUSE = (<uint64_t> 1 << OWNER_SHIFT) - 1   # of `seq` of a report
     OUTBOX = 1024           # commands of one instant
     CURVE_ROOM = 16384      # points in memory
 
@@ -147,15 +148,16 @@ cdef int engine_timers(engine_t* g) noexcept nogil:
     return RUN_ON
 
 
-cdef inline bint engine_wants(const engine_t* g, uint32_t strategy, uint32_t hook, const event_t* e) noexcept nogil:
+cdef inline bint engine_wants(const engine_t* g, uint32_t strategy, uint32_t hook, const note_t* n) noexcept nogil:
     cdef const strategy_t* s = g.strategies[strategy]
+    cdef const event_t* e = &n.event
     if not s.hooks >> hook & 1:
         return False
     if hook == ON_TIMER:
         return e.match_id == strategy
     if e.kind >= KIND_COUNT:
         return False
-    if hook == ON_EVENT and not s.kinds >> e.kind & 1 or hook == ON_REPORT and not s.reports >> e.kind & 1:
+    if hook == ON_EVENT and not s.kinds >> e.kind & 1 or hook == ON_REPORT and (n.change.stamp != strategy or not s.reports >> e.kind & 1):
         return False
     return s.symbol_id == e.symbol_id or s.symbol_id == NO_SYMBOL or e.symbol_id == NO_SYMBOL or e.kind == KIND_SYSTEM
 
@@ -166,9 +168,13 @@ cdef int engine_call(engine_t* g, uint32_t strategy, uint32_t hook, const event_
     cdef int status
     if unlikely(g.context.room - i < OUTBOX_ROOM):
         return RUN_OUTBOX
+    if unlikely(g.strategy_count > 1):
+        g.context.positions = g.desk.held[strategy]
+        g.context.owner = strategy
     status = s.on(s, &g.context, hook, e, c)
     g.called[strategy] = True
     for i in range(i, g.context.n):
+        g.context.out[i].seq = strategy
         if unlikely(g.context.out[i].kind == KIND_TIMER):
             g.context.out[i].match_id = strategy  # whose it is
             g.timers_wanted = True
@@ -188,7 +194,7 @@ cdef int engine_callbacks(engine_t* g) noexcept nogil:
         n = &g.notes[hook]
         for note in range(g.note, n.count):
             for strategy in range(strategy, count):
-                if engine_wants(g, strategy, hook, &n.notes[note].event):
+                if engine_wants(g, strategy, hook, &n.notes[note]):
                     status = engine_call(g, strategy, hook, &n.notes[note].event, &n.notes[note].change)
                     if unlikely(status != RUN_ON):
                         g.hook, g.note, g.strategy = hook, note, strategy
@@ -222,7 +228,7 @@ cdef int engine_decide(engine_t* g) noexcept nogil:
         return status
     g.noted = 0
     lap(g.watch, STAGE_STRATEGY)
-    if g.context.n or g.desk.seeking_count or desk_waits(g.desk, g.context.now_ns):
+    if g.context.n or g.desk.seeking != NULL or desk_waits(g.desk, g.context.now_ns):
         if unlikely(g.timers_wanted):
             engine_take_timers(g)
         desk_send(g.desk, g.market, g.context.out, g.context.n, g.context.now_ns, g.context.cause)
@@ -331,15 +337,22 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
 
 cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
     # What came of our orders.
-    cdef uint32_t i
+    cdef event_t* e
+    cdef uint32_t i, owner = 0
     g.context.now_ns = b.now_ns
     for i in range(b.n):
-        desk_report(g.desk, &b.events[i])
-        (<event_t*> spool_claim(g.spool))[0] = b.events[i]
+        if b.events[i].kind != KIND_DETAIL:     # that belongs to the fill before it
+            owner = desk_report(g.desk, &b.events[i])
+        e = <event_t*> spool_claim(g.spool)
+        e[0] = b.events[i]
+        e.seq = (e.seq & CAUSE) | <uint64_t> owner << OWNER_SHIFT
         if unlikely(g.journal != NULL):
-            journal_write(g.journal, &b.events[i])
-        if (g.reports | g.context.reports) >> (b.events[i].kind & 63) & 1 and engine_note(g, ON_REPORT, &b.events[i], NULL) != RUN_ON:
-            return RUN_MEMORY
+            journal_write(g.journal, e)
+        if (g.reports | g.context.reports) >> (e.kind & 63) & 1:
+            if engine_note(g, ON_REPORT, e, NULL) != RUN_ON:
+                return RUN_MEMORY
+            g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].event.seq &= CAUSE
+            g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].change.stamp = owner
     return RUN_ON
 
 
@@ -477,7 +490,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
     desk : Desk, optional
         Our side. Without strategies it is not needed.
     strategies : dict of str to Strategy, optional
-        By name, which is the order in which they are called.
+        By name, which is the order in which they are called; at most 256. Each is told of its own orders, and sees its own positions.
     curve_symbol_id : int or sequence of int, optional
         Instrument whose position and profit the curve follows, or several.
     curve_interval_ns : int, default 1_000_000_000
@@ -540,6 +553,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
             g.journal = &journal._j
             g.journal.gateway = source._gateway
             g.desk.gateway = &g.journal.base
+        self.desk._divide(<uint32_t> len(self._ordered))
         g.watch = &self.stopwatch._w
         g.spool = &self._reports._s
         g.strategy_count = <uint32_t> len(self._ordered)
@@ -558,7 +572,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         g.context.size = sizeof(context_t)
         g.context.version = CONTEXT_VERSION
         g.context.tops = g.tops
-        g.context.positions = g.desk.positions
+        g.context.positions = g.context.account = g.desk.positions
         g.context.market = g.market
         g.context.room = OUTBOX
         g.context.watch = g.watch
@@ -834,7 +848,19 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
             A copy; `seq` is the number of the market event that caused each.
         """
         alone(&self._busy)
-        return self._reports.array()
+        reports = self._reports.array()
+        reports["seq"] &= <uint64_t> CAUSE
+        return reports
+
+    def owners(self):
+        """Return whose each of `reports` is: indexes of strategies in the order of their names.
+
+        Returns
+        -------
+        ndarray of uint8, shape (n,)
+        """
+        alone(&self._busy)
+        return (self._reports.array()["seq"] >> <uint64_t> OWNER_SHIFT).astype(np.uint8)
 
     def curve(self):
         """Return the state at the first event of each interval of exchange time.

@@ -40,6 +40,8 @@ cdef enum:
 cdef enum:
     DESK_ORDERS = 1024      # own orders that can be unfinished at the same time
     DESK_RUNGS = 16         # wanted quotes a side of an instrument
+    DESK_OWNERS = 256       # strategies on one account
+    OWNER_SHIFT = 56        # where the owner stands in `seq` of a report, above the number of its cause
 
 cdef enum:
     ORDER_FREE
@@ -68,7 +70,7 @@ ctypedef struct own_order_t:
     int8_t side
     uint8_t state
     uint8_t rung            # of the wanted quotes, or what it is for
-    uint8_t pad
+    uint8_t owner           # index of its strategy, in the order of their names
 
 
 cdef inline bint order_works(const own_order_t* o) noexcept nogil:
@@ -84,7 +86,7 @@ ctypedef struct context_t:
     uint64_t cause                  # running number of its last market event
     uint64_t rng                    # state for random numbers of the strategy
     const top_t* tops               # best prices by dense id, of wanted instruments
-    const position_t* positions     # by dense id
+    const position_t* positions     # of the strategy that is called, by dense id
     const market_t* market          # books and trading states
     event_t* out                    # the outbox: events to be sent, and wanted quotes
     uint32_t n
@@ -94,6 +96,8 @@ ctypedef struct context_t:
     const own_order_t* orders       # of the account, by id modulo DESK_ORDERS
     int64_t* next_order_id
     uint64_t reports                # kinds of reports that somebody wants since the run began, one bit each
+    const position_t* account       # positions of all strategies together, by dense id
+    uint64_t owner                  # index of the strategy that is called
 
 cdef struct strategy_t
 

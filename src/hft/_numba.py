@@ -561,6 +561,11 @@ def market_position(m):
     return float(m.held.lots) * m.lot
 
 
+@attribute("account_position")
+def market_account_position(m):
+    return float(m.account.lots) * m.lot
+
+
 @attribute("average")
 def market_average(m):
     return None if m.held.lots == 0 else average(raw(m))

@@ -67,7 +67,7 @@ def backtest(
     Parameters
     ----------
     strategy : Strategy or mapping of str to Strategy
-        Several share one account, and are called in the order of their names.
+        Several share one account, and are called in the order of their names; ``result.by_strategy`` says what each has made of it.
     data : path, sequence of paths, or Feed
         Whatever ``hft.feeds`` reads: files are days or pieces of one capture, or different streams that are merged by time.
     symbols : collection of str, optional
@@ -210,7 +210,7 @@ def backtest_each(strategies: Mapping[str, Strategy], data: Path_ | Sequence[Pat
     Returns
     -------
     dict of str to Result
-        By name: profit by strategy and symbol is ``result.stats["symbols"]`` of each.
+        By name.
 
     Raises
     ------

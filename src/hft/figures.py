@@ -327,12 +327,17 @@ def figures(result: Outcome) -> dict[str, Any]:
             "worst_fall": worst_fall(times, profit),
             "ratios": ratios(times, profit),
         }
+    shares: dict[str, Any] = {name: {} for name in kept["strategies"]} if len(kept["strategies"]) > 1 else {}
+    for strategy, symbol, profit, *rest in zip(*(column.tolist() for column in result.by_strategy.values()), strict=True) if shares else ():
+        own = dict(zip(("fees", "position", "volume", "fills"), rest, strict=True))
+        shares[strategy][symbol] = {"currency": symbols[symbol]["currency"], "profit": None if math.isnan(profit) else profit} | own
     sizes, reasons = fills["size"], result.rejects["reason"]
     waited = (orders["first_fill"] - orders["venue_entered"]).astype(np.int64)[orders["filled"] > 0] / 1e9
     filled = int((orders["filled"] > 0).sum())
     return {
         "id": result.id,
         "symbols": symbols,
+        **({"strategies": shares} if shares else {}),
         "currencies": currencies,
         "total": {name: text if name == "currency" or text is None else float(Fraction(text)) for name, text in kept["total"].items()},
         "begin": _stamp(span[0]),
@@ -529,6 +534,10 @@ def text(result: Outcome, following: str = 'next: result.report("report.html")  
             f"{'position' + of:<16}mean size {mean_size(row['position_mean'])}, largest {quantity(row['position_largest'])}{limit}, "
             f"{quantity(row['position'])} at the end"
         )
+    for name, own in stats.get("strategies", {}).items():
+        for symbol, row in own.items():
+            gained = f"{money(row['profit'], row['fees'])} {row['currency']}".rstrip()
+            lines.append(f"{name:<16}{symbol}: profit {gained}, {row['fills']:,} fills, {quantity(row['position'])} at the end")
     for name, row in stats["currencies"].items():
         fall, unit = row["worst_fall"], f" {name}" if len(stats["currencies"]) > 1 else ""
         at = "none" if fall["time"] is None else f"{money(fall['amount'], sign=False)}{unit} at {clock(fall['time'], not same_day)}"

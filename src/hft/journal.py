@@ -37,6 +37,7 @@ from .feeds._streams import is_stream
 
 RUN, EVENTS, CONTROLS = "run.json", "events.ticks", "controls.jsonl"
 VERSION = 1  # of what is in the directory
+CAUSE_BITS = 56  # of `seq`: the number of the cause, and above it whose a report is
 
 
 @cache
@@ -252,4 +253,6 @@ def words(event: np.void) -> str:
     kind, side = kind_name(int(event["kind"])), {1: " buy", -1: " sell"}.get(int(event["side"]), "")
     price = "" if event["price"] == NO_PRICE else f" at {event['price']:,} ticks"
     last = f", {event['match_id']}" if event["match_id"] else ""
-    return f"{kind}{side} {event['size']:,} lots{price}, order {event['order_id']}{last}, at {event['local_ns']:,} ns, cause {event['seq']:,}"
+    cause, owner = int(event["seq"]) & (1 << CAUSE_BITS) - 1, int(event["seq"]) >> CAUSE_BITS
+    whose = f", strategy {owner}" if owner else ""  # by its place in the order of their names
+    return f"{kind}{side} {event['size']:,} lots{price}, order {event['order_id']}{last}, at {event['local_ns']:,} ns, cause {cause:,}{whose}"

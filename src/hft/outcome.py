@@ -64,6 +64,19 @@ def account(engine: Engine, row: int) -> dict[str, Any]:
     }
 
 
+def account_of(engine: Engine, row: int, name: str) -> dict[str, Any]:
+    """Return what one strategy of several has made of a market: lots, profit and fees add up to those of the account."""
+    place = list(engine.strategies).index(name)
+    position, profit = engine.desk.position(row, place), engine.desk.profit(row, place)
+    return {
+        "position_lots": position.position_lots,
+        "volume_lots": position.volume_lots,
+        "fills": position.fills,
+        "profit": None if profit is None else str(profit),
+        "fees": str(position.fees),
+    }
+
+
 class Outcome:
     """What a backtest did. Prices, sizes and money are in units of the instruments; times are UTC.
 
@@ -93,7 +106,11 @@ class Outcome:
         engine = self.engine
         assert engine is not None
         desk, simulator = engine.desk, engine.source
-        accounts = [{"id": row, "instrument": each._asdict()} | account(engine, row) for row, each in self.markets.items()]
+        named = {name: s.parameters for name, s in self.strategies.items() if not name.startswith("~")}
+        accounts = []
+        for row, each in self.markets.items():
+            shares = {"strategies": {name: account_of(engine, row, name) for name in named}} if len(named) > 1 else {}
+            accounts.append({"id": row, "instrument": each._asdict()} | account(engine, row) | shares)
         not_sent: dict[str, int] = {}
         for strategy in self.strategies.values():
             for reason, count in strategy._running().reasons.items():
@@ -105,7 +122,7 @@ class Outcome:
         return {
             "format": FORMAT,
             "build": __version__,
-            "strategies": {name: s.parameters for name, s in self.strategies.items() if not name.startswith("~")},
+            "strategies": named,
             "conditions": {name: list(value) if isinstance(value, tuple) else value for name, value in self.conditions.items()},
             "stopped": self.stopped,
             "book": engine.market.book,
@@ -138,8 +155,9 @@ class Outcome:
         engine = self.engine
         assert engine is not None
         reports = engine.reports()
-        details = reports[reports["kind"] == KINDS["detail"]]
-        reports = reports[reports["kind"] != KINDS["detail"]]
+        told = reports["kind"] != KINDS["detail"]
+        details, reports = reports[~told], reports[told]
+        owners = {"owners": engine.owners()[told]} if len(self._kept["strategies"]) > 1 else {}
         reports["flags"] &= np.uint16(~FLAGS["continued"] & 0xFFFF)
         markouts = getattr(engine.source, "markouts", None)
         middles = np.full((1 + len(HORIZONS_NS), int((reports["kind"] == KINDS["fill"]).sum())), NO_PRICE)
@@ -167,6 +185,7 @@ class Outcome:
             "recorded_time": times[order],
             "recorded_strategy": np.repeat(list(recorded) or [""], [len(each["time"]) for each in recorded.values()] or [0])[order],
             "recorded_symbol": column("symbol"),
+            **owners,
         } | {f"recorded.{name}": column(name) for name in names}
 
     def save(self, directory: str | os.PathLike[str]) -> None:
@@ -206,6 +225,12 @@ class Outcome:
     def _fills(self) -> npt.NDArray[np.void]:
         fills: npt.NDArray[np.void] = self._reports[self._reports["kind"] == KINDS["fill"]]
         return fills
+
+    def _strategy(self, rows: npt.NDArray[Any]) -> Columns:
+        """The column that says whose reports are, chosen by place or by mask; none where there is one strategy."""
+        if len(self._kept["strategies"]) < 2:
+            return {}
+        return {"strategy": np.array(sorted(self._kept["strategies"]), str)[self._arrays["owners"][rows]]}
 
     def _per_market(self, ids: npt.NDArray[Any], what: Mapping[str, tuple[npt.NDArray[np.int64], str]]) -> Columns:
         """Columns in units: `what` says for each name the whole numbers, and whether they are ticks, lots or half ticks."""
@@ -252,6 +277,7 @@ class Outcome:
                 "order": rows["order_id"],
                 "event": rows["seq"].astype(np.int64),
             }
+            | self._strategy(self._reports["kind"] == KINDS["fill"])
         )
 
     def _fee(
@@ -274,9 +300,9 @@ class Outcome:
     def orders(self) -> Table:
         """A row an order that the venue took: entered (when we learnt of it), symbol, side, price, size, filled, state, ended (NaT
         while it works), order; ahead (size before it as it came), and at the venue: venue_entered, first_fill, venue_ended."""
-        reports = self._reports[self._reports["order_id"] > 0]
-        place = np.argsort(reports["order_id"], kind="stable")
-        reports = reports[place]
+        numbered = np.flatnonzero(self._reports["order_id"] > 0)
+        place = np.argsort(self._reports["order_id"][numbered], kind="stable")
+        reports = self._reports[numbered[place]]
         ids, first = np.unique(reports["order_id"], return_index=True)
         group = np.repeat(np.arange(len(ids)), np.diff([*first, len(reports)]))
         kinds, never = reports["kind"], np.iinfo(np.int64).min
@@ -316,6 +342,7 @@ class Outcome:
             "venue_entered": _stamps(last("ack", "exch_ns", never, earliest=True)),
             "first_fill": _stamps(last("fill", "exch_ns", never, earliest=True)),
             "venue_ended": _stamps(ended("exch_ns")),
+            **self._strategy(numbered[place[first]]),
         }
         came = np.full(len(ids), len(reports))  # in the order of their first acknowledgement
         np.minimum.at(came, group[kinds == KINDS["ack"]], place[kinds == KINDS["ack"]])
@@ -326,9 +353,9 @@ class Outcome:
     def quotes(self) -> Table:
         """A row a change of an own order that rests, at the venue: time, symbol, side, price, size (what works on), order, why
         ("entered", "filled", "cancelled")."""
-        rows = self._reports
         kinds = {KINDS["ack"]: "entered", KINDS["fill"]: "filled", KINDS["pulled"]: "cancelled"}
-        rows = rows[np.isin(rows["kind"], list(kinds)) & (rows["order_id"] > 0)].copy()
+        resting = np.isin(self._reports["kind"], list(kinds)) & (self._reports["order_id"] > 0)
+        rows = self._reports[resting].copy()
         fills = rows["kind"] == KINDS["fill"]
         if len(self._arrays["details"]) == fills.sum():
             rows["size"][fills] = self._arrays["details"]["size"]
@@ -337,15 +364,16 @@ class Outcome:
         why = np.full(len(rows), "", "U9")
         for kind, word in kinds.items():
             why[rows["kind"] == kind] = word
-        return Table(columns | {"time": _stamps(rows["exch_ns"]), "order": rows["order_id"], "why": why})
+        return Table(columns | {"time": _stamps(rows["exch_ns"]), "order": rows["order_id"], "why": why} | self._strategy(resting))
 
     @cached_property
     def rejects(self) -> Table:
         """A row a refusal, by a limit of ours (order 0) or by the venue: time, symbol, side, price, size, order, reason."""
-        rows = self._reports[self._reports["kind"] == KINDS["reject"]]
+        refused = self._reports["kind"] == KINDS["reject"]
+        rows = self._reports[refused]
         codes, place = np.unique(rows["match_id"], return_inverse=True)
         words = np.array([Code(code).name.lower().replace("_", " ") for code in codes.tolist()], str)
-        return Table(self._units(rows) | {"order": rows["order_id"], "reason": words[place]})
+        return Table(self._units(rows) | {"order": rows["order_id"], "reason": words[place]} | self._strategy(refused))
 
     @cached_property
     def equity(self) -> Table:
@@ -379,6 +407,23 @@ class Outcome:
             }
             | {name.partition(".")[2]: values for name, values in arrays.items() if name.startswith("recorded.")}
         )
+
+    @cached_property
+    def by_strategy(self) -> Table:
+        """A row a strategy and market: strategy, symbol, profit after fees (NaN without a price), fees, position, volume, fills; in the
+        currency of the market. The sums over strategies are what the account has."""
+        names, rows = list(self._kept["strategies"]), []
+        fills = self._fills["symbol_id"]
+        for name in names:
+            for each in self._kept["accounts"]:
+                instrument = self.markets[each["id"]]
+                own = each["strategies"][name] if "strategies" in each else each | {"fills": int((fills == each["id"]).sum())}
+                value, lot = instrument.unit_value, Fraction(repr(instrument.lot_size))
+                profit = math.nan if own["profit"] is None else float(Fraction(own["profit"]) * value)
+                sizes = (float(own[size] * lot) for size in ("position_lots", "volume_lots"))
+                rows.append((name, instrument.symbol, profit, float(Fraction(own["fees"]) * value), *sizes, own["fills"]))
+        columns = zip(*rows, strict=True) if rows else [()] * 7
+        return Table(dict(zip(("strategy", "symbol", "profit", "fees", "position", "volume", "fills"), columns, strict=True)))
 
     @property
     def log(self) -> list[tuple[np.datetime64, str, str]]:

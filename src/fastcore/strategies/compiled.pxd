@@ -58,6 +58,7 @@ cdef struct compiled_t
 ctypedef struct handle_t:
     const top_t* top
     const position_t* position
+    const position_t* account
     double tick_num         # as instrument_t
     double tick_den
     double tick_size

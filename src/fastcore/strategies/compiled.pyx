@@ -267,6 +267,7 @@ LAYOUTS = {
         "": ("", sizeof(handle_t)),
         "top": ("top", at(&_handle, &_handle.top)),
         "held": ("held", at(&_handle, &_handle.position)),
+        "account": ("held", at(&_handle, &_handle.account)),
         "owner": ("self", at(&_handle, &_handle.owner)),
         "tick_num": ("f8", at(&_handle, &_handle.tick_num)),
         "tick_den": ("f8", at(&_handle, &_handle.tick_den)),
@@ -549,6 +550,7 @@ cdef class CompiledStrategy(Strategy):
             for i in range(self._p.count):
                 self._p.handles[i].top = &c.tops[self._p.handles[i].symbol_id]
                 self._p.handles[i].position = &c.positions[self._p.handles[i].symbol_id]
+                self._p.handles[i].account = &c.account[self._p.handles[i].symbol_id]
             self._prepare(self, True)
             if not self._p.ready:
                 raise RuntimeError("a compiled strategy must be loaded behind on_start")

@@ -66,6 +66,8 @@ CONTEXT_DTYPE = _dtype(sizeof(context_t), [
     ("orders", np.uintp, at(&_context, &_context.orders)),
     ("next_order_id", np.uintp, at(&_context, &_context.next_order_id)),
     ("reports", "u8", at(&_context, &_context.reports)),
+    ("account", np.uintp, at(&_context, &_context.account)),
+    ("owner", "u8", at(&_context, &_context.owner)),
 ])
 STRATEGY_DTYPE = _dtype(sizeof(foreign_t), [
     ("on", np.uintp, at(&_foreign, &_foreign.base.on)),

@@ -294,9 +294,15 @@ cdef class Handle:
 
     @property
     def position(self):
-        """What is held, negative where short."""
+        """What is held, negative where short: by this strategy, where several share an account."""
         self._top()
         return <double> self._owner._c.positions[self.symbol_id].position_lots * self._row.lot_size
+
+    @property
+    def account_position(self):
+        """What all strategies of the account hold together."""
+        self._top()
+        return <double> self._owner._c.account[self.symbol_id].position_lots * self._row.lot_size
 
     @property
     def average(self):
@@ -356,7 +362,7 @@ cdef class Handle:
         return [
             i for i in range(DESK_ORDERS)
             if order_works(&c.orders[i]) and c.orders[i].symbol_id == self.symbol_id and c.orders[i].state != ORDER_SENT
-            and c.orders[i].price_ticks != NO_PRICE
+            and c.orders[i].price_ticks != NO_PRICE and c.orders[i].owner == c.owner
         ]
 
     cdef object _best_own(self, int8_t side):
