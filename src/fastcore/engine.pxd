@@ -100,6 +100,7 @@ ctypedef struct engine_t:
     uint32_t timer_count
     curve_t curve
     spool_t* spool          # of reports
+    bint full               # one of the spools is, nearly
     journal_t* journal      # NULL: none
     stopwatch_t* watch
     int64_t last_ns         # exchange time of the last event

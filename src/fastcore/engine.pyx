@@ -280,6 +280,7 @@ cdef void engine_point(engine_t* g) noexcept nogil:
         p.mid_ticks = g.desk.accounts[id].mark_ticks
         p.position_lots = g.desk.positions[id].position_lots
         p.profit = desk_profit(g.desk, id)
+    g.full |= spool_room(c.spool) < c.count
 
 
 cdef void engine_curve(engine_t* g, const event_t* e, uint8_t kind) noexcept nogil:
@@ -353,6 +354,7 @@ cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
                 return RUN_MEMORY
             g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].event.seq &= CAUSE
             g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].change.stamp = owner
+    g.full |= spool_room(g.spool) < REPORTS_ROOM
     return RUN_ON
 
 
@@ -376,19 +378,34 @@ cdef inline int engine_next(engine_t* g, batch_t* b) noexcept nogil:
     return RUN_IDLE if status == SOURCE_IDLE else RUN_END if status == SOURCE_END else RUN_SOURCE
 
 
+cdef int engine_pause(engine_t* g) noexcept nogil:
+    # Whether something is to be done first that the loop itself cannot do.
+    if g.market.number >= g.pause or load_acquire(&g.asked) != 0 or (g.word != NULL and load_acquire(g.word) != 0 and not g.down):
+        return RUN_PAUSE
+    return RUN_ROOM if g.full or (g.journal != NULL and store_room(g.journal.store) < REPORTS_ROOM) else RUN_ON
+
+
+cdef int engine_trouble(engine_t* g, int status) noexcept nogil:
+    # The desk has come to an end, or to its limits.
+    if g.desk.overflowed or g.desk.misused:
+        return RUN_ACCOUNT if g.desk.overflowed else RUN_OUTBOX
+    if g.desk.in_flight or (status != RUN_ON and status != RUN_CONTROL):
+        return status
+    if g.curve.pending:
+        engine_point(g)
+    return RUN_STOPPED
+
+
 cdef int engine_run(engine_t* g) noexcept nogil:
     cdef batch_t* b = &g.batch
     cdef int status = engine_decide(g) if g.deciding else RUN_ON
     while status == RUN_ON:
         if unlikely(
-            g.market.number >= g.pause or load_acquire(&g.asked) != 0 or (g.word != NULL and load_acquire(g.word) != 0 and not g.down)
+            (g.market.number >= g.pause) | (load_acquire(&g.asked) != 0) | (g.word != NULL) | (g.journal != NULL) | g.full
         ):
-            return RUN_PAUSE
-        if unlikely(
-            spool_room(g.spool) < REPORTS_ROOM or (g.curve.spool != NULL and spool_room(g.curve.spool) < g.curve.count)
-            or (g.journal != NULL and store_room(g.journal.store) < REPORTS_ROOM)
-        ):
-            return RUN_ROOM
+            status = engine_pause(g)
+            if status != RUN_ON:
+                return status
         status = engine_next(g, b)
         if unlikely(status != RUN_ON):
             return status
@@ -403,12 +420,8 @@ cdef int engine_run(engine_t* g) noexcept nogil:
             stopwatch_stop(g.watch)
         if unlikely(b.now_ns >= g.control_ns and (g.later or b.now_ns > g.control_ns) and status == RUN_ON and not b.open):
             status = RUN_CONTROL
-        if unlikely(g.desk.overflowed or g.desk.misused):
-            return RUN_ACCOUNT if g.desk.overflowed else RUN_OUTBOX
-        if unlikely(g.desk.stopped and g.desk.in_flight == 0 and (status == RUN_ON or status == RUN_CONTROL)):
-            if g.curve.pending:
-                engine_point(g)
-            return RUN_STOPPED
+        if unlikely(g.desk.overflowed | g.desk.stopped | (g.desk.misused != 0)):
+            status = engine_trouble(g, status)
     return status
 
 
@@ -645,6 +658,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         if self._g.deciding:
             (<Strategy> self._ordered[self._g.strategy]).make_room()
             return 0
+        self._g.full = False
         if spool_room(&self._reports._s) < REPORTS_ROOM:
             self._reports.drain()
         if self._curve is not None:

@@ -212,9 +212,10 @@ cdef inline int64_t sim_cut(const sim_t* s) noexcept nogil:
 
 
 cdef bint sim_special(sim_t* s, const event_t* e, book_change_t* c) noexcept nogil:
-    # Apply an event that is more than a change of a book, or one that somebody asked for; whether that is so.
+    # Apply an event that is more than a change of a book, one that somebody asked for, or one that is timed; whether something happened.
     cdef venue_t* v = s.venues[e.symbol_id] if e.symbol_id < s.capacity else NULL
     cdef int result = market_take(s.market, e, c)
+    lap(s.base.watch, STAGE_BOOK)
     if unlikely(result != RESULT_OK):
         s.failed |= result == RESULT_NO_MEMORY
         c.kind = KIND_NONE
@@ -222,6 +223,7 @@ cdef bint sim_special(sim_t* s, const event_t* e, book_change_t* c) noexcept nog
         venue_apply(v, e, c, s.market.number)
         if v.report_count:
             sim_collect(s, v, False)
+        lap(s.base.watch, STAGE_VENUE)
     if likely(e.symbol_id < s.wanted.capacity and s.wanted.symbols[e.symbol_id]):
         return c.top_changed or s.wanted.kinds >> (c.kind & 63) & 1
     return result == RESULT_OK and (e.symbol_id >= s.wanted.capacity or c.kind == KIND_SYSTEM) and sim_rare(s, e, c)
@@ -239,12 +241,11 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     cdef venue_t* v
     # What the loop needs of the structs, which stores through pointers would make it load again.
     cdef venue_t** venues = s.venues
-    cdef stopwatch_t* watch = s.base.watch
     cdef const uint8_t* wanted = s.wanted.symbols
-    cdef uint64_t special = m.special | s.wanted.kinds | VENUE_ALWAYS | VENUE_APART
+    cdef uint64_t special = m.special | s.wanted.kinds | VENUE_ALWAYS | VENUE_APART if likely(not s.base.watch.on) else <uint64_t> -1
     cdef uint32_t capacity = s.wanted.capacity, size = s.batch.n, n = size - s.at
-    cdef int64_t t, due, now = s.now_ns, mark = s.wanted.mark_ns, feed_ns = s.feed_ns
-    cdef bint inside = True, timed = watch.on, begins, far, ahead
+    cdef int64_t t, due, now = s.now_ns, feed_ns = s.feed_ns
+    cdef bint inside = True, begins, far, ahead
     cdef bint happened = s.waiting  # in a part of the instant that was handed out before
     cdef int result
     if n > SIM_CHANGES:
@@ -255,13 +256,12 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
         s.far = bookset_far(m.books)
     far = s.far
     ahead = far or not m.books.by_level
-    while e < end:
-        t = sim_time(now, e)
-        begins = t > now    # an instant; whether one does cannot be predicted
-        if begins & (happened | (t > until_ns)):
-            inside = False
-            break
-        begun = e if begins else begun
+    t = sim_time(now, e)
+    if unlikely(t >= s.wanted.mark_ns):
+        happened = True
+    elif s.wanted.mark_ns <= until_ns:
+        until_ns = s.wanted.mark_ns - 1
+    while True:
         now = t
         prefetch(e + AHEAD_RECORDS)
         if ahead:
@@ -269,15 +269,11 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
         if unlikely(special >> (e.kind & 63) & 1 or e.symbol_id >= capacity):
             s.now_ns = now
             happened |= sim_special(s, e, c)
-            if unlikely(timed):
-                lap(watch, STAGE_BOOK)
             due = sim_cut(s)
             until_ns = due if due < until_ns else until_ns
         else:
             m.number += 1
             result = market_change(m, e, c)
-            if unlikely(timed):
-                lap(watch, STAGE_BOOK)
             v = venues[e.symbol_id]
             if unlikely(result != RESULT_OK):
                 s.failed |= result == RESULT_NO_MEMORY
@@ -291,12 +287,17 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
                         sim_collect(s, v, False)
                         due = sim_cut(s)
                         until_ns = due if due < until_ns else until_ns
-                if unlikely(timed):
-                    lap(watch, STAGE_VENUE)
             happened |= c.top_changed & wanted[e.symbol_id]
-        happened |= e.exch_ns >= mark
         e += 1
         c += 1
+        if e == end:
+            break
+        t = sim_time(now, e)
+        begins = t > now    # an instant; whether one does cannot be predicted
+        if begins & (happened | (t > until_ns)):
+            inside = False
+            break
+        begun = e if begins else begun
     s.now_ns = now
     s.inside = inside
     out.events = events
@@ -306,7 +307,7 @@ cdef int sim_run(sim_t* s, int64_t until_ns, batch_t* out) noexcept nogil:
     out.own = False
     out.now_ns = now + feed_ns
     s.at += out.n
-    s.rounds = 0 if (e != events) & ((begun != events) | (not s.waiting)) else s.rounds
+    s.rounds = 0 if (begun != events) | (not s.waiting) else s.rounds
     out.open = inside | (sim_reports_due(s) - feed_ns <= now) | (sim_up_due(s) <= now)
     s.waiting = out.open & happened
     return SOURCE_ERROR if unlikely(s.failed) else SOURCE_OK
@@ -351,10 +352,7 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
             return SOURCE_LATER
         until = until if until < up else up
         due = sim_cut(s)
-        status = sim_run(s, until if until < due else due, out)
-        if status != SOURCE_OK or out.n:
-            return status
-        until = until_ns - s.feed_ns
+        return sim_run(s, until if until < due else due, out)
 
 
 # ---- a market for each clock ----
