@@ -44,6 +44,9 @@ from fastcore.strategy cimport (
 
 from fastcore.records import EVENT_DTYPE
 
+cdef extern from "fc_checked.h" nogil:
+    uint32_t fc_trailing_zeros(uint64_t value)
+
 cnp.import_array()
 
 __all__ = ["CURVE_DTYPE", "Engine"]
@@ -186,11 +189,11 @@ cdef int engine_call(engine_t* g, uint32_t strategy, uint32_t hook, const event_
 cdef int engine_callbacks(engine_t* g) noexcept nogil:
     # From where they were interrupted for room, else from the first.
     cdef notes_t* n
-    cdef uint32_t hook, note, strategy = g.strategy, count = g.strategy_count
+    cdef uint32_t hook, note, strategy = g.strategy, count = g.strategy_count, noted = g.noted >> g.hook << g.hook
     cdef int status
-    for hook in range(g.hook, <uint32_t> ON_INSTANT):
-        if not g.noted >> hook & 1:
-            continue
+    while noted:
+        hook = fc_trailing_zeros(noted)
+        noted &= noted - 1
         n = &g.notes[hook]
         for note in range(g.note, n.count):
             for strategy in range(strategy, count):

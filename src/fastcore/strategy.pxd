@@ -107,7 +107,7 @@ ctypedef int (*strategy_on_t)(
 
 cdef struct strategy_t:
     strategy_on_t on
-    uint64_t hooks          # bit by hook: which are called
+    uint64_t hooks          # bit by hook: which are called; a strategy may change that of ON_INSTANT at any time
     uint64_t kinds          # bit by kind of market event: of ON_EVENT
     uint64_t reports        # bit by kind of report: of ON_REPORT
     uint32_t symbol_id      # the instrument; NO_SYMBOL: all wanted ones

@@ -43,4 +43,7 @@ static inline int fc_leading_zeros(uint64_t v) {
 #endif
 }
 
+/* Zero bits below the lowest set one; v > 0. */
+static inline int fc_trailing_zeros(uint64_t v) { return 63 - fc_leading_zeros(v & (0 - v)); }
+
 #endif

@@ -37,7 +37,7 @@ cdef void maker_requote(maker_t* m, context_t* c) noexcept nogil:
     cdef const top_t* top = &c.tops[id]
     cdef int64_t bid = NO_PRICE, ask = NO_PRICE
     cdef quote_t quote
-    m.requote = False
+    m.base.hooks &= ~(<uint64_t> 1 << ON_INSTANT)   # until there is something to requote for
     m.quoted = NO_PRICE
     if likely(proper(top) and market_trades(c.market, id) and not market_book(c.market, id).stale):
         quoter_quote(
@@ -77,14 +77,13 @@ cdef inline bint maker_near(const maker_t* m, const top_t* top) noexcept nogil:
 cdef int maker_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
     cdef maker_t* m = <maker_t*> strategy
     if hook == ON_INSTANT:
-        if m.requote:
-            maker_requote(m, c)
+        maker_requote(m, c)
         return STRATEGY_OK
     if hook == ON_BOOK and m.volatility != NULL:
         maker_observe(m, c, e.exch_ns)
     if hook == ON_BOOK and m.requote_half_ticks >= 0 and maker_near(m, &c.tops[m.base.symbol_id]):
         return STRATEGY_OK
-    m.requote = True
+    m.base.hooks |= 1 << ON_INSTANT
     return STRATEGY_OK
 
 
@@ -146,7 +145,7 @@ requote_ticks=None)\n--\n\n
         self.quoter = quoter
         self.volatility = volatility
         self._m.base.on = maker_on
-        self._m.base.hooks = 1 << ON_REPORT | 1 << ON_EVENT | 1 << ON_BOOK | 1 << ON_INSTANT
+        self._m.base.hooks = 1 << ON_REPORT | 1 << ON_EVENT | 1 << ON_BOOK
         self._m.base.kinds = 1 << KIND_STATUS | 1 << KIND_SYSTEM | 1 << KIND_GAP | 1 << KIND_CLEAR
         self._m.base.reports = 1 << KIND_FILL
         self._m.base.symbol_id = <uint32_t> number
