@@ -119,7 +119,7 @@ class MarketMaker(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
         No bid at this position and above, no ask at its negative and below.
     min_spread_usd : float
         Floor of the quoted spread.
-    requote_usd : float, optional
+    mid_move_usd : float, optional
         Quotes stay until the middle price has moved by more than this; not set, every change of the best prices or sizes counts.
     volatility_usd_per_sqrt_s : float
         Volatility of the middle price until the estimate has its first return.
@@ -135,7 +135,7 @@ class MarketMaker(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     order_shares: Count = 100
     inventory_limit_shares: Count = 1_000
     min_spread_usd: NotNegative = 0.02
-    requote_usd: NotNegative | None = None
+    mid_move_usd: NotNegative | None = None
     volatility_usd_per_sqrt_s: Positive = 0.02
     volatility_half_life_s: NotNegative = 300.0
     volatility_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0

@@ -246,7 +246,7 @@ def build(
                 order_lots=lots(maker.order_shares),
                 time_left=maker.horizon_s,
                 ticks_per_price=1.0 / instrument.tick_size,
-                requote_ticks=None if maker.requote_usd is None else ticks(maker.requote_usd),
+                mid_move_ticks=None if maker.mid_move_usd is None else ticks(maker.mid_move_usd),
             )
         elif is_own(run.strategy):
             from .loading import load_strategy

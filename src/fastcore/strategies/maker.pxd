@@ -15,7 +15,7 @@ ctypedef struct maker_t:
     int64_t order_lots
     double time_left
     double ticks_per_price
-    int64_t requote_half_ticks  # the middle has to move by more, in halves of a tick; < 0: every change counts
+    int64_t mid_move_half_ticks  # the middle has to move by more, in halves of a tick; < 0: every change counts
     int64_t quoted          # bid and ask, added up, of the last quotes; NO_PRICE before
     bint requote            # something happened since the quotes were last thought over
     int64_t quotes          # times that the model was asked
