@@ -26,3 +26,4 @@ cdef class MarketMaker(Strategy):
     cdef maker_t _m
     cdef readonly Quoter quoter
     cdef readonly EwmaVolatility volatility
+    cdef int _take(self, Quoter quoter, object order_lots, double time_left, object mid_move_ticks) except -1

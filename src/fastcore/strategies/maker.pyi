@@ -19,6 +19,9 @@ class MarketMaker(Strategy):
         ticks_per_price: float = 10000.0,
         mid_move_ticks: float | None = None,
     ) -> Self: ...
+    def change(
+        self, quoter: Quoter, *, order_lots: int, time_left: float, mid_move_ticks: float | None = None
+    ) -> None: ...
     @property
     def quoter(self) -> Quoter: ...
     @property

@@ -129,33 +129,54 @@ mid_move_ticks=None)\n--\n\n
         self, symbol_id, Quoter quoter not None, EwmaVolatility volatility=None, *, order_lots=100, double time_left=1.0,
         double ticks_per_price=10000.0, mid_move_ticks=None,
     ):
-        cdef double distance = -0.5 if mid_move_ticks is None else mid_move_ticks
-        cdef int64_t number = as_int64(symbol_id), lots = as_int64(order_lots)
+        cdef int64_t number = as_int64(symbol_id)
         if not 0 <= number < NO_SYMBOL:
             raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL - 1}: symbol_id={symbol_id}")
-        if not 1 <= lots <= <int64_t> 1 << 40:
-            raise ValueError(f"order_lots must be in 1..{1 << 40}: order_lots={order_lots}")
-        if not (isfinite(time_left) and time_left >= 0.0):
-            raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
         if not (isfinite(ticks_per_price) and ticks_per_price > 0.0):
             raise ValueError(f"ticks_per_price must be finite and positive: ticks_per_price={ticks_per_price}")
-        if not (mid_move_ticks is None or 0.0 <= distance <= <double> (<int64_t> 1 << 40)):
-            raise ValueError(f"mid_move_ticks must be in 0..{1 << 40}: mid_move_ticks={mid_move_ticks}")
-        self._m.mid_move_half_ticks = <int64_t> (2.0 * distance)
-        self._m.quoted = NO_PRICE
-        self.quoter = quoter
+        self._take(quoter, order_lots, time_left, mid_move_ticks)
         self.volatility = volatility
         self._m.base.on = maker_on
         self._m.base.hooks = 1 << ON_REPORT | 1 << ON_EVENT | 1 << ON_BOOK | 1 << ON_INSTANT
         self._m.base.kinds = 1 << KIND_STATUS | 1 << KIND_SYSTEM | 1 << KIND_GAP | 1 << KIND_CLEAR
         self._m.base.reports = 1 << KIND_FILL
         self._m.base.symbol_id = <uint32_t> number
-        self._m.quoter = &quoter._q
         self._m.volatility = NULL if volatility is None else &volatility._v
-        self._m.order_lots = lots
-        self._m.time_left = time_left
         self._m.ticks_per_price = ticks_per_price
         self._strategy = &self._m.base
+
+    # What may change while a run goes on; all of it or nothing.
+    cdef int _take(self, Quoter quoter, object order_lots, double time_left, object mid_move_ticks) except -1:
+        cdef double distance = -0.5 if mid_move_ticks is None else mid_move_ticks
+        cdef int64_t lots = as_int64(order_lots)
+        if not 1 <= lots <= <int64_t> 1 << 40:
+            raise ValueError(f"order_lots must be in 1..{1 << 40}: order_lots={order_lots}")
+        if not (isfinite(time_left) and time_left >= 0.0):
+            raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
+        if not (mid_move_ticks is None or 0.0 <= distance <= <double> (<int64_t> 1 << 40)):
+            raise ValueError(f"mid_move_ticks must be in 0..{1 << 40}: mid_move_ticks={mid_move_ticks}")
+        self.quoter = quoter
+        self._m.quoter = &quoter._q
+        self._m.order_lots = lots
+        self._m.time_left = time_left
+        self._m.mid_move_half_ticks = <int64_t> (2.0 * distance)
+        self._m.quoted = NO_PRICE
+        return 0
+
+    def change(self, Quoter quoter not None, *, order_lots, double time_left, mid_move_ticks=None):
+        """Quote by another model, or with other sizes, from the next change of the market on: between two instants of a run.
+
+        An estimate of the volatility goes on: the new model gets what the old one had from it.
+
+        Parameters
+        ----------
+        quoter : Quoter
+        order_lots, time_left, mid_move_ticks
+            As when it was made.
+        """
+        if self._m.volatility != NULL and self._m.volatility.count:
+            quoter.volatility = self.quoter.volatility
+        self._take(quoter, order_lots, time_left, mid_move_ticks)
 
     @property
     def symbol_id(self):
