@@ -158,7 +158,9 @@ LATENCIES = ("0", "1ms", "order=7ms,response=normal(4ms,3ms)", "order=lognormal(
 
 
 @examples(12)
-@given(st.integers(0, 2**32), st.sampled_from(LATENCIES), st.sets(st.sampled_from(sorted(LIMITS)), max_size=6), st.sampled_from([Pushes, Moves]))
+@given(
+    st.integers(0, 2**32), st.sampled_from(LATENCIES), st.sets(st.sampled_from(sorted(LIMITS)), max_size=6), st.sampled_from([Pushes, Moves])
+)  # fmt: skip
 def test_nothing_that_left_has_broken_a_limit(tmp_path_factory, seed, latency, without, kind):
     settings = LIMITS | {name: OFF.get(name) for name in without}
     journal, seen, result = lived(tmp_path_factory.mktemp("run"), seed, latency, settings, kind)
