@@ -331,6 +331,38 @@ def test_order_of_registration_and_a_rerun_change_no_byte(tmp_path_factory, seed
     assert len(one) > 100
 
 
+class OnOne(Wild):
+    """The same on one of two markets."""
+
+    def __init__(self, symbol, seed):
+        super().__init__()
+        self.symbol, self.seed = symbol, seed
+
+    def on_start(self):
+        super().on_start()
+        self.random.seed(self.seed)
+
+    def on_book(self, m):
+        if m.symbol == self.symbol:
+            super().on_book(m)
+
+
+@examples(15)
+@given(st.integers(0, 2**32), st.sampled_from(["0", "1ms", "order=3ms,response=1ms,feed=4ms"]))
+def test_strategies_that_do_not_meet_send_what_each_sends_alone(seed, latency):
+    """On markets of their own, with no limit between them: but for the numbers of orders."""
+    events = walk((10_000, 2_000), seed, 300, 3 * MS, (0, 1, -1, 4, -4, 7, -7))
+
+    def told(**strategies):
+        result = hft.backtest(strategies, QuoteFeed(events, TABLES[0]), symbols=["A", "B"], latency=latency)
+        names = ["exch_ns", "local_ns", "kind", "side", "flags", "price", "size", "seq"]
+        return [result._reports[result._reports["symbol_id"] == row][names].tolist() for row in (0, 1)]
+
+    together = told(a=OnOne("A", seed), b=OnOne("B", seed + 1))
+    assert together == [told(a=OnOne("A", seed))[0], told(b=OnOne("B", seed + 1))[1]]
+    assert min(map(len, together)) > 10
+
+
 def test_auditor_of_meetings_sees_one(tmp_path):
     """Quotes and orders of one strategy do meet: the venue refuses that."""
     _, journal = lived(tmp_path, 5, "1ms", TABLES[0], ["a"])
