@@ -1,6 +1,7 @@
 """Several strategies on one account: each has its own wishes, orders, reports and positions; limits count the account, no two of them trade
 with each other, and the sums over strategies are the account, to the last unit."""
 
+import ctypes
 from fractions import Fraction
 
 import numpy as np
@@ -20,17 +21,24 @@ from fastcore.instruments import Instrument
 from fastcore.journal import Journal
 from fastcore.market import Market
 from fastcore.money import Fees
-from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
 from fastcore.risk import RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import EventSource
+from fastcore.strategies.foreign import CONTEXT_DTYPE, ForeignStrategy
 from fastcore.tickstore import TickStore
 from hft.journal import Inputs, Recording, compare, words
 from hft.strategy import Strategy, every
 
+ON = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 MS = 1_000_000
 REPORTS = [KINDS[name] for name in ("ack", "fill", "reject", "pulled")]
 END = (20 * SECOND, 99, BUY, 500, 1)
+
+
+def at(address, dtype, count=1):
+    """The records at an address, as a view."""
+    return np.frombuffer((ctypes.c_char * (dtype.itemsize * count)).from_address(address), dtype)
 
 
 class Acts(Strategy):
@@ -173,27 +181,36 @@ def test_order_that_was_moved_makes_room():
     assert resting(both(a, b)) == [(-1, 1020, 10), (1, 1015, 10)]
 
 
-def test_orders_of_another_cannot_be_touched():
-    other = Acts(t2=lambda m: m.buy(1.0, 9.9))
-    b = Acts()
+class Thief(hft.NativeStrategy):
+    """Cancels or moves order 1, whosever it is, and says that it is the first strategy."""
 
-    class Takes(Acts):
-        def on_start(self):
-            super().on_start()
-            self.acts = {3: lambda m: m.buy(0.1, 9.8), 4: lambda m: self.steal(m, 1)}
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = KINDS[kind]
 
-        def steal(self, m, number):
-            from fastcore.strategies.hooks import Order
+    def core(self, markets):
+        def on(strategy, context, hook, event, change):
+            c = at(context, CONTEXT_DTYPE)[0]
+            self.owner = int(c["owner"])
+            if c["now_ns"] >= 3 * SECOND:
+                command = at(int(c["out"]), EVENT_DTYPE, int(c["room"]))[int(c["n"])]
+                command["seq"], command["exch_ns"], command["local_ns"], command["symbol_id"] = 0, c["now_ns"], c["now_ns"], 0
+                command["kind"], command["side"], command["flags"] = self.kind, 0, FLAGS["own"]
+                command["price"], command["size"], command["order_id"], command["match_id"] = 1005, 3, 1, 0
+                c["n"] += 1
+            return 0
 
-            assert other.made.id == number
-            with pytest.raises(RuntimeError, match="a market is there inside hooks alone"):
-                other.made.cancel()
-            with pytest.raises(TypeError, match="orders are made by buy and sell"):
-                Order()
+        return ForeignStrategy(ON(on), list(markets), ["book"])
 
-    result = run({"a": other, "b": Takes(), "c": b}, adds(*TWO_SIDED), adds(END))
-    assert resting(result) == [(1, 980, 1), (1, 990, 10)]
-    assert b.told == []
+
+@pytest.mark.parametrize("kind", ["pull", "amend"])
+def test_orders_of_another_cannot_be_touched(kind):
+    a, thief = Acts(t2=lambda m: m.buy(1.0, 9.9)), Thief(kind)
+    result = both(a, thief, adds((3 * SECOND, 5, BUY, 1005, 5), END))
+    assert resting(result) == [(1, 990, 10)]
+    assert [row[0] for row in a.told] == ["working"], "nobody tells it what the other has tried"
+    assert (result.rejects["reason"].tolist(), result.rejects["strategy"].tolist()) == (["unknown order"], ["b"])
+    assert thief.owner == 1
 
 
 def test_kill_and_loss_limit_take_all_of_them():
