@@ -156,7 +156,7 @@ def honest(
         source = Simulator(EventSource(events if stream_ is None else stream(stream_)), market, queue=QueueModel("power", 3.0), **latencies)
         source.open(0)
     quoter = Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0, inventory_limit=100)
-    maker = MarketMaker(0, quoter, order_lots=1, time_left=100.0, ticks_per_price=1.0, requote_ticks=1.0)
+    maker = MarketMaker(0, quoter, order_lots=1, time_left=100.0, ticks_per_price=1.0, mid_move_ticks=1.0)
     return Engine(source, market, desk, {"maker": maker}, journal=journal)
 
 

@@ -137,3 +137,53 @@ def test_wrong_commands_and_formats_name_the_right_ones(tmp_path):
 def test_unknown_key_of_a_part_of_a_struct_is_told_as_it_is():
     with pytest.raises(ConfigError, match="^Expected `int`"):
         convert({"sample_every": []}, Run)
+
+
+# ---- limits that contradict each other ----
+
+BOTH = "min_order_shares must not exceed max_order_shares: "
+
+
+def loaded(tmp_path, text="", variables=None, **limits):
+    path = tmp_path / "limits.toml"
+    path.write_text(text)
+    return load(path, variables or {}, given={"limits": limits}).limits
+
+
+def test_limits_are_judged_when_all_that_is_said_is_known(tmp_path):
+    """A value of one layer that contradicts those below it, the defaults among them, is judged with those above it."""
+    file, variable = "[limits]\nmin_order_shares = 2000", {"HFT_LIMITS_MAX_ORDER_SHARES": "3000"}
+    assert loaded(tmp_path, file, variable).max_order_shares == 3000
+    assert loaded(tmp_path, file, max_order_shares=4000).min_order_shares == 2000
+    assert loaded(tmp_path, "", {"HFT_LIMITS_MIN_ORDER_SHARES": "2000"}, max_order_shares=4000).min_order_shares == 2000
+    assert loaded(tmp_path, "[limits]\nmin_order_shares = 5\nmax_order_shares = 4", {"HFT_LIMITS_MIN_ORDER_SHARES": "3"}).min_order_shares == 3
+    for wrong in (
+        lambda: loaded(tmp_path, file),
+        lambda: loaded(tmp_path, "", {"HFT_LIMITS_MIN_ORDER_SHARES": "2000"}),
+        lambda: loaded(tmp_path, min_order_shares=2000),
+    ):
+        with pytest.raises(ConfigError, match=f"^{BOTH}min_order_shares=2000.0 max_order_shares=1000 .the default."):
+            wrong()
+    with pytest.raises(ConfigError, match=f"^{BOTH}min_order_shares=2000.0 max_order_shares=1500 - at"):
+        loaded(tmp_path, file, {"HFT_LIMITS_MAX_ORDER_SHARES": "1500"})
+
+
+def test_wrong_values_beside_a_contradiction_are_still_told(tmp_path):
+    for text in ("[limits]\nmin_order_shares = 2000\n[run]\nsimbol = 'x'", "[run]\nsimbol = 'x'\n[limits]\nmin_order_shares = 2000"):
+        with pytest.raises(ConfigError, match="there is no key simbol in .run.|min_order_shares must not exceed"):
+            loaded(tmp_path, text)
+        with pytest.raises(ConfigError, match="there is no key simbol in .run."):
+            loaded(tmp_path, text, max_order_shares=4000)
+
+
+def test_limits_of_a_project_are_judged_with_those_of_the_command(tmp_path):
+    from hft.project import read
+
+    (tmp_path / "run.toml").write_text("[limits]\nmin_order_shares = 5\nmax_order_shares = 4")
+    with pytest.raises(ConfigError, match=BOTH + "min_order_shares=5.0 max_order_shares=4 - at"):
+        read(tmp_path)
+    assert read(tmp_path, {"limits": {"max_order_shares": "9"}}).limits.max_order_shares == 9
+    done = hft("config", "--check", tmp_path / "run.toml")
+    assert (done.exit_code, BOTH in done.stderr) == (CONFIGURATION, True)
+    done = hft("backtest", tmp_path, "--limit", "max_order_shares=9")
+    assert BOTH not in done.stderr

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -71,6 +72,90 @@ def test_parameter_is_another_from_its_time_on():
     assert len(before[0]) > 20
     assert set(moved.orders["size"][moved.orders["entered"].astype("i8") > half + SECOND]) == {3.0}
     assert plain.orders_hash == run().orders_hash != moved.orders_hash
+
+
+# ---- the market maker that comes with the package ----
+
+def demo(tmp_path, *lines, environment=None):
+    """The journal of the built-in maker on a synthetic day under controls, and what its rerun says."""
+    place = tmp_path / str(len(list(tmp_path.iterdir())))
+    plan = tmp_path / f"{place.name}.jsonl"
+    plan.write_text("\n".join(map(json.dumps, lines)))
+    words = ("demo", "--messages", 12_000, "--seed", 3, "--latency", "1ms", "--controls", plan, "--journal", place)
+    done = CliRunner().invoke(main, [str(word) for word in words], env=environment)
+    assert done.exit_code == 0, done.output
+    return read(place)[2], hft_("rerun", place).output
+
+
+def sent(events, since_ns=0):
+    """Sides, prices and sizes of orders and replacements that left from then on."""
+    rows = events[np.isin(events["kind"], [KINDS["order"], KINDS["replace"]]) & (events["local_ns"] >= since_ns)]
+    return rows["side"], rows["price"], rows["size"]
+
+
+def test_parameters_of_the_maker_are_others_from_their_time_on(tmp_path):
+    half = OPEN + (CLOSE - OPEN) // 2
+    plain, _ = demo(tmp_path)
+    moved, again = demo(tmp_path, {"at_ns": half, "parameters": {"order_shares": 30}, "by": "me"})
+    assert again.startswith("The same ")
+    before = [events[events["local_ns"] < half] for events in (plain, moved)]
+    assert before[0].tobytes() == before[1].tobytes()
+    assert np.median(sent(plain, half)[2]) == 100
+    assert np.median(sent(moved, half)[2]) == 30, "replacements count what is filled besides"
+    assert (moved["kind"] == KINDS["control"]).sum() == 1
+
+
+def test_every_parameter_of_the_maker_that_may_change_changes_its_orders(tmp_path):
+    plain, _ = demo(tmp_path)
+    early = OPEN + (CLOSE - OPEN) // 10
+    for parameters in (
+        {"risk_aversion_per_usd": 5.0}, {"fill_decay_per_usd": 20.0}, {"horizon_s": 2_000.0}, {"order_shares": 50},
+        {"inventory_limit_shares": 100}, {"min_spread_usd": 0.3}, {"mid_move_usd": 0.02},
+    ):  # fmt: skip
+        moved, again = demo(tmp_path, {"at_ns": early, "parameters": parameters})
+        assert again.startswith("The same "), parameters
+        assert [a.tolist() for a in sent(moved)] != [a.tolist() for a in sent(plain)], parameters
+    same, _ = demo(tmp_path, {"at_ns": early, "parameters": {"order_shares": 100}})
+    assert [a.tolist() for a in sent(same)] == [a.tolist() for a in sent(plain)]
+
+
+def test_estimate_of_the_volatility_goes_on(tmp_path):
+    """A change of nothing keeps the model's present volatility; without an estimate it is a parameter like the others."""
+    from fastcore.avellaneda import Quoter
+    from fastcore.flow import EwmaVolatility
+    from fastcore.strategies.maker import MarketMaker
+
+    def quoter():
+        return Quoter("avellaneda_stoikov", gamma=0.1, k=1.5, sigma=0.5, tick_size=0.01)
+
+    volatility = EwmaVolatility(half_life=10.0, interval_ns=SECOND, variance=0.25)
+    maker = MarketMaker(0, quoter(), volatility, order_lots=10, ticks_per_price=100.0)
+    for t, price in enumerate((100.0, 100.5, 99.9)):
+        volatility.update(price, t * SECOND)
+    maker.quoter.volatility = volatility.volatility
+    maker.change(quoter(), order_lots=5, time_left=1.0)
+    assert maker.quoter.volatility == volatility.volatility != 0.5
+    fixed = {"HFT_MARKET_MAKER_VOLATILITY_HALF_LIFE_S": "0"}
+    plain, _ = demo(tmp_path, environment=fixed)
+    moved, again = demo(tmp_path, {"at_ns": OPEN, "parameters": {"volatility_usd_per_sqrt_s": 1.0}}, environment=fixed)
+    assert again.startswith("The same ")
+    assert [a.tolist() for a in sent(moved)] != [a.tolist() for a in sent(plain)]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"order_share": 5}, "there is no key order_share; did you mean order_shares?"),
+        ({"order_shares": 0}, "Expected `int` >= 1 - at `$.order_shares`"),
+        ({"volatility_half_life_s": 5}, "the estimate of the volatility cannot be another while a run goes on: volatility_half_life_s"),
+        ({"volatility_usd_per_sqrt_s": 5}, "the estimate of the volatility cannot be another while a run goes on"),
+    ],
+)
+def test_parameters_that_the_maker_does_not_have_are_refused_at_the_start(tmp_path, parameters, rule):
+    (tmp_path / "plan.jsonl").write_text(json.dumps({"at_ns": OPEN, "parameters": parameters}))
+    done = hft_("demo", "--messages", 1000, "--controls", tmp_path / "plan.jsonl")
+    assert done.exit_code == CONFIGURATION, done.output
+    assert rule in done.stderr
 
 
 def test_limits_change_by_one_audited_call():
@@ -289,7 +374,7 @@ def test_error_in_a_control_ends_the_run_and_so_does_its_rerun(files):
         ('{"at_ns": 1, "limits": {}, "symbol": "SYNT"}', "a symbol must be in the run: symbol='SYNT'; did you mean SYNTH?"),
         ('{"at_ns": 1, "parameters": {"siz": 1}}', "Near has no parameter siz; did you mean size?"),
         ('{"at_ns": 1, "parameters": {"size": -1}}', "size must be in 0.."),
-        ('{"at_ns": 1, "parameters": {"size": 1}, "strategy": "Far"}', "there is no such strategy in Python: strategy='Far'"),
+        ('{"at_ns": 1, "parameters": {"size": 1}, "strategy": "Far"}', "there is no such strategy with parameters: strategy='Far'"),
     ],
 )
 def test_plans_that_mean_nothing_are_refused_at_the_start(files, line, rule):

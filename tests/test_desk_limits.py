@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kit import examples
+from makers.own_orders import OwnOrders
 from makers.quotes import SECOND, QuoteFeed, walk
 
 import hft
-from fastcore.errors import Result
 from fastcore.instruments import Instrument
 from fastcore.journal import Journal
 from fastcore.records import EVENT_DTYPE, KINDS
@@ -21,6 +21,7 @@ from hft.journal import Inputs, Recording
 from hft.strategy import Strategy
 
 MS = 1_000_000
+SENDS = {KINDS[name]: name for name in ("order", "replace", "amend")}
 TABLE = (Instrument("A", 0.01, 1.0, currency="USD"), Instrument("B", 0.5, 1.0, multiplier=10.0, currency="USD"))
 MIDDLES = (10_000, 2_000)
 LIMITS = {
@@ -64,9 +65,37 @@ class Pushes(Strategy):
         )
 
 
-def lived(tmp_path, seed, latency, settings):
+class Moves(Pushes):
+    """Sends small orders and moves them at random: too far, too much, against each other; or quietly, where nothing fills them."""
+
+    def on_start(self):
+        super().on_start()
+        self.own, self.quiet = [], self.random.random() < 0.3
+
+    def push(self, m):
+        draw = self.random
+        self.own = [order for order in self.own if not order.done]
+        if not m.two_sided:
+            return
+        if not self.quiet and draw.random() < 0.1:
+            m.target(draw.choice([0, 4, 8, -4, 30, None]), draw.choice([None, "0s"]))
+        elif len(self.own) < 2 or draw.random() < 0.1:
+            far, buys = 4 if self.quiet else 2, draw.random() < 0.6
+            self.own.append(m.buy(4, price_ticks=m.bid_ticks - far) if buys else m.sell(4, price_ticks=m.ask_ticks + far))
+        elif not self.quiet and draw.random() < 0.1:
+            draw.choice(self.own).cancel()
+        else:
+            middle, order = (m.bid_ticks + m.ask_ticks) // 2, draw.choice(self.own)
+            if self.quiet:
+                order.move(price_ticks=middle - order.side * draw.choice([5, 6]), size_lots=draw.choice([4, 6, 8]))
+            else:
+                away = draw.choice([-9, -3, -2, -1, 1, 2, 3, 9])
+                order.move(price_ticks=draw.choice([None, middle + away]), size_lots=draw.choice([2, 4, 5, 8, 10, 30]))
+
+
+def lived(tmp_path, seed, latency, settings, kind=Pushes):
     """The journal of a run, and the middle prices as the client knew them."""
-    strategy = Pushes()
+    strategy = kind()
     events = walk(MIDDLES, seed, 400, 3 * MS, (0, 1, -1, 4, -4, 7, -7))
     path = tmp_path / f"{seed}-{len(list(tmp_path.iterdir()))}.ticks"
     with TickStore(path, "a", EVENT_DTYPE, grow_records=4096) as store:
@@ -77,84 +106,51 @@ def lived(tmp_path, seed, latency, settings):
 
 
 def broken(journal, seen, limits):
-    """Names of the limits that something which left has broken."""
-    orders, sent, out = {}, {}, set()  # id -> [symbol, side, price, worst, state, filled]; symbol, side -> the last one
-    position, unit = [0, 0], [float(i.unit_value) for i in TABLE]
+    """Names of the limits that something which left has broken, with the kind of the message: order, replace or amend."""
+    own, sent, out = OwnOrders(), {}, set()  # symbol, side -> the last one
+    unit = [float(i.unit_value) for i in TABLE]
     middles, at, messages, fills, times = {}, 0, 0, 0, []
-
-    def lots(symbol, side, without=None):
-        return sum(o[3] for n, o in orders.items() if o[0] == symbol and o[1] == side and n != without)
 
     def gross(symbol, side, extra, without):
         total = 0.0
         for i in (0, 1):
-            buys, sells = (lots(i, s, without) + (extra if (i, s) == (symbol, side) else 0) for s in (1, -1))
-            total += max(abs(position[i] + buys), abs(position[i] - sells)) * middles.get(i, 0) * unit[i]
+            buys, sells = (own.lots(i, s, without) + (extra if (i, s) == (symbol, side) else 0) for s in (1, -1))
+            held = own.position.get(i, 0)
+            total += max(abs(held + buys), abs(held - sells)) * middles.get(i, 0) * unit[i]
         return total
 
     for e in journal:
-        kind, symbol, side, now = int(e["kind"]), int(e["symbol_id"]), int(e["side"]), int(e["local_ns"])
-        price, size, number, other = (int(e[name]) for name in ("price", "size", "order_id", "match_id"))
+        kind, symbol, side, now, price = (int(e[name]) for name in ("kind", "symbol_id", "side", "local_ns", "price"))
         while at < len(seen) and seen[at][0] <= now:
             middles, at = seen[at][1], at + 1
-        if kind in (KINDS["order"], KINDS["replace"]):
-            old = number if kind == KINDS["replace"] else None
-            new = other if kind == KINDS["replace"] else number
-            size -= orders[old][5] if old in orders else 0  # a replacement says what is wanted in all
+        if kind in SENDS:
+            _, old, size = own.change(e)
+            held = own.position.get(symbol, 0)
             judged = {
                 "max_order_lots": size > limits["max_order_lots"],
                 "min_order_lots": size < limits["min_order_lots"],
                 "lot_multiple": size % limits["lot_multiple"] != 0,
                 "max_order_value": price * size * unit[symbol] > limits["max_order_value"],
-                "max_position_lots": side * position[symbol] + lots(symbol, side, old) + size > limits["max_position_lots"],
+                "max_position_lots": side * held + own.lots(symbol, side, old) + size > limits["max_position_lots"],
                 "collar_ticks": abs(price - middles[symbol]) > limits["collar_ticks"],
-                "max_open_orders": old is None and len(orders) >= limits["max_open_orders"],
+                "max_open_orders": old is None and len(own.live) >= limits["max_open_orders"],
                 "repeat_ns": (last := sent.get((symbol, side))) is not None
                 and last[:2] == (price, size) and now - last[2] <= limits["repeat_ns"],
                 "messages_per_second": len([t for t in times if t > now - SECOND]) >= 2 * limits["messages_per_second"],
                 "prevent_self_trade": any(
-                    o[0] == symbol and o[1] == -side and o[4] != "pulled" and side * price >= side * o[2] for o in orders.values()
+                    side * price >= side * at for o in own.live.values() if (o.symbol, o.side) == (symbol, -side) for at in o.prices
                 ),
-                "short_sale": limits["short_sale"] is not None and side == -1
-                and size > position[symbol] - lots(symbol, -1, old),
+                "short_sale": limits["short_sale"] is not None and side == -1 and size > held - own.lots(symbol, -1, old),
                 "orders_per_trade": messages >= limits["orders_per_trade"] * (fills + 1),
                 "max_gross_value": (after := gross(symbol, side, size, old)) > gross(symbol, side, 0, None)
                 and after > limits["max_gross_value"] * (1 + 1e-12),
             }  # fmt: skip
-            out |= {name for name, is_broken in judged.items() if is_broken}
-            orders[new] = [symbol, side, price, size, "sent", 0]
+            out |= {(name, SENDS[kind]) for name, is_broken in judged.items() if is_broken}
             sent[symbol, side] = price, size, now
-            if old is not None and old in orders:
-                orders[old][4] = "replaced"
             times.append(now)
-            messages += 1
-        elif kind == KINDS["ack"] and number in orders:
-            orders[number][3] = min(orders[number][3], size)  # what was filled on the way comes off
-        elif kind == KINDS["pull"]:
-            messages += 1
-            if number in orders:
-                orders[number][4] = "pulled"
-        elif kind == KINDS["fill"]:
-            fills += 1
-            position[symbol] += side * size
-            if number in orders:
-                orders[number][3] -= size
-                orders[number][5] += size
-                if orders[number][3] <= 0 and orders[number][4] == "sent":
-                    del orders[number]
-        elif kind == KINDS["pulled"]:
-            orders.pop(number, None)
-        elif kind == KINDS["reject"] and number > 0:
-            waits = orders.get(number)
-            if waits is not None and waits[4] == "replaced":
-                new = max(n for n, o in orders.items() if o[:2] == waits[:2])
-                del orders[new]     # what should have taken its place does not exist
-                if waits[3] > 0 and other != Result.UNKNOWN_ORDER:
-                    waits[4] = "sent"
-                else:
-                    orders.pop(number, None)
-            else:
-                orders.pop(number, None)
+        messages += kind in SENDS or kind == KINDS["pull"]
+        fills += kind == KINDS["fill"]
+        own.add(e)
     return out
 
 
@@ -162,18 +158,26 @@ LATENCIES = ("0", "1ms", "order=7ms,response=normal(4ms,3ms)", "order=lognormal(
 
 
 @examples(12)
-@given(st.integers(0, 2**32), st.sampled_from(LATENCIES), st.sets(st.sampled_from(sorted(LIMITS)), max_size=6))
-def test_nothing_that_left_has_broken_a_limit(tmp_path_factory, seed, latency, without):
+@given(
+    st.integers(0, 2**32), st.sampled_from(LATENCIES), st.sets(st.sampled_from(sorted(LIMITS)), max_size=6), st.sampled_from([Pushes, Moves])
+)  # fmt: skip
+def test_nothing_that_left_has_broken_a_limit(tmp_path_factory, seed, latency, without, kind):
     settings = LIMITS | {name: OFF.get(name) for name in without}
-    journal, seen, result = lived(tmp_path_factory.mktemp("run"), seed, latency, settings)
-    assert broken(journal, seen, LIMITS) <= without
+    journal, seen, result = lived(tmp_path_factory.mktemp("run"), seed, latency, settings, kind)
+    assert {name for name, _ in broken(journal, seen, LIMITS)} <= without
 
 
+@pytest.mark.parametrize("kind", [Pushes, Moves])
 @pytest.mark.parametrize("name", sorted(LIMITS))
-def test_check_that_is_taken_away_is_noticed(tmp_path, name):
-    """Alone and among all others, whatever the latency."""
+def test_check_that_is_taken_away_is_noticed(tmp_path, name, kind):
+    """Alone and among all others, whatever the latency; of orders that are moved by the amendments alone."""
+    if (kind, name) == (Moves, "max_open_orders"):
+        return  # no amendment is another order
+    messages = {"amend"} if kind is Moves else {"order", "replace"}
     for others in (LIMITS, dict.fromkeys(LIMITS) | OFF):
         settings = others | {name: OFF.get(name)}
         assert any(
-            name in broken(*lived(tmp_path, seed, LATENCIES[seed % len(LATENCIES)], settings)[:2], LIMITS) for seed in range(40)
+            {(name, message) for message in messages}
+            & broken(*lived(tmp_path, seed, LATENCIES[seed % len(LATENCIES)], settings, kind)[:2], LIMITS)
+            for seed in range(40)
         )

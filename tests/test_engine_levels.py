@@ -137,17 +137,17 @@ def test_maker_keeps_its_quotes_until_the_middle_has_moved():
     messages = [[("quote", NO_SIDE, 998, ask, 5, 5)] for ask in asks]
     messages.append([("trade", BUY, 900, 500)])
 
-    def asked(requote_ticks):
+    def asked(mid_move_ticks):
         market, desk = Market("quotes", symbols=8), Desk(RiskLimits("off", "off", "off"), symbols=8)
         simulator = Simulator(EventSource([stream(*messages)]), market)
         simulator.open(3)
         desk.open(3)
         quoter = Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0)
-        maker = MarketMaker(3, quoter, order_lots=1, time_left=1.0, ticks_per_price=1.0, requote_ticks=requote_ticks)
+        maker = MarketMaker(3, quoter, order_lots=1, time_left=1.0, ticks_per_price=1.0, mid_move_ticks=mid_move_ticks)
         Engine(simulator, market, desk, {"maker": maker}).run()
         assert desk.fills == 1
         return maker.quotes
 
     assert [asked(ticks) for ticks in (None, 0, 0.5, 1, 2)] == [7, 7, 5, 2, 2]
-    with pytest.raises(ValueError, match="requote_ticks must be in 0"):
-        MarketMaker(3, Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0), requote_ticks=float("nan"))
+    with pytest.raises(ValueError, match="mid_move_ticks must be in 0"):
+        MarketMaker(3, Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0), mid_move_ticks=float("nan"))

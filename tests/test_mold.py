@@ -79,7 +79,7 @@ def test_gap_is_an_event_before_what_follows(impl):
         (GAP, 3, 7, 101),
         (D, 10, 10, 101),
     ]
-    assert out[2].tolist() == (3, 2, 101, NO_SYMBOL, GAP, 0, 0, 3, 7, 0, 0)
+    assert out[2].tolist() == (3, 10, 101, NO_SYMBOL, GAP, 0, 0, 3, 7, 0, 0)
     assert (m.gaps, m.missing) == (1, 7)
 
 

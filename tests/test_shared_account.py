@@ -1,6 +1,7 @@
 """Several strategies on one account: each has its own wishes, orders, reports and positions; limits count the account, no two of them trade
 with each other, and the sums over strategies are the account, to the last unit."""
 
+import ctypes
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +12,7 @@ from kit import examples
 from makers.given import SECOND, TWO_SIDED, adds, execution, run
 from makers.own_orders import OwnOrders
 from makers.quotes import QuoteFeed, walk
+from makers.wild import Wild
 
 import hft
 from fastcore.desk import Desk
@@ -19,17 +21,24 @@ from fastcore.instruments import Instrument
 from fastcore.journal import Journal
 from fastcore.market import Market
 from fastcore.money import Fees
-from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, SELL
+from fastcore.records import BUY, EVENT_DTYPE, FLAGS, KINDS, NO_PRICE, SELL
 from fastcore.risk import RiskLimits
 from fastcore.sim.simulator import Simulator
 from fastcore.source import EventSource
+from fastcore.strategies.foreign import CONTEXT_DTYPE, ForeignStrategy
 from fastcore.tickstore import TickStore
 from hft.journal import Inputs, Recording, compare, words
 from hft.strategy import Strategy, every
 
+ON = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 MS = 1_000_000
 REPORTS = [KINDS[name] for name in ("ack", "fill", "reject", "pulled")]
 END = (20 * SECOND, 99, BUY, 500, 1)
+
+
+def at(address, dtype, count=1):
+    """The records at an address, as a view."""
+    return np.frombuffer((ctypes.c_char * (dtype.itemsize * count)).from_address(address), dtype)
 
 
 class Acts(Strategy):
@@ -172,27 +181,36 @@ def test_order_that_was_moved_makes_room():
     assert resting(both(a, b)) == [(-1, 1020, 10), (1, 1015, 10)]
 
 
-def test_orders_of_another_cannot_be_touched():
-    other = Acts(t2=lambda m: m.buy(1.0, 9.9))
-    b = Acts()
+class Thief(hft.NativeStrategy):
+    """Cancels or moves order 1, whosever it is, and says that it is the first strategy."""
 
-    class Takes(Acts):
-        def on_start(self):
-            super().on_start()
-            self.acts = {3: lambda m: m.buy(0.1, 9.8), 4: lambda m: self.steal(m, 1)}
+    def __init__(self, kind):
+        super().__init__()
+        self.kind = KINDS[kind]
 
-        def steal(self, m, number):
-            from fastcore.strategies.hooks import Order
+    def core(self, markets):
+        def on(strategy, context, hook, event, change):
+            c = at(context, CONTEXT_DTYPE)[0]
+            self.owner = int(c["owner"])
+            if c["now_ns"] >= 3 * SECOND:
+                command = at(int(c["out"]), EVENT_DTYPE, int(c["room"]))[int(c["n"])]
+                command["seq"], command["exch_ns"], command["local_ns"], command["symbol_id"] = 0, c["now_ns"], c["now_ns"], 0
+                command["kind"], command["side"], command["flags"] = self.kind, 0, FLAGS["own"]
+                command["price"], command["size"], command["order_id"], command["match_id"] = 1005, 3, 1, 0
+                c["n"] += 1
+            return 0
 
-            assert other.made.id == number
-            with pytest.raises(RuntimeError, match="a market is there inside hooks alone"):
-                other.made.cancel()
-            with pytest.raises(TypeError, match="orders are made by buy and sell"):
-                Order()
+        return ForeignStrategy(ON(on), list(markets), ["book"])
 
-    result = run({"a": other, "b": Takes(), "c": b}, adds(*TWO_SIDED), adds(END))
-    assert resting(result) == [(1, 980, 1), (1, 990, 10)]
-    assert b.told == []
+
+@pytest.mark.parametrize("kind", ["pull", "amend"])
+def test_orders_of_another_cannot_be_touched(kind):
+    a, thief = Acts(t2=lambda m: m.buy(1.0, 9.9)), Thief(kind)
+    result = both(a, thief, adds((3 * SECOND, 5, BUY, 1005, 5), END))
+    assert resting(result) == [(1, 990, 10)]
+    assert [row[0] for row in a.told] == ["working"], "nobody tells it what the other has tried"
+    assert (result.rejects["reason"].tolist(), result.rejects["strategy"].tolist()) == (["unknown order"], ["b"])
+    assert thief.owner == 1
 
 
 def test_kill_and_loss_limit_take_all_of_them():
@@ -263,48 +281,6 @@ TABLES = [
 ]
 
 
-class Wild(Strategy):
-    """Wants at random, in every way there is, on both sides of the market; sees to it that what it is told is its own."""
-
-    def on_start(self):
-        self.held, self.singles, self.fills = {}, [], 0
-
-    def on_book(self, m):
-        assert m.position == self.held.get(m.symbol, 0)
-        draw = self.random
-        if not m.two_sided or draw.random() < 0.4:
-            return
-        far = draw.choice([-3, -1, 0, 0, 1, 3]) * m.tick
-        way = draw.randrange(7)
-        if way == 0:
-            m.pull()
-        elif way == 1:
-            self.singles.append(m.buy(draw.randint(1, 9), m.bid - far, draw.choice(["day", "ioc"])))
-        elif way == 2:
-            self.singles.append(m.sell(draw.randint(1, 9)))
-        elif way == 3:
-            m.target(draw.randint(-9, 9), draw.choice([None, "0s", "5ms"]))
-        elif way == 4 and self.singles:
-            order = draw.choice(self.singles)
-            if not order.cancel():
-                self.singles.remove(order)
-        elif way == 5 and self.singles:
-            draw.choice(self.singles).move(m.mid - draw.randint(-3, 3) * m.tick, draw.randint(1, 9))
-        else:
-            m.quote(
-                bids=[(m.bid - far - k * m.tick, draw.randint(1, 9)) for k in range(draw.randint(0, 3))],
-                asks=[(m.ask + far + k * m.tick, draw.randint(1, 9)) for k in range(draw.randint(0, 3))],
-            )
-
-    def on_fill(self, m, fill):
-        self.fills += 1
-        self.held[m.symbol] = self.held.get(m.symbol, 0) + fill.side * fill.size
-
-    def on_stop(self):
-        for m in self.markets:
-            assert m.position == self.held.get(m.symbol, 0)
-
-
 def lived(place, seed, latency, table, names):
     events = walk((10_000, 2_000), seed, 300, 3 * MS, (0, 1, -1, 4, -4, 7, -7))
     path = place / f"{len(list(place.iterdir()))}.ticks"
@@ -370,6 +346,38 @@ def test_order_of_registration_and_a_rerun_change_no_byte(tmp_path_factory, seed
     one, two, three = (lived(place, seed, latency, TABLES[0], names)[1] for names in (("a", "b", "c"), ("c", "a", "b"), ("a", "b", "c")))
     assert compare(len(one), one, two).difference == compare(len(one), one, three).difference == ""
     assert len(one) > 100
+
+
+class OnOne(Wild):
+    """The same on one of two markets."""
+
+    def __init__(self, symbol, seed):
+        super().__init__()
+        self.symbol, self.seed = symbol, seed
+
+    def on_start(self):
+        super().on_start()
+        self.random.seed(self.seed)
+
+    def on_book(self, m):
+        if m.symbol == self.symbol:
+            super().on_book(m)
+
+
+@examples(15)
+@given(st.integers(0, 2**32), st.sampled_from(["0", "1ms", "order=3ms,response=1ms,feed=4ms"]))
+def test_strategies_that_do_not_meet_send_what_each_sends_alone(seed, latency):
+    """On markets of their own, with no limit between them: but for the numbers of orders."""
+    events = walk((10_000, 2_000), seed, 300, 3 * MS, (0, 1, -1, 4, -4, 7, -7))
+
+    def told(**strategies):
+        result = hft.backtest(strategies, QuoteFeed(events, TABLES[0]), symbols=["A", "B"], latency=latency)
+        names = ["exch_ns", "local_ns", "kind", "side", "flags", "price", "size", "seq"]
+        return [result._reports[result._reports["symbol_id"] == row][names].tolist() for row in (0, 1)]
+
+    together = told(a=OnOne("A", seed), b=OnOne("B", seed + 1))
+    assert together == [told(a=OnOne("A", seed))[0], told(b=OnOne("B", seed + 1))[1]]
+    assert min(map(len, together)) > 10
 
 
 def test_auditor_of_meetings_sees_one(tmp_path):

@@ -86,10 +86,14 @@ def test_pieces_of_the_history_change_nothing(seed, options, grain, size):
 
 
 @examples(40)
-@given(st.integers(0, 10**6), latencies(), st.integers(20, 250), st.booleans())
-def test_what_was_sent_does_not_depend_on_what_comes_later(seed, options, cut, shuffle):
+@given(st.integers(0, 10**6), latencies(), st.integers(20, 250), st.booleans(), st.booleans())
+def test_what_was_sent_does_not_depend_on_what_comes_later(seed, options, cut, shuffle, recorded):
     """No look-ahead: the history is cut, or what is later put into another order."""
-    events = coarse(seed, 300, 1)
+    events, options = coarse(seed, 300, 1), options[0]
+    if recorded:
+        times = np.linspace(events["exch_ns"][0], events["exch_ns"][-1], 40).astype(np.int64)
+        for name in ("order", "response"):
+            options[name] = Latency.recorded(times, np.random.default_rng(seed).integers(0, 5 * MS, len(times)))
     last_ns = int(events["exch_ns"][cut - 1])
     later = events[cut:].copy()
     if shuffle:
@@ -99,7 +103,7 @@ def test_what_was_sent_does_not_depend_on_what_comes_later(seed, options, cut, s
             later[name] = later[name][order]
     sent = []
     for history in (events, np.concatenate([events[:cut], later]) if shuffle else events[:cut]):
-        run = make(compiled, **options[0])
+        run = make(compiled, **options)
         run.feed_events(history)
         reports = run.engine.reports()
         sent.append(reports[reports["local_ns"] <= last_ns].tobytes())

@@ -27,7 +27,7 @@ from fastcore.money cimport fees_t, money_t, money_units
 from fastcore.portfolio cimport position_net, position_t
 from fastcore.records cimport NO_PRICE, event_t
 from fastcore.risk cimport RiskLimits, risk_down, risk_gate_t, risk_symbol_t
-from fastcore.strategy cimport DESK_RUNGS, own_order_t
+from fastcore.strategy cimport DESK_OWNERS, DESK_RUNGS, own_order_t
 
 
 # Why a wanted quote was not sent, or not yet.
@@ -108,6 +108,7 @@ ctypedef struct desk_t:
     int64_t next_id
     int64_t in_flight       # messages that are not answered yet
     int64_t due_ns          # when to look again although nothing happens
+    int64_t[DESK_OWNERS] due    # the same by owner
     int64_t min_rest_ns     # an order is not moved before; pulls pass
     int64_t requote_ticks   # nor for less than this
     bint holds              # one of the two is set

@@ -401,6 +401,14 @@ cdef bint desk_meets(const stake_t* s, int sells, int64_t ticks) noexcept nogil:
     return False
 
 
+cdef inline void desk_wake(desk_t* d, uint32_t owner, int64_t due_ns) noexcept nogil:
+    # Look again at what a strategy wants at that time.
+    if due_ns < d.due[owner]:
+        d.due[owner] = due_ns
+    if due_ns < d.due_ns:
+        d.due_ns = due_ns
+
+
 cdef bint desk_holds(desk_t* d, const stake_t* s, const rung_t* rung, const own_order_t* o, int64_t now_ns, int64_t* ticks) noexcept nogil:
     # Whether the order of a rung stays as it is for now although another is wanted; else at which price it is sent.
     cdef int64_t distance = rung.wish_ticks - o.price_ticks
@@ -411,8 +419,7 @@ cdef bint desk_holds(desk_t* d, const stake_t* s, const rung_t* rung, const own_
             return True
     if now_ns - o.sent_ns < d.min_rest_ns:
         d.kept[KEPT_YOUNG] += 1
-        if o.sent_ns + d.min_rest_ns < d.due_ns:
-            d.due_ns = o.sent_ns + d.min_rest_ns
+        desk_wake(d, s.owner, o.sent_ns + d.min_rest_ns)
         return True
     return False
 
@@ -813,8 +820,8 @@ cdef bint desk_seek(desk_t* d, const market_t* m, stake_t* s, int64_t now_ns, ui
         crosses = now_ns - k.since_ns >= k.cross_after_ns
         if crosses:
             ticks = far
-        elif k.since_ns + k.cross_after_ns < d.due_ns:
-            d.due_ns = k.since_ns + k.cross_after_ns
+        else:
+            desk_wake(d, s.owner, k.since_ns + k.cross_after_ns)
     if ticks == NO_PRICE or (not crosses and far != NO_PRICE and side * (ticks - far) >= 0):
         return True     # no touch, or the market is crossed: wait
     total = lots if o == NULL else o.filled_lots + lots
@@ -827,8 +834,7 @@ cdef bint desk_seek(desk_t* d, const market_t* m, stake_t* s, int64_t now_ns, ui
             return True
         if now_ns - o.sent_ns < d.min_rest_ns:
             d.kept[KEPT_YOUNG] += 1
-            if o.sent_ns + d.min_rest_ns < d.due_ns:
-                d.due_ns = o.sent_ns + d.min_rest_ns
+            desk_wake(d, s.owner, o.sent_ns + d.min_rest_ns)
             return True
     k.tried_ticks = ticks
     k.tried_lots = total
@@ -873,21 +879,28 @@ cdef bint desk_lost(const desk_t* d, const market_t* m, uint32_t symbol_id) noex
     return money_less(profit, least)
 
 
-cdef void desk_retry(desk_t* d, bint all) noexcept nogil:
-    # Look at every account again; `all`: what a limit refused, too.
-    cdef account_t* a
-    cdef uint32_t i, owner
+cdef void desk_look_again(desk_t* d, uint32_t owner) noexcept nogil:
+    # At all that a strategy wants.
+    cdef uint32_t i
     for i in range(d.opened_count):
-        a = &d.accounts[d.opened[i]]
-        if all:
-            desk_again(d, a)
-        for owner in range(d.owners):
-            desk_ask(d, &a.stakes[owner])
+        desk_ask(d, &d.accounts[d.opened[i]].stakes[owner])
+
+
+cdef void desk_due(desk_t* d, int64_t now_ns) noexcept nogil:
+    # What waited for a time that has come.
+    cdef uint32_t owner
+    d.due_ns = NEVER
+    for owner in range(d.owners):
+        if d.due[owner] <= now_ns:
+            d.due[owner] = NEVER
+            desk_look_again(d, owner)
+        elif d.due[owner] < d.due_ns:
+            d.due_ns = d.due[owner]
 
 
 cdef void desk_judge(desk_t* d, const market_t* m) noexcept nogil:
     # Bring the sums of the limits up to date, and see whether something keeps everything down; once it does not, try all wishes again.
-    cdef uint32_t i
+    cdef uint32_t i, owner
     cdef bint down
     if unlikely(d.gate.money):
         for i in range(d.opened_count):
@@ -895,7 +908,10 @@ cdef void desk_judge(desk_t* d, const market_t* m) noexcept nogil:
         risk_losses(d.gate)
     down = risk_down(d.gate) != RESULT_OK
     if unlikely(d.down and not down):
-        desk_retry(d, True)
+        for i in range(d.opened_count):
+            desk_again(d, &d.accounts[d.opened[i]])
+        for owner in range(d.owners):
+            desk_look_again(d, owner)
     d.down = down
 
 
@@ -927,8 +943,7 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
     cdef uint32_t i = 0, k, owner
     desk_judge(d, m)
     if unlikely(now_ns >= d.due_ns):
-        d.due_ns = NEVER
-        desk_retry(d, False)
+        desk_due(d, now_ns)
     while i < n:
         e = &out[i]
         i += 1
@@ -1015,6 +1030,8 @@ cdef class Desk:
         self._d.requote_ticks = int64_in(requote_ticks, "requote_ticks", 1, <int64_t> 1 << 40)
         self._d.holds = self._d.min_rest_ns > 0 or self._d.requote_ticks > 1
         self._d.due_ns = NEVER
+        for i in range(DESK_OWNERS):
+            self._d.due[i] = NEVER
         self.limits = RiskLimits() if limits is None else limits
         self._d.gate = &self.limits._gate
         self._d.max_loss = loss

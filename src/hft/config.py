@@ -5,6 +5,7 @@ maker suit a liquid share of some hundred USD. For other instruments read units 
 currency for USD.
 """
 
+import contextlib
 import datetime
 import os
 import re
@@ -47,6 +48,10 @@ def is_own(strategy: str) -> bool:
 
 class ConfigError(Exception):
     """A configuration file, or a value in it or in the environment, is not valid; says where."""
+
+
+class Contradiction(ConfigError, ValueError):
+    """Values that do not go together; says which keys."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,7 +124,7 @@ class MarketMaker(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
         No bid at this position and above, no ask at its negative and below.
     min_spread_usd : float
         Floor of the quoted spread.
-    requote_usd : float, optional
+    mid_move_usd : float, optional
         Quotes stay until the middle price has moved by more than this; not set, every change of the best prices or sizes counts.
     volatility_usd_per_sqrt_s : float
         Volatility of the middle price until the estimate has its first return.
@@ -135,7 +140,7 @@ class MarketMaker(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
     order_shares: Count = 100
     inventory_limit_shares: Count = 1_000
     min_spread_usd: NotNegative = 0.02
-    requote_usd: NotNegative | None = None
+    mid_move_usd: NotNegative | None = None
     volatility_usd_per_sqrt_s: Positive = 0.02
     volatility_half_life_s: NotNegative = 300.0
     volatility_interval_s: Annotated[float, Meta(ge=1e-3, le=86_400.0)] = 1.0
@@ -220,11 +225,12 @@ ORDERED = (
 
 
 def _refuse_contradiction(limits: Section) -> None:
-    known = limits.__struct_fields__
+    defaults = {field.name: field.default for field in msgspec.structs.fields(limits)}
     for low, high in ORDERED:
-        a, b = (getattr(limits, name) if name in known else None for name in (low, high))
+        a, b = (getattr(limits, name, None) for name in (low, high))
         if a is not None and b is not None and a > b:
-            raise ValueError(f"{low} must not exceed {high}: {low}={a} {high}={b}")
+            said = (f"{name}={value}" + " (the default)" * (value == defaults[name]) for name, value in ((low, a), (high, b)))
+            raise Contradiction(f"{low} must not exceed {high}: {' '.join(said)}")
 
 
 class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -597,7 +603,9 @@ def load(
     """
     sections: dict[str, dict[str, Any]] = {name: dict(values) for name, values in (defaults or {}).items()}
     if path is not None:
-        for name, values in read(path, Config)[0].items():
+        file, _ = written(path, Config)
+        check_layer(file, Config, f"{path}: ", strict=True)
+        for name, values in file.items():
             sections.setdefault(name, {}).update(values)
     for section, struct in _sections().items():
         for key in struct.__struct_fields__:
@@ -605,7 +613,7 @@ def load(
             text = (os.environ if environment is None else environment).get(variable)
             if text:
                 sections.setdefault(section, {})[key] = text
-                convert({key: text}, struct, f"environment variable {variable}: ")
+                check_layer({key: text}, struct, f"environment variable {variable}: ")
     for name, values in (*(given or {}).items(), ("run", run)):
         sections.setdefault(name, {}).update({key: value for key, value in values.items() if value is not None})
     return convert(sections, Config)
@@ -621,10 +629,16 @@ def read(path: Path, *forms: type[Form]) -> tuple[dict[str, Any], Form]:
     meant : Form
         The struct, with defaults.
     """
+    values, form = written(path, *forms)
+    return values, convert(values, form, f"{path}: ", strict=True)
+
+
+def written(path: Path, *forms: type[Form]) -> tuple[dict[str, Any], type[Form]]:
+    """Return what stands in a TOML file, and the one of some structs that its keys fit best."""
     import tomllib
 
     try:
-        written = tomllib.loads(_text(path))
+        values = tomllib.loads(_text(path))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
     except RecursionError:
@@ -633,9 +647,15 @@ def read(path: Path, *forms: type[Form]) -> tuple[dict[str, Any], Form]:
     def fits(form: type[Form]) -> int:
         meant = form()
         own = {name: isinstance(getattr(meant, name), (Section, dict)) for name in form.__struct_fields__}
-        return sum(isinstance(value, dict) == own.get(name) for name, value in written.items())
+        return sum(isinstance(value, dict) == own.get(name) for name, value in values.items())
 
-    return written, convert(written, max(forms, key=fits), f"{path}: ", strict=True)
+    return values, max(forms, key=fits)
+
+
+def check_layer(values: Mapping[str, Any], form: type[Form], where: str, *, strict: bool = False) -> None:
+    """Refuse what is wrong whatever else is said; values that do not go together may still be others."""
+    with contextlib.suppress(Contradiction):
+        convert(values, form, where, strict=strict)
 
 
 def convert(values: Mapping[str, Any], form: type[Form], where: str = "", *, strict: bool = False) -> Form:
@@ -652,7 +672,7 @@ def convert(values: Mapping[str, Any], form: type[Form], where: str = "", *, str
             hint = f"; it is a key of [{elsewhere[0]}]" if elsewhere else suggestion(key, known)
             place = f" in [{section}]" if section else ""
             told = f"there is no key {key}{place}{hint or '; there are ' + ', '.join(known)}"
-        raise ConfigError(where + told) from None
+        raise (Contradiction if isinstance(error.__cause__, Contradiction) else ConfigError)(where + told) from None
 
 
 def variables() -> list[str]:

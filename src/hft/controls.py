@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -38,7 +38,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     symbol : str, optional
         Instrument whose own limits these are.
     parameters : dict, optional
-        Of a strategy in Python.
+        Of a strategy in Python, or keys of ``[market_maker]`` of the one that comes with the package.
     strategy : str, optional
         Its name, where there are several.
     action : {"kill", "arm", "new_day"}, optional
@@ -90,6 +90,35 @@ def read_controls(path: Path) -> list[Control]:
     return controls
 
 
+class Tuned(Protocol):
+    """A strategy whose parameters change while a run goes on."""
+
+    def checked(self, parameters: Mapping[str, Any], /) -> Any:
+        """Return what `take` takes; TypeError and ValueError where parameters are not valid."""
+
+    def take(self, values: Any, /) -> None:
+        """Go on with other values."""
+
+
+class OfClass:
+    """Parameters of a strategy in Python."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
+
+    def checked(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return them as the constructor takes them; TypeError and ValueError as there."""
+        for name in self.strategy._symbols.keys() & parameters.keys():
+            raise TypeError(f"a market cannot be another while a run goes on: {name}")
+        other = type(self.strategy).__new__(type(self.strategy))
+        Strategy.__init__(other, **parameters)
+        return {name: other.__dict__[name] for name in parameters}
+
+    def take(self, values: dict[str, Any]) -> None:
+        """They are attributes."""
+        self.strategy.__dict__.update(values)
+
+
 class Controls:
     """The controls of one run.
 
@@ -111,7 +140,7 @@ class Controls:
         self.done: list[Control] = []
         self._engine: Engine | None = None
 
-    def begin(self, engine: Engine, markets: Mapping[int, Instrument], strategies: Mapping[str, Strategy]) -> None:
+    def begin(self, engine: Engine, markets: Mapping[int, Instrument], strategies: Mapping[str, Strategy | Tuned]) -> None:
         """Take part in a run.
 
         Raises
@@ -119,7 +148,8 @@ class Controls:
         ConfigError
             If a planned control is about something that the run does not have.
         """
-        self._engine, self._strategies = engine, dict(strategies)
+        self._engine = engine
+        self._strategies = {name: OfClass(each) if isinstance(each, Strategy) else each for name, each in strategies.items()}
         self._rows = {instrument.symbol: row for row, instrument in markets.items()}
         for control in self.planned:
             self._check(control)
@@ -162,7 +192,7 @@ class Controls:
         self.ask(Control(action="new_day", by=by))
 
     def set(self, *, strategy: str | None = None, by: str = "", **parameters: Any) -> None:
-        """Set parameters of a strategy in Python."""
+        """Set parameters of a strategy."""
         self.ask(Control(parameters=parameters, strategy=strategy, by=by))
 
     def apply(self, number: int, time_ns: int, what: Control | Mapping[str, Any]) -> None:
@@ -178,7 +208,7 @@ class Controls:
             limits.change(symbol_id=row, by=control.by, **_as_given(control.limits))
         elif control.parameters is not None:
             strategy = self._strategy(control)
-            strategy.__dict__.update(checked(strategy, control.parameters))
+            strategy.take(strategy.checked(control.parameters))
         else:
             {"kill": limits.kill, "arm": limits.arm, "new_day": limits.new_day}[str(control.action)](by=control.by)
 
@@ -187,11 +217,11 @@ class Controls:
             raise ConfigError("controls belong to a run that has begun")
         return self._engine
 
-    def _strategy(self, control: Control) -> Strategy:
+    def _strategy(self, control: Control) -> Tuned:
         names = list(self._strategies)
         name = control.strategy or (names[0] if len(names) == 1 else "")
         if name not in self._strategies:
-            raise ConfigError(f"there is no such strategy in Python: strategy={name!r}{suggestion(name, names)}")
+            raise ConfigError(f"there is no such strategy with parameters: strategy={name!r}{suggestion(name, names)}")
         return self._strategies[name]
 
     def _check(self, control: Control) -> None:
@@ -203,18 +233,10 @@ class Controls:
                 raise ConfigError(f"there is no such limit: {name}{suggestion(name, list(known))}")
         if control.parameters is not None:
             try:
-                checked(self._strategy(control), control.parameters)
+                self._strategy(control).checked(control.parameters)
             except (TypeError, ValueError) as error:
                 raise ConfigError(str(error)) from None
 
-
-def checked(strategy: Strategy, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters of a strategy as its constructor takes them; TypeError and ValueError as there."""
-    for name in strategy._symbols.keys() & parameters.keys():
-        raise TypeError(f"a market cannot be another while a run goes on: {name}")
-    other = type(strategy).__new__(type(strategy))
-    Strategy.__init__(other, **parameters)
-    return {name: other.__dict__[name] for name in parameters}
 
 
 def _as_given(limits: Mapping[str, Any]) -> dict[str, Any]:

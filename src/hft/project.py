@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import msgspec
@@ -328,21 +329,25 @@ def create(directory: Path, tier: str = "python") -> list[str]:
     return list(files)
 
 
-def read(directory: Path) -> Project:
-    """Return the project in a directory."""
+def read(directory: Path, given: Mapping[str, Any] = MappingProxyType({})) -> Project:
+    """Return the project in a directory, with other values as in `replaced`; limits that contradict each other are refused in the end."""
     if not (directory / RUN).exists():
         raise ConfigError(f"there is no {RUN} in {directory.resolve()}: hft init DIR makes a project")
-    settings = config.read(directory / RUN, RunFile)[1]
-    return Project(place=str(directory), **msgspec.structs.asdict(settings))
+    values, form = config.written(directory / RUN, RunFile)
+    config.check_layer(values, form, f"{directory / RUN}: ", strict=True)
+    return _merged(values | {"place": str(directory)}, given)
 
 
 def replaced(project: Project, given: Mapping[str, Any]) -> Project:
     """Return a project with other values: None keeps one, tables are added to, text is read."""
-    values = msgspec.to_builtins(project)
+    return _merged(msgspec.to_builtins(project), given)
+
+
+def _merged(values: dict[str, Any], given: Mapping[str, Any]) -> Project:
     for name, value in given.items():
-        if isinstance(value, Mapping):
-            values[name] = {**(values[name] or {}), **value} or values[name]
-        elif value is not None:
+        if isinstance(value, Mapping) and value:
+            values[name] = {**(values.get(name) or {}), **value}
+        elif value is not None and value != {}:
             values[name] = value
     return config.convert(values, Project)
 

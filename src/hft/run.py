@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -26,7 +27,8 @@ from fastcore.strategies.maker import MarketMaker
 from fastcore.strategy import Strategy
 
 from . import conditions
-from .config import Config, ConfigError, is_own
+from .config import Config, ConfigError, convert, is_own
+from .config import MarketMaker as MakerSettings
 from .controls import Controls
 from .feeds.feed import Feed, UnknownSymbolInFile
 from .outcome import account
@@ -34,6 +36,7 @@ from .outcome import account
 if TYPE_CHECKING:
     from .journal import Recording
     from .store.tape import Stored
+    from .strategy import Strategy as Own
 
 WARN_SHARE = 0.001  # of events, above which a summary warns
 IDS = 1 << 20  # instruments that a run may meet: memory is taken for those that it does
@@ -161,6 +164,65 @@ class Summary:
         return {name: value for name, value in vars(self).items() if name != "engine"} | {"warnings": self.warnings}
 
 
+class Maker:
+    """The market maker as the section ``[market_maker]`` describes it; controls change that while a run goes on.
+
+    Attributes
+    ----------
+    settings : config.MarketMaker
+        As they are now.
+    strategy : fastcore.strategies.maker.MarketMaker
+    """
+
+    def __init__(self, settings: MakerSettings, instrument: Instrument, symbol_id: int) -> None:
+        self.settings, self.instrument = settings, instrument
+        volatility = None
+        if settings.volatility_half_life_s > 0:
+            volatility = EwmaVolatility(
+                half_life=settings.volatility_half_life_s / settings.volatility_interval_s,
+                interval_ns=round(settings.volatility_interval_s * 1e9),
+                variance=settings.volatility_usd_per_sqrt_s**2 * settings.volatility_interval_s,
+            )
+        rate = 1.0 / instrument.tick_size
+        self.strategy = MarketMaker(symbol_id, self._quoter(settings), volatility, ticks_per_price=rate, **self._sizes(settings))
+
+    def checked(self, parameters: Mapping[str, Any]) -> MakerSettings:
+        """Return the settings with other values; ConfigError where they do not fit, ValueError where they cannot change any more."""
+        for name in parameters:
+            if name.startswith("volatility_") and self.settings.volatility_half_life_s > 0:
+                raise ValueError(f"the estimate of the volatility cannot be another while a run goes on: {name}")
+        settings = convert(msgspec.to_builtins(self.settings) | dict(parameters), MakerSettings)
+        self._quoter(settings)
+        return settings
+
+    def take(self, settings: MakerSettings) -> None:
+        """Quote by them from now on."""
+        self.strategy.change(self._quoter(settings), **self._sizes(settings))
+        self.settings = settings
+
+    def _lots(self, units: float) -> int:
+        return round(units / self.instrument.lot_size)
+
+    def _sizes(self, settings: MakerSettings) -> dict[str, Any]:
+        move = None if settings.mid_move_usd is None else settings.mid_move_usd / self.instrument.tick_size
+        return {"order_lots": self._lots(settings.order_shares), "time_left": settings.horizon_s, "mid_move_ticks": move}
+
+    def _quoter(self, settings: MakerSettings) -> Quoter:
+        return Quoter(
+            "avellaneda_stoikov",
+            gamma=settings.risk_aversion_per_usd,
+            k=settings.fill_decay_per_usd,
+            sigma=settings.volatility_usd_per_sqrt_s,
+            inventory_unit=self._lots(settings.order_shares),
+            inventory_limit=self._lots(settings.inventory_limit_shares),
+            tick_size=self.instrument.tick_size,
+            increment_ticks=self.instrument.increment_ticks,
+            low_increment_ticks=self.instrument.low_increment_ticks,
+            low_below_ticks=self.instrument.low_below_ticks,
+            min_spread_ticks=max(1, math.ceil(settings.min_spread_usd / self.instrument.tick_size - 1e-6)),
+        )
+
+
 def build(
     config: Config,
     source: Source,
@@ -197,14 +259,7 @@ def build(
     ConfigError
         If the parts refuse the values.
     """
-    run, maker, limits, fees = config.run, config.market_maker, config.limits, config.fees
-
-    def ticks(price: float) -> float:
-        return price / instrument.tick_size
-
-    def lots(units: float) -> int:
-        return round(units / instrument.lot_size)
-
+    run, limits, fees = config.run, config.limits, config.fees
     try:
         market = Market("quotes" if book == "none" else book, symbols=IDS)
         desk = Desk(
@@ -217,37 +272,10 @@ def build(
         said = config.instruments.get(instrument.symbol)
         desk.open(symbol_id, instrument, fees=(fees if said is None or said.fees is None else said.fees).schedule())
         strategies: dict[str, Strategy] = {}
-        owns = {}
+        tuned: dict[str, Own | Maker] = {}
         if run.strategy == "avellaneda":
-            quoter = Quoter(
-                "avellaneda_stoikov",
-                gamma=maker.risk_aversion_per_usd,
-                k=maker.fill_decay_per_usd,
-                sigma=maker.volatility_usd_per_sqrt_s,
-                inventory_unit=lots(maker.order_shares),
-                inventory_limit=lots(maker.inventory_limit_shares),
-                tick_size=instrument.tick_size,
-                increment_ticks=instrument.increment_ticks,
-                low_increment_ticks=instrument.low_increment_ticks,
-                low_below_ticks=instrument.low_below_ticks,
-                min_spread_ticks=max(1, math.ceil(ticks(maker.min_spread_usd) - 1e-6)),
-            )
-            volatility = None
-            if maker.volatility_half_life_s > 0:
-                volatility = EwmaVolatility(
-                    half_life=maker.volatility_half_life_s / maker.volatility_interval_s,
-                    interval_ns=round(maker.volatility_interval_s * 1e9),
-                    variance=maker.volatility_usd_per_sqrt_s**2 * maker.volatility_interval_s,
-                )
-            strategies["avellaneda"] = MarketMaker(
-                symbol_id,
-                quoter,
-                volatility,
-                order_lots=lots(maker.order_shares),
-                time_left=maker.horizon_s,
-                ticks_per_price=1.0 / instrument.tick_size,
-                requote_ticks=None if maker.requote_usd is None else ticks(maker.requote_usd),
-            )
+            maker = Maker(config.market_maker, instrument, symbol_id)
+            strategies["avellaneda"], tuned["avellaneda"] = maker.strategy, maker
         elif is_own(run.strategy):
             from .loading import load_strategy
 
@@ -256,7 +284,7 @@ def build(
                 names = ", ".join(own._symbols.values())
                 others = "hft backtest and hft.backtest run several"
                 raise ConfigError(f"{run.strategy} needs several markets ({names}): here there is one, {others}")
-            owns[type(own).__name__] = own
+            tuned[type(own).__name__] = own
             strategies[type(own).__name__] = own._begin({symbol_id: instrument})
         if not strategies and (recording is not None or (controls is not None and controls.planned)):
             raise ConfigError("a journal, and controls, need a strategy: strategy=none")
@@ -291,7 +319,7 @@ def build(
             on_control=None if controls is None or not strategies else controls.apply,
         )
         if controls is not None and strategies:
-            controls.begin(engine, {symbol_id: instrument}, owns)
+            controls.begin(engine, {symbol_id: instrument}, tuned)
         return engine
     except ValueError as error:
         raise ConfigError(str(error)) from None

@@ -211,10 +211,11 @@ class MoldDecoder(Decoder):
         if len(out) < 2 * _ROOM:
             raise ValueError(f"out must have at least {2 * _ROOM} places: len={len(out)}")
         itch, events = self.itch, 0
+        waiting = -1, 0  # packet and place of the gap that waits for its time
 
         def take(i: int) -> Callable[[bytes, int, int], None]:
             def message(message: bytes, sequence: int, at: int) -> None:
-                nonlocal events
+                nonlocal events, waiting
                 itch.position = self.position + at
                 scratch = np.zeros(2 * _ROOM, EVENT_DTYPE)
                 before = itch.errors
@@ -229,15 +230,19 @@ class MoldDecoder(Decoder):
                 out[events : events + n] = scratch[:n]
                 if n:
                     self._last_ns = int(scratch["exch_ns"][0])
+                    if waiting[0] == i:
+                        out["exch_ns"][waiting[1]] = self._last_ns
+                        waiting = -1, 0
                 events += n
 
             return message
 
         def gap(i: int) -> Callable[[int, int], None]:
             def gap(first: int, missing: int) -> None:
-                nonlocal events
+                nonlocal events, waiting
                 local = 0 if local_ns is None else local_ns[i]
                 out[events] = (first, self._last_ns, local, NO_SYMBOL, KINDS["gap"], 0, 0, first, missing, 0, 0)
+                waiting = i, events
                 events += 1
 
             return gap

@@ -15,7 +15,7 @@ ctypedef struct maker_t:
     int64_t order_lots
     double time_left
     double ticks_per_price
-    int64_t requote_half_ticks  # the middle has to move by more, in halves of a tick; < 0: every change counts
+    int64_t mid_move_half_ticks  # the middle has to move by more, in halves of a tick; < 0: every change counts
     int64_t quoted          # bid and ask, added up, of the last quotes; NO_PRICE before
     int64_t quotes          # times that the model was asked
 
@@ -25,3 +25,4 @@ cdef class MarketMaker(Strategy):
     cdef maker_t _m
     cdef readonly Quoter quoter
     cdef readonly EwmaVolatility volatility
+    cdef int _take(self, Quoter quoter, object order_lots, double time_left, object mid_move_ticks) except -1

@@ -17,8 +17,11 @@ class MarketMaker(Strategy):
         order_lots: int = 100,
         time_left: float = 1.0,
         ticks_per_price: float = 10000.0,
-        requote_ticks: float | None = None,
+        mid_move_ticks: float | None = None,
     ) -> Self: ...
+    def change(
+        self, quoter: Quoter, *, order_lots: int, time_left: float, mid_move_ticks: float | None = None
+    ) -> None: ...
     @property
     def quoter(self) -> Quoter: ...
     @property

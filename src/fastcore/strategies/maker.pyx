@@ -71,7 +71,7 @@ cdef void maker_observe(maker_t* m, context_t* c, int64_t time_ns) noexcept nogi
 cdef inline bint maker_near(const maker_t* m, const top_t* top) noexcept nogil:
     # Whether the middle is near that of the last quotes.
     cdef int64_t moved = top.bid + top.ask - m.quoted
-    return m.quoted != NO_PRICE and proper(top) and (moved if moved >= 0 else -moved) <= m.requote_half_ticks
+    return m.quoted != NO_PRICE and proper(top) and (moved if moved >= 0 else -moved) <= m.mid_move_half_ticks
 
 
 cdef int maker_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
@@ -81,7 +81,7 @@ cdef int maker_on(strategy_t* strategy, context_t* c, int hook, const event_t* e
         return STRATEGY_OK
     if hook == ON_BOOK and m.volatility != NULL:
         maker_observe(m, c, e.exch_ns)
-    if hook == ON_BOOK and m.requote_half_ticks >= 0 and maker_near(m, &c.tops[m.base.symbol_id]):
+    if hook == ON_BOOK and m.mid_move_half_ticks >= 0 and maker_near(m, &c.tops[m.base.symbol_id]):
         return STRATEGY_OK
     m.base.hooks |= 1 << ON_INSTANT
     return STRATEGY_OK
@@ -90,8 +90,8 @@ cdef int maker_on(strategy_t* strategy, context_t* c, int hook, const event_t* e
 @cython.final
 cdef class MarketMaker(Strategy):
     """MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0, \
-requote_ticks=None)\n--\n\n
-    MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0, requote_ticks=None)\n--\n
+mid_move_ticks=None)\n--\n\n
+    MarketMaker(symbol_id, quoter, volatility=None, *, order_lots=100, time_left=1.0, ticks_per_price=10000.0, mid_move_ticks=None)\n--\n
     Quote both sides of one instrument with one order each.
 
     Parameters
@@ -109,7 +109,7 @@ requote_ticks=None)\n--\n\n
         Horizon that the quoter is asked with, in its time unit: a rolling one.
     ticks_per_price : float, default 10000.0
         Ticks in one unit of the quoter's currency.
-    requote_ticks : float, optional
+    mid_move_ticks : float, optional
         Quotes stay until the middle price has moved by more ticks than this since they were made, in 0..2**40 and rounded down to
         halves; fills, and what happens to the market as a whole, always count. None: every change of the best prices or sizes does.
 
@@ -126,35 +126,56 @@ requote_ticks=None)\n--\n\n
 
     def __cinit__(
         self, symbol_id, Quoter quoter not None, EwmaVolatility volatility=None, *, order_lots=100, double time_left=1.0,
-        double ticks_per_price=10000.0, requote_ticks=None,
+        double ticks_per_price=10000.0, mid_move_ticks=None,
     ):
-        cdef double distance = -0.5 if requote_ticks is None else requote_ticks
-        cdef int64_t number = as_int64(symbol_id), lots = as_int64(order_lots)
+        cdef int64_t number = as_int64(symbol_id)
         if not 0 <= number < NO_SYMBOL:
             raise ValueError(f"symbol_id must be in 0..{NO_SYMBOL - 1}: symbol_id={symbol_id}")
-        if not 1 <= lots <= <int64_t> 1 << 40:
-            raise ValueError(f"order_lots must be in 1..{1 << 40}: order_lots={order_lots}")
-        if not (isfinite(time_left) and time_left >= 0.0):
-            raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
         if not (isfinite(ticks_per_price) and ticks_per_price > 0.0):
             raise ValueError(f"ticks_per_price must be finite and positive: ticks_per_price={ticks_per_price}")
-        if not (requote_ticks is None or 0.0 <= distance <= <double> (<int64_t> 1 << 40)):
-            raise ValueError(f"requote_ticks must be in 0..{1 << 40}: requote_ticks={requote_ticks}")
-        self._m.requote_half_ticks = <int64_t> (2.0 * distance)
-        self._m.quoted = NO_PRICE
-        self.quoter = quoter
+        self._take(quoter, order_lots, time_left, mid_move_ticks)
         self.volatility = volatility
         self._m.base.on = maker_on
         self._m.base.hooks = 1 << ON_REPORT | 1 << ON_EVENT | 1 << ON_BOOK
         self._m.base.kinds = 1 << KIND_STATUS | 1 << KIND_SYSTEM | 1 << KIND_GAP | 1 << KIND_CLEAR
         self._m.base.reports = 1 << KIND_FILL
         self._m.base.symbol_id = <uint32_t> number
-        self._m.quoter = &quoter._q
         self._m.volatility = NULL if volatility is None else &volatility._v
-        self._m.order_lots = lots
-        self._m.time_left = time_left
         self._m.ticks_per_price = ticks_per_price
         self._strategy = &self._m.base
+
+    # What may change while a run goes on; all of it or nothing.
+    cdef int _take(self, Quoter quoter, object order_lots, double time_left, object mid_move_ticks) except -1:
+        cdef double distance = -0.5 if mid_move_ticks is None else mid_move_ticks
+        cdef int64_t lots = as_int64(order_lots)
+        if not 1 <= lots <= <int64_t> 1 << 40:
+            raise ValueError(f"order_lots must be in 1..{1 << 40}: order_lots={order_lots}")
+        if not (isfinite(time_left) and time_left >= 0.0):
+            raise ValueError(f"time_left must be finite and not negative: time_left={time_left}")
+        if not (mid_move_ticks is None or 0.0 <= distance <= <double> (<int64_t> 1 << 40)):
+            raise ValueError(f"mid_move_ticks must be in 0..{1 << 40}: mid_move_ticks={mid_move_ticks}")
+        self.quoter = quoter
+        self._m.quoter = &quoter._q
+        self._m.order_lots = lots
+        self._m.time_left = time_left
+        self._m.mid_move_half_ticks = <int64_t> (2.0 * distance)
+        self._m.quoted = NO_PRICE
+        return 0
+
+    def change(self, Quoter quoter not None, *, order_lots, double time_left, mid_move_ticks=None):
+        """Quote by another model, or with other sizes, from the next change of the market on: between two instants of a run.
+
+        An estimate of the volatility goes on: the new model gets what the old one had from it.
+
+        Parameters
+        ----------
+        quoter : Quoter
+        order_lots, time_left, mid_move_ticks
+            As when it was made.
+        """
+        if self._m.volatility != NULL and self._m.volatility.count:
+            quoter.volatility = self.quoter.volatility
+        self._take(quoter, order_lots, time_left, mid_move_ticks)
 
     @property
     def symbol_id(self):

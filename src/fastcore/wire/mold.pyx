@@ -17,8 +17,8 @@ How packets become events:
 - A message whose number was passed already is dropped and counted, so that the two lines (A and B) of a feed, or a repeated
   packet, may go into one decoder: a packet that overlaps what came before gives only what is new.
 - A number beyond the expected one is a gap: an event ``gap`` stands before what follows (payload[0] = `seq` = first missing
-  number, payload[1] = how many; `symbol_id` NO_SYMBOL, `exch_ns` that of the event before). Heartbeats and ends of session show
-  gaps too. A packet that comes late, behind the gap that it would have filled, is dropped as a repetition.
+  number, payload[1] = how many; `symbol_id` NO_SYMBOL, `exch_ns` that of the first event of the packet: before it nobody knows of
+  the gap). Heartbeats and ends of session show gaps too, which have the time of the event before. A packet that comes late, behind the gap that it would have filled, is dropped as a repetition.
 - Another session name begins a new session, whose first message has number 1. What comes again from the session before it is
   dropped and counted (`stale`); new messages of that session are delivered, with its own numbers.
 - A packet with sequence number 0 (messages are numbered from 1; anonymised captures have it) is decoded as it is, and takes
@@ -180,6 +180,7 @@ cdef int mold_decode_packet(
     cdef uint64_t sequence
     cdef size_t size = 0
     cdef event_t* e
+    cdef event_t* gap = NULL    # that waits for its time
     cdef int code
     cdef int n
     cdef int i
@@ -205,6 +206,7 @@ cdef int mold_decode_packet(
             e.payload[0] = <int64_t> e.seq
             e.payload[1] = <int64_t> missing
             events[0] += 1
+            gap = e
         c.active = True
     while c.next < c.count:
         code = mold_block(m, packet, length, &size)
@@ -233,6 +235,9 @@ cdef int mold_decode_packet(
                 e[i].local_ns = local_ns
             if n:
                 m.last_ns = e.exch_ns
+                if unlikely(gap != NULL):
+                    gap.exch_ns = e.exch_ns
+                    gap = NULL
             events[0] += n
             m.messages += 1
         mold_advance(m, size)

@@ -72,15 +72,14 @@ def backtest(
     as_json: bool,
 ) -> None:
     """Run the strategy in DIRECTORY (. by default) as its run.toml says, and print what it did."""
-    project = read(directory)
     given: dict[str, Any] = {"latency": latency, "queue": queue, "maker_fee": maker_fee, "taker_fee": taker_fee}
     given |= {"symbols": symbols or None, "currency": currency, "rates": numbers("--rate", rates), "limits": pairs("--limit", limits)}
     given |= {"min_rest": min_rest, "requote_ticks": requote_ticks}
+    project = read(directory, given)
     with ProgressBar() as bar, refused():
         if extra:
             formats = [recognise(path) for path in (data or [directory / path for path in project.data])]
-            given["options"] = feed_options(extra, formats)
-        project = replaced(project, given)
+            project = replaced(project, {"options": feed_options(extra, formats)})
         asked, progress = pairs("--set", parameters), bar.task(directory.resolve().name)
         planned = Controls([] if controls is None else read_controls(controls))
         try:
