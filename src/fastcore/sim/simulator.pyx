@@ -211,6 +211,15 @@ cdef inline int64_t sim_cut(const sim_t* s) noexcept nogil:
     return due if due < s.markouts.due_ns else s.markouts.due_ns
 
 
+cdef inline void sim_meet(sim_t* s, venue_t* v, const event_t* e, const book_change_t* c) noexcept nogil:
+    # An event of an instrument for which orders are let in.
+    if unlikely(s.market.rare >> (e.kind & 63) & 1):
+        return
+    venue_apply(v, e, c, s.market.number)
+    if unlikely(v.report_count):
+        sim_collect(s, v, False)
+
+
 cdef bint sim_special(sim_t* s, const event_t* e, book_change_t* c) noexcept nogil:
     # Apply an event that is more than a change of a book, one that somebody asked for, or one that is timed; whether something happened.
     cdef venue_t* v = s.venues[e.symbol_id] if e.symbol_id < s.capacity else NULL
@@ -219,10 +228,8 @@ cdef bint sim_special(sim_t* s, const event_t* e, book_change_t* c) noexcept nog
     if unlikely(result != RESULT_OK):
         s.failed |= result == RESULT_NO_MEMORY
         c.kind = KIND_NONE
-    elif v != NULL and not s.market.rare >> (e.kind & 63) & 1:
-        venue_apply(v, e, c, s.market.number)
-        if v.report_count:
-            sim_collect(s, v, False)
+    elif v != NULL:
+        sim_meet(s, v, e, c)
         lap(s.base.watch, STAGE_VENUE)
     if likely(e.symbol_id < s.wanted.capacity and s.wanted.symbols[e.symbol_id]):
         return c.top_changed or s.wanted.kinds >> (c.kind & 63) & 1
@@ -357,12 +364,11 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
 
 # ---- a market for each clock ----
 
-cdef int sim_advance(sim_t* s, int64_t learnt_ns) noexcept nogil:
-    # The next event happens at the venue, and goes on its way.
+cdef int sim_advance(sim_t* s, int64_t t, int64_t learnt_ns) noexcept nogil:
+    # The next event happens at the venue at a time, and goes on its way.
     cdef market_t* m = s.market
     cdef const event_t* e = s.batch.events + s.at
     cdef book_change_t* c = s.changes
-    cdef int64_t t = sim_time(s.now_ns, e)
     cdef int result
     cdef venue_t* v
     if s.before != NULL and e.symbol_id < s.capacity and s.venues[e.symbol_id] != NULL and s.before_ns[e.symbol_id] < t:
@@ -377,9 +383,9 @@ cdef int sim_advance(sim_t* s, int64_t learnt_ns) noexcept nogil:
         return SOURCE_ERROR
     if result == RESULT_OK and e.symbol_id < s.capacity and s.venues[e.symbol_id] != NULL:
         v = s.venues[e.symbol_id]
-        if not m.rare >> (e.kind & 63) & 1:
-            venue_apply(v, e, c, m.number)
-            sim_collect(s, v, False)
+        v.now_ns = e.exch_ns
+        if (m.special | VENUE_ALWAYS | VENUE_APART) >> (e.kind & 63) & 1 or venue_concerns(v, c):
+            sim_meet(s, v, e, c)
     elif result == RESULT_OK and e.symbol_id == NO_SYMBOL and (c.kind == KIND_CLEAR or c.kind == KIND_GAP):
         sim_apply_to_all(s, e, c)
     s.learnt_ns = learnt_ns
@@ -432,7 +438,7 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
             if s.recorded:
                 s.unstamped += e.local_ns == 0
                 s.clamped += e.local_ns != 0 and e.local_ns + s.offset_ns < t
-            status = sim_advance(s, next)
+            status = sim_advance(s, t, next)
             if status != SOURCE_OK:
                 return status
             continue
