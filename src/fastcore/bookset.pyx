@@ -526,3 +526,6 @@ cdef class BookSet:
             b = next_book(idle(self), &at)
         if count != idle(self).count:
             raise AssertionError(f"the open books are counted: found={count} count={idle(self).count}")
+
+    def __repr__(self):
+        return f"BookSet({len(self)} books by {'level' if self.by_level else 'order'}, {len(self.orders)} orders)"

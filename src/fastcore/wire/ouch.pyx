@@ -889,3 +889,6 @@ cdef class OuchEncoder:
     def midnight_ns(self):
         """Midnight of the day, ns since the UNIX epoch."""
         return self._midnight_ns
+
+    def __repr__(self):
+        return f"OuchEncoder(outbound={bool(self.outbound)}, midnight_ns={self._midnight_ns})"
