@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import wraps
@@ -255,6 +254,8 @@ def demo(
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def rerun(directory: Path) -> None:
     """Run the journal in DIRECTORY again, and say whether the orders are the same, or where first not."""
+    import tempfile
+
     inputs, ended, then = read(directory)
     planned = read_planned(directory)
     check_files(inputs.files)
