@@ -11,8 +11,8 @@ import numpy.typing as npt
 from fastcore.errors import raise_result
 from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL, SESSION
 from fastcore.wire.ouch_fields import OUCH_DTYPE
+from fastcore.wire.soup_packets import SOUP_DTYPE
 
-from .soup import SOUP_DTYPE
 from .symbols import SymbolMapper, wire_key
 from .tally import CODES, Decoder, Malformed, check_midnight
 
