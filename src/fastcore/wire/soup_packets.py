@@ -24,9 +24,6 @@ SOUP_DTYPE = np.dtype(
 )
 
 
-# One packet; a field of characters, padded on the right or, for sessions, on the left; a number as digits, and back.
-
-
 def _packet(letter: bytes, payload: Any) -> bytes:
     raw = bytes(memoryview(payload).cast("B"))
     if len(raw) > MAX_PAYLOAD:
@@ -35,6 +32,7 @@ def _packet(letter: bytes, payload: Any) -> bytes:
 
 
 def _text(name: str, value: str | bytes, width: int, left: bool = False) -> bytes:
+    # Padded with spaces: on the right, sessions on the left.
     raw = value.encode("ascii") if isinstance(value, str) else bytes(value)
     if len(raw) > width:
         raise ValueError(f"{name} must have at most {width} characters: {name}={value!r}")
