@@ -5,8 +5,9 @@ environment of Python 3.11 or 3.12). One run, all systems in alternating rounds;
 sum of the prices that the maker wanted - is compared with a plain-Python reading of the same events before its time counts.
 
 Hooks: the time of a run with the hook, less that of a run of the same system with a strategy that has none, a call. NautilusTrader is given
-best prices (its fastest data), the others every change of a level. Loops: the loop alone, no decoding, no compilation, latency 0. The rule of a
-maker is one in all systems, and no fill changes what it wants, so that queue models cannot make a difference. All times are CPU time.
+best prices (its fastest data), the others every change of a level. Loops: the loop alone, no decoding, no compilation, latency 0; FastMM,
+whose maker is a hot hook, takes its columns in within the run. The rule of a maker is one in all systems, and no fill changes what it wants,
+so that queue models cannot make a difference. All times are CPU time.
 """
 
 from __future__ import annotations
@@ -169,7 +170,8 @@ def ours(kind: type[Strategy] | None, events: Events, book: str = "levels", make
 # ---- FastMM
 
 
-def fastmm_runs(fastmm: Any, events: Events) -> dict[str, Callable[[], Answer]]:
+def fastmm_run(fastmm: Any, events: Events) -> Callable[[Any], tuple[int, Any, Any]]:
+    """Return what runs a strategy of FastMM on the events: nanoseconds of CPU, the strategy, the result."""
     level = events["kind"] == KIND["level"]
     raw = 100_000_000
     data = {
@@ -181,6 +183,23 @@ def fastmm_runs(fastmm: Any, events: Events) -> dict[str, Callable[[], Answer]]:
         "qty": events["size"] * raw,
         "seq": np.maximum(np.arange(1, len(events) + 1), IMAGE).astype(np.uint64),
     }
+    config = fastmm.BacktestConfig.single_instrument("X", str(TICK), "1")
+    config.fill_model = "l2_queue"
+    config.latency_fixed_us = config.latency_jitter_us = 0
+    config.markout_horizons_s = []
+    config.equity_bar_s = 1e6
+
+    def run(kind: Any) -> tuple[int, Any, Any]:
+        strategy = kind()
+        start = time.process_time_ns()
+        result = fastmm.run_backtest(config, data, strategy)
+        return time.process_time_ns() - start, strategy, result
+
+    return run
+
+
+def fastmm_hooks(fastmm: Any, events: Events) -> dict[str, Callable[[], Answer]]:
+    run = fastmm_run(fastmm, events)
 
     class FmmNoHook(fastmm.Strategy):  # type: ignore[misc, name-defined]
         def on_stop(self, ctx: Any) -> None:
@@ -213,20 +232,61 @@ def fastmm_runs(fastmm: Any, events: Events) -> dict[str, Callable[[], Answer]]:
             self.wanted += fair
             ctx.set_quotes(inst, [(fair - HALF * price, SIZE)], [(fair + HALF * price, SIZE)])
 
-    config = fastmm.BacktestConfig.single_instrument("X", str(TICK), "1")
-    config.fill_model = "l2_queue"
-    config.latency_fixed_us = config.latency_jitter_us = 0
-    config.markout_horizons_s = []
-    config.equity_bar_s = 1e6
-
-    def run(kind: Any) -> Answer:
-        strategy = kind()
-        start = time.process_time_ns()
-        fastmm.run_backtest(config, data, strategy)
-        return Answer(time.process_time_ns() - start, getattr(strategy, "calls", 0), None, getattr(strategy, "wanted", None))
+    def answer(kind: Any) -> Answer:
+        ns, strategy, _ = run(kind)
+        return Answer(ns, getattr(strategy, "calls", 0), None, getattr(strategy, "wanted", None))
 
     kinds = {"none": FmmNoHook, "empty": FmmEmpty, "counting": FmmCounting, "reading": FmmReading, "maker": FmmMaker}
-    return {name: lambda kind=kind: run(kind) for name, kind in kinds.items()}  # type: ignore[misc]
+    return {name: lambda kind=kind: answer(kind) for name, kind in kinds.items()}  # type: ignore[misc]
+
+
+def fastmm_loops(fastmm: Any, events: Events) -> dict[str, Callable[[], Answer]]:
+    """Its loop with no hook, and with the rule of the compiled makers as a hot hook; the same rule in Python must send the same messages.
+
+    What the rule wants is asked of one that sends nothing: fills take size out of the book that a strategy of FastMM sees.
+    """
+    run = fastmm_run(fastmm, events)
+
+    class FmmNoHook(fastmm.Strategy):  # type: ignore[misc, name-defined]
+        def on_stop(self, ctx: Any) -> None:
+            pass
+
+    class FmmHot(fastmm.Strategy):  # type: ignore[misc, name-defined]
+        @fastmm.hot  # type: ignore[untyped-decorator]
+        def on_book(self, ctx: Any, book: Any) -> None:
+            if book.valid:
+                bid, ask = round(book.best_bid / TICK), round(book.best_ask / TICK)
+                centre = 0.5 * (bid + ask) - ctx.position * SHIFT
+                ctx.clear()
+                ctx.bid(min(math.floor(centre - HALF_TICKS), ask - 1) * TICK, SIZE)
+                ctx.ask(max(math.ceil(centre + HALF_TICKS), bid + 1) * TICK, SIZE)
+
+    class FmmPlain(fastmm.Strategy):  # type: ignore[misc, name-defined]
+        wanted, last, sends = 0.0, None, True
+
+        def on_book(self, ctx: Any, inst: Any, book: Any) -> None:
+            top = book.best_bid, book.best_ask
+            changed, self.last = top != self.last, top
+            if book.valid:
+                bid, ask = round(top[0][0] / TICK), round(top[1][0] / TICK)
+                centre = 0.5 * (bid + ask) - ctx.position(inst).qty * SHIFT
+                low, high = min(math.floor(centre - HALF_TICKS), ask - 1), max(math.ceil(centre + HALF_TICKS), bid + 1)
+                self.wanted += (low + high) * changed
+                if self.sends:
+                    ctx.set_quotes(inst, [(low * TICK, SIZE)], [(high * TICK, SIZE)])
+
+    class FmmQuiet(FmmPlain):
+        sends = False
+
+    (_, quiet, _), (_, _, told), (_, _, sent) = run(FmmQuiet), run(FmmPlain), run(FmmHot)
+    if told.outbound_sha256 != sent.outbound_sha256:
+        raise AssertionError(f"fastmm: both forms of the maker must send the same: {told.outbound_messages}, {sent.outbound_messages}")
+
+    def answer(kind: Any, wanted: float | None) -> Answer:
+        ns, _, result = run(kind)
+        return Answer(ns, result.md_events, None, wanted)
+
+    return {"none": lambda: answer(FmmNoHook, None), "maker": lambda: answer(FmmHot, quiet.wanted)}
 
 
 # ---- hftbacktest
@@ -446,7 +506,7 @@ def hooks(bench: Bench) -> None:
         }
     }
     if fastmm := bench.optional("fastmm"):
-        systems["fastmm"] = fastmm_runs(fastmm, events)
+        systems["fastmm"] = fastmm_hooks(fastmm, events)
     if bench.optional("nautilus_trader"):
         few = events[: len(events) // 10]
         right["nautilus_trader"] = Answer(0.0, len(tops_of(few)), None, None)
@@ -493,6 +553,8 @@ def loops(bench: Bench, name: str, events: Events, book: str) -> None:
     }
     if peer is not None and numba is not None:
         runs["hftbacktest"] = hftbacktest_runs(peer, numba, events, book == "orders")
+    if book == "levels" and numba is not None and (fastmm := bench.optional("fastmm")):
+        runs["fastmm"] = fastmm_loops(fastmm, events)
     best = last_best(events, book, symbol_id)
     quoted = sum(quotes_of(bid, ask) for bid, _, ask, _, _ in tops_of(events)) if book == "levels" else None
     for what in ("none", "maker"):

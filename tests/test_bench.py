@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from hft.cli import bench as command
 
-pytestmark = pytest.mark.thin
+pytestmark = [pytest.mark.wheel, pytest.mark.thin]
 
 suite = command.suite()
 harness = import_module(f"{suite.__name__}.harness")

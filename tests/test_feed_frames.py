@@ -7,6 +7,7 @@ pa = pytest.importorskip("pyarrow")
 
 from fastcore.instruments import Instrument, Instruments  # noqa: E402
 from fastcore.records import EVENT_DTYPE, KINDS  # noqa: E402
+from hft.feeds import open_feed  # noqa: E402
 from hft.feeds.frames import from_frame, to_arrow, to_frame  # noqa: E402
 from hft.feeds.synthetic import generate_events  # noqa: E402
 
@@ -61,6 +62,30 @@ def test_rows_become_quotes(library):
     assert values[:, 0].tolist() == np.rint(BID * 100).astype(int).tolist()
     assert (values[:, 1] == values[:, 0] + 1).all()
     assert values[:, 2].tolist() == list(range(1, N + 1))
+
+
+def opened(data, form, folder):
+    """A frame of pandas as it is, or as the file that pandas makes of it."""
+    if form == "frame":
+        return from_frame(data)
+    path = folder / f"quotes.{form}"
+    data.to_csv(path) if form == "csv" else data.to_parquet(path)
+    return open_feed(path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("form", ["frame", "csv", "parquet"])
+def test_index_of_times_without_a_name_is_the_time(form, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    times = pandas.date_range("2024-03-08 14:30", periods=3, freq="s")
+    data = pandas.DataFrame({"bid": BID[:3], "ask": BID[:3] + 0.01}, index=times)
+    first = np.datetime64("2024-03-08T14:30", "ns").astype(int)
+    assert [first, first + 10**9, first + 2 * 10**9] == next(opened(data, form, tmp_path))["exch_ns"].tolist()
+    named = data.assign(timestamp=times + pandas.Timedelta("1h"))  # what has a name comes first
+    assert next(opened(named, form, tmp_path))["exch_ns"][0] == first + 3_600 * 10**9
+    rows = data.reset_index(drop=True)[1:]  # an index of numbers is no time
+    with pytest.raises(ValueError, match="missing of quotes: time"):
+        opened(rows, form, tmp_path)
 
 
 def test_nan_in_a_frame_is_an_error_of_its_row():

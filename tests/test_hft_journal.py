@@ -8,11 +8,11 @@ import pytest
 from fastcore.errors import CorruptDataError
 from fastcore.records import EVENT_DTYPE, KINDS
 from hft.config import ConfigError
-from hft.journal import Inputs, check_files, compare, identify, read, record, words
+from hft.journal import Inputs, build_id, check_files, compare, identify, read, record, words
 
 pytestmark = pytest.mark.thin
 
-INPUTS = Inputs("demo", [], {"seed": 1}, {"run": {}})
+INPUTS = Inputs("demo", [], {"seed": 1}, {"run": {}}, build=build_id())
 
 
 def events(n):

@@ -249,7 +249,7 @@ def test_events_alone_are_enough_for_ordinary_messages(impl):
         ]
     ):
         events[i] = (0, 0, 0, 0, KINDS[kind], side, FLAGS["own"], *payload)
-    details = impl.details(4, symbol="AAPL", cl_ord_id=["A", "B", "C", "D"], capacity=b"A")
+    details = compiled.details(4, symbol="AAPL", cl_ord_id=["A", "B", "C", "D"], capacity=b"A")
     stream, rows = impl.OuchEncoder(False).encode(events, details)
     messages = [stream[o : o + n] for o, _, n, _ in rows.tolist()]
     assert messages == [
@@ -264,12 +264,12 @@ def test_events_alone_are_enough_for_ordinary_messages(impl):
     for i, kind in enumerate(kinds):
         price = {"system": SESSION["system_opens"], "notice": ord("P")}.get(kind, 100)
         venue[i] = (0, 5, 0, 0, KINDS[kind], 1, FLAGS["own"], price, 0 if kind == "notice" else 10, 7, fourth[i])
-    stream, rows = impl.OuchEncoder(True).encode(venue, impl.details(7, symbol=b"AAPL"))
+    stream, rows = impl.OuchEncoder(True).encode(venue, compiled.details(7, symbol=b"AAPL"))
     assert [stream[o : o + 1] for o in rows["offset"].tolist()] == [b"A", b"C", b"E", b"B", b"J", b"S", b"P"]
     with pytest.raises(ValueError, match="field must be one of"):
-        impl.details(1, nothing=1)
+        compiled.details(1, nothing=1)
     with pytest.raises(ValueError, match="at most 8 characters"):
-        impl.details(1, symbol="TOOLONGNAME")
+        compiled.details(1, symbol="TOOLONGNAME")
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_events_that_fit_no_message_are_refused(impl, kind, side, payload, optio
     events = np.zeros(1, EVENT_DTYPE)
     events[0] = (0, 0, 0, 0, KINDS[kind], side, FLAGS["own"], *payload)
     with pytest.raises(error, match="event must fit its OUCH message: index=0"):
-        impl.OuchEncoder(False).encode(events, impl.details(1, **{"symbol": "AAPL"} | options), b"\0\1\2")
+        impl.OuchEncoder(False).encode(events, compiled.details(1, **{"symbol": "AAPL"} | options), b"\0\1\2")
 
 
 @pytest.mark.parametrize(
@@ -322,25 +322,25 @@ def test_reports_that_fit_no_message_are_refused(impl, kind, payload, time, opti
     events = np.zeros(1, EVENT_DTYPE)
     events[0] = (0, time, 0, 0, KINDS[kind], 1, FLAGS["own"], *payload)
     with pytest.raises(CorruptDataError, match="event must fit"):
-        impl.OuchEncoder(True, 5).encode(events, impl.details(1, symbol="AAPL", **options))
+        impl.OuchEncoder(True, 5).encode(events, compiled.details(1, symbol="AAPL", **options))
 
 
-def test_options_are_read_and_written(impl):
+def test_options_are_read_and_written():
     options = {
         **{"firm": "LIME", "min_size": 50, "post_only": "P", "peg_offset": -5, "discretion_price": 2**64 - 1, "group_id": 7},
         **{"user_reference_index": 255, "aiq_group_id": "AB", 99: b"xyz", 2: b"TOOLONG"},
     }
-    raw = impl.pack_options(options)
+    raw = compiled.pack_options(options)
     assert raw.startswith(b"\x05\x02LIME\x05\x03\0\0\0\x32\x02\x0cP\x05\x07\xff\xff\xff\xfb")
-    assert impl.parse_options(raw) == options
-    assert impl.parse_options(b"") == {}
-    assert impl.pack_options({"route": "A"}) == b"\x05\x0eA   "
+    assert compiled.parse_options(raw) == options
+    assert compiled.parse_options(b"") == {}
+    assert compiled.pack_options({"route": "A"}) == b"\x05\x0eA   "
     for bad in (b"\0", b"\3\1a", b"\2\x1c\1\2\x1c\1"):
         with pytest.raises(CorruptDataError):
-            impl.parse_options(bad)
+            compiled.parse_options(bad)
     for wrong in ({"firm": "LONGER"}, {"min_size": 2**32}, {"min_size": -1}, {"peg_offset": 2**31}, {"x": b""}, {256: b""}):
         with pytest.raises(ValueError, match="must"):
-            impl.pack_options(wrong)
+            compiled.pack_options(wrong)
 
 
 def test_arguments_are_checked(impl):
@@ -356,7 +356,7 @@ def test_arguments_are_checked(impl):
     assert (impl.OuchDecoder(True).outbound, impl.OuchEncoder(False).outbound) == (True, False)
 
 
-def test_layout_of_a_row_is_that_of_the_struct(impl):
+def test_layout_of_a_row_is_that_of_the_struct():
     class Detail(ctypes.Structure):
         _fields_ = [
             *[(name, ctypes.c_uint8) for name in compiled.OUCH_DTYPE.names[:12]],
@@ -366,7 +366,6 @@ def test_layout_of_a_row_is_that_of_the_struct(impl):
             *[("firm", ctypes.c_uint8 * 4), ("pad", ctypes.c_uint32)],
         ]
 
-    assert ctypes.sizeof(Detail) == impl.OUCH_DTYPE.itemsize
-    for name in impl.OUCH_DTYPE.names:
-        assert getattr(Detail, name).offset == impl.OUCH_DTYPE.fields[name][1]
-    assert impl.OPTIONS == compiled.OPTIONS
+    assert ctypes.sizeof(Detail) == compiled.OUCH_DTYPE.itemsize
+    for name in compiled.OUCH_DTYPE.names:
+        assert getattr(Detail, name).offset == compiled.OUCH_DTYPE.fields[name][1]

@@ -149,19 +149,16 @@ OPTION = st.sampled_from(sorted(ouch.OPTIONS)).flatmap(
 def test_options_roundtrip(unknown, known):
     options = {**unknown, **dict(known)}
     raw = ouch.pack_options(options)
-    assert raw == twin.pack_options(options)
-    assert ouch.parse_options(raw) == twin.parse_options(raw) == options
+    assert ouch.parse_options(raw) == options
 
 
 @given(st.binary(max_size=60))
-def test_any_appendage_is_read_as_reference(raw):
-    results = []
-    for module in (ouch, twin):
-        try:
-            results.append(module.parse_options(raw))
-        except CorruptDataError as error:
-            results.append(str(error))
-    assert results[0] == results[1]
+def test_any_appendage_that_is_read_is_written_again(raw):
+    try:
+        options = ouch.parse_options(raw)
+    except CorruptDataError:
+        return
+    assert ouch.pack_options(options) == raw
 
 
 @given(MESSAGES)

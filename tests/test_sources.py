@@ -140,6 +140,12 @@ def test_classes_are_final(path):
     assert wrong == []
 
 
+@pytest.mark.parametrize("path", sorted(p for p in SOURCE.parent.rglob("*.py*") if p.suffix in {".py", ".pyx"}), ids=lambda p: p.name)
+def test_no_docstring_sends_its_reader_to_a_contract(path):  # help() shows none
+    docstrings = re.findall(r'^[ \t]*r?"""[\s\S]*?"""', path.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [text for text in docstrings if re.search(r"`\S+\.pxd`|see \S+\.pxd", text)] == []
+
+
 @pytest.mark.parametrize("path", HEADERS, ids=lambda p: p.name)
 def test_header_functions_are_static_with_our_prefix(path):
     # Column 0, a return type, a name, an argument list and a body or a line end: a function definition.

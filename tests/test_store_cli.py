@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from fastcore.records import EVENT_DTYPE, KINDS, NO_PRICE
 from fastcore.tickstore import TickStore
 from hft.cli import main
 from hft.store import DirectoryStore
+from hft.store.symbols import SymbolTable, table_of
 
 pytest.importorskip("pyarrow")
 
@@ -270,6 +272,15 @@ def test_a_closed_pipe_ends_the_command_quietly(root):
 
 
 # ---- tail
+
+
+def test_names_in_the_table_beside_a_single_store_are_known(single):
+    with closing(SymbolTable(table_of(single), "a")) as table:
+        table.add("AMZN", 1)
+    done = hft("query", single, "--symbol", "AMZN", "--json")
+    assert done.stdout == hft("query", single, "--symbol", "1", "--json").stdout != ""
+    done = hft("query", single, "--symbol", "AAPL")
+    assert (done.exit_code, "no such symbol: symbol='AAPL'" in done.output) == (2, True)
 
 
 def test_tail_shows_the_last_records(root, single):

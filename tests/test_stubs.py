@@ -13,7 +13,7 @@ import fastcore
 
 pytest.importorskip("mypy")
 
-pytestmark = [pytest.mark.artefact, pytest.mark.thin]
+pytestmark = [pytest.mark.wheel, pytest.mark.thin]
 
 # What Cython adds to every module and class, and no stub declares.
 ALLOWED = r"""

@@ -255,4 +255,3 @@ cdef class _Handle(_Reader):
 cdef object check_capacity(object capacity, str what)
 cdef int check_wait(object wait) except -1
 cdef size_t check_count(object count, str what) except? <size_t> -1
-cdef object unlink_name(object name)

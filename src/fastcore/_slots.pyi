@@ -17,6 +17,8 @@ class _Reader:
 
 @disjoint_base
 class _Handle(_Reader):
+    @staticmethod
+    def unlink(name: str) -> bool: ...
     @property
     def capacity(self) -> int: ...
     @property

@@ -401,6 +401,20 @@ cdef class _Handle(_Reader):
 
     # -- making and finding memory
 
+    @staticmethod
+    def unlink(name):
+        """Remove the name of a ring, whatever its state; processes that are attached keep the memory.
+
+        Returns
+        -------
+        bool
+            False when there was no such name.
+        """
+        code = shm_unlink(_check_name(name))
+        if code and code != errno.ENOENT:
+            raise OSError(code, os.strerror(code), name)
+        return code == 0
+
     cdef int _create(self, uint32_t kind, object capacity, object dtype, uint64_t consumers, object name) except -1:
         cdef cnp.dtype d = _check_dtype(dtype)
         cdef ring_memory_t* memory
@@ -1011,11 +1025,3 @@ cdef object _view(object owner, cnp.dtype dtype, size_t count, void* data, size_
     Py_INCREF(owner)  # and so does this one: the view keeps the ring alive
     cnp.PyArray_SetBaseObject(array, owner)
     return array
-
-
-cdef object unlink_name(object name):
-    # Remove the name of a ring; False when there was none.
-    code = shm_unlink(_check_name(name))
-    if code and code != errno.ENOENT:
-        raise OSError(code, os.strerror(code), name)
-    return code == 0

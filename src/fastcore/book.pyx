@@ -1444,6 +1444,9 @@ cdef class OrderTable:
             + <uint64_t> self._o.blocks * sizeof(block_t)
         )
 
+    def __repr__(self):
+        return f"OrderTable({len(self)} orders, capacity={self.capacity})"
+
 
 # ---- what the faces of both kinds of book share ----
 
@@ -1731,6 +1734,9 @@ cdef class _Book:
     def stale(self):
         """Whether messages are missing since the last clear."""
         return idle(self).stale != 0
+
+    def __repr__(self):
+        return f"{type(self).__name__}(symbol_id={self.symbol_id}, bid={self.best_bid}, ask={self.best_ask}, levels={self.levels})"
 
     @property
     def levels(self):

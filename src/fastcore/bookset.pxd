@@ -49,8 +49,6 @@ cdef book_t* bookset_open(bookset_t* s, uint32_t symbol_id) noexcept nogil
 cdef int bookset_apply_rare(bookset_t* s, const event_t* e, book_change_t* out) noexcept nogil
 # n events; a quote for each message that changed a top into `quotes` (unless NULL; n of room). Returns their number.
 cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n, event_t* quotes) noexcept nogil
-# n events; what each does, with its result, into `changes`.
-cdef void bookset_apply_changes(bookset_t* s, const event_t* e, Py_ssize_t n, book_change_t* changes) noexcept nogil
 # Whether the books and orders are more than the second cache holds, so that looking ahead for all that they touch pays.
 cdef bint bookset_far(const bookset_t* s) noexcept nogil
 

@@ -235,15 +235,6 @@ cdef Py_ssize_t bookset_apply_batch(bookset_t* s, const event_t* e, Py_ssize_t n
     return written
 
 
-cdef void bookset_apply_changes(bookset_t* s, const event_t* e, Py_ssize_t n, book_change_t* changes) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef bint far = bookset_far(s)
-    for i in range(n):
-        prefetch(e + i + AHEAD_RECORDS)
-        bookset_ahead(s, far, e, i, n)
-        bookset_apply(s, e + i, changes + i)
-
-
 cdef inline bookset_t* idle(BookSet books) except NULL:
     # The set, while no call works on its table.
     alone(&books._s.orders.busy)
@@ -526,3 +517,6 @@ cdef class BookSet:
             b = next_book(idle(self), &at)
         if count != idle(self).count:
             raise AssertionError(f"the open books are counted: found={count} count={idle(self).count}")
+
+    def __repr__(self):
+        return f"BookSet({len(self)} books by {'level' if self.by_level else 'order'}, {len(self.orders)} orders)"

@@ -8,8 +8,8 @@ cimport cython
 from libc.stdint cimport int64_t, uint64_t
 
 from fastcore._slots cimport (
-    RING_OVERRUN, _Handle, _Reader, cursor_t, record_read, record_write, ring_cursors, ring_slot, ring_t, slots_claim, slots_peek,
-    slots_push, slots_read, slots_room,
+    RING_OVERRUN, _Handle, _Reader, cursor_t, record_read, record_write, ring_cursors, ring_slot, ring_t, slots_push, slots_read,
+    slots_room,
 )
 from fastcore.records cimport fetch_add, load_acquire, load_relaxed, store_relaxed, store_release, unlikely
 
@@ -71,12 +71,6 @@ cdef inline void broadcast_join(ring_t* r, cursor_t* c, bint latest) noexcept no
     store_relaxed(&c.joined, position)
 
 
-cdef inline void* broadcast_try_claim_batch(ring_t* r, size_t want, size_t* got) noexcept nogil:
-    """As `ring_try_claim_batch`, with back-pressure from the slowest consumer; not for overrun rings."""
-    cdef uint64_t room = slots_room(r)
-    return slots_claim(r, room if want <= room else broadcast_room(r), want, got)
-
-
 cdef inline size_t broadcast_try_push_batch(ring_t* r, const void* records, size_t count) noexcept nogil:
     """Copy and publish records: as many as the slowest consumer leaves room for, or all of them in an overrun ring."""
     cdef const char* source = <const char*> records
@@ -122,11 +116,6 @@ cdef inline size_t broadcast_try_pop_batch(ring_t* r, cursor_t* c, void* out, si
     if n:
         broadcast_release_batch(c, n)
     return n
-
-
-cdef inline void* broadcast_try_peek_batch(ring_t* r, cursor_t* c, size_t want, size_t* got) noexcept nogil:
-    """As `ring_try_peek_batch`, for one consumer of a ring with back-pressure."""
-    return slots_peek(r, load_relaxed(&c.position), want, got)
 
 
 cdef inline uint64_t broadcast_skip(ring_t* r, cursor_t* c, uint64_t keep) noexcept nogil:

@@ -10,7 +10,7 @@ from libc.stdint cimport uint64_t
 
 from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport int64_in
-from fastcore._slots cimport NOGIL_RECORDS, RING_BROADCAST, check_count, check_wait, process_alive, unlink_name
+from fastcore._slots cimport NOGIL_RECORDS, RING_BROADCAST, check_count, check_wait, process_alive
 from fastcore.records cimport compare_exchange
 
 from fastcore._slots import ATTACH
@@ -92,17 +92,6 @@ cdef class BroadcastRing(_Handle):
         if role == "producer":
             self._take_production()
         return self
-
-    @staticmethod
-    def unlink(name):
-        """Remove the name of a ring, whatever its state; processes that are attached keep the memory.
-
-        Returns
-        -------
-        bool
-            False when there was no such name.
-        """
-        return unlink_name(name)
 
     cdef uint64_t _room(self) noexcept nogil:
         return self._ring.mask + 1 if self._ring.kind == RING_OVERRUN else broadcast_room(self._ring)

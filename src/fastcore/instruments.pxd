@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.records cimport NO_PRICE
-from fastcore.symbols cimport keys_find, keys_t
+from fastcore.symbols cimport keys_t
 
 
 # A tick is the smallest price unit of the feed, the venue's increment a whole number of ticks, smaller below a price where
@@ -39,11 +39,6 @@ ctypedef struct instruments_t:
 
 # Row of a wire key, added with the meaning of `fields` where it is new; NO_SYMBOL for the key 0, without room or without memory.
 cdef uint32_t instruments_add(instruments_t* s, uint64_t key, const instrument_t* fields) noexcept nogil
-
-
-cdef inline uint32_t instruments_find(const instruments_t* s, uint64_t key) noexcept nogil:
-    """Id of a wire key (`key8` of eight space-padded bytes); NO_SYMBOL where unknown."""
-    return keys_find(&s.keys, key)
 
 
 # Ticks beyond 2**50 are refused: a double still tells a tick from its neighbour there.

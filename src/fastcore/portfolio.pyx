@@ -6,7 +6,7 @@ currency, at the very end). The cost of an open position is kept instead of its 
 
     realised + unrealised == cash + value(mark, position)
 
-holds exactly, fill after fill, through partial closes and flips (`portfolio.pxd` says how a partial close is rounded).
+holds exactly, fill after fill, through partial closes, which take their share of the cost rounded towards zero, and flips.
 """
 
 from fractions import Fraction

@@ -9,7 +9,7 @@ cimport cython
 from libc.stdint cimport uint64_t
 
 from fastcore._guard cimport alone
-from fastcore._slots cimport RING_SINGLE, check_wait, process_alive, unlink_name
+from fastcore._slots cimport RING_SINGLE, check_wait, process_alive
 from fastcore.records cimport load_acquire
 
 from fastcore._slots import ATTACH
@@ -118,17 +118,6 @@ cdef class RingBuffer(_Handle):
         self._attach((RING_SINGLE,), name, dtype, capacity)
         self._enter(role)
         return self
-
-    @staticmethod
-    def unlink(name):
-        """Remove the name of a ring, whatever its state; processes that are attached keep the memory.
-
-        Returns
-        -------
-        bool
-            False when there was no such name.
-        """
-        return unlink_name(name)
 
     cdef int _enter(self, object role) except -1:
         self._cursor = &self._ring.memory.tail

@@ -22,7 +22,6 @@ offset  size  field             meaning
 ======  ====  ================  =======================================================================
 """
 
-import hashlib
 import json
 import math
 import operator
@@ -304,4 +303,6 @@ def _schema(dtype: np.dtype[np.void], time_field: str | None) -> bytes:
 
 
 def _hash(text: bytes) -> int:
+    import hashlib  # it loads OpenSSL, which a run without a store need not wait for
+
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")

@@ -71,11 +71,6 @@ cdef inline uint32_t symbols_find_key(const symbols_t* s, uint64_t wire_key) noe
     return keys_find(&s.keys, wire_key)
 
 
-cdef inline uint32_t symbols_count(const symbols_t* s) noexcept nogil:
-    """Symbols known: ids are 0..count-1."""
-    return <uint32_t> load_acquire(&s.count)
-
-
 cdef inline int symbols_update_price(symbols_t* s, int64_t symbol_id, double price, int64_t timestamp) noexcept nogil:
     """Store the last price; RESULT_OK, RESULT_UNKNOWN_SYMBOL, or RESULT_BAD_PRICE unless 0 < price < inf."""
     if unlikely(<uint64_t> symbol_id >= load_acquire(&s.count)):

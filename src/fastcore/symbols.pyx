@@ -5,7 +5,7 @@ Ids are 0, 1, 2, ... in the order of addition and never change. A symbol of up t
 padded with spaces, as venues send it: it is found by open addressing (multiplicative hash, load at most one half). Longer
 names (``BTCUSDT-PERP``) are found by ``str`` and ``bytes`` alone, through a Python dictionary.
 
-Symbols can be added while other threads look up: see ``symbols.pxd``.
+One thread may add symbols while others look up: what a reader holds does not move, and is not freed before the mapper.
 """
 
 cimport cython

@@ -9,7 +9,6 @@ beginning of those of the rerun.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +42,8 @@ CAUSE_BITS = 56  # of `seq`: the number of the cause, and above it whose a repor
 @cache
 def build_id() -> str:
     """Return the version and a hash of the compiled modules."""
+    import hashlib
+
     digest = hashlib.sha256()
     place = Path(fastcore.__file__).parent
     for path in sorted(place.rglob("*.so")) + sorted(place.rglob("*.pyd")):
@@ -65,7 +66,7 @@ class Inputs:
     config : dict
         The whole configuration.
     build : str
-        Version that ran, and a hash of its compiled modules.
+        In a journal, the version that ran and a hash of its compiled modules.
     version : int
         Of the journal.
     instruments : list of dict
@@ -77,7 +78,7 @@ class Inputs:
     files: list[dict[str, Any]]
     arguments: dict[str, Any]
     config: dict[str, Any]
-    build: str = field(default_factory=build_id)
+    build: str = ""
     version: int = VERSION
     instruments: list[dict[str, Any]] = field(default_factory=list)
     seeds: dict[str, int | str] = field(default_factory=dict)
@@ -111,6 +112,8 @@ class Recording:
 
 def identify(path: Path) -> dict[str, Any]:
     """Return path, length and hash of a file."""
+    import hashlib
+
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return {"path": str(path.resolve()), "bytes": path.stat().st_size, "sha256": digest}
@@ -130,7 +133,7 @@ def record(directory: Path, inputs: Inputs) -> Iterator[Recording]:
     for file in inputs.files:
         if is_stream(Path(file["path"])):
             raise ConfigError(f"a journal needs files that can be read again: {file['path']}")
-    inputs = replace(inputs, files=[identify(Path(file["path"])) for file in inputs.files])
+    inputs = replace(inputs, build=build_id(), files=[identify(Path(file["path"])) for file in inputs.files])
     _write(directory / RUN, asdict(inputs))
     with TickStore(directory / EVENTS, "a", EVENT_DTYPE) as store:
         recording = Recording(directory, inputs, Journal(store))

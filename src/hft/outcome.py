@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
@@ -199,6 +197,8 @@ class Outcome:
         place = Path(directory)
         if place.exists():
             raise FileExistsError(f"the directory of a result must be new: {place}")
+        import tempfile
+
         place.parent.mkdir(parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         try:
@@ -438,14 +438,14 @@ class Outcome:
     @cached_property
     def orders_hash(self) -> str:
         """Eight digits of the SHA-256 of all reports: the same input, conditions and build give the same."""
-        return hashlib.sha256(self._reports.tobytes()).hexdigest()[:8]
+        return _digits(self._reports.tobytes())
 
     @cached_property
     def id(self) -> str:
         """Eight digits that name the run: what was run under which conditions, and what came of it."""
         named = {name: self._kept[name] for name in ("build", "strategies", "conditions", "stopped", "events", "accounts")}
         named["conditions"] = {name: value for name, value in named["conditions"].items() if name != "again"}
-        return hashlib.sha256(json.dumps([named, self.orders_hash], sort_keys=True).encode()).hexdigest()[:8]
+        return _digits(json.dumps([named, self.orders_hash], sort_keys=True).encode())
 
     @cached_property
     def stats(self) -> dict[str, Any]:
@@ -470,3 +470,10 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def _digits(data: bytes) -> str:
+    """The first eight digits of a hash."""
+    import hashlib  # it loads OpenSSL, which the command line need not wait for
+
+    return hashlib.sha256(data).hexdigest()[:8]

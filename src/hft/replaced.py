@@ -19,8 +19,9 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import Parameter, Signature
 from math import isfinite
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,20 @@ __all__ = [
 ]
 
 
-class MarketDataStruct(ctypes.Structure):
+class _Struct(ctypes.Structure):
+    """A C struct that says what it takes and what is in it."""
+
+    __signature__: ClassVar[Signature]
+
+    def __init_subclass__(cls) -> None:
+        kind = Parameter.POSITIONAL_OR_KEYWORD
+        cls.__signature__ = Signature([Parameter(name, kind, default=0) for name, *_ in cls._fields_])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name)!r}' for name, *_ in type(self)._fields_)})"
+
+
+class MarketDataStruct(_Struct):
     """One tick as a C struct, with the fields of a row of `HFTEngine.tick_pool`: ``(MarketDataStruct * n)()`` is an array of them.
 
     Attributes
@@ -70,11 +84,8 @@ class MarketDataStruct(ctypes.Structure):
         ("is_valid", ctypes.c_bool),
     )
 
-    def __repr__(self) -> str:
-        return _shown(self)
 
-
-class Signal(ctypes.Structure):
+class Signal(_Struct):
     """One signal as a C struct, with the fields of a row of `HFTEngine.signal_pool`.
 
     Attributes
@@ -95,14 +106,6 @@ class Signal(ctypes.Structure):
         ("signal", ctypes.c_int8),
         ("strength", ctypes.c_double),
     )
-
-    def __repr__(self) -> str:
-        return _shown(self)
-
-
-def _shown(struct: ctypes.Structure) -> str:
-    values = ", ".join(f"{name}={getattr(struct, name)!r}" for name in np.dtype(type(struct)).names or ())
-    return f"{type(struct).__name__}({values})"
 
 
 MARKET_DATA_DTYPE = np.dtype(MarketDataStruct)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping
-from html import escape
 from importlib import import_module
 from typing import Any
 
@@ -118,6 +117,8 @@ class Recorder:
 
 def _tagged(rows: list[list[str]], tag: str) -> str:
     """Rows of HTML."""
+    from html import escape
+
     return "".join("<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row) + "</tr>" for row in rows)
 
 

@@ -31,13 +31,7 @@
 #include "fc_platform.h"
 #include "fc_records.h"
 
-#define FC_STORE_MAGIC "FCSTORE"
-#define FC_STORE_MAJOR 1
-#define FC_STORE_MINOR 0
-#define FC_STORE_ENDIAN 0x01020304u
-#define FC_STORE_HEADER_BYTES 4096u
-#define FC_STORE_BASE 65536u  /* where segment 0 starts */
-#define FC_STORE_ALIGN 65536u /* unit of every part of a segment */
+#define FC_STORE_BASE 65536u /* where segment 0 starts; the unit of every part of a segment */
 #define FC_STORE_BLOCK_BYTES 4096u
 #define FC_STORE_STREAM_BYTES 65536u /* batches from this size on use streaming stores */
 #define FC_STORE_PENDING 64u         /* blocks of a batch that are published together */

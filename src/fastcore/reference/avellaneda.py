@@ -8,86 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import range_error
+from fastcore.quote_models import checked, resolved
 
 NO_PRICE = -(2**63)
-
-COMMON: dict[str, Any] = {
-    "inventory_unit": 1.0,
-    "inventory_limit": inf,
-    "tick_size": 0.01,
-    "increment_ticks": 1,
-    "low_increment_ticks": 1,
-    "low_below_ticks": 0,
-    "min_spread_ticks": 1,
-}
-FILLS: dict[str, Any] = {"sigma": ..., "A": ..., "k": ..., "drift": 0.0, "adverse_selection": 0.0}
-MODELS: dict[str, dict[str, Any]] = {
-    "avellaneda_stoikov": {"gamma": ..., "sigma": ..., "k": ...},
-    "avellaneda_stoikov_infinite": {"gamma": ..., "sigma": ..., "k": ..., "max_inventory": ..., "omega": None},
-    "glft": {"gamma": ..., **FILLS},
-    "general": {"gamma": ..., "xi": ..., **FILLS, "order_size": 1.0},
-    "exact": {"gamma": ..., **FILLS, "max_inventory": ..., "horizon": None, "rows": 129, "xi": None, "order_size": 1.0},
-    "simplified": {"gamma": ..., "sigma": ..., "limit": ..., "horizon": 1.0, "spread_factor": 1.0},
-}
-POSITIVE = "gamma k A order_size horizon omega limit spread_factor inventory_unit inventory_limit tick_size".split()
-NOT_NEGATIVE = "sigma xi adverse_selection terminal_penalty".split()
-WHOLE = {
-    "max_inventory": (1, 10_000),
-    "rows": (2, 100_000),
-    "increment_ticks": (1, 2**31 - 1),
-    "low_increment_ticks": (1, 2**31 - 1),
-    "low_below_ticks": (0, 2**50),
-    "min_spread_ticks": (1, 2**50),
-}
 
 
 def simd() -> str:
     """Return the twin that batch quotes run on."""
     return "scalar"
-
-
-def check_number(name: str, value: Any) -> Any:
-    """Return a parameter that keeps its rule."""
-    if name in WHOLE:
-        low, high = WHOLE[name]
-        if int(value) != value:
-            raise ValueError(f"{name} must be a whole number: {name}={value}")
-        if not low <= value <= high:
-            raise range_error(name, value, low, high)
-        return int(value)
-    value = float(value)
-    if name == "inventory_limit" and value == inf:
-        return value
-    if name in POSITIVE and not (isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be positive and finite: {name}={value}")
-    if name in NOT_NEGATIVE and not (isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be finite and not negative: {name}={value}")
-    if not isfinite(value) and name == "drift":
-        raise ValueError(f"{name} must be finite: {name}={value}")
-    return value
-
-
-def resolve(model: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Return all parameters of a model, checked."""
-    if model not in MODELS:
-        raise ValueError(f"model must be one of {', '.join(MODELS)}: model={model!r}")
-    known = {**MODELS[model], **COMMON}
-    for name in given:
-        if name not in known:
-            raise TypeError(f"unknown parameter of {model}: {name}; known: {', '.join(known)}")
-    values: dict[str, Any] = {}
-    for name, default in known.items():
-        value = given.get(name, default)
-        if value is ...:
-            raise TypeError(f"{model} needs a parameter: {name}")
-        values[name] = None if value is None and default is None else check_number(name, value)
-    if values["low_below_ticks"] % values["increment_ticks"] or values["low_below_ticks"] % values["low_increment_ticks"]:
-        raise ValueError(
-            "low_below_ticks must be a multiple of both increments: "
-            f"low_below_ticks={values['low_below_ticks']}, increment_ticks={values['increment_ticks']}, "
-            f"low_increment_ticks={values['low_increment_ticks']}"
-        )
-    return values
 
 
 def base_spread(xi: float, k: float) -> float:
@@ -107,7 +35,7 @@ def infinite_bound(gamma: float, max_inventory: int, sigma: float | None, omega:
         return natural
     if sigma is None or not sigma > 0:
         raise ValueError(f"sigma must be positive where omega is given: sigma={sigma}, omega={omega}")
-    bound = float(2 * check_number("omega", omega) / (gamma * sigma) ** 2)
+    bound = float(2 * checked("omega", omega) / (gamma * sigma) ** 2)
     if not natural * (1 - 1e-12) <= bound < inf:
         raise ValueError(
             f"omega must be at least gamma^2 sigma^2 (max_inventory + 1)^2 / 2: omega={omega}, gamma={gamma}, "
@@ -125,8 +53,8 @@ def indifference_prices(
     gamma: float, inventory: float, max_inventory: int, *, sigma: float | None = None, omega: float | None = None
 ) -> tuple[float, float]:
     """Return (r_a - mid, r_b - mid) of the infinite horizon."""
-    gamma = check_number("gamma", gamma)
-    max_inventory = check_number("max_inventory", max_inventory)
+    gamma = checked("gamma", gamma)
+    max_inventory = checked("max_inventory", max_inventory)
     bound = infinite_bound(gamma, max_inventory, sigma, omega)
     if not abs(inventory) <= max_inventory:
         raise range_error("inventory", inventory, -max_inventory, max_inventory)
@@ -155,8 +83,8 @@ def solve_depths(
     """
     values = {"gamma": gamma, "sigma": sigma, "A": A, "k": k, "order_size": order_size, "max_inventory": max_inventory}
     for name, value in values.items():
-        check_number(name, value)
-    xi = gamma if xi is None else check_number("xi", xi)
+        checked(name, value)
+    xi = gamma if xi is None else checked("xi", xi)
     k_n = k / order_size
     q = np.arange(-max_inventory, max_inventory + 1, dtype=float)
     eta = A / fill_power(xi, k_n) * exp(-k * adverse_selection / 2)
@@ -167,7 +95,7 @@ def solve_depths(
     if horizon is None:
         times = [inf]
     else:
-        horizon = check_number("horizon", horizon)
+        horizon = checked("horizon", horizon)
         times = [horizon] if rows is None else [horizon * i / (rows - 1) for i in range(rows)]
     result = np.full((len(times), len(q), 2), inf)
     for depths, time in zip(result, times, strict=True):
@@ -183,7 +111,7 @@ class Quoter:
 
     def __init__(self, model: str = "avellaneda_stoikov", **parameters: Any) -> None:
         self.model = model
-        self._p = resolve(model, parameters)
+        self._p = resolved(model, parameters)
         p = self._p
         if p.get("drift") and p["sigma"] == 0:
             raise ValueError(f"sigma must be positive where there is a drift: sigma=0, drift={p['drift']}")

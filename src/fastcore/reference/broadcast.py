@@ -51,10 +51,6 @@ class BroadcastRing(_Producing):
             memory.producer, ring._producer = ring, True
         return ring
 
-    @staticmethod
-    def unlink(name: str) -> bool:
-        return _named.pop(_check_name(name), None) is not None
-
     @property
     def overrun(self) -> bool:
         return self._memory.kind == "overrun"

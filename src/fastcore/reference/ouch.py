@@ -8,58 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.errors import CorruptDataError, raise_result
+from fastcore.errors import raise_result
 from fastcore.records import BUY, FLAGS, KINDS, NO_PRICE, NO_SYMBOL, SELL, SESSION
+from fastcore.wire.ouch_fields import OUCH_DTYPE
+from fastcore.wire.soup_packets import SOUP_DTYPE
 
-from .soup import SOUP_DTYPE
 from .symbols import SymbolMapper, wire_key
 from .tally import CODES, Decoder, Malformed, check_midnight
-
-OUCH_DTYPE = np.dtype(
-    {
-        "names": [
-            *("type side time_in_force display capacity sweep cross_type state liquidity strategy reason".split()),
-            *("has_appendage prevented_size symbol cl_ord_id appendage_length order_reference".split()),
-            *("execution_price appendage_offset firm".split()),
-        ],
-        "formats": ["S1"] * 11 + ["u1", "=u4", "S8", "S14", "=u2", "=u8", "=u8", "=u8", "S4"],
-        "offsets": [*range(12), 12, 16, 24, 38, 40, 48, 56, 64],
-        "itemsize": 72,
-    }
-)
-OPTIONS = {
-    name: (int(tag), int(size), kind)
-    for name, tag, size, kind in (
-        line.split()
-        for line in """\
-secondary_order_reference 1 8 u
-firm 2 4 a
-min_size 3 4 u
-customer_type 4 1 a
-max_floor 5 4 u
-price_type 6 1 a
-peg_offset 7 4 s
-discretion_price 9 8 u
-discretion_price_type 10 1 a
-discretion_peg_offset 11 4 s
-post_only 12 1 a
-random_reserves 13 4 u
-route 14 4 a
-expire_time_s 15 4 u
-trade_now 16 1 a
-handle_inst 17 1 a
-bbo_weight 18 1 a
-display_size 22 4 u
-display_price 23 8 u
-group_id 24 2 u
-shares_located 25 1 a
-locate_broker 26 4 a
-side 27 1 a
-user_reference_index 28 1 u
-aiq_strategy 29 1 a
-aiq_group_id 30 2 a""".splitlines()
-    )
-}
 
 _ACCEPTED = (
     "side:c size:I symbol:8s price:Q time_in_force:c display:c order_reference:Q capacity:c sweep:c cross_type:c state:c "
@@ -142,77 +97,6 @@ def _whole_elements(appendage: bytes) -> bool:
             return False
         at += 1 + appendage[at]
     return True
-
-
-def details(n: int, **fields: Any) -> npt.NDArray[np.void]:
-    """Make rows beside events: those of an ordinary order, with fields of your own."""
-    rows = np.zeros(n, OUCH_DTYPE)
-    plain: dict[str, Any] = {
-        **{"time_in_force": b"0", "display": b"Y", "capacity": b"P", "sweep": b"N", "cross_type": b"N", "state": b"L"},
-        **{"liquidity": b"A", "reason": b"U", "strategy": b"N", "symbol": b"", "cl_ord_id": b"", "firm": b""},
-    }
-    for name, value in (plain | fields).items():
-        if name not in (OUCH_DTYPE.names or ()):
-            raise ValueError(f"a field must be one of OUCH_DTYPE: field={name!r}")
-        if name in ("symbol", "cl_ord_id", "firm"):
-            width = OUCH_DTYPE[name].itemsize
-            values = [value] * n if isinstance(value, str | bytes) else list(value)
-            encoded = [v.encode("ascii") if isinstance(v, str) else bytes(v) for v in values]
-            if any(len(v) > width for v in encoded):
-                raise ValueError(f"{name} must have at most {width} characters: {name}={value!r}")
-            value = [v.ljust(width) for v in encoded]
-        rows[name] = value
-    return rows
-
-
-def parse_options(appendage: Any) -> dict[str | int, int | str | bytes]:
-    """Read the elements of an appendage."""
-    raw, at = bytes(appendage), 0
-    names = {tag: (name, size, kind) for name, (tag, size, kind) in OPTIONS.items()}
-    options: dict[str | int, int | str | bytes] = {}
-    while at < len(raw):
-        size = raw[at]
-        if size == 0 or len(raw) - at - 1 < size:
-            raise CorruptDataError(f"an appendage must hold whole elements: offset={at} size={size} length={len(raw)}")
-        tag, value = raw[at + 1], raw[at + 2 : at + 1 + size]
-        name, width, kind = names.get(tag, ("", -1, ""))
-        key: str | int = name if width == len(value) else tag
-        if key in options:
-            raise CorruptDataError(f"a tag must come once: tag={tag} offset={at}")
-        if key == tag:
-            options[key] = value
-        elif kind == "a":
-            options[key] = value.decode("latin-1")
-        else:
-            options[key] = int.from_bytes(value, "big", signed=kind == "s")
-        at += 1 + size
-    return options
-
-
-def pack_options(options: dict[str | int, int | str | bytes]) -> bytes:
-    """Make an appendage of a dict as `parse_options` gives it."""
-    out = []
-    for name, value in options.items():
-        if isinstance(name, str) and name in OPTIONS:
-            tag, size, kind = OPTIONS[name]
-            if isinstance(value, str):
-                raw = value.encode("latin-1").ljust(size)
-            else:
-                assert isinstance(value, int)
-                low, high = (-(2 ** (8 * size - 1)), 2 ** (8 * size - 1)) if kind == "s" else (0, 2 ** (8 * size))
-                if not low <= value < high:
-                    raise ValueError(f"{name} must fit {size} bytes: {name}={value}")
-                raw = value.to_bytes(size, "big", signed=kind == "s")
-            if len(raw) != size:
-                raise ValueError(f"{name} must have {size} characters: {name}={value!r}")
-        else:
-            if not isinstance(name, int) or not 0 <= name <= 255 or not isinstance(value, bytes) or len(value) > 254:
-                raise ValueError(
-                    f"an option must be a name of OPTIONS, or a tag 0..255 with bytes: name={name!r} value={value!r}"
-                )
-            tag, raw = name, value
-        out.append(bytes([len(raw) + 1, tag]) + raw)
-    return b"".join(out)
 
 
 _SESSION = {ord("S"): SESSION["system_opens"], ord("E"): SESSION["system_closes"]}

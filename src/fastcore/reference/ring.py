@@ -223,6 +223,10 @@ class _Producing:
         self.close()
         self.detach()
 
+    @staticmethod
+    def unlink(name: str) -> bool:
+        return _named.pop(_check_name(name), None) is not None
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"a ring cannot be pickled; attach to it by name in the other process: name={self.name!r}")
 
@@ -397,10 +401,6 @@ class RingBuffer(_Producing, _Consuming):
         _Producing.__init__(ring, _find(name, dtype, capacity, ("single",)), name, _check_wait(wait, wait))
         ring._enter(_check_role(role, "consumer"))
         return ring
-
-    @staticmethod
-    def unlink(name: str) -> bool:
-        return _named.pop(_check_name(name), None) is not None
 
     @property
     def role(self) -> str | None:

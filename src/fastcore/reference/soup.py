@@ -9,18 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fastcore.errors import CorruptDataError
+from fastcore.wire.soup_packets import MAX_PAYLOAD, SOUP_DTYPE
 
 from .tally import Decoder
-
-MAX_PAYLOAD = 65_534
-SOUP_DTYPE = np.dtype(
-    {
-        "names": ["offset", "sequence", "length", "type"],
-        "formats": ["=u8", "=u8", "=u4", "S1"],
-        "offsets": [0, 8, 16, 20],
-        "itemsize": 24,
-    }
-)
 
 # Payload lengths that a type may have; None: any.
 _LENGTHS: dict[str, tuple[int, ...] | None] = {
@@ -119,102 +110,3 @@ def encode(data: Any, rows: npt.NDArray[np.void]) -> bytes:
             )
         out.append(struct.pack(">H", length + 1) + (type or b"\0") + raw[offset : offset + length])
     return b"".join(out)
-
-
-def _packet(type: str, payload: bytes) -> bytes:
-    if len(payload) > MAX_PAYLOAD:
-        raise ValueError(f"a payload must have at most {MAX_PAYLOAD} bytes: length={len(payload)}")
-    return struct.pack(">Hc", len(payload) + 1, type.encode()) + payload
-
-
-def _text(name: str, value: str | bytes, width: int, left: bool = False) -> bytes:
-    raw = value.encode("ascii") if isinstance(value, str) else bytes(value)
-    if len(raw) > width:
-        raise ValueError(f"{name} must have at most {width} characters: {name}={value!r}")
-    return raw.rjust(width) if left else raw.ljust(width)
-
-
-def _digits(name: str, value: int, width: int) -> bytes:
-    if value >= 10**width:
-        raise ValueError(f"{name} must have at most {width} digits: {name}={value}")
-    return b"%*d" % (width, value)
-
-
-def debug(text: str | bytes) -> bytes:
-    """Encode a debug packet."""
-    return _packet("+", text.encode("ascii") if isinstance(text, str) else bytes(text))
-
-
-def login_accepted(session: str | bytes, sequence: int) -> bytes:
-    """Encode a login accepted packet."""
-    return _packet("A", _text("session", session, 10, True) + _digits("sequence", sequence, 20))
-
-
-def login_rejected(reason: str | bytes = "A") -> bytes:
-    """Encode a login rejected packet."""
-    return _packet("J", _text("reason", reason, 1))
-
-
-def login_request(
-    username: str | bytes,
-    password: str | bytes,
-    session: str | bytes = "",
-    sequence: int = 1,
-    heartbeat_timeout_ms: int | None = None,
-) -> bytes:
-    """Encode a login request."""
-    head = _text("username", username, 6) + _text("password", password, 10) + _text("session", session, 10, True)
-    tail = b"" if heartbeat_timeout_ms is None else _digits("heartbeat_timeout_ms", heartbeat_timeout_ms, 5)
-    return _packet("L", head + _digits("sequence", sequence, 20) + tail)
-
-
-def logout_request() -> bytes:
-    """Encode a logout request."""
-    return _packet("O", b"")
-
-
-def sequenced(payload: Any) -> bytes:
-    """Encode a sequenced packet."""
-    return _packet("S", bytes(payload))
-
-
-def unsequenced(payload: Any) -> bytes:
-    """Encode an unsequenced packet."""
-    return _packet("U", bytes(payload))
-
-
-def heartbeat(server: bool) -> bytes:
-    """Encode a heartbeat."""
-    return _packet("H" if server else "R", b"")
-
-
-def end_of_session() -> bytes:
-    """Encode an end of session packet."""
-    return _packet("Z", b"")
-
-
-def _required(name: str, raw: bytes) -> int:
-    number = _number(raw)
-    if number is None:
-        raise CorruptDataError(f"{name} must be a number of ASCII digits below 2**64: {name}={raw!r}")
-    return number
-
-
-def parse_login_accepted(payload: Any) -> tuple[str, int]:
-    """Read the payload of a login accepted packet."""
-    raw = bytes(payload)
-    if len(raw) != 30:
-        raise CorruptDataError(f"a login accepted payload must have 30 bytes: length={len(raw)}")
-    session, sequence = struct.unpack("10s20s", raw)
-    return session.decode("latin-1").strip(" "), _required("sequence", sequence)
-
-
-def parse_login_request(payload: Any) -> tuple[str, str, str, int, int | None]:
-    """Read the payload of a login request."""
-    raw = bytes(payload)
-    if len(raw) not in (46, 51):
-        raise CorruptDataError(f"a login request payload must have 46 or 51 bytes: length={len(raw)}")
-    user, password, session, sequence = struct.unpack_from("6s10s10s20s", raw)
-    words = [word.decode("latin-1").strip(" ") for word in (user, password, session)]
-    timeout = _required("heartbeat_timeout_ms", raw[46:]) if len(raw) > 46 else None
-    return words[0], words[1], words[2], _required("sequence", sequence), timeout

@@ -201,6 +201,9 @@ cdef class Decimals:
         """By column: the decimals that its numbers need, less than 0 where all end with zeros before the point; `NONE` without a number."""
         return self._places.tolist()
 
+    def __repr__(self):
+        return f"Decimals(places={self.places})"
+
 
 cdef extern from "fc_json.h" nogil:
     uint64_t le64 "fc_le64"(const uint8_t*)

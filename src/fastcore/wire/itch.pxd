@@ -16,9 +16,8 @@ from fastcore.records cimport (
 from fastcore.symbols cimport keys_t
 from fastcore.wire.tally cimport _Decoder, tally_t
 
-# Largest message, and with its length prefix: what itch_encode may write; most events that one message makes.
+# Largest message with its length prefix, what itch_encode may write; most events that one message makes.
 cdef enum:
-    ITCH_MAX_MESSAGE = 50
     ITCH_MAX_FRAME = 52
     ITCH_MAX_EVENTS = 3
     ITCH_LOCATES = 65536

@@ -1274,3 +1274,6 @@ cdef class ItchEncoder:
         if written < 0:
             raise_result(-written, f"event must fit its ITCH message: index={i} event={events[i]}")
         return buffer[:at].tobytes()
+
+    def __repr__(self):
+        return f"ItchEncoder(midnight_ns={self._c.midnight_ns})"

@@ -287,3 +287,6 @@ cdef class LobsterWindow:
         return tuple(
             [(self._w.sides[i].prices[k], self._w.sides[i].sizes[k]) for k in range(self._w.sides[i].count)] for i in range(2)
         )
+
+    def __repr__(self):
+        return f"LobsterWindow(levels={self.levels}, checked={self.checked}, matched={self.matched})"

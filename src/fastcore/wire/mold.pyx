@@ -809,3 +809,6 @@ cdef class MoldEncoder:
     def max_size(self):
         """Largest packet, bytes."""
         return self._max_size
+
+    def __repr__(self):
+        return f"MoldEncoder(session={self.session}, sequence={self._sequence}, max_size={self._max_size})"

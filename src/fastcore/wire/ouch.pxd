@@ -10,19 +10,16 @@ from fastcore.wire.tally cimport _Decoder, tally_t
 cdef enum:
     OUCH_MAX_MESSAGE = 65534    # what a SoupBinTCP packet carries
 
+# Fields of one letter: time in force, display, capacity, sweep, cross type, state, liquidity, strategy, reason.
+cdef enum:
+    OUCH_REASON = 8
+    OUCH_LETTERS
+
 # What of a message its event does not hold: OUCH_DTYPE of NumPy.
 ctypedef struct ouch_detail_t:
-    uint8_t type                # letters
+    uint8_t type
     uint8_t side
-    uint8_t time_in_force
-    uint8_t display
-    uint8_t capacity
-    uint8_t sweep
-    uint8_t cross_type
-    uint8_t state
-    uint8_t liquidity
-    uint8_t strategy
-    uint8_t reason
+    uint8_t letters[OUCH_LETTERS]
     uint8_t has_appendage       # 1 where the length of an appendage is sent, be it 0
     uint32_t prevented_size     # shares that self-match prevention kept from trading
     uint8_t symbol[8]
@@ -46,18 +43,10 @@ ctypedef struct ouch_layout_t:
     uint8_t size                # 4
     uint8_t price               # 8
     uint8_t symbol              # 8
-    uint8_t time_in_force
-    uint8_t display
-    uint8_t capacity
-    uint8_t sweep
-    uint8_t cross_type
-    uint8_t state
+    uint8_t letters[OUCH_LETTERS]
     uint8_t cl_ord_id           # 14
     uint8_t order_reference     # 8
     uint8_t match               # 8
-    uint8_t liquidity
-    uint8_t strategy
-    uint8_t reason              # a letter
     uint8_t reject_reason       # 2
     uint8_t firm                # 4
     uint8_t prevented_size      # 4
@@ -67,17 +56,15 @@ ctypedef struct ouch_decoder_t:
     tally_t tally
     int64_t midnight_ns
     const symbols_t* symbols    # NULL: none
-    ouch_layout_t layouts[256]  # of one direction
+    const ouch_layout_t* layouts    # by type, of one direction
 
-cdef void ouch_layouts(ouch_layout_t* layouts, bint outbound) noexcept nogil
 # One message at `message`, `offset` bytes behind the start of what the caller decodes: RESULT_OK or what is malformed, uncounted.
 cdef int ouch_decode(
     ouch_decoder_t* d, const uint8_t* message, size_t length, uint64_t offset, event_t* e, ouch_detail_t* t
 ) noexcept nogil
 # One message into `out` (70 bytes more than the appendage of room): its length, or -result code.
 cdef int ouch_encode(
-    const ouch_layout_t* layouts, int64_t midnight_ns, const event_t* e, const ouch_detail_t* t, const uint8_t* data,
-    size_t length, bint outbound, uint8_t* out
+    bint outbound, int64_t midnight_ns, const event_t* e, const ouch_detail_t* t, const uint8_t* data, size_t length, uint8_t* out
 ) noexcept nogil
 
 
@@ -90,6 +77,5 @@ cdef class OuchDecoder(_Decoder):
 
 @cython.final
 cdef class OuchEncoder:
-    cdef ouch_layout_t _layouts[256]
     cdef int64_t _midnight_ns
     cdef readonly bint outbound

@@ -1,19 +1,13 @@
-from typing import Any, Final, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from fastcore.symbols import SymbolMapper
+from fastcore.wire.ouch_fields import OPTIONS, OUCH_DTYPE, details, pack_options, parse_options
 from fastcore.wire.tally import _Decoder
 
 __all__ = ["OPTIONS", "OUCH_DTYPE", "OuchDecoder", "OuchEncoder", "details", "pack_options", "parse_options"]
-
-OPTIONS: Final[dict[str, tuple[int, int, str]]]
-OUCH_DTYPE: Final[np.dtype[np.void]]
-
-def details(n: int, **fields: Any) -> npt.NDArray[np.void]: ...
-def parse_options(appendage: Any) -> dict[str | int, int | str | bytes]: ...
-def pack_options(options: dict[str | int, int | str | bytes]) -> bytes: ...
 
 @final
 class OuchDecoder(_Decoder):

@@ -108,40 +108,16 @@ from fastcore.wire.tally cimport _Decoder, checked_midnight, tally_fail
 
 import numpy as np
 
-from fastcore.errors import CorruptDataError, raise_result
+from fastcore.errors import raise_result
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
+from fastcore.wire.ouch_fields import OPTIONS, OUCH_DTYPE, details, pack_options, parse_options
 from fastcore.wire.soup import SOUP_DTYPE
 
 cnp.import_array()
 
 __all__ = ["OPTIONS", "OUCH_DTYPE", "OuchDecoder", "OuchEncoder", "details", "pack_options", "parse_options"]
 
-OUCH_DTYPE = np.dtype(
-    {
-        "names": [
-            "type", "side", "time_in_force", "display", "capacity", "sweep", "cross_type", "state", "liquidity", "strategy",
-            "reason", "has_appendage", "prevented_size", "symbol", "cl_ord_id", "appendage_length", "order_reference",
-            "execution_price", "appendage_offset", "firm",
-        ],
-        "formats": ["S1"] * 11 + ["u1", "=u4", "S8", "S14", "=u2", "=u8", "=u8", "=u8", "S4"],
-        "offsets": [*range(12), 12, 16, 24, 38, 40, 48, 56, 64],
-        "itemsize": 72,
-    }
-)
-
-# Elements of an appendage: tag, bytes of the value, and what it is: u unsigned, s signed, a letters.
-OPTIONS = {
-    "secondary_order_reference": (1, 8, "u"), "firm": (2, 4, "a"), "min_size": (3, 4, "u"), "customer_type": (4, 1, "a"),
-    "max_floor": (5, 4, "u"), "price_type": (6, 1, "a"), "peg_offset": (7, 4, "s"), "discretion_price": (9, 8, "u"),
-    "discretion_price_type": (10, 1, "a"), "discretion_peg_offset": (11, 4, "s"), "post_only": (12, 1, "a"),
-    "random_reserves": (13, 4, "u"), "route": (14, 4, "a"), "expire_time_s": (15, 4, "u"), "trade_now": (16, 1, "a"),
-    "handle_inst": (17, 1, "a"), "bbo_weight": (18, 1, "a"), "display_size": (22, 4, "u"), "display_price": (23, 8, "u"),
-    "group_id": (24, 2, "u"), "shares_located": (25, 1, "a"), "locate_broker": (26, 4, "a"), "side": (27, 1, "a"),
-    "user_reference_index": (28, 1, "u"), "aiq_strategy": (29, 1, "a"), "aiq_group_id": (30, 2, "a"),
-}
-
 cdef tuple _EVENT_DTYPES = (EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE)
-_OPTION_NAMES = {tag: name for name, (tag, _, _) in OPTIONS.items()}
 cdef tuple _OUCH_DTYPES = (OUCH_DTYPE,)
 cdef tuple _SOUP_DTYPES = (SOUP_DTYPE,)
 
@@ -152,119 +128,59 @@ cdef enum:
 
 # ---- layouts ----
 
-cdef void set_accepted(ouch_layout_t* l, uint8_t at) noexcept nogil:
-    """The fields of an accepted message, from the side on."""
-    l.side = at
-    l.size = at + 1
-    l.symbol = at + 5
-    l.price = at + 13
-    l.time_in_force = at + 21
-    l.display = at + 22
-    l.order_reference = at + 23
-    l.capacity = at + 31
-    l.sweep = at + 32
-    l.cross_type = at + 33
-    l.state = at + 34
-    l.cl_ord_id = at + 35
+_ACCEPTED = "side size symbol price time_in_force display order_reference capacity sweep cross_type state cl_ord_id"
+# Letter -> kind of event, whether an appendage may (1) or must (2) follow, fields behind the letter in order.
+_CLIENT = {
+    "O": (KIND_ORDER, 2, "reference side size symbol price time_in_force display capacity sweep cross_type cl_ord_id"),
+    "U": (KIND_REPLACE, 2, "original reference size price time_in_force display sweep cl_ord_id"),
+    "X": (KIND_PULL, 1, "reference size"),
+    "M": (KIND_REPLACE, 1, "reference side size"),
+    "C": (KIND_NOTICE, 2, "reference firm symbol"),
+    **dict.fromkeys("DE", (KIND_NOTICE, 2, "reference firm")),
+    "Q": (KIND_NOTICE, 1, ""),
+}
+_VENUE = {
+    "S": (KIND_SYSTEM, 0, "time reason"),
+    "A": (KIND_ACK, 2, "time reference " + _ACCEPTED),
+    "U": (KIND_REPLACE, 2, "time original reference " + _ACCEPTED),
+    "C": (KIND_PULLED, 1, "time reference size reason"),
+    "D": (KIND_PULLED, 1, "time reference size reason prevented_size execution_price liquidity strategy"),
+    "E": (KIND_FILL, 2, "time reference size price liquidity match"),
+    "B": (KIND_BREAK, 1, "time reference match reason cl_ord_id"),
+    "J": (KIND_REJECT, 1, "time reference reject_reason cl_ord_id"),
+    **dict.fromkeys("PIQ", (KIND_NOTICE, 1, "time reference")),
+    "T": (KIND_NOTICE, 1, "time reference price display order_reference"),
+    "M": (KIND_REPLACE, 1, "time reference side size"),
+    "R": (KIND_NOTICE, 2, "time reference reason"),
+    "X": (KIND_NOTICE, 2, "time reference firm symbol"),
+    **dict.fromkeys("GK", (KIND_NOTICE, 2, "time reference firm")),
+}
+# Bytes of each field, in the order of ouch_layout_t.
+_WIDTHS = {
+    **{"time": 8, "reference": 4, "original": 4, "side": 1, "size": 4, "price": 8, "symbol": 8},
+    **dict.fromkeys("time_in_force display capacity sweep cross_type state liquidity strategy reason".split(), 1),
+    **{"cl_ord_id": 14, "order_reference": 8, "match": 8, "reject_reason": 2, "firm": 4, "prevented_size": 4, "execution_price": 8},
+}
+
+cdef ouch_layout_t LAYOUTS[2][256]  # by direction (1: from the venue) and type
 
 
-cdef ouch_layout_t* new_layout(
-    ouch_layout_t* layouts, char type, uint8_t length, uint8_t appendage, uint8_t kind, uint8_t time, uint8_t reference
-) noexcept nogil:
-    cdef ouch_layout_t* l = &layouts[<uint8_t> type]
-    l.length = length
-    l.appendage = appendage
-    l.kind = kind
-    l.time = time
-    l.reference = reference
-    return l
+def _lay_out():
+    # Made once, from the tables above.
+    rows = np.zeros((2, 256), [(name, np.uint8) for name in ("length", "appendage", "kind", *_WIDTHS)])
+    for outbound, messages in enumerate((_CLIENT, _VENUE)):
+        for letter, (kind, appendage, fields) in messages.items():
+            row, length = rows[outbound, ord(letter)], 1
+            for name in fields.split():
+                row[name] = length
+                length += _WIDTHS[name]
+            row["length"], row["appendage"], row["kind"] = length, appendage, kind
+    if rows.nbytes != sizeof(LAYOUTS):
+        raise AssertionError(f"fields must be those of ouch_layout_t: bytes={rows.nbytes}")
+    memcpy(LAYOUTS, cnp.PyArray_DATA(rows), sizeof(LAYOUTS))
 
 
-cdef void ouch_layouts(ouch_layout_t* layouts, bint outbound) noexcept nogil:
-    cdef ouch_layout_t* l
-    memset(layouts, 0, 256 * sizeof(ouch_layout_t))
-    if outbound:
-        l = new_layout(layouts, c'S', 10, 0, KIND_SYSTEM, 1, 0)
-        l.reason = 9
-        l = new_layout(layouts, c'A', 62, 2, KIND_ACK, 1, 9)
-        set_accepted(l, 13)
-        l = new_layout(layouts, c'U', 66, 2, KIND_REPLACE, 1, 13)
-        l.original = 9
-        set_accepted(l, 17)
-        l = new_layout(layouts, c'C', 18, 1, KIND_PULLED, 1, 9)
-        l.size = 13
-        l.reason = 17
-        l = new_layout(layouts, c'D', 32, 1, KIND_PULLED, 1, 9)
-        l.size = 13
-        l.reason = 17
-        l.prevented_size = 18
-        l.execution_price = 22
-        l.liquidity = 30
-        l.strategy = 31
-        l = new_layout(layouts, c'E', 34, 2, KIND_FILL, 1, 9)
-        l.size = 13
-        l.price = 17
-        l.liquidity = 25
-        l.match = 26
-        l = new_layout(layouts, c'B', 36, 1, KIND_BREAK, 1, 9)
-        l.match = 13
-        l.reason = 21
-        l.cl_ord_id = 22
-        l = new_layout(layouts, c'J', 29, 1, KIND_REJECT, 1, 9)
-        l.reject_reason = 13
-        l.cl_ord_id = 15
-        new_layout(layouts, c'P', 13, 1, KIND_NOTICE, 1, 9)
-        new_layout(layouts, c'I', 13, 1, KIND_NOTICE, 1, 9)
-        l = new_layout(layouts, c'T', 30, 1, KIND_NOTICE, 1, 9)
-        l.price = 13
-        l.display = 21
-        l.order_reference = 22
-        l = new_layout(layouts, c'M', 18, 1, KIND_REPLACE, 1, 9)
-        l.side = 13
-        l.size = 14
-        l = new_layout(layouts, c'R', 14, 2, KIND_NOTICE, 1, 9)
-        l.reason = 13
-        l = new_layout(layouts, c'X', 25, 2, KIND_NOTICE, 1, 9)
-        l.firm = 13
-        l.symbol = 17
-        l = new_layout(layouts, c'G', 17, 2, KIND_NOTICE, 1, 9)
-        l.firm = 13
-        l = new_layout(layouts, c'K', 17, 2, KIND_NOTICE, 1, 9)
-        l.firm = 13
-        new_layout(layouts, c'Q', 13, 1, KIND_NOTICE, 1, 9)
-    else:
-        l = new_layout(layouts, c'O', 45, 2, KIND_ORDER, 0, 1)
-        l.side = 5
-        l.size = 6
-        l.symbol = 10
-        l.price = 18
-        l.time_in_force = 26
-        l.display = 27
-        l.capacity = 28
-        l.sweep = 29
-        l.cross_type = 30
-        l.cl_ord_id = 31
-        l = new_layout(layouts, c'U', 38, 2, KIND_REPLACE, 0, 5)
-        l.original = 1
-        l.size = 9
-        l.price = 13
-        l.time_in_force = 21
-        l.display = 22
-        l.sweep = 23
-        l.cl_ord_id = 24
-        l = new_layout(layouts, c'X', 9, 1, KIND_PULL, 0, 1)
-        l.size = 5
-        l = new_layout(layouts, c'M', 10, 1, KIND_REPLACE, 0, 1)
-        l.side = 5
-        l.size = 6
-        l = new_layout(layouts, c'C', 17, 2, KIND_NOTICE, 0, 1)
-        l.firm = 5
-        l.symbol = 9
-        l = new_layout(layouts, c'D', 9, 2, KIND_NOTICE, 0, 1)
-        l.firm = 5
-        l = new_layout(layouts, c'E', 9, 2, KIND_NOTICE, 0, 1)
-        l.firm = 5
-        new_layout(layouts, c'Q', 1, 1, KIND_NOTICE, 0, 0)
+_lay_out()
 
 
 # ---- decoding ----
@@ -285,7 +201,9 @@ cdef int ouch_decode(
     cdef const ouch_layout_t* l
     cdef uint8_t type
     cdef uint8_t letter
+    cdef uint8_t reason
     cdef uint64_t number
+    cdef int i
     cdef int64_t fourth = 0
     if unlikely(length == 0):
         return RESULT_BAD_LENGTH
@@ -342,18 +260,10 @@ cdef int ouch_decode(
         memcpy(t.symbol, message + l.symbol, 8)
         if d.symbols != NULL:
             e.symbol_id = symbols_find_key(d.symbols, key8(message + l.symbol))
-    if l.time_in_force:
-        t.time_in_force = message[l.time_in_force]
-    if l.display:
-        t.display = message[l.display]
-    if l.capacity:
-        t.capacity = message[l.capacity]
-    if l.sweep:
-        t.sweep = message[l.sweep]
-    if l.cross_type:
-        t.cross_type = message[l.cross_type]
-    if l.state:
-        t.state = message[l.state]
+    for i in range(OUCH_LETTERS):
+        if l.letters[i]:
+            t.letters[i] = message[l.letters[i]]
+    reason = t.letters[OUCH_REASON]
     if l.cl_ord_id:
         memcpy(t.cl_ord_id, message + l.cl_ord_id, 14)
     if l.order_reference:
@@ -361,14 +271,8 @@ cdef int ouch_decode(
         fourth = <int64_t> t.order_reference
     if l.match:
         fourth = <int64_t> be64(message + l.match)
-    if l.liquidity:
-        t.liquidity = message[l.liquidity]
-    if l.strategy:
-        t.strategy = message[l.strategy]
-    if l.reason:
-        t.reason = message[l.reason]
-        if l.kind == KIND_PULLED:
-            fourth = t.reason
+    if l.kind == KIND_PULLED:
+        fourth = reason
     if l.reject_reason:
         fourth = <int64_t> be16(message + l.reject_reason) + VENUE_REASON
     if l.firm:
@@ -382,10 +286,10 @@ cdef int ouch_decode(
         if l.original:
             e.order_id = be32(message + l.original)
     elif l.kind == KIND_SYSTEM:
-        e.price = SESSION_SYSTEM_OPENS if t.reason == c'S' else SESSION_SYSTEM_CLOSES if t.reason == c'E' else SESSION_UNKNOWN
-        fourth = t.reason if e.price == SESSION_UNKNOWN else 0
+        e.price = SESSION_SYSTEM_OPENS if reason == c'S' else SESSION_SYSTEM_CLOSES if reason == c'E' else SESSION_UNKNOWN
+        fourth = reason if e.price == SESSION_UNKNOWN else 0
     elif l.kind == KIND_NOTICE:
-        e.size = e.price if l.price else t.reason
+        e.size = e.price if l.price else reason
         e.price = type
     e.payload[3] = fourth
     return RESULT_OK
@@ -433,11 +337,11 @@ cdef inline bint put_reference(uint8_t* p, int64_t value) noexcept nogil:
 
 
 cdef int ouch_encode(
-    const ouch_layout_t* layouts, int64_t midnight_ns, const event_t* e, const ouch_detail_t* t, const uint8_t* data,
-    size_t length, bint outbound, uint8_t* out
+    bint outbound, int64_t midnight_ns, const event_t* e, const ouch_detail_t* t, const uint8_t* data, size_t length, uint8_t* out
 ) noexcept nogil:
     cdef uint8_t type = t.type if t.type else type_of(e, outbound)
-    cdef const ouch_layout_t* l = &layouts[type]
+    cdef const ouch_layout_t* l = &LAYOUTS[outbound][type]
+    cdef int i
     cdef int64_t order_id = e.order_id
     cdef int64_t price = e.price
     cdef int64_t size = e.size
@@ -448,7 +352,6 @@ cdef int ouch_encode(
     if unlikely(l.length == 0 or l.kind != e.kind):
         return -RESULT_UNKNOWN_TYPE
     memset(out, 0, l.length)
-    out[0] = type
     if l.time:
         # Unsigned: a time before midnight becomes huge.
         time = <uint64_t> e.exch_ns - <uint64_t> midnight_ns
@@ -490,36 +393,20 @@ cdef int ouch_encode(
         if unlikely(t.type == 0 and l.price and (t.symbol[0] == 0 or t.symbol[0] == c' ')):
             return -RESULT_UNKNOWN_SYMBOL
         memcpy(out + l.symbol, t.symbol, 8)
-    if l.time_in_force:
-        out[l.time_in_force] = t.time_in_force
-    if l.display:
-        out[l.display] = t.display
-    if l.capacity:
-        out[l.capacity] = t.capacity
-    if l.sweep:
-        out[l.sweep] = t.sweep
-    if l.cross_type:
-        out[l.cross_type] = t.cross_type
-    if l.state:
-        out[l.state] = t.state
+    for i in range(OUCH_LETTERS):
+        out[l.letters[i]] = t.letters[i]  # one that the message has not goes to 0
+    out[0] = type
     if l.cl_ord_id:
         memcpy(out + l.cl_ord_id, t.cl_ord_id, 14)
     if l.order_reference:
         put_be64(out + l.order_reference, <uint64_t> fourth if l.kind != KIND_REPLACE else t.order_reference)
     if l.match:
         put_be64(out + l.match, <uint64_t> fourth)
-    if l.liquidity:
-        out[l.liquidity] = t.liquidity
-    if l.strategy:
-        out[l.strategy] = t.strategy
-    if l.reason:
-        letter = t.reason
-        if l.kind == KIND_PULLED or l.kind == KIND_SYSTEM or l.kind == KIND_NOTICE:
-            fourth = fourth if l.kind == KIND_PULLED else session_letter(e) if l.kind == KIND_SYSTEM else e.size
-            if unlikely(<uint64_t> fourth > 0xFF):
-                return -RESULT_CORRUPT
-            letter = <uint8_t> fourth
-        out[l.reason] = letter
+    if l.letters[OUCH_REASON] and (l.kind == KIND_PULLED or l.kind == KIND_SYSTEM or l.kind == KIND_NOTICE):
+        fourth = fourth if l.kind == KIND_PULLED else session_letter(e) if l.kind == KIND_SYSTEM else e.size
+        if unlikely(<uint64_t> fourth > 0xFF):
+            return -RESULT_CORRUPT
+        out[l.letters[OUCH_REASON]] = <uint8_t> fourth
     if l.reject_reason:
         if unlikely(<uint64_t> fourth - VENUE_REASON > 0xFFFF):
             return -RESULT_CORRUPT
@@ -548,107 +435,6 @@ cdef int ouch_encode(
 
 
 # ---- Python ----
-
-def details(n, **fields):
-    """Make rows beside events for `OuchEncoder.encode`: those of an ordinary order, with fields of your own.
-
-    Parameters
-    ----------
-    n : int
-        How many.
-    **fields
-        Fields of OUCH_DTYPE and what they are set to: one value, or one for each row. By default the time in force is 0 (day),
-        display Y, capacity P (principal), sweep N, cross type N (continuous market), state L, liquidity A, reason U, strategy
-        N; symbol, cl_ord_id and firm are blank; type and side 0: they follow from the event.
-
-    Returns
-    -------
-    ndarray of OUCH_DTYPE, shape (n,)
-    """
-    rows = np.zeros(n, OUCH_DTYPE)
-    plain = {
-        "time_in_force": b"0", "display": b"Y", "capacity": b"P", "sweep": b"N", "cross_type": b"N", "state": b"L",
-        "liquidity": b"A", "reason": b"U", "strategy": b"N", "symbol": b"", "cl_ord_id": b"", "firm": b"",
-    }
-    for name, value in (plain | fields).items():
-        if name not in OUCH_DTYPE.names:
-            raise ValueError(f"a field must be one of OUCH_DTYPE: field={name!r}")
-        if name in ("symbol", "cl_ord_id", "firm"):
-            width = OUCH_DTYPE[name].itemsize
-            raw = np.asarray(value)
-            raw = np.char.encode(raw, "ascii") if raw.dtype.kind == "U" else raw
-            if raw.dtype.itemsize > width:
-                raise ValueError(f"{name} must have at most {width} characters: {name}={value!r}")
-            value = np.char.ljust(raw.astype(f"S{width}"), width)
-        rows[name] = value
-    return rows
-
-
-def parse_options(appendage):
-    """Read the elements of an appendage.
-
-    Parameters
-    ----------
-    appendage : bytes-like
-        ``data[offset : offset + length]`` with `appendage_offset` and `appendage_length` of a row.
-
-    Returns
-    -------
-    dict
-        By name in `OPTIONS`: int, or str of letters. A tag that is unknown, or a value of another length than the tag has, is
-        kept as bytes under the number of the tag.
-
-    Raises
-    ------
-    CorruptDataError
-        An element that is not whole, or a tag that comes twice.
-    """
-    raw = bytes(appendage)
-    options = {}
-    at = 0
-    while at < len(raw):
-        size = raw[at]
-        if size == 0 or len(raw) - at - 1 < size:
-            raise CorruptDataError(f"an appendage must hold whole elements: offset={at} size={size} length={len(raw)}")
-        tag, value = raw[at + 1], raw[at + 2 : at + 1 + size]
-        name = _OPTION_NAMES.get(tag, tag)
-        if name in OPTIONS and len(value) == OPTIONS[name][1]:
-            kind = OPTIONS[name][2]
-            value = value.decode("latin-1") if kind == "a" else int.from_bytes(value, "big", signed=kind == "s")
-        else:
-            name = tag
-        if name in options:
-            raise CorruptDataError(f"a tag must come once: tag={tag} offset={at}")
-        options[name] = value
-        at += 1 + size
-    return options
-
-
-def pack_options(options):
-    """Make an appendage of a dict as `parse_options` gives it.
-
-    Raises
-    ------
-    ValueError
-        A name that is not in `OPTIONS`, or a value that does not fit its bytes.
-    """
-    out = []
-    for name, value in options.items():
-        if name in OPTIONS:
-            tag, size, kind = OPTIONS[name]
-            try:
-                raw = value.encode("latin-1").ljust(size) if kind == "a" else value.to_bytes(size, "big", signed=kind == "s")
-            except OverflowError:
-                raise ValueError(f"{name} must fit {size} bytes: {name}={value}") from None
-            if len(raw) != size:
-                raise ValueError(f"{name} must have {size} characters: {name}={value!r}")
-        else:
-            if not isinstance(name, int) or not 0 <= name <= 255 or len(value) > 254:
-                raise ValueError(f"an option must be a name of OPTIONS, or a tag 0..255 with bytes: name={name!r} value={value!r}")
-            tag, raw = name, bytes(value)
-        out.append(bytes([len(raw) + 1, tag]) + raw)
-    return b"".join(out)
-
 
 @cython.final
 cdef class OuchDecoder(_Decoder):
@@ -693,7 +479,7 @@ cdef class OuchDecoder(_Decoder):
         self._d.symbols = symbols._s if symbols is not None else NULL
         self._d.midnight_ns = checked_midnight(midnight_ns)
         self._d.tally.strict = strict
-        ouch_layouts(self._d.layouts, self.outbound)
+        self._d.layouts = LAYOUTS[self.outbound]
 
     def decode(self, data, rows, out, details, local_ns=0, offset=0):
         """Decode the messages that SoupBinTCP packets carry.
@@ -810,7 +596,6 @@ cdef class OuchEncoder:
     def __cinit__(self, outbound, midnight_ns=0):
         self.outbound = outbound
         self._midnight_ns = checked_midnight(midnight_ns)
-        ouch_layouts(self._layouts, self.outbound)
 
     def encode(self, events, details, data=b""):
         """Encode events.
@@ -870,7 +655,7 @@ cdef class OuchEncoder:
             with nogil:
                 while i < n:
                     written = ouch_encode(
-                        self._layouts, self._midnight_ns, &e[i], &rest[i], bytes_, length, self.outbound, out + at
+                        self.outbound, self._midnight_ns, &e[i], &rest[i], bytes_, length, out + at
                     )
                     if unlikely(written < 0):
                         break
@@ -889,3 +674,6 @@ cdef class OuchEncoder:
     def midnight_ns(self):
         """Midnight of the day, ns since the UNIX epoch."""
         return self._midnight_ns
+
+    def __repr__(self):
+        return f"OuchEncoder(outbound={bool(self.outbound)}, midnight_ns={self._midnight_ns})"

@@ -1,17 +1,29 @@
-from typing import Any, Final, final
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.wire.soup_packets import (
+    MAX_PAYLOAD,
+    SOUP_DTYPE,
+    debug,
+    end_of_session,
+    heartbeat,
+    login_accepted,
+    login_rejected,
+    login_request,
+    logout_request,
+    parse_login_accepted,
+    parse_login_request,
+    sequenced,
+    unsequenced,
+)
 from fastcore.wire.tally import _Decoder
 
 __all__ = [
     "MAX_PAYLOAD", "SOUP_DTYPE", "SoupDecoder", "debug", "encode", "end_of_session", "heartbeat", "login_accepted",
     "login_rejected", "login_request", "logout_request", "parse_login_accepted", "parse_login_request", "sequenced", "unsequenced",
 ]  # fmt: skip
-
-MAX_PAYLOAD: Final[int]
-SOUP_DTYPE: Final[np.dtype[np.void]]
 
 @final
 class SoupDecoder(_Decoder):
@@ -23,21 +35,4 @@ class SoupDecoder(_Decoder):
     @property
     def next_sequence(self) -> int: ...
 
-def debug(text: str | bytes) -> bytes: ...
 def encode(data: Any, rows: npt.NDArray[np.void]) -> bytes: ...
-def end_of_session() -> bytes: ...
-def heartbeat(server: bool) -> bytes: ...
-def login_accepted(session: str | bytes, sequence: int) -> bytes: ...
-def login_rejected(reason: str | bytes = "A") -> bytes: ...
-def login_request(
-    username: str | bytes,
-    password: str | bytes,
-    session: str | bytes = "",
-    sequence: int = 1,
-    heartbeat_timeout_ms: int | None = None,
-) -> bytes: ...
-def logout_request() -> bytes: ...
-def parse_login_accepted(payload: Any) -> tuple[str, int]: ...
-def parse_login_request(payload: Any) -> tuple[str, str, str, int, int | None]: ...
-def sequenced(payload: Any) -> bytes: ...
-def unsequenced(payload: Any) -> bytes: ...

@@ -6,7 +6,7 @@ import inspect
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -27,6 +27,36 @@ _NOT_TYPED = ("path", "instruments", "progress")
 OPTION = click.option(
     "--option", "extra", multiple=True, metavar="NAME=VALUE", help="Option of the feed of that format; may be repeated."
 )
+_CONDITIONS = (
+    click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of a strategy of yours; may be repeated."),
+    click.option(
+        "--latency", metavar="LATENCY", help="1ms of orders and responses, or order=200us,response=normal(300us,50us),feed=recorded."
+    ),
+    click.option("--queue", metavar="MODEL", help="Place in queues on data by level: risk-averse, power:N, log:1, log:2."),
+    click.option("--maker-fee", help="Of fills of orders that waited: 0.02% or 2bps of the value, or an amount a unit (0.00295)."),
+    click.option("--taker-fee", help="The same of orders that took."),
+    click.option("--currency", help="Of limits that are amounts of money, and of the sum over currencies."),
+    click.option("--rate", "rates", multiple=True, metavar="NAME=VALUE", help="What one of another currency costs in it; may be repeated."),
+    click.option("--min-rest", metavar="DURATION", help="Wanted quotes are not moved before they have rested for so long."),
+    click.option("--requote-ticks", type=click.IntRange(1, 2**40), help="Nor for a change of the price below so many ticks."),
+    click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated."),
+    click.option(
+        "--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun."
+    ),
+    click.option(
+        "--controls",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="What changes during the run: limits, parameters, kill and arm, one JSON object a line, with its time.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of what people read."),
+)
+
+
+def conditions(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that every run has."""
+    for option in _CONDITIONS[::-1]:
+        command = option(command)
+    return command
 
 
 class Number(click.FloatRange):

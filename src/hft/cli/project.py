@@ -16,7 +16,7 @@ from hft.project import run as run_project
 from hft.strategy import StrategyError
 
 from . import INTERRUPTED
-from .inputs import OPTION, feed_options, refused
+from .inputs import OPTION, conditions, feed_options, refused
 from .progress import ProgressBar
 from .replay import numbers, pairs
 
@@ -37,20 +37,8 @@ def init(directory: Path, tier: str) -> None:
 )
 @OPTION
 @click.option("--symbol", "symbols", multiple=True, help="Market; may be repeated.")
-@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of the strategy; may be repeated.")
-@click.option("--latency", metavar="LATENCY", help="1ms, or order=200us,response=normal(300us,50us),feed=recorded.")
-@click.option("--queue", metavar="MODEL", help="Place in queues on data by level: risk-averse, power:N, log:1, log:2.")
-@click.option("--maker-fee", help="0.02% of the value, or an amount a unit.")
-@click.option("--taker-fee", help="The same of orders that took.")
-@click.option("--currency", help="Of limits, and of the sum over currencies.")
-@click.option("--rate", "rates", multiple=True, metavar="NAME=VALUE", help="EUR=1.09, or EUR=EURUSD, a market of the run; may be repeated.")
-@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated.")
-@click.option("--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun.")
-@click.option("--controls", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="What changes during the run, as in hft replay.")
 @click.option("--save/--no-save", default=True, show_default=True, help="Keep the result in DIRECTORY/results.")
-@click.option("--min-rest", metavar="DURATION", help="Wanted quotes are not moved before they have rested for so long.")
-@click.option("--requote-ticks", type=click.IntRange(1, 2**40), help="Nor for a change of the price below so many ticks.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the text.")
+@conditions
 def backtest(
     directory: Path,
     data: tuple[Path, ...],
@@ -97,7 +85,6 @@ def backtest(
         click.get_current_context().exit(INTERRUPTED)
     if result.stats["orders"] == 0 and not as_json:
         click.echo("Warning: no orders.", err=True)
-
 
 
 @click.command()

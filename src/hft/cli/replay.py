@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import wraps
@@ -26,7 +25,7 @@ from hft.run import Summary
 from hft.run import replay as run_replay
 
 from . import FAILED, INTERRUPTED, STOPPED
-from .inputs import OPTION, FilePath, feed_options, readable, refused
+from .inputs import OPTION, FilePath, conditions, feed_options, readable, refused
 from .progress import ProgressBar
 
 SHARES = ("itch", "pcap")  # formats of exchanges of shares, which the defaults of the market maker suit
@@ -73,7 +72,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
         }
         command(given=given, **rest)
 
-    out: Callable[..., Any] = with_sections
+    out = conditions(with_sections)
     for option in (
         click.option(
             "--strategy",
@@ -81,35 +80,12 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
             callback=strategy_name,
             help="avellaneda (market maker), none (books only), or one of yours: FILE.py, FILE.py:Class, MODULE:Class.",
         ),
-        click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", help="Parameter of a strategy of yours; may be repeated."),
         click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="TOML file."),
         click.option(
             "--store", type=FilePath(dir_okay=False), help="Append the executions of the symbol to this tick store."
         ),
-        click.option(
-            "--latency",
-            metavar="LATENCY",
-            help="1ms of orders and responses, or order=200us,response=normal(300us,50us),feed=recorded.",
-        ),
-        click.option("--queue", metavar="MODEL", help="Place in queues on data by level: risk-averse, power:N, log:1, log:2."),
-        click.option(
-            "--journal", type=click.Path(file_okay=False, path_type=Path), help="Write the run down in this new directory, for hft rerun."
-        ),
-        click.option(
-            "--controls",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="What changes during the run: limits, parameters, kill and arm, one JSON object a line, with its time.",
-        ),
-        click.option("--maker-fee", help="Of fills of orders that waited: 0.02% or 2bps of the value, or an amount a share (0.00295)."),
-        click.option("--taker-fee", help="The same of orders that took."),
-        click.option("--currency", help="Of limits that are amounts of money."),
-        click.option("--rate", "rates", multiple=True, metavar="NAME=VALUE", help="What one of another currency costs in it; may be repeated."),
-        click.option("--min-rest", metavar="DURATION", help="Wanted quotes are not moved before they have rested for so long."),
-        click.option("--requote-ticks", type=click.IntRange(1, 2**40), help="Nor for a change of the price below so many ticks."),
-        click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="Key of the section [limits]; may be repeated."),
         click.option("--sample", type=click.IntRange(min=0), help="Latencies of one message in N; 1 every message, 0 none."),
         click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Picture: .svg, .png or .pdf (needs matplotlib)."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table."),
     )[::-1]:
         out = option(out)
     return out
@@ -255,6 +231,8 @@ def demo(
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def rerun(directory: Path) -> None:
     """Run the journal in DIRECTORY again, and say whether the orders are the same, or where first not."""
+    import tempfile
+
     inputs, ended, then = read(directory)
     planned = read_planned(directory)
     check_files(inputs.files)

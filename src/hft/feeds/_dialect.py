@@ -21,7 +21,6 @@ _LINES = 60
 _DELIMITERS = ("\t", ";", "|", ",")  # a decimal comma is as regular as a comma between fields: the others go first
 _NUMBER = re.compile(r"[-+]?(\d[\d.,'\u00a0\u202f\u2019 ]*|\.\d+)([eE][-+]?\d+)?")
 _DATA = re.compile(r"[-+]?[\d.]*\d[\d.,:'/ +TDZ-]*")  # a number, or a time in digits
-_GROUPS = " '\u00a0\u202f\u2019"
 
 
 class Dialect(NamedTuple):

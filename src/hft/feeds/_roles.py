@@ -41,6 +41,7 @@ KINDS_OF_ROWS: dict[Kind, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _SHARED = ("symbol", "local_time", "seq", "date")
 _DEPTH = re.compile(r"(bid|ask)(_size)?\d+")
+_INDEX = ("", "index", "indexlevel0", "unnamed0")  # what pandas calls an index without a name: in CSV, frame, Parquet, CSV read again
 # Names without case, spaces and punctuation, in order of preference.
 _ALIASES = {
     "time": "time timestamp ts tsevent exchns exchtime timeexchange datetime gmttime localtime transacttime transactiontime eventtime "
@@ -185,7 +186,15 @@ def assign_roles(
     def find(role: str, taken: set[int]) -> int | None:
         if role in given:
             return given[role]
-        return next((i for a in _ALIASES.get(role, ()) if a in known and (i := known.index(a)) not in taken), depth.get(role))
+        at = next((i for a in _ALIASES.get(role, ()) if a in known and (i := known.index(a)) not in taken), depth.get(role))
+        return index() if at is None and role == "time" else at
+
+    def index() -> int | None:
+        """The column that was an index of times without a name."""
+        for name in _INDEX:
+            if name in known and (times := cells(known.index(name))) and all(re.match(r"\d{4}-\d\d-\d\d", time) for time in times):
+                return known.index(name)
+        return None
 
     def cells(index: int) -> list[str]:
         return [row[index].strip() for row in rows if index < len(row) and row[index].strip()]

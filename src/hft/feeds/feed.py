@@ -118,6 +118,10 @@ class Feed(Iterator[Events]):
         self.includes: Feed | None = None
         self._source: Iterator[Events] | None = None
 
+    def __repr__(self) -> str:
+        counts = f"{sum(self.messages.values())} messages, {sum(self.errors.values())} errors"
+        return f"{type(self).__name__}({str(self.path)!r}, {self.instruments!r}, {counts})"
+
     def _arrays(self) -> Iterator[Events]:
         """Yield the arrays; the one method that a subclass must have."""
         raise NotImplementedError

@@ -24,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastcore.errors import range_error
 from fastcore.records import EVENT_DTYPE, FLAGS, KINDS, NO_PRICE
 
 from ._ids import IdMap
@@ -276,8 +277,8 @@ def clock_offset(
     -----
     Changes are clipped at five times their standard deviation, so that a single jump does not decide.
     """
-    if not 0 < fine_ns <= grid_ns:
-        raise ValueError(f"fine_ns must be positive and at most grid_ns: fine_ns={fine_ns} grid_ns={grid_ns}")
+    if not 1 <= fine_ns <= grid_ns:
+        raise range_error("fine_ns", fine_ns, 1, grid_ns)
     if not 0 < max_hours <= 48:
         raise ValueError(f"max_hours must be positive and at most 48: max_hours={max_hours}")
     series = [_mids(side) for side in (a, b)]

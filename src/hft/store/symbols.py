@@ -97,6 +97,9 @@ class SymbolTable:
     def __len__(self) -> int:
         return len(self._names)
 
+    def __repr__(self) -> str:
+        return f"SymbolTable({self._store.path!r}, {len(self)} symbols)"
+
     @property
     def names(self) -> dict[int, str]:
         """Names by id, a copy."""

@@ -23,6 +23,7 @@ from .arrow import Names, from_arrow, pyarrow_or_hint, schema_of, to_batch
 from .directory import DirectoryStore
 from .files import replaced
 from .records import BATCH_RECORDS, Ids, Records, Symbols, as_ids, described, pieces, select
+from .symbols import SymbolTable, table_of
 
 Store = TickStore | DirectoryStore
 Progress = Callable[[int, int], None]  # records (or bytes of the source) done, and in all
@@ -51,10 +52,14 @@ def ids_of(store: Store, symbols: Symbols | int | str | None) -> Ids | None:
         return as_ids(symbols, store.symbols.id_of)
     path = store.path
 
-    def refused(symbol: str) -> int:
-        raise UnknownSymbolError(f"a single store knows ids, not names: symbol={symbol!r}, path={path}")
+    def id_of(symbol: str) -> int:
+        if not table_of(path).is_file():
+            rule = "a single store without a table of symbols beside it knows ids, not names"
+            raise UnknownSymbolError(f"{rule}: symbol={symbol!r}, path={path}")
+        with contextlib.closing(SymbolTable(table_of(path))) as table:
+            return table.id_of(symbol)
 
-    return as_ids(symbols, refused)
+    return as_ids(symbols, id_of)
 
 
 def batches(
