@@ -4,12 +4,17 @@ Hooks are called with the GIL, which the run keeps while such a strategy takes p
 """
 
 cimport cython
+from cpython.object cimport PyObject
+from cpython.pystate cimport PyThreadState
 from libc.stdint cimport int8_t, int64_t, uint32_t
 
 from fastcore.book cimport top_t
 from fastcore.instruments cimport Instruments, instrument_t
 from fastcore.strategy cimport DESK_RUNGS, Strategy, context_t, strategy_t
 
+
+cdef enum:
+    SLOTS = 5   # bid, ask, bid_size, ask_size, position
 
 ctypedef struct python_t:
     strategy_t base
@@ -51,6 +56,10 @@ cdef class Handle:
     cdef int64_t[2 * DESK_RUNGS] _ticks     # bid and ask of a rung in turn
     cdef int64_t[2 * DESK_RUNGS] _lots
     cdef double _unit_value         # of money, in the currency
+    cdef PyObject* _slots[SLOTS]     # floats and None that are attributes inside of hooks about it
+    cdef top_t _shown               # what they stand for
+    cdef int64_t _shown_lots
+    cdef int _tell(self, object hook, PyObject* what) except -1
     cdef const top_t* _top(self) except NULL
     cdef object _price(self, int64_t ticks)
     cdef tuple _levels(self, int8_t side)
@@ -90,10 +99,11 @@ cdef class PythonStrategy(Strategy):
     cdef object _start, _stop, _book, _depth, _trade, _fill, _order
     cdef list _batches              # None without
     cdef object _error
-    cdef int64_t _thread            # that the run is on
+    cdef PyThreadState* _thread     # that the run is on
     cdef readonly int64_t now
     cdef bint _begun
     cdef int _begin(self) except -1
+    cdef int _keep_error(self) noexcept
     cdef int _take(self, int hook, const void* event, const void* change) except -1
     cdef int _happened(self, const void* event, const void* change) except -1
     cdef int _report(self, const void* event) except -1

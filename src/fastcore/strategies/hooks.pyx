@@ -4,7 +4,9 @@
 from collections import namedtuple
 
 cimport cython
-from cpython.pythread cimport PyThread_get_thread_ident
+from cpython.object cimport PyObject
+from cpython.pystate cimport PyThreadState_Get
+from cpython.ref cimport Py_XDECREF
 from libc.math cimport fabs, floor, isfinite
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
@@ -40,6 +42,73 @@ Snapshot = namedtuple(
     "symbol time bid ask bid_size ask_size mid microprice spread two_sided age bids asks position average profit working queue_ahead",
 )
 Snapshot.__doc__ = "A copy of what a handle showed at a time (ns)."
+
+cdef extern from *:
+    """
+    #include <structmember.h>
+
+    /* The type of a handle inside of a hook about it: what is read most lies in plain slots, which CPython reads without a call. */
+    static PyMemberDef fc_present_slots[6];
+    static PyTypeObject fc_present = {PyVarObject_HEAD_INIT(NULL, 0) .tp_name = "fastcore.strategies.hooks.Handle"};
+    static PyTypeObject *fc_handle;
+
+    static void fc_present_slot(int i, const char *name, const char *doc, Py_ssize_t at)
+    {
+        PyMemberDef slot = {name, T_OBJECT_EX, at, READONLY, doc};
+        fc_present_slots[i] = slot;
+    }
+
+    /* A price or size, NULL in the beginning; a float that nobody else holds is changed in place. */
+    static int fc_slot_put(PyObject **slot, int there, double value)
+    {
+        PyObject *old = *slot;
+        if (there && old != NULL && Py_REFCNT(old) == 1 && PyFloat_CheckExact(old)) {
+            ((PyFloatObject *)old)->ob_fval = value;
+            return 0;
+        }
+        *slot = there ? PyFloat_FromDouble(value) : Py_NewRef(Py_None);
+        Py_XDECREF(old);
+        return *slot == NULL ? -1 : 0;
+    }
+
+    static int fc_present_ready(PyObject *handle)
+    {
+        fc_handle = (PyTypeObject *)handle;
+        fc_present.tp_doc = fc_handle->tp_doc;
+        fc_present.tp_base = fc_handle;
+        fc_present.tp_flags = Py_TPFLAGS_DEFAULT;
+        fc_present.tp_members = fc_present_slots;
+        return PyType_Ready(&fc_present);
+    }
+
+    #define fc_raised() (-1)    /* the error that is set already */
+
+    /* Call a hook about a market with something more, or NULL; -1 with an exception. */
+    static int fc_tell(PyObject *hook, PyObject *market, PyObject *what)
+    {
+        PyObject *arguments[4] = {NULL, NULL, market, what}, *result, *method = NULL;
+        size_t n = 1 + (what != NULL);
+        if (PyMethod_Check(hook)) {     /* without the bound method in between */
+            method = hook;
+            arguments[1] = PyMethod_GET_SELF(method);
+            hook = PyMethod_GET_FUNCTION(method);
+        }
+    #ifndef Py_GIL_DISABLED     /* other threads may look at a handle while its slots change */
+        Py_SET_TYPE(market, &fc_present);
+    #endif
+        result = PyObject_Vectorcall(hook, arguments + 2 - (method != NULL), (n + (method != NULL)) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        Py_SET_TYPE(market, fc_handle);
+        if (result == NULL)
+            return -1;
+        Py_DECREF(result);
+        return 0;
+    }
+    """
+    void fc_present_slot(int i, const char* name, const char* doc, Py_ssize_t at)
+    int fc_present_ready(object handle) except -1
+    int fc_slot_put(PyObject** slot, bint there, double value) except -1
+    int fc_tell(PyObject* hook, PyObject* market, PyObject* what) except -1
+    int fc_raised() except -1
 
 NOT_AN_ORDER = "orders are made by buy and sell of a market"
 CAUSES = [(FLAGS[name], name) for name in ("at", "through", "hidden", "crossing", "took", "auction")]
@@ -211,6 +280,11 @@ cdef class Handle:
     def __init__(self):
         raise TypeError("handles are made by a run")
 
+    def __dealloc__(self):
+        cdef int i
+        for i in range(SLOTS):
+            Py_XDECREF(self._slots[i])
+
     cdef const top_t* _top(self) except NULL:
         if self._owner is None or self._owner._c == NULL:   # a copy has no owner
             raise RuntimeError(f"a market is there inside hooks alone: symbol={self.symbol}")
@@ -218,6 +292,23 @@ cdef class Handle:
 
     cdef object _price(self, int64_t ticks):
         return None if ticks == NO_PRICE else instrument_price(self._row, ticks)
+
+    # Call a hook about it, with something more or NULL; the slots show the present.
+    cdef int _tell(self, object hook, PyObject* what) except -1:
+        cdef const top_t* top = &self._owner._c.tops[self.symbol_id]
+        cdef int64_t held = self._owner._c.positions[self.symbol_id].position_lots
+        if top.bid != self._shown.bid:
+            fc_slot_put(&self._slots[0], top.bid != NO_PRICE, instrument_price(self._row, top.bid))
+        if top.ask != self._shown.ask:
+            fc_slot_put(&self._slots[1], top.ask != NO_PRICE, instrument_price(self._row, top.ask))
+        if top.bid_size != self._shown.bid_size:
+            fc_slot_put(&self._slots[2], True, <double> top.bid_size * self._row.lot_size)
+        if top.ask_size != self._shown.ask_size:
+            fc_slot_put(&self._slots[3], True, <double> top.ask_size * self._row.lot_size)
+        if held != self._shown_lots:
+            fc_slot_put(&self._slots[4], True, <double> held * self._row.lot_size)
+        self._shown, self._shown_lots = top[0], held
+        return fc_tell(<PyObject*> hook, <PyObject*> self, what)
 
     @property
     def bid(self):
@@ -685,7 +776,7 @@ cdef class Handle:
         want_position(self._owner._c, self.symbol_id, lots, after)
 
     cdef int _on_thread(self) except -1:
-        if unlikely(<int64_t> PyThread_get_thread_ident() != self._owner._thread):
+        if unlikely(PyThreadState_Get() != self._owner._thread):
             raise RuntimeError(f"a strategy may want something inside hooks alone, and not on a thread of its own: symbol={self.symbol}")
         return 0
 
@@ -703,6 +794,19 @@ cdef class Handle:
         return f"Handle({self.symbol}, bid={self.bid}, ask={self.ask}, position={self.position:g})"
 
 
+cdef int _present() except -1:
+    cdef Handle h = Handle.__new__(Handle)
+    cdef Py_ssize_t at = <char*> h._slots - <char*> <PyObject*> h
+    fc_present_slot(0, "bid", "Best bid.", at)
+    fc_present_slot(1, "ask", "Best ask.", at + sizeof(void*))
+    fc_present_slot(2, "bid_size", "Size at the best bid.", at + 2 * sizeof(void*))
+    fc_present_slot(3, "ask_size", "Size at the best ask.", at + 3 * sizeof(void*))
+    fc_present_slot(4, "position", "What is held, negative where short.", at + 4 * sizeof(void*))
+    return fc_present_ready(Handle)
+
+_present()
+
+
 # A result code in words.
 cdef str _words(int64_t code):
     return Result(code).name.lower().replace("_", " ") if code else ""
@@ -710,25 +814,22 @@ cdef str _words(int64_t code):
 
 cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept:
     cdef PythonStrategy s = <PythonStrategy> (<python_t*> strategy).owner
+    cdef int failed
+    if hook == ON_INSTANT and s._begun and s._batches is None and not s._touched:
+        return STRATEGY_OK
     s._c = c
-    s._thread = <int64_t> PyThread_get_thread_ident()
+    s._thread = PyThreadState_Get()
     s.now = c.now_ns
-    try:
-        if hook == ON_BOOK and s._begun:    # the shortest way for what comes most
-            handle = s._handle(e.symbol_id)
-            if handle is not None:
-                (<Handle> handle)._changed_ns = c.now_ns
-                (<Handle> handle)._news = False
-                if s._book is not None:
-                    s._book(handle)
-        else:
-            s._take(hook, e, change)
-    except BaseException as error:
-        s._error = error
-        return STRATEGY_ERROR
-    finally:
-        s._c = NULL
-    return STRATEGY_OK
+    # As if it could not fail: what a try costs here would be a tenth of an empty hook.
+    failed = (<strategy_on_t> <void*> python_take)(strategy, c, hook, e, change)
+    if failed:
+        s._keep_error()
+    s._c = NULL
+    return STRATEGY_ERROR if failed else STRATEGY_OK
+
+
+cdef int python_take(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) except -1:
+    return (<PythonStrategy> (<python_t*> strategy).owner)._take(hook, e, change)
 
 
 @cython.final
@@ -764,6 +865,7 @@ cdef class PythonStrategy(Strategy):
 
     def __cinit__(self, hooks, markets, every=(), duration=None):
         cdef Handle handle
+        cdef int i
         cdef python_t* p = &self._p
         unknown = set(hooks) - {"on_start", "on_book", "on_depth", "on_trade", "on_fill", "on_order", "on_stop"}
         if unknown:
@@ -786,6 +888,9 @@ cdef class PythonStrategy(Strategy):
             handle._rungs = DESK_RUNGS
             handle._begin()     # and what a ladder does not reach stays without a price
             handle._wanted = False
+            handle._shown.bid = handle._shown.ask = NO_PRICE    # as the slots begin
+            for i in range(SLOTS):
+                fc_slot_put(&handle._slots[i], i > 1, 0.0)
             handle._unit_value = float(instrument.unit_value)
             handles.append(handle)
             self._by_id.extend([None] * (handle.symbol_id + 1 - len(self._by_id)))
@@ -848,6 +953,14 @@ cdef class PythonStrategy(Strategy):
     cdef Handle _handle(self, uint32_t symbol_id):
         return self._by_id[symbol_id] if symbol_id < len(self._by_id) else None
 
+    # The error that a hook has left.
+    cdef int _keep_error(self) noexcept:
+        try:
+            fc_raised()
+        except BaseException as error:
+            self._error = error
+        return 0
+
     # At the first moment that has a time: the clocks of `every`.
     cdef int _begin(self) except -1:
         self._begun = True
@@ -873,6 +986,14 @@ cdef class PythonStrategy(Strategy):
         cdef const event_t* e = <const event_t*> event
         cdef const book_change_t* c = <const book_change_t*> changed
         cdef Handle handle
+        if hook == ON_BOOK and self._begun:     # what comes most
+            handle = self._handle(e.symbol_id)
+            if handle is not None:
+                handle._changed_ns = self.now
+                handle._news = False
+                if self._book is not None:
+                    handle._tell(self._book, NULL)
+            return 0
         if hook == ON_START:
             if self._start is not None:
                 self._start()
@@ -884,16 +1005,10 @@ cdef class PythonStrategy(Strategy):
             if self._stop is not None:
                 self._stop()
             return 0
-        if not self._begun:
+        if not self._begun:     # the first moment that has a time
             self._begin()
-        if hook == ON_BOOK:
-            handle = self._handle(e.symbol_id)
-            if handle is not None:
-                handle._changed_ns = self.now
-                handle._news = False
-                if self._book is not None:
-                    self._book(handle)
-        elif hook == ON_EVENT:
+            return self._take(hook, event, changed)
+        if hook == ON_EVENT:
             self._happened(e, c)
         elif hook == ON_REPORT:
             self._report(e)
@@ -933,7 +1048,7 @@ cdef class PythonStrategy(Strategy):
             trade.price = instrument_price(handle._row, c.price if e.price == NO_PRICE else e.price)
             trade.size = <double> e.size * handle._row.lot_size
             trade.side = -(c.side if c.side else e.side)
-            self._trade(handle, trade)
+            handle._tell(self._trade, <PyObject*> trade)
         return 0
 
     cdef int _report(self, const void* event) except -1:
@@ -955,11 +1070,11 @@ cdef class PythonStrategy(Strategy):
             for flag, name in CAUSES:
                 if e.flags & <int> flag:
                     fill.cause = name
-            self._fill(handle, fill)
+            handle._tell(self._fill, <PyObject*> fill)
         if self._order is not None:
             if order is None:
                 order = self._quoted(handle, e)
-            self._order(handle, order)
+            handle._tell(self._order, <PyObject*> order)
         return 0
 
     # What a report says about an order that was sent by itself.
@@ -1019,10 +1134,10 @@ cdef class PythonStrategy(Strategy):
             if handle._news:
                 handle._news = False
                 if self._book is not None:
-                    self._book(handle)
+                    handle._tell(self._book, NULL)
             if handle._deep:
                 handle._deep = False
-                self._depth(handle)
+                handle._tell(self._depth, NULL)
             i += 1
         if self._batches is not None:
             for batch in self._batches:
