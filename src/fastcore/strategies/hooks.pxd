@@ -6,10 +6,12 @@ Hooks are called with the GIL, which the run keeps while such a strategy takes p
 cimport cython
 from cpython.object cimport PyObject
 from cpython.pystate cimport PyThreadState
+from libc.math cimport NAN
 from libc.stdint cimport int8_t, int64_t, uint32_t
 
 from fastcore.book cimport top_t
 from fastcore.instruments cimport Instruments, instrument_t
+from fastcore.records cimport event_t
 from fastcore.strategy cimport DESK_RUNGS, Strategy, context_t, strategy_t
 
 
@@ -19,6 +21,11 @@ cdef enum:
 ctypedef struct python_t:
     strategy_t base
     void* owner             # PythonStrategy
+
+
+cdef inline double ahead_units(int64_t lots, double lot_size) noexcept nogil:
+    """Size ahead of an order as a detail tells it; NaN where nobody knows."""
+    return <double> lots * lot_size if lots < <int64_t> 1 << 60 else NAN
 
 
 @cython.final
@@ -99,6 +106,7 @@ cdef class PythonStrategy(Strategy):
     cdef object _start, _stop, _book, _depth, _trade, _fill, _order
     cdef list _batches              # None without
     cdef object _error
+    cdef event_t _fill_event        # whose detail is still to come
     cdef PyThreadState* _thread     # that the run is on
     cdef readonly int64_t now
     cdef bint _begun

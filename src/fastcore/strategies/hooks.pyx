@@ -7,7 +7,7 @@ cimport cython
 from cpython.object cimport PyObject
 from cpython.pystate cimport PyThreadState_Get
 from cpython.ref cimport Py_XDECREF
-from libc.math cimport fabs, floor, isfinite
+from libc.math cimport NAN, fabs, floor, isfinite
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
 from fastcore._integers cimport as_int64, int64_in
@@ -17,7 +17,7 @@ from fastcore.market cimport market_book, market_trades
 from fastcore.money cimport money_double, money_t
 from fastcore.portfolio cimport position_average_price, position_net
 from fastcore.records cimport (
-    BUY, FLAG_HELD, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
+    BUY, FLAG_CONTINUED, FLAG_HELD, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_DETAIL, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
     KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE,
     RESULT_EXPIRED, RESULT_OFF_INCREMENT, RESULT_OFF_LOT, RESULT_OK, SELL, event_t, unlikely,
 )
@@ -138,12 +138,14 @@ cdef class Trade:
 cdef class Fill:
     """Fill()\n--\n\n
     Fill()\n--\n
-    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, `cause` as in a result, and the id of the `order`."""
+    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, `cause` and `ahead` as in a result (None where nobody tells
+    it), and the id of the `order`."""
 
     cdef readonly double price, size
     cdef readonly int side
     cdef readonly bint maker
     cdef readonly str cause
+    cdef readonly object ahead
     cdef readonly int64_t order
 
     def __repr__(self):
@@ -918,7 +920,7 @@ cdef class PythonStrategy(Strategy):
         if self._fill is not None or self._order is not None:
             p.base.hooks |= 1 << ON_REPORT
         if self._fill is not None:
-            p.base.reports |= 1 << KIND_FILL
+            p.base.reports |= 1 << KIND_FILL | 1 << KIND_DETAIL
         if self._order is not None:
             p.base.reports |= OWN_KINDS
         self.python = True
@@ -1056,7 +1058,13 @@ cdef class PythonStrategy(Strategy):
         cdef Handle handle = self._handle(e.symbol_id)
         cdef Fill fill
         cdef Order order = None
+        cdef double ahead = NAN
         if handle is None:
+            return 0
+        if e.kind == KIND_DETAIL:
+            ahead, e = ahead_units(e.price, handle._row.lot_size), &self._fill_event
+        elif e.kind == KIND_FILL and e.flags & FLAG_CONTINUED and self._fill is not None:
+            self._fill_event = e[0]
             return 0
         order = self._orders.get(e.order_id) if self._orders else None
         if order is not None:
@@ -1066,6 +1074,7 @@ cdef class PythonStrategy(Strategy):
             fill.side, fill.order, fill.maker = e.side, e.order_id, e.match_id != MATCH_TOOK
             fill.price = instrument_price(handle._row, e.price)
             fill.size = <double> e.size * handle._row.lot_size
+            fill.ahead = ahead if ahead == ahead else None
             fill.cause = ""
             for flag, name in CAUSES:
                 if e.flags & <int> flag:

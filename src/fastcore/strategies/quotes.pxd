@@ -40,11 +40,11 @@ cdef inline double micro_price(const instrument_t* row, const top_t* top) noexce
 
 
 cdef inline int64_t quote_ticks(const instrument_t* row, double price, int side) noexcept nogil:
-    """Ticks of a wanted price on the grid of the venue; 0 where that is below the first increment."""
+    """Ticks of a wanted price on the grid of the venue; NO_PRICE beyond 1e15 of them."""
     cdef double x = price * row.tick_den / row.tick_num
     cdef double step = row.low_increment_ticks if x < <double> row.low_below_ticks else row.increment_ticks
     if unlikely(not -1e15 < x < 1e15):
-        return 0
+        return NO_PRICE
     # A millionth of a tick is noise of binary fractions.
     return <int64_t> (floor((x + 1e-6) / step) * step if side == BUY else -floor((-x + 1e-6) / step) * step)
 
@@ -59,11 +59,13 @@ cdef inline int quote_side(
     if unlikely(whole < 1.0):
         return QUOTE_UNDER_LOT if size > 0.0 else QUOTE_NO_SIZE
     at = quote_ticks(row, price, side)
+    if at == NO_PRICE:
+        return QUOTE_NO_GRID
     if side == BUY and top.ask != NO_PRICE and at >= top.ask:
         at = quote_ticks(row, instrument_price(row, top.ask - 1), BUY)
     elif side == SELL and top.bid != NO_PRICE and at <= top.bid:
         at = quote_ticks(row, instrument_price(row, top.bid + 1), SELL)
-    if unlikely(at <= 0):
+    if unlikely(at == NO_PRICE or at <= 0 and not row.signed_prices):
         return QUOTE_NO_GRID
     ticks[0] = at
     lots[0] = <int64_t> (whole if whole < 1e15 else 1e15)
