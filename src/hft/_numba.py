@@ -1119,7 +1119,7 @@ def machine_code(
             return guarded(hook_function, self, market, what)  # noqa: B023  used at once
 
         code = cfunc(types.int32(self_type, market, what), **OPTIONS)(entry)
-        part = llvm.parse_assembly(code.inspect_llvm())
+        part = llvm.parse_assembly(code.inspect_llvm().replace("{ noinline }", "{ alwaysinline }"))  # the hook itself into what is called
         for function in part.functions:
             if function.name == code.native_name:
                 function.name = symbol

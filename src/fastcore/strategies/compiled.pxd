@@ -15,7 +15,7 @@ from fastcore.journal cimport Spool, spool_t
 from fastcore.portfolio cimport position_t
 from fastcore.records cimport event_t
 from fastcore.strategies.hooks cimport PythonStrategy
-from fastcore.strategy cimport DESK_ORDERS, DESK_RUNGS, Strategy, context_t, strategy_t
+from fastcore.strategy cimport DESK_ORDERS, DESK_RUNGS, Strategy, context_t, strategy_on_t, strategy_t
 
 
 cdef enum:
@@ -147,6 +147,7 @@ ctypedef struct reason_t:
 
 cdef struct compiled_t:
     strategy_t base
+    strategy_on_t all       # what is called for whatever `base.on` leaves
     context_t* c
     int64_t now_ns
     int64_t site            # where the code is: number of a statement

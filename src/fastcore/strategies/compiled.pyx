@@ -77,7 +77,7 @@ cdef void count_reason(compiled_t* p, int64_t reason) noexcept nogil:
     p.reasons[reason].count += 1
 
 
-cdef void touch(handle_t* m) noexcept nogil:
+cdef inline void touch(handle_t* m) noexcept nogil:
     # Something of it waits for the end of the instant.
     if not m.listed:
         m.listed = True
@@ -85,11 +85,17 @@ cdef void touch(handle_t* m) noexcept nogil:
         m.owner.touched_count += 1
 
 
-cdef void want(handle_t* m, int64_t buy, int64_t sell) noexcept nogil:
+cdef void want_no_more(handle_t* m) noexcept nogil:
+    # Only the first of each side.
     cdef int64_t i
     for i in range(2, 2 * m.rungs):
         m.ticks[i] = NO_PRICE
     m.rungs = 1
+
+
+cdef inline void want(handle_t* m, int64_t buy, int64_t sell) noexcept nogil:
+    if unlikely(m.rungs != 1):
+        want_no_more(m)
     m.ticks[0] = buy
     m.ticks[1] = sell
     m.wanted = True
@@ -108,7 +114,7 @@ cdef int64_t is_two_sided(const handle_t* m) noexcept nogil:
     return two_sided(m.owner.c.market, m.top, <uint32_t> m.symbol_id)
 
 
-cdef int want_side(handle_t* m, double price, double size, int side, int64_t* ticks, int64_t* lots) noexcept nogil:
+cdef inline int want_side(handle_t* m, double price, double size, int side, int64_t* ticks, int64_t* lots) noexcept nogil:
     cdef int s = side < 0, result
     if unlikely(price != price or size != size):
         m.owner.problem = PROBLEM_NUMBER
@@ -799,6 +805,23 @@ cdef int timer(compiled_t* p, const event_t* e) noexcept nogil:
     return slot.on(p, NULL, NULL)
 
 
+cdef inline int changed(compiled_t* p, uint32_t symbol_id) noexcept nogil:
+    # A best price or size.
+    cdef handle_t* m = find(p, symbol_id)
+    if unlikely(m == NULL):
+        return 0
+    m.changed_ns = p.now_ns
+    m.news = False
+    return call(p, BOOK, m, NULL)
+
+
+cdef inline bint has_rooms(const compiled_t* p, const context_t* c) noexcept nogil:
+    # For all that one hook may record and send.
+    if p.records != NULL and unlikely(spool_room(p.records) < RECORDS_ROOM):
+        return False
+    return p.orders == NULL or likely(p.order_count + <int64_t> c.room < ORDERS_ROOM)
+
+
 cdef int flush(compiled_t* p) noexcept nogil:
     # The instant is over: what waits for that.
     cdef handle_t* m
@@ -829,29 +852,22 @@ cdef int flush(compiled_t* p) noexcept nogil:
     return 0
 
 
-cdef int compiled_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
+cdef int compiled_all(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
     cdef compiled_t* p = <compiled_t*> strategy
-    cdef handle_t* m
     cdef int64_t i
     cdef int failed = 0
     if hook == ON_START or hook == ON_STOP:
         return compiled_python(p, c, hook)
-    if p.records != NULL and unlikely(spool_room(p.records) < RECORDS_ROOM):
-        return STRATEGY_ROOM
-    if p.orders != NULL and unlikely(p.order_count + <int64_t> c.room >= ORDERS_ROOM):
+    if not has_rooms(p, c):
         return STRATEGY_ROOM
     p.c = c
     p.now_ns = c.now_ns
-    if unlikely(not p.begun):   # the first moment that has a time
+    if not p.begun:     # the first moment that has a time
         p.begun = True
         for i in range(p.every_count):
             want_timer(c, p.now_ns - p.now_ns % p.slots[i].period_ns + p.slots[i].period_ns, i)
     if hook == ON_BOOK:
-        m = find(p, e.symbol_id)
-        if likely(m != NULL):
-            m.changed_ns = p.now_ns
-            m.news = False
-            failed = call(p, BOOK, m, NULL)
+        failed = changed(p, e.symbol_id)
     elif hook == ON_EVENT:
         failed = happened(p, e, change)
     elif hook == ON_REPORT:
@@ -860,7 +876,19 @@ cdef int compiled_on(strategy_t* strategy, context_t* c, int hook, const event_t
         failed = timer(p, e)
     elif hook == ON_INSTANT:
         failed = flush(p)
-    return STRATEGY_ERROR if unlikely(failed) else STRATEGY_OK
+    return STRATEGY_ERROR if failed else STRATEGY_OK
+
+
+cdef int compiled_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept nogil:
+    # The short way for what comes most.
+    cdef compiled_t* p = <compiled_t*> strategy
+    if unlikely(hook != ON_BOOK and hook != ON_INSTANT or not p.begun or not has_rooms(p, c)):
+        return p.all(strategy, c, hook, e, change)
+    p.c = c
+    p.now_ns = c.now_ns
+    if unlikely(changed(p, e.symbol_id) if hook == ON_BOOK else flush(p)):
+        return STRATEGY_ERROR
+    return STRATEGY_OK
 
 
 cdef int compiled_python(compiled_t* p, context_t* c, int hook) noexcept with gil:
@@ -954,7 +982,7 @@ cdef class CompiledStrategy(Strategy):
             self._records = Spool([("time", "i8"), ("site", "i8"), ("symbol_id", "i8"), ("values", "f8", (columns,))], 4 * RECORDS_ROOM)
             p.records = &self._records._s
         p.owner = <void*> self
-        p.base.on = compiled_on
+        p.base.on, p.all = compiled_on, compiled_all
         p.base.symbol_id = NO_SYMBOL if p.count > 1 else <uint32_t> p.handles[0].symbol_id
         p.base.hooks = 1 << ON_BOOK | 1 << ON_INSTANT | 1 << ON_TIMER | 1 << ON_START | 1 << ON_STOP
         p.base.kinds = NEWS_KINDS * book | (1 << KIND_TRADE | 1 << KIND_EXECUTE) * trade | DEEP_KINDS * deep
