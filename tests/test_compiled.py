@@ -7,8 +7,11 @@ import os
 import random
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import FunctionType
 
@@ -439,7 +442,8 @@ def both(expression, place, names="a, b"):
 
     linecache.checkcache()
     (made,) = [function for function in Program(Caller).functions.values() if not function.method]
-    return plain, njit(**_numba.OPTIONS)(FunctionType(made.code, made.names | helpers()))
+    fast = njit(**_numba.OPTIONS)(FunctionType(made.code, made.names | helpers()))
+    return plain, lambda *arguments: fast(None, *arguments)
 
 
 def outcome(function, *arguments):
@@ -686,6 +690,54 @@ def test_fault_of_an_order_is_the_same_error_with_its_line(fault, day):
     place = f"{__file__}:" if fault == 13 else f"{place}: {name}: "  # in Python it arises in a file of Python's
     assert plain == fast and fast_text.startswith(place)
     assert text.rpartition(" (event ")[2] == fast_text.rpartition(" (event ")[2]
+
+
+def spin(n):
+    """A plain function that takes for ever."""
+    total = 0
+    for i in range(n):
+        total ^= i
+        if total == -1:
+            return total
+    return total
+
+
+@pytest.mark.parametrize("way", range(3))
+def test_ctrl_c_ends_a_hook_that_never_returns_with_the_result(way, day):
+    class Endless(Strategy):
+        way = Param(0, "of never coming back")
+
+        def on_start(self):
+            self.count = self.rounds = 0
+
+        def on_book(self, m):
+            self.count += 1
+            if self.count < 100:
+                m.pull("before")
+                return
+            while self.way == 0:
+                self.rounds += 1
+            if self.way == 1:
+                self.rounds = spin(2**62)
+            for m in self.markets:
+                for i in range(2**62):
+                    for _ in m.bids:
+                        self.rounds = i
+
+    strategy = compiled(Endless)(way=way)
+
+    def interrupt():
+        while not (strategy._native and strategy._native.ready):  # it is compiled first
+            time.sleep(0.01)
+        time.sleep(0.2)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = hft.backtest(strategy, day)
+    thread.join()
+    assert (result.stopped, strategy.count, result.not_sent) == ("interrupted", 100, {"before": 99})
+    assert strategy.rounds > 0 or way == 1
 
 
 # ---- what is not compiled ----

@@ -279,8 +279,10 @@ external_power = types.ExternalFunction("fc_power", types.float64(types.float64,
 def whole_power(a, b):
     if b < 0:
         raise ValueError("a whole number to a negative power is a float in Python: write it as one")
+    if -1 <= a <= 1:
+        return a if b % 2 else a * a if b else 1
     result = 1
-    for _ in range(b):
+    for _ in range(b):  # at most 63 rounds
         result = multiply(result, a)
     return result
 
@@ -985,6 +987,23 @@ RANDOM = {
 }
 
 
+@intrinsic
+def poll(typing, self):
+    """In each round of a loop: now and then somebody must look at signals, or a loop without an end could not be interrupted."""
+
+    def generate(context, builder, sig, args):
+        counter = place(builder, args[0], LAYOUTS["self"]["_polls"][1], WORD)
+        left = builder.sub(builder.load(counter), WORD(1))
+        builder.store(left, counter)
+        with builder.if_then(builder.icmp_signed("<=", left, WORD(0)), likely=False):
+            kind = ir.FunctionType(WORD, [cgutils.voidptr_t])
+            stop = builder.call(cgutils.get_or_insert_function(builder.module, kind, "fc_poll"), [args[0]])
+            raise_if(context, builder, builder.icmp_signed("!=", stop, WORD(0)), RuntimeError, "interrupted")
+        return context.get_dummy_value()
+
+    return types.none(self), generate
+
+
 def after(self, delay_ns, method):
     """``self.after``; compiled alone."""
 
@@ -1032,6 +1051,7 @@ HELPERS = {
     "_fc_after": after,
     "_fc_stop": stop,
     "_fc_line": line,
+    "_fc_poll": poll,
     "_fc_ladder": begin_ladder,
     "_fc_rung": rung,
     "_fc_ladder_done": end_ladder,

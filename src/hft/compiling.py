@@ -62,6 +62,7 @@ MATH |= dict.fromkeys(("exp", "expm1", "sinh", "cosh"), (1, True)) | dict.fromke
 MATH_WHOLE = {"trunc": 0, "floor": 1, "ceil": 2}
 MATH_TESTS = ("isnan", "isinf", "isfinite")
 METHODS = ("buy", "cancel", "imbalance", "move", "pull", "quote", "sell", "target", "update")  # of markets, orders, objects of fastcore
+STRATEGY = "_fc_self"  # what a plain function takes besides its own arguments
 TIMES = ("day", "ioc", "fok", "gtd")
 RANDOM = {  # of self.random: its arguments, and what those stand for that are left out
     "random": (), "uniform": (None, None), "randint": (None, None), "randrange": (None, None), "gauss": (0.0, 1.0), "expovariate": (None,),
@@ -476,6 +477,9 @@ class Rewriter(ast.NodeTransformer):
         if wanted is not None and len(arguments.args) - len(arguments.defaults) != wanted:
             function.refuse(tree, f"{function.name[3:]} must take {wanted - 1} arguments besides self")
         self.own = arguments.args[0].arg if function.method else None
+        if not function.method:  # it may loop, too
+            arguments.args.insert(0, ast.arg(STRATEGY))
+        self.strategy = ast.Name(self.own or STRATEGY, ast.Load())
         self.locals = set(function.function.__code__.co_varnames)
         closure = inspect.getclosurevars(function.function)
         self.known = {**vars(builtins), **function.function.__globals__, **closure.nonlocals}
@@ -535,8 +539,12 @@ class Rewriter(ast.NodeTransformer):
         node.orelse = self.block(node.orelse) if node.orelse else []
         return node
 
+    def round(self, body: list[ast.stmt], at: ast.stmt) -> list[ast.stmt]:
+        """What is done in each round of a loop."""
+        return [ast.copy_location(ast.Expr(self.call("_fc_poll", self.strategy, at=at)), at), *self.block(body)]
+
     def visit_While(self, node: ast.While) -> ast.AST:
-        node.test, node.body = self.visit(node.test), self.block(node.body)
+        node.test, node.body = self.visit(node.test), self.round(node.body, node)
         node.orelse = self.block(node.orelse) if node.orelse else []
         return node
 
@@ -548,13 +556,13 @@ class Rewriter(ast.NodeTransformer):
             taken = ast.copy_location(ast.Assign([node.target], item), node)
             count = self.call("len", ast.Name(series, ast.Load()), at=node)
             loop = ast.For(
-                ast.Name(place, ast.Store()), self.call("range", count, at=node), [taken, *self.block(node.body)], []
+                ast.Name(place, ast.Store()), self.call("range", count, at=node), [taken, *self.round(node.body, node)], []
             )
             loop.orelse = self.block(node.orelse) if node.orelse else []
             return [first, ast.copy_location(loop, node)]
         if not (isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Name) and node.iter.func.id == "range"):
             self.function.refuse(node, f"a loop goes through range() or {', '.join('.' + name for name in LOOPS)}")
-        node.target, node.iter, node.body = self.visit(node.target), self.visit(node.iter), self.block(node.body)
+        node.target, node.iter, node.body = self.visit(node.target), self.visit(node.iter), self.round(node.body, node)
         node.orelse = self.block(node.orelse) if node.orelse else []
         return node
 
@@ -812,7 +820,8 @@ class Rewriter(ast.NodeTransformer):
         if isinstance(value, FunctionType):
             name = self.program.helper(value)
             self.function.calls.setdefault(name, node)
-            return self.arguments(ast.copy_location(ast.Call(ast.Name(name, ast.Load()), node.args, node.keywords), node))
+            self.arguments(node)
+            return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [self.strategy, *node.args], node.keywords), node)
         if value is not getattr(builtins, function.id, None) or function.id not in NAMES:
             self.function.refuse(node, f"{function.id}() is not compiled")
         self.arguments(node)

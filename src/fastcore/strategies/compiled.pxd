@@ -23,6 +23,7 @@ cdef enum:
     TIMER_SLOTS = 256   # as many as an engine holds
     RECORDS_ROOM = 4096 # rows that one instant may record
     ORDERS_ROOM = 2048  # orders of a block: more than an instant may send, and keep
+    POLL = 1 << 18      # rounds of loops between two looks at signals
     TWISTER = 624       # words of the state of random.Random
 
 # Why a function of ours made a hook fail.
@@ -154,6 +155,7 @@ cdef struct compiled_t:
     void* error             # what Numba describes an exception with; NULL none
     int64_t problem
     int64_t text            # of PROBLEM_STOP
+    int64_t polls           # rounds of loops until somebody looks at signals
     double[2] values        # of PROBLEM_NUMBER
     handle_t* handles
     int64_t count

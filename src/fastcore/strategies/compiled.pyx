@@ -8,6 +8,7 @@ called in Python.
 import sys
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport NAN, cos, fabs, floor, isfinite, log, pow, sin, sqrt
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
@@ -550,6 +551,17 @@ cdef int64_t after(compiled_t* p, int64_t delay_ns, int64_t method) noexcept nog
     return 0
 
 
+cdef int64_t poll(compiled_t* p) noexcept with gil:
+    # A loop goes on and on: look at signals, as Python does. 1: the hook must come to an end.
+    p.polls = POLL
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<CompiledStrategy> p.owner)._error = error
+        return 1
+    return 0
+
+
 cdef double power(double x, double y) noexcept nogil:
     return pow(x, y)
 
@@ -589,6 +601,7 @@ FUNCTIONS = {
     "fc_imbalance": <uintptr_t> &imbalance,
     "fc_record": <uintptr_t> &record,
     "fc_after": <uintptr_t> &after,
+    "fc_poll": <uintptr_t> &poll,
     "fc_power": <uintptr_t> &power,
     "fc_pair_update": <uintptr_t> &pair_update,
     "fc_zscore_update": <uintptr_t> &zscore_update,
@@ -616,6 +629,7 @@ LAYOUTS = {
         "_error": ("p", at(&_self, &_self.error)),
         "_problem": ("i8", at(&_self, &_self.problem)),
         "_text": ("i8", at(&_self, &_self.text)),
+        "_polls": ("i8", at(&_self, &_self.polls)),
         "_handles": ("p", at(&_self, &_self.handles)),
         "_count": ("i8", at(&_self, &_self.count)),
     },
@@ -977,7 +991,7 @@ cdef class CompiledStrategy(Strategy):
         p.touched_count = 0
         if orders:
             self._more_orders()
-        p.gauss = NAN
+        p.gauss, p.polls = NAN, POLL
         if columns is not None:
             self._records = Spool([("time", "i8"), ("site", "i8"), ("symbol_id", "i8"), ("values", "f8", (columns,))], 4 * RECORDS_ROOM)
             p.records = &self._records._s
@@ -1147,6 +1161,8 @@ cdef class CompiledStrategy(Strategy):
         cdef compiled_t* p = self._p
         error, self._error = self._error, None
         if error is not None:
+            if p.ready:
+                self._prepare(self, False)
             raise error
         self._explain(p.site, <uintptr_t> p.error, p.problem, p.text, (p.values[0], p.values[1]))
         raise RuntimeError(f"a hook failed without a word: site={p.site}")
