@@ -404,6 +404,44 @@ def test_a_failed_hook_leaves_no_present_behind():
         _ = strategy.kept.bid
 
 
+class Records(Strategy):
+    """Every way to record a row."""
+
+    def on_book(self, m):
+        names = {"x": m.bid_size}
+        self.record(m, x=m.bid_size, y=1)
+        self.record(x=True)
+        self.record(market=m, y=2.5)
+        self.record(market=None, **names)
+        self.record(self.markets[-1])
+
+
+class RecordsItself(Records):
+    def record(self, market=None, **columns):  # the one of the base, from a class of the user's
+        super().record(market, **columns)
+
+
+class RecordsWrongly(Records):
+    def on_book(self, m):
+        super().on_book(m)
+        wrong = [((m, m), {}, "record"), ((m,), {"market": m}, "multiple values for argument 'market'")]
+        wrong += [((m,), {"x": 1.0, "y": "wide"}, "must be real number, not str"), ((), {"x": None}, "must be real number, not NoneType")]
+        for arguments, columns, error in wrong:
+            with pytest.raises(TypeError, match=error):
+                self.record(*arguments, **columns)
+
+
+def test_rows_are_recorded_in_every_way_and_a_row_that_fails_leaves_nothing():
+    events = adds(*TWO_SIDED, (2 * SECOND, 3, BUY, 1000, 7))
+    one, *others = (run(kind(), events).records for kind in (Records, RecordsItself, RecordsWrongly))
+    assert one["symbol"].tolist()[:5] == ["A", "", "A", "", "A"]
+    assert (one["x"].tolist()[:2], one["y"].tolist()[0], one["y"].tolist()[2]) == ([5.0, 1.0], 1.0, 2.5)
+    for two in others:
+        assert list(one) == list(two)
+        for name in set(one) - {"strategy"}:
+            np.testing.assert_array_equal(one[name], two[name])
+
+
 def test_hook_may_be_any_callable():
     seen = []
 

@@ -196,6 +196,10 @@ class _Compiled(Strategy):
     _records = property(lambda self: self._told("_records"), lambda self, rows: self.__dict__.update(_records=rows))
     _log = property(lambda self: self._told("_log"), lambda self, lines: self.__dict__.update(_log=lines))
 
+    def record(self, market: Handle | None = None, **columns: float) -> None:
+        """As it is in Python, behind the rows of compiled hooks."""
+        super().record(market, **columns)
+
     def _running(self) -> PythonStrategy:
         self._fetch()
         return super()._running()

@@ -23,10 +23,10 @@ from typing import Any, Self, TypeVar
 from fastcore.errors import EndlessOrdersError, FastcoreError, UnknownSymbolError
 from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
+from fastcore.strategies.rows import Recorder
 
 from .batches import batches_of
 from .conditions import duration_ns, suggestion
-from .tables import Recorder
 
 __all__ = ["Fill", "Handle", "Order", "Param", "Strategy", "StrategyError", "Symbol", "Trade", "every"]
 
@@ -221,12 +221,12 @@ class Strategy:
         known = {p.name: p for p in _declared(type(self), Param)}
         symbols = self._symbols
         for name, param in known.items():
-            self.__dict__[name] = param.default
+            setattr(self, name, param.default)
         for name, value in parameters.items():
             if name in symbols:
                 self._symbols[name] = str(value)
             elif name in known:
-                self.__dict__[name] = known[name].check(value)
+                setattr(self, name, known[name].check(value))
             else:
                 names = [*known, *symbols]
                 has = f"; it has {', '.join(names)}" if names else "; it has none"
@@ -289,7 +289,9 @@ class Strategy:
         self._core = PythonStrategy(hooks, markets, [*periods, *clocks], duration_ns)
         self._core.collect(batches)
         for name, symbol in self._symbols.items():
-            self.__dict__[name] = self.market(symbol)
+            setattr(self, name, self.market(symbol))
         self._records, self._log = Recorder(), []
+        if own.record is Strategy.record:
+            self.record = self._core.recording(self._records)  # type: ignore[method-assign]
         self.random = random.Random(f"{own.__name__} {seed}")
         return self._core

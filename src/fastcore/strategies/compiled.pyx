@@ -1036,7 +1036,7 @@ cdef class CompiledStrategy(Strategy):
         if self._python._strategy.on(self._python._strategy, c, hook, NULL, NULL) != STRATEGY_OK:
             self._python.fail()
         if hook == ON_START:
-            if self._python._touched:
+            if self._python._waiting:
                 raise ValueError("a compiled strategy wants nothing in on_start: quote and pull in other hooks")
             for i in range(self._p.count):
                 self._p.handles[i].top = &c.tops[self._p.handles[i].symbol_id]

@@ -12,6 +12,7 @@ from libc.stdint cimport int8_t, int64_t, uint32_t
 from fastcore.book cimport top_t
 from fastcore.instruments cimport Instruments, instrument_t
 from fastcore.records cimport event_t
+from fastcore.strategies.rows cimport Recorder
 from fastcore.strategy cimport DESK_RUNGS, Strategy, context_t, strategy_t
 
 
@@ -70,8 +71,6 @@ cdef class Handle:
     cdef const top_t* _top(self) except NULL
     cdef object _price(self, int64_t ticks)
     cdef tuple _levels(self, int8_t side)
-    cdef int64_t _grid(self, double price, int side)
-    cdef int _put(self, double price, int64_t lots, int side, int level) except -1
     cdef int _side(self, object price, object size, int side, int level) except -1
     cdef int _ladder(self, object quotes, int side) except -1
     cdef int _on_thread(self) except -1
@@ -95,7 +94,8 @@ cdef class PythonStrategy(Strategy):
     cdef readonly tuple markets     # of Handle
     cdef readonly dict reasons      # why wanted quotes were not sent -> count
     cdef list _by_id
-    cdef list _touched              # handles of which something waits for the end of the instant
+    cdef list _touched              # handles of which something waits for the end of the instant: the first _waiting
+    cdef Py_ssize_t _waiting
     cdef list _timers               # (method, period_ns) by number
     cdef list _free                 # numbers of timers that fired
     cdef list _every
@@ -105,6 +105,7 @@ cdef class PythonStrategy(Strategy):
     cdef str _rule                  # that was broken last
     cdef object _start, _stop, _book, _depth, _trade, _fill, _order
     cdef list _batches              # None without
+    cdef Recorder _recorder
     cdef object _error
     cdef event_t _fill_event        # whose detail is still to come
     cdef PyThreadState* _thread     # that the run is on

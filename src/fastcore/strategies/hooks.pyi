@@ -3,6 +3,7 @@ from typing import Any, NamedTuple, Self, final
 
 from fastcore.instruments import Instrument
 from fastcore.strategies.batches import Batch
+from fastcore.strategies.rows import Recorder
 from fastcore.strategy import Strategy
 
 __all__ = ["Ahead", "Fill", "Handle", "Order", "PythonStrategy", "Snapshot", "Trade", "Working"]
@@ -205,6 +206,7 @@ class PythonStrategy(Strategy):
         every: Iterable[tuple[Callable[[], Any], int]] = (),
         duration: Callable[[str], int] | None = None,
     ) -> Self: ...
+    def recording(self, recorder: Recorder) -> Callable[..., None]: ...
     def collect(self, batches: Iterable[Batch]) -> None: ...
     def after(self, delay_ns: int, method: Callable[[], Any]) -> None: ...
     @property

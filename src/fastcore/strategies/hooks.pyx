@@ -22,6 +22,8 @@ from fastcore.records cimport (
     RESULT_EXPIRED, RESULT_OFF_INCREMENT, RESULT_OFF_LOT, RESULT_OK, SELL, event_t, unlikely,
 )
 from fastcore.strategies.batches cimport Batch, batch_due, batch_put
+from fastcore.strategies.quotes cimport QUOTE_NO_GRID, QUOTE_NO_SIZE, QUOTE_WANTED, quote_price, quote_side
+from fastcore.strategies.rows cimport Recorder
 from fastcore.strategy cimport (
     DESK_ORDERS, DESK_RUNGS, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, ORDER_SENT, STRATEGY_ERROR,
     STRATEGY_OK, Strategy, context_t, order_works, own_order_t, strategy_on_t, strategy_t, want, want_amend, want_more, want_order, want_position,
@@ -109,6 +111,17 @@ cdef extern from *:
     int fc_slot_put(PyObject** slot, bint there, double value) except -1
     int fc_tell(PyObject* hook, PyObject* market, PyObject* what) except -1
     int fc_raised() except -1
+
+cdef extern from "Python.h":
+    int METH_FASTCALL, METH_KEYWORDS
+
+    ctypedef struct PyMethodDef:
+        const char* ml_name
+        void* ml_meth
+        int ml_flags
+        const char* ml_doc
+
+    object PyCFunction_NewEx(PyMethodDef* method, object owner, PyObject* module)
 
 NOT_AN_ORDER = "orders are made by buy and sell of a market"
 CAUSES = [(FLAGS[name], name) for name in ("at", "through", "hidden", "crossing", "took", "auction")]
@@ -516,47 +529,23 @@ cdef class Handle:
         bids, asks = (sum(size for _, size in self._levels(side)[:levels]) for side in (BUY, SELL))
         return (bids - asks) / (bids + asks) if bids + asks else None
 
-    # Ticks of a wanted price on the grid of the venue: bids down, asks up; 0 where that is below the first increment.
-    cdef int64_t _grid(self, double price, int side):
-        cdef double x = price * self._row.tick_den / self._row.tick_num
-        cdef double step = self._row.low_increment_ticks if x < <double> self._row.low_below_ticks else self._row.increment_ticks
-        if not -1e15 < x < 1e15:
-            return NO_PRICE
-        # A millionth of a tick is noise of binary fractions.
-        return <int64_t> (floor((x + 1e-6) / step) * step if side == 0 else -floor((-x + 1e-6) / step) * step)
-
-    # Take one wanted quote into its place, held back behind the other side of the market: quotes wait, they do not take.
-    cdef int _put(self, double price, int64_t lots, int side, int level) except -1:
-        cdef const top_t* top = self._top()
-        cdef int64_t ticks = self._grid(price, side)
-        if ticks == NO_PRICE:
-            pass
-        elif side == 0 and top.ask != NO_PRICE and ticks >= top.ask:
-            ticks = self._grid(instrument_price(self._row, top.ask - 1), 0)
-        elif side == 1 and top.bid != NO_PRICE and ticks <= top.bid:
-            ticks = self._grid(instrument_price(self._row, top.bid + 1), 1)
-        if ticks == NO_PRICE or (ticks <= 0 and not self._row.signed_prices):
-            self._owner._count("no price on the grid")
-            ticks = NO_PRICE
-        self._ticks[2 * level + side] = ticks
-        self._lots[2 * level + side] = lots
-        return 0
-
-    # The same in units; NO_PRICE where there is none.
+    # Take one side of a wanted quote into its place: NO_PRICE where there is none.
     cdef int _side(self, object price, object size, int side, int level) except -1:
-        cdef int64_t lots
+        cdef int place = 2 * level + (side == SELL), result
         cdef double p, s
-        self._ticks[2 * level + side] = NO_PRICE
+        self._ticks[place] = NO_PRICE
         if price is None:
             return 0
         p, s = price, size
         if p != p or s != s:
-            raise ValueError(f"price and size must be numbers: {'ask' if side else 'bid'}={price} size={size}")
-        lots = 0 if s <= 0.0 else <int64_t> min(s / self._row.lot_size + 1e-9, 1e15)
-        if lots < 1:
-            self._owner._count(f"under the lot of {self._row.lot_size:g}" if s > 0.0 else "no size")
-            return 0
-        return self._put(p, lots, side, level)
+            raise ValueError(f"price and size must be numbers: {'ask' if side == SELL else 'bid'}={price} size={size}")
+        result = quote_side(self._row, self._top(), p, s, side, &self._ticks[place], &self._lots[place])
+        if unlikely(result != QUOTE_WANTED):
+            self._owner._count(
+                "no price on the grid" if result == QUOTE_NO_GRID else "no size" if result == QUOTE_NO_SIZE
+                else f"under the lot of {self._row.lot_size:g}"
+            )
+        return 0
 
     def quote(self, bid=None, ask=None, size=None, *, bid_size=None, ask_size=None, bids=None, asks=None):
         """Say which quotes are wanted from now on; compiled code keeps, sends, replaces or cancels what that needs.
@@ -576,22 +565,21 @@ cdef class Handle:
         if bids is not None or asks is not None:
             if bid is not None or ask is not None or size is not None or bid_size is not None or ask_size is not None:
                 raise ValueError("quotes must be those of bid, ask and size, or those of bids and asks")
-            self._ladder(bids or (), 0)
-            self._ladder(asks or (), 1)
+            self._top()
+            self._begin()
+            self._ladder(bids or (), BUY)
+            self._ladder(asks or (), SELL)
         else:
             self._top()
             self._begin()
-            self._side(bid, size if bid_size is None else bid_size, 0, 0)
-            self._side(ask, size if ask_size is None else ask_size, 1, 0)
+            self._side(bid, size if bid_size is None else bid_size, BUY, 0)
+            self._side(ask, size if ask_size is None else ask_size, SELL, 0)
         self._touch()
 
     cdef int _ladder(self, object quotes, int side) except -1:
         cdef int level
-        self._top()
-        if side == 0:
-            self._begin()
         if len(quotes) > DESK_RUNGS:
-            raise ValueError(f"quotes of a side must be at most {DESK_RUNGS}: {'asks' if side else 'bids'}={len(quotes)}")
+            raise ValueError(f"quotes of a side must be at most {DESK_RUNGS}: {'asks' if side == SELL else 'bids'}={len(quotes)}")
         for level, (price, size) in enumerate(quotes):
             self._side(price, size, side, level)
         if len(quotes) > self._rungs:
@@ -600,16 +588,20 @@ cdef class Handle:
 
     def quote_ticks(self, bid=None, ask=None, lots=None, *, bid_lots=None, ask_lots=None):
         """`quote` in whole ticks and lots; off the increment of the venue bids are rounded down and asks up."""
-        cdef int side
-        self._top()
+        cdef int side, place
+        cdef const top_t* top = self._top()
         self._begin()
-        for side, price, size in ((0, bid, lots if bid_lots is None else bid_lots), (1, ask, lots if ask_lots is None else ask_lots)):
+        for side, price, size in ((BUY, bid, lots if bid_lots is None else bid_lots), (SELL, ask, lots if ask_lots is None else ask_lots)):
             if price is None:
                 continue
+            place = side == SELL
             if as_int64(size) < 1:
                 self._owner._count("no size")
-            else:
-                self._put(instrument_price(self._row, as_int64(price)), size, side, 0)
+                continue
+            self._ticks[place] = quote_price(self._row, top, instrument_price(self._row, as_int64(price)), side)
+            self._lots[place] = size
+            if self._ticks[place] == NO_PRICE:
+                self._owner._count("no price on the grid")
         self._touch()
 
     def pull(self, str why=""):
@@ -787,7 +779,8 @@ cdef class Handle:
         self._on_thread()
         if not self._listed:
             self._listed = True
-            self._owner._touched.append(self)
+            self._owner._touched[self._owner._waiting] = self
+            self._owner._waiting += 1
         return 0
 
     def __repr__(self):
@@ -817,7 +810,7 @@ cdef str _words(int64_t code):
 cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept:
     cdef PythonStrategy s = <PythonStrategy> (<python_t*> strategy).owner
     cdef int failed
-    if hook == ON_INSTANT and s._begun and s._batches is None and not s._touched:
+    if hook == ON_INSTANT and s._begun and s._batches is None and s._waiting == 0:
         return STRATEGY_OK
     s._c = c
     s._thread = PyThreadState_Get()
@@ -828,6 +821,27 @@ cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* 
         s._keep_error()
     s._c = NULL
     return STRATEGY_ERROR if failed else STRATEGY_OK
+
+
+cdef object record(object strategy, PyObject** arguments, Py_ssize_t count, PyObject* names):
+    cdef PythonStrategy s = <PythonStrategy> strategy
+    cdef tuple columns = () if names == NULL else <tuple> names
+    if count > 1:
+        raise TypeError(f"record() takes a market, and values by name: arguments={count}")
+    if "market" in columns:
+        if count:
+            raise TypeError("record() got multiple values for argument 'market'")
+        values = {name: <object> arguments[i] for i, name in enumerate(columns)}
+        market = values.pop("market")
+        return s._recorder.add(s.now, "" if market is None else market.symbol, values)
+    s._recorder.row(s.now, <object> arguments[0] if count else None, columns, arguments + count)
+
+
+cdef PyMethodDef RECORD
+RECORD.ml_name = "record"
+RECORD.ml_meth = <void*> record
+RECORD.ml_flags = METH_FASTCALL | METH_KEYWORDS
+RECORD.ml_doc = "record(market=None, **columns)\nAdd a row to the result."
 
 
 cdef int python_take(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) except -1:
@@ -875,7 +889,7 @@ cdef class PythonStrategy(Strategy):
         self._instruments = Instruments(markets.values())
         self.reasons = {}
         self._orders, self._durations, self._duration = {}, {}, int if duration is None else duration
-        self._touched, self._timers, self._free, self._every, self._by_id = [], [], [], [], []
+        self._timers, self._free, self._every, self._by_id = [], [], [], []
         names = ("on_start", "on_stop", "on_book", "on_depth", "on_trade", "on_fill", "on_order")
         self._start, self._stop, self._book, self._depth, self._trade, self._fill, self._order = (hooks.get(name) for name in names)
         handles = []
@@ -900,6 +914,7 @@ cdef class PythonStrategy(Strategy):
         if not handles:
             raise ValueError("markets must not be empty")
         self.markets = tuple(handles)
+        self._touched = [None] * len(handles)   # one that grew and shrank would free and allocate in each instant
         self.symbol_ids = tuple(handle.symbol_id for handle in handles)
         for method, period in every:
             if as_int64(period) < 1_000:
@@ -934,6 +949,11 @@ cdef class PythonStrategy(Strategy):
         if self._batches is not None:
             self._p.base.kinds = ~(<uint64_t> 0)
             self._p.base.hooks |= 1 << ON_EVENT
+
+    def recording(self, Recorder recorder not None):
+        """Return ``record(market=None, **columns)``, which adds a row to the recorder: as a function of C, and without a dictionary."""
+        self._recorder = recorder
+        return PyCFunction_NewEx(&RECORD, self, NULL)
 
     # A reason for which quotes were not sent.
     cdef int _count(self, str why) except -1:
@@ -1138,7 +1158,7 @@ cdef class PythonStrategy(Strategy):
     cdef int _flush(self) except -1:
         cdef Handle handle
         cdef int i = 0, level
-        while i < len(self._touched):   # hooks may want quotes of others
+        while i < self._waiting:    # hooks may want quotes of others
             handle = self._touched[i]
             if handle._news:
                 handle._news = False
@@ -1152,7 +1172,8 @@ cdef class PythonStrategy(Strategy):
             for batch in self._batches:
                 if batch_due(<Batch> batch):
                     (<Batch> batch)._deliver()
-        for handle in self._touched:
+        for i in range(self._waiting):
+            handle = self._touched[i]
             handle._listed = False
             if handle._wanted:
                 if self._c.n + handle._rungs > self._c.room:
@@ -1164,7 +1185,7 @@ cdef class PythonStrategy(Strategy):
                         handle._lots[level + 1],
                     )
                 handle._wanted = False
-        self._touched.clear()
+        self._waiting = 0
         return 0
 
     cdef int fail(self) except -1:
