@@ -410,6 +410,20 @@ def test_orders_of_its_own_are_the_same(day, data_dir, tmp_path):
     assert {"position under the lot of 1", "cancel of an order that is done"} <= set(result.not_sent) or day == "by level"
 
 
+def test_two_on_one_account_have_the_same_orders_in_both_tiers(tmp_path):
+    path = tmp_path / "day.itch"
+    path.write_bytes(synthetic.generate(20_000, 3))
+    runs = [
+        hft.backtest({"a": single(sent=400), "b": maker(size=20, half_spread=0.5), "c": Single(sent=300, size=5.0)}, path, latency="1ms")
+        for single, maker in ((Single, MarketMaker), (compiled(Single), compiled(MarketMaker)))
+    ]
+    plain, fast = runs
+    assert plain.engine.reports().tobytes() == fast.engine.reports().tobytes()
+    assert (plain.log, plain.not_sent) == (fast.log, fast.not_sent)
+    assert {run.engine.desk.fills > 100 for run in runs} == {True}
+    np.testing.assert_array_equal(plain.strategies["a"].states, fast.strategies["a"].states)
+
+
 def test_pair_with_wanted_positions_has_the_same_orders():
     pair = synthetic.Pair("GOLD", "MINER", hedge_ratio=1.5, half_life_s=45.0, spread_ticks=2_500.0)
     options = {"branching": 0.5, "orders": 60, "volatility": 0.02, "correlation": 0.6, "pairs": [pair]}
