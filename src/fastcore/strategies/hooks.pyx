@@ -4,6 +4,7 @@
 from collections import namedtuple
 
 cimport cython
+from cpython.long cimport PyLong_AsDouble, PyLong_CheckExact
 from cpython.object cimport PyObject
 from cpython.pystate cimport PyThreadState_Get
 from cpython.ref cimport Py_XDECREF
@@ -125,6 +126,11 @@ cdef extern from "Python.h":
 
 NOT_AN_ORDER = "orders are made by buy and sell of a market"
 CAUSES = [(FLAGS[name], name) for name in ("at", "through", "hidden", "crossing", "took", "auction")]
+
+# A number of Python; for an int without the float in between.
+cdef inline double number(object x) except? -1:
+    return PyLong_AsDouble(x) if PyLong_CheckExact(x) else <double> x
+
 
 cdef enum:
     DEPTH = 10      # levels of `bids` and `asks`
@@ -536,7 +542,7 @@ cdef class Handle:
         self._ticks[place] = NO_PRICE
         if price is None:
             return 0
-        p, s = price, size
+        p, s = number(price), number(size)
         if p != p or s != s:
             raise ValueError(f"price and size must be numbers: {'ask' if side == SELL else 'bid'}={price} size={size}")
         result = quote_side(self._row, self._top(), p, s, side, &self._ticks[place], &self._lots[place])
@@ -828,7 +834,7 @@ cdef object record(object strategy, PyObject** arguments, Py_ssize_t count, PyOb
     cdef tuple columns = () if names == NULL else <tuple> names
     if count > 1:
         raise TypeError(f"record() takes a market, and values by name: arguments={count}")
-    if "market" in columns:
+    if columns is not s._recorder._names and "market" in columns:   # the names of the row before are known to be good
         if count:
             raise TypeError("record() got multiple values for argument 'market'")
         values = {name: <object> arguments[i] for i, name in enumerate(columns)}
