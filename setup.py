@@ -23,7 +23,7 @@ MODULES = (
     *("market", "stopwatch", "source", "ring_source", "merge", "strategy", "desk", "journal", "engine"),
     *(f"wire.{name}" for name in "tally itch mold soup ouch dbn lobster decimals _lines _forms _chain binance kraken itch_source".split()),
     *(f"sim.{name}" for name in ("synthetic", "latency", "queues", "venue", "markouts", "simulator")),
-    *(*(f"strategies.{name}" for name in ("maker", "tape", "batches", "hooks", "foreign", "compiled")), "_bench"),
+    *(*(f"strategies.{name}" for name in ("maker", "tape", "batches", "rows", "hooks", "foreign", "compiled")), "_bench"),
 )
 UTILITY = "_cyutility"  # Cython's own helpers once, instead of a copy in every module
 

@@ -7,8 +7,11 @@ import os
 import random
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from types import FunctionType
 
@@ -16,6 +19,7 @@ import numpy as np
 import pytest
 
 import hft
+from fastcore.risk import RiskLimits
 from fastcore.zscore import PairZScore, RollingZScore
 from hft import Param, Strategy, StrategyError, Symbol, every
 from hft.compiling import CompileError, Program, _symbols, _versions, cache_directory, compiled, fetch, helpers
@@ -187,7 +191,10 @@ STATE = "last count up books deep trades fills orders delayed curve flow"
 
 def same(strategy, data, parameters=None, **options):
     """Run a class in Python and compiled, and hold everything that comes of it equal; the result of both."""
-    plain, fast = (hft.backtest(kind(**(parameters or {})), data, **options) for kind in (strategy, compiled(strategy)))
+    plain, fast = (
+        hft.backtest(kind(**(parameters or {})), data() if callable(data) else data, **options)
+        for kind in (strategy, compiled(strategy))
+    )
     assert plain.engine.reports().tobytes() == fast.engine.reports().tobytes()
     assert plain.orders_hash == fast.orders_hash
     assert list(plain.not_sent.items()) == list(fast.not_sent.items())
@@ -229,7 +236,7 @@ def test_everything_a_hook_may_do_is_the_same_on_fifty_symbols(tmp_path):
     assert len(result.log) > 100
 
 
-class Pairs(Strategy):
+class QuotedPair(Strategy):
     """Two markets by names of their own."""
 
     y = Symbol("Y", "leg")
@@ -264,7 +271,169 @@ class Pairs(Strategy):
 def test_pair_has_the_same_orders(tmp_path):
     path = tmp_path / "pair.itch"
     path.write_bytes(synthetic.generate(20_000, 7, ["Y", "X"]))
-    assert same(Pairs, path).engine.desk.fills > 10
+    assert same(QuotedPair, path).engine.desk.fills > 10
+
+
+class Single(Strategy):
+    """Orders of its own, wanted positions, ladders, random numbers and lines with values: all ways to say them."""
+
+    size = Param(10.0, "size of an order")
+    step = Param(0.01, "increment of the venue")
+    rungs = Param(4, "of the ladder")
+    sent = Param(1_500, "calls in which something is sent")
+
+    def on_start(self):
+        self.entry, self.latest, self.first, self.ahead = None, None, None, 0.0
+        self.count, self.same, self.draws, self.states = 0, 0, 0.0, np.zeros(10, np.int64)
+        self.draws += self.random.random()
+
+    def on_book(self, m):
+        if not m.two_sided or self.count >= self.sent:
+            return
+        self.count += 1
+        what = self.random.randrange(12)
+        self.draws += self.random.uniform(-1, 2.5) + self.random.gauss(0.0, 0.1) + self.random.expovariate(2.0)
+        entry = self.entry
+        if what == 0 and (entry is None or entry.done):
+            self.entry = m.buy(self.size, m.bid - self.random.randint(0, 3) * self.step, post_only=True)
+            self.first = self.entry if self.first is None else self.first
+        elif what == 1 and entry is not None and not entry.done and entry.state != "sent":
+            moved = entry.move(price=m.bid - self.step, size=entry.size + self.size)
+            self.log(f"moved {moved} {entry.left:.2f} of {entry.size!r}: {entry.state} {m.symbol} {self.count:>6} {entry.price}")
+        elif what == 2 and entry:
+            self.log(f"{entry.cancel()}")
+        elif what == 3:
+            m.sell(price=m.bid, size=self.size, tif="ioc")
+        elif what == 4:
+            m.buy(self.size + 0.003, m.ask)  # no whole number of lots where a lot is 1
+        elif what == 5:
+            m.sell(self.size, m.ask + 0.4 * self.step if self.count % 2 else -1.0)
+        elif what == 6:
+            m.target(self.random.randint(-3, 3) * self.size, cross_after="2s")
+        elif what == 7:
+            m.target(0.0001 if self.count % 3 else None)
+        elif what == 8:
+            m.quote(
+                bids=[(m.bid - k * self.step, self.size * (k + 1)) for k in range(self.rungs) if k != 2],
+                asks=[(m.ask, self.size), (m.ask + 0.5, 1.0)],
+            )
+        elif what == 9:
+            m.quote(asks=[(price, self.size) for price, _ in m.asks] if m.position > 0 else None)
+        elif what == 10:
+            m.buy(price_ticks=m.bid_ticks, size_lots=7, tif="gtd", until=self.now + 3_000_000_000)
+        else:
+            m.sell(size_lots=3 if self.count % 5 else 0, tif="fok")
+
+    def on_order(self, m, order):
+        if order is self.latest:
+            self.same += 1
+        self.latest = order
+        if order.state in ("filled", "partly filled"):
+            self.states[0] += order.id
+        elif order.state == "refused":
+            self.states[1] += 1
+        self.states[2] += order is self.entry
+        self.states[3] += order.post_only and order.done
+        if order.refused:
+            self.log(f"{m.symbol}: {order.why} ({order.state}, {order.price}, {order.size})")
+
+    def on_fill(self, m, fill):
+        if fill.ahead is not None and fill.cause in ("at", "through"):
+            self.ahead += fill.ahead
+        self.log(f"{fill.cause} {fill.ahead} {fill.price:.4f} {fill.maker}")
+
+    def on_stop(self):
+        for order in (self.first, self.entry, self.latest):
+            self.log(repr(order))
+        self.log(f"{self.random.random()} {self.draws}")
+
+
+STATE += " ahead same draws states"
+
+
+class Pairs(Strategy):
+    """The pair of the first page."""
+
+    y = Symbol("MINER", "leg that rests at its touch")
+    x = Symbol("GOLD", "leg that follows the fills of y at once")
+    ratio = Param(1.5, "units of x for one of y", min=0)
+    window = Param(40, "samples of the rolling z-score", min=2)
+    enter = Param(2.0, "standard deviations at which the pair is put on", min=0)
+    leave = Param(0.5, "... and taken off", min=0)
+    size = Param(100, "position in y", min=0)
+
+    def on_start(self):
+        self.zscore, self.side = PairZScore(self.window, self.ratio), 0
+
+    @every("15s")
+    def sample(self):
+        if not (self.y.two_sided and self.x.two_sided):
+            return
+        z = self.zscore.update(self.y.mid, self.x.mid)
+        self.record(z=z, side=self.side)
+        if z > self.enter:
+            self.side = -1
+        elif z < -self.enter:
+            self.side = 1
+        elif abs(z) < self.leave:
+            self.side = 0
+        self.y.target(self.side * self.size, cross_after="2s")  # wanted position
+
+    def on_fill(self, m, fill):
+        if m is self.y:
+            self.x.target(-self.ratio * m.position, cross_after="0s")
+
+    def on_order(self, m, order):
+        if order.refused:
+            self.log(f"{m.symbol}: {order.why}")
+
+
+@pytest.mark.parametrize("day", ["by order", "by level", "fifty symbols"])
+def test_orders_of_its_own_are_the_same(day, data_dir, tmp_path):
+    if day == "by order":
+        path, options = data_dir / "itch" / "AMZN_2012-06-21_L5.itch.gz", {"latency": "1ms"}
+        parameters = {}
+    elif day == "by level":
+        path, options = data_dir / "binance" / "usdm_btcusdt_20240808.gz", {"latency": "order=5ms,response=5ms"}
+        parameters = {"size": 0.01, "step": 0.1}
+    else:
+        names = [f"S{i:02}" for i in range(50)]
+        path, options, parameters = tmp_path / "fifty.itch", {"symbols": names, "maker_fee": "0.01%"}, {}
+        path.write_bytes(synthetic.generate(20_000, 5, names))
+    result = same(Single, path, parameters, **options)
+    (strategy,) = result.strategies.values()
+    text = " ".join(line for _, _, line in result.log)
+    assert result.engine.desk.fills > 50
+    assert np.all(strategy.states[:4]) and strategy.ahead > 0
+    for word in ("moved True", "refused", "a price must be", "a size must be", "self trade", "Order(id="):
+        assert word in text, word
+    assert {"position under the lot of 1", "cancel of an order that is done"} <= set(result.not_sent) or day == "by level"
+
+
+def test_two_on_one_account_have_the_same_orders_in_both_tiers(tmp_path):
+    path = tmp_path / "day.itch"
+    path.write_bytes(synthetic.generate(20_000, 3))
+    runs = [
+        hft.backtest({"a": single(sent=400), "b": maker(size=20, half_spread=0.5), "c": Single(sent=300, size=5.0)}, path, latency="1ms")
+        for single, maker in ((Single, MarketMaker), (compiled(Single), compiled(MarketMaker)))
+    ]
+    plain, fast = runs
+    assert plain.engine.reports().tobytes() == fast.engine.reports().tobytes()
+    assert (plain.log, plain.not_sent) == (fast.log, fast.not_sent)
+    assert {run.engine.desk.fills > 100 for run in runs} == {True}
+    np.testing.assert_array_equal(plain.strategies["a"].states, fast.strategies["a"].states)
+
+
+def test_pair_with_wanted_positions_has_the_same_orders():
+    pair = synthetic.Pair("GOLD", "MINER", hedge_ratio=1.5, half_life_s=45.0, spread_ticks=2_500.0)
+    options = {"branching": 0.5, "orders": 60, "volatility": 0.02, "correlation": 0.6, "pairs": [pair]}
+
+    def feed():
+        return synthetic.SyntheticFeed(messages=50_000, seed=7, symbols=("GOLD", "MINER"), **options)
+
+    result = same(Pairs, feed, limits=RiskLimits(1_000, 120, 1 << 40))
+    assert result.engine.desk.fills > 10
+    assert any("GOLD: " in line for _, _, line in result.log)  # refused by the limit
 
 
 # ---- arithmetic: the same bits, or an error in both ----
@@ -287,7 +456,8 @@ def both(expression, place, names="a, b"):
 
     linecache.checkcache()
     (made,) = [function for function in Program(Caller).functions.values() if not function.method]
-    return plain, njit(**_numba.OPTIONS)(FunctionType(made.code, made.names | helpers()))
+    fast = njit(**_numba.OPTIONS)(FunctionType(made.code, made.names | helpers()))
+    return plain, lambda *arguments: fast(None, *arguments)
 
 
 def outcome(function, *arguments):
@@ -458,6 +628,132 @@ def test_fault_in_a_hook_is_the_same_error_with_its_line(fault, day):
         assert text.rpartition(" (event ")[2] == fast_text.rpartition(" (event ")[2]
 
 
+class FaultyOrders(Strategy):
+    """A fault of single orders, wanted positions, ladders and random numbers by number."""
+
+    fault = Param(0, "which")
+    nothing = Param(0, "0")
+
+    def on_start(self):
+        self.order, self.asked = None, 0
+
+    def on_book(self, m):
+        nan = math.nan
+        if self.fault == 1:
+            m.buy(1, nan)
+        elif self.fault == 2:
+            m.sell(nan)
+        elif self.fault == 3:
+            m.buy()
+        elif self.fault == 4:
+            m.buy(1, size_lots=1)
+        elif self.fault == 5:
+            m.buy(1, post_only=True)
+        elif self.fault == 6:
+            m.buy(1, 1.0, "gtd", until=self.nothing)
+        elif self.fault == 7:
+            m.target(nan)
+        elif self.fault == 8:
+            m.quote(bids=[(1.0, 1) for _ in range(17 + self.nothing)])
+        elif self.fault == 9:
+            m.quote(asks=[(nan, 1)])
+        elif self.fault == 10:
+            m.quote(asks=[(1.0, None)])
+        elif self.fault == 11:
+            self.order.cancel()
+        elif self.fault == 12:
+            m.buy(1).move()
+        elif self.fault == 13:
+            self.asked = self.random.randint(1, self.nothing)
+        elif self.fault == 14:
+            self.asked = 1 if self.order.done else 2
+        elif self.fault == 15:
+            for _ in range(2_000):
+                m.buy(1, 1.0)
+        elif self.fault == 16:
+            m.quote(bid=m.bid, size=1)
+        elif self.fault == 17:
+            self.asked = self.order.side
+        elif self.fault == 18:
+            m.quote(bids=[(self.rung(m), 1)])
+
+    def rung(self, m):
+        m.quote(bids=[(1.0, 1)])
+        return 1.0
+
+    def on_order(self, m, order):
+        if self.fault == 16:
+            order.cancel()
+        self.order = order
+
+
+@pytest.mark.parametrize("fault", range(1, 19))
+def test_fault_of_an_order_is_the_same_error_with_its_line(fault, day):
+    told = []
+    for kind in (FaultyOrders, compiled(FaultyOrders)):
+        if fault == 18 and kind is FaultyOrders:  # Python collects the quotes first
+            continue
+        with pytest.raises(StrategyError) as error:
+            hft.backtest(kind(fault=fault), day)
+        told.append((str(error.value), type(error.value.__cause__), error.value.result.not_sent))
+    if fault == 18:
+        assert "in rung: RuntimeError: a ladder is built inside of another" in told[0][0]
+        return
+    (text, *plain), (fast_text, *fast) = told
+    place, name, _ = text.split(": ", 2)
+    place = f"{__file__}:" if fault == 13 else f"{place}: {name}: "  # in Python it arises in a file of Python's
+    assert plain == fast and fast_text.startswith(place)
+    assert text.rpartition(" (event ")[2] == fast_text.rpartition(" (event ")[2]
+
+
+def spin(n):
+    """A plain function that takes for ever."""
+    total = 0
+    for i in range(n):
+        total ^= i
+        if total == -1:
+            return total
+    return total
+
+
+@pytest.mark.parametrize("way", range(3))
+def test_ctrl_c_ends_a_hook_that_never_returns_with_the_result(way, day):
+    class Endless(Strategy):
+        way = Param(0, "of never coming back")
+
+        def on_start(self):
+            self.count = self.rounds = 0
+
+        def on_book(self, m):
+            self.count += 1
+            if self.count < 100:
+                m.pull("before")
+                return
+            while self.way == 0:
+                self.rounds += 1
+            if self.way == 1:
+                self.rounds = spin(2**62)
+            for m in self.markets:
+                for i in range(2**62):
+                    for _ in m.bids:
+                        self.rounds = i
+
+    strategy = compiled(Endless)(way=way)
+
+    def interrupt():
+        while not (strategy._native and strategy._native.ready):  # it is compiled first
+            time.sleep(0.01)
+        time.sleep(0.2)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    result = hft.backtest(strategy, day)
+    thread.join()
+    assert (result.stopped, strategy.count, result.not_sent) == ("interrupted", 100, {"before": 99})
+    assert strategy.rounds > 0 or way == 1
+
+
 # ---- what is not compiled ----
 
 
@@ -465,7 +761,20 @@ def test_fault_in_a_hook_is_the_same_error_with_its_line(fault, day):
     ("line", "rule"),
     [
         ("self.x = [1]", "a list is not compiled"),
-        ("self.log(f'{m.bid}')", "a text must be a constant here"),
+        ("self.log(f'{m.bid!a}')", "!a is not compiled"),
+        ("self.log(f'{m.bid:{m.ask}}')", "a format must be a constant here"),
+        ("self.log(m.symbol)", "a text must be a constant here"),
+        ("self.x = m.symbol", ".symbol is a text: it is there in lines of the log"),
+        ("self.x = order.state", "name order is not defined"),
+        ("m.buy(1, 2, tif='now')", "tif must be day, ioc, fok or gtd: tif=now"),
+        ("m.target(1, cross_after=self.delay)", "a text must be a constant here"),
+        ("m.target(1, 'soon')", "a duration must be a number with ns, us, ms or s: 'soon'"),
+        ("self.x = m.buy(1).state == 'fild'", ".state is never 'fild'; did you mean filled?"),
+        ("self.x = m.buy(1).state < 'filled'", ".state is compared by ==, !=, in and not in"),
+        ("m.quote(bids=m.bids)", "quotes of a side are written where they are wanted: [(price, size), ...]"),
+        ("m.quote(bids=[m.bid])", "a quote of a ladder is a pair: (price, size)"),
+        ("m.quote(bids=[(1, 1)], size=3)", "quotes must be those of bid, ask and size, or those of bids and asks"),
+        ("self.x = [m.quote(bids=[(1, 1)])]", "a list is not compiled"),
         ("m.pull(str(1))", "a text must be a constant here"),
         ("self.x = sum(m.bids)", "sum() is not compiled"),
         ("self.x = {}", "a dictionary is not compiled"),
@@ -474,7 +783,9 @@ def test_fault_in_a_hook_is_the_same_error_with_its_line(fault, day):
         ("self.x = 1 << 3", "<< is not compiled"),
         ("self.x = 8 >> 3", ">> is not compiled"),
         ("self.x = 2**64 + 18446744073709551616", "a whole number must be in -2**63..2**63-1: 18446744073709551616"),
-        ("self.x = self.random.random()", ".random() is not compiled"),
+        ("self.x = self.random.shufle(m)", "self.random.shufle() is not compiled"),
+        ("self.x = self.random.random(1)", "self.random.random() takes 0 arguments here"),
+        ("self.x = self.random", "self.random is not compiled"),
         ("self.x = math.gamma(1.0)", "math.gamma() is not compiled"),
         ("self.x = math.sqr(1.0)", "math.sqr() is not compiled; did you mean sqrt?"),
         ("self.x = np.zeros(3)", "numpy.zeros() is not compiled"),
@@ -525,6 +836,17 @@ def test_hook_with_other_arguments_and_source_that_is_gone_are_named(tmp_path):
         compiled(scope["Gone"])
     with pytest.raises(TypeError, match=r"compiled takes a class derived from hft.Strategy"):
         compiled(Wrong.on_book)
+
+
+def test_hook_for_many_events_is_named():
+    class Many(Strategy):
+        @hft.batch(events=10)
+        def look(self, events):
+            pass
+
+    line = Many.look.__code__.co_firstlineno
+    with pytest.raises(CompileError, match=rf"{__file__}:{line}: look: hooks for many events at once are not compiled"):
+        compiled(Many)
 
 
 def test_function_that_calls_itself_is_named():
@@ -580,7 +902,8 @@ def attributes(value):
         (..., "set it in on_start, so that its type is known: self.x"),
         (
             None,
-            "attributes of compiled hooks are floats, ints, bools, arrays, markets, PairZScore and RollingZScore: self.x is None",
+            "attributes of compiled hooks are floats, ints, bools, arrays, markets, orders (None in the beginning), PairZScore and "
+            "RollingZScore: self.x is None",
         ),
         ([1.0], "self.x is of type list"),
         ("text", "self.x is of type str"),

@@ -1,5 +1,6 @@
 """Strategies in Python: the pages of the documentation as they stand, the orders of a compiled one, errors that say where."""
 
+import functools
 import re
 import signal
 import threading
@@ -13,6 +14,7 @@ import hft
 from fastcore.instruments import Instrument
 from fastcore.records import BUY, KINDS, SELL
 from fastcore.strategies.hooks import Handle, PythonStrategy
+from hft.feeds import synthetic
 from hft.feeds.feed import UnknownSymbolInFile
 from hft.strategy import Param, Strategy, StrategyError, Symbol, every
 
@@ -329,6 +331,125 @@ def test_markets_are_there_in_hooks_alone():
         Handle()
     with pytest.raises(ValueError, match="hooks must be those of a strategy: on_tick"):
         PythonStrategy({"on_tick": print}, {0: Instrument("A", TICK, 0.1)})
+
+
+class Looks(Strategy):
+    """Compares what the market of a hook shows with what the same one shows in the hooks of others, and keeps all that it saw."""
+
+    def on_start(self):
+        self.seen, self.kinds, self.kept = 0, set(), []
+
+    def look(self, m):
+        others = [other for other in self.markets if other is not m]
+        for shown in (m, *others):
+            best = [levels[0] if levels else (None, 0.0) for levels in (shown.bids, shown.asks)]
+            assert [(shown.bid, shown.bid_size), (shown.ask, shown.ask_size)] == best
+            assert (shown.bid is None) == (shown.bid_ticks is None)
+        self.kinds.add(type(m))
+        self.seen += 1
+        if m.bid is not None:
+            self.kept.append((m.bid, m.bid_ticks, m.position, m.bid_size, m.snapshot()))
+
+    def on_book(self, m):
+        self.look(m)
+        if m.two_sided:
+            m.quote(bid=m.bid, ask=m.ask, size=1)
+
+    def on_trade(self, m, trade):
+        self.look(m)
+
+    def on_fill(self, m, fill):
+        self.look(m)
+
+    def on_order(self, m, order):
+        self.look(m)
+
+    def on_depth(self, m):
+        self.look(m)
+
+
+def test_attributes_of_the_market_of_a_hook_are_its_present_and_what_was_kept_stays(tmp_path):
+    rng = np.random.default_rng(7)
+    rows, time = [], SECOND
+    for i in range(3_000):  # both markets change at one time, now and then
+        time += int(rng.integers(0, 2)) * SECOND // 1000
+        side = BUY if rng.integers(2) else SELL
+        price = 1000 - side * int(rng.integers(-1, 12)) * 5
+        rows.append((time, i + 1, side, price, int(rng.integers(1, 50)), int(rng.integers(2))))
+    two, one = Looks(), Looks()
+    run(two, adds(*rows), symbols=("A", "B"))
+    day = tmp_path / "day.itch"
+    day.write_bytes(synthetic.generate(20_000, 1))
+    hft.backtest(one, day)
+    assert min(two.seen, one.seen) > 2_000
+    assert len({position for _, _, position, *_ in one.kept}) > 5
+    for looks, tick in ((two, 100), (one, 10_000)):
+        assert all(issubclass(kind, Handle) and kind.__name__ == "Handle" for kind in looks.kinds)
+        assert all(bid == ticks / tick for bid, ticks, *_ in looks.kept)
+        assert all((bid, position, size) == (copy.bid, copy.position, copy.bid_size) for bid, _, position, size, copy in looks.kept)
+
+
+def test_a_failed_hook_leaves_no_present_behind():
+    class Fails(Strategy):
+        def on_book(self, m):
+            self.kept = m
+            with pytest.raises(AttributeError):
+                m.bid = 1.0
+            raise KeyError("x")
+
+    strategy = Fails()
+    with pytest.raises(StrategyError, match="KeyError: 'x'"):
+        run(strategy, adds(*TWO_SIDED))
+    with pytest.raises(RuntimeError, match="a market is there inside hooks alone: symbol=A"):
+        _ = strategy.kept.bid
+
+
+class Records(Strategy):
+    """Every way to record a row."""
+
+    def on_book(self, m):
+        names = {"x": m.bid_size}
+        self.record(m, x=m.bid_size, y=1)
+        self.record(x=True)
+        self.record(market=m, y=2.5)
+        self.record(market=None, **names)
+        self.record(self.markets[-1])
+
+
+class RecordsItself(Records):
+    def record(self, market=None, **columns):  # the one of the base, from a class of the user's
+        super().record(market, **columns)
+
+
+class RecordsWrongly(Records):
+    def on_book(self, m):
+        super().on_book(m)
+        wrong = [((m, m), {}, "record"), ((m,), {"market": m}, "multiple values for argument 'market'")]
+        wrong += [((m,), {"x": 1.0, "y": "wide"}, "must be real number, not str"), ((), {"x": None}, "must be real number, not NoneType")]
+        for arguments, columns, error in wrong:
+            with pytest.raises(TypeError, match=error):
+                self.record(*arguments, **columns)
+
+
+def test_rows_are_recorded_in_every_way_and_a_row_that_fails_leaves_nothing():
+    events = adds(*TWO_SIDED, (2 * SECOND, 3, BUY, 1000, 7))
+    one, *others = (run(kind(), events).records for kind in (Records, RecordsItself, RecordsWrongly))
+    assert one["symbol"].tolist()[:5] == ["A", "", "A", "", "A"]
+    assert (one["x"].tolist()[:2], one["y"].tolist()[0], one["y"].tolist()[2]) == ([5.0, 1.0], 1.0, 2.5)
+    for two in others:
+        assert list(one) == list(two)
+        for name in set(one) - {"strategy"}:
+            np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_hook_may_be_any_callable():
+    seen = []
+
+    class Partial(Strategy):
+        on_book = functools.partial(lambda seen, m: seen.append(m.bid), seen)
+
+    run(Partial(), adds(*TWO_SIDED))
+    assert seen == [10.0]
 
 
 def test_fees_are_those_of_the_venue():

@@ -158,3 +158,18 @@ def test_marks_of_axes_are_round_and_few():
     assert [name for _, name in times(34_200e9, 57_600e9)] == ["10:00", "11:00", "12:00", "13:00", "14:00", "15:00", "16:00"]
     assert [name for _, name in times(0, 10 * 86_400e9)] == ["1970-01-01", "1970-01-03", "1970-01-05", "1970-01-07", "1970-01-09", "1970-01-11"]
     assert [name for _, name in times(0, 4e9)] == ["00:00:00", "00:00:01", "00:00:02", "00:00:03", "00:00:04"]
+
+
+def test_page_tells_the_latency_by_stage_where_it_was_measured(path, result, tmp_path):
+    from hft.page import latency
+
+    measured = hft.backtest(Maker(), path, sample_every=16)
+    table = latency(measured)
+    stages = {name: times for name, times in measured.engine.stopwatch.stages.items() if times.count}
+    assert re.findall(r"<tr><td>([^<]+)</td>", table) == list(stages) != []
+    assert all(f"<td>{times.percentile(99.0)}</td>" in table for times in stages.values())
+    assert table in measured.report(tmp_path / "a.html").read_text("utf-8")
+    measured.save(tmp_path / "kept")
+    assert latency(hft.load(tmp_path / "kept")) == table
+    assert latency(result) == ""
+    assert measured.orders_hash == hft.backtest(Maker(), path).orders_hash

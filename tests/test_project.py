@@ -18,6 +18,7 @@ from hft import keys
 from hft.cli import CONFIGURATION, USAGE, main
 from hft.config import ConfigError
 from hft.feeds import synthetic
+from hft.loading import load_strategy
 from hft.native import build
 from hft.project import Project, RunFile, create, read, run
 
@@ -84,6 +85,37 @@ def test_tiers_have_the_same_orders_as_python(tier, tmp_path):
         before = built.stat().st_mtime_ns
         build(tmp_path / tier)
         assert built.stat().st_mtime_ns == before
+
+
+@pytest.fixture(scope="module")
+def makers(tmp_path_factory):
+    """The maker of a new project in every tier."""
+    pytest.importorskip("numba")
+    needs_a_compiler()
+    place = tmp_path_factory.mktemp("tiers")
+    for tier in ("python", "numba", "cython"):
+        create(place / tier, tier)
+    return [type(load_strategy(str(place / tier / "strategy.py"))) for tier in ("python", "numba", "cython")]
+
+
+@pytest.mark.parametrize("day", ["by order", "by level", "fifty symbols"])
+def test_tiers_have_the_same_reports_on_every_kind_of_data(day, makers, data_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    parameters, options = {"half_spread": 5.0}, {"latency": "1ms"}
+    if day == "by order":
+        path = data_dir / "itch" / "AMZN_2012-06-21_L5.itch.gz"
+    elif day == "by level":
+        path = data_dir / "binance" / "usdm_btcusdt_20240808.gz"
+        parameters = {"half_spread": 0.5, "size": 0.01, "limit": 0.05}
+    else:
+        names = [f"S{i:02}" for i in range(50)]
+        path, parameters["half_spread"] = tmp_path / "fifty.itch", 0.5
+        path.write_bytes(synthetic.generate(100_000, 5, names))
+        options["symbols"] = names[7:8]  # the one in Cython quotes one market
+    one, *others = [package.backtest(maker(**parameters), path, **options) for maker in makers]
+    assert one.engine.desk.fills > 10
+    for other in others:
+        assert other.engine.reports().tobytes() == one.engine.reports().tobytes()
 
 
 def test_project_that_does_not_build_says_why(tmp_path):

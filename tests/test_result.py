@@ -19,12 +19,13 @@ from fastcore.errors import CorruptDataError
 from fastcore.instruments import Instrument, Instruments
 from fastcore.portfolio import Position
 from fastcore.records import BUY, EVENT_DTYPE, KINDS, NO_PRICE, SELL
+from fastcore.strategies.rows import Recorder
 from fastcore.wire.itch import ItchDecoder
 from hft.feeds import synthetic
 from hft.feeds.feed import Feed
 from hft.figures import ratios, split, t_quantile, worst_fall
 from hft.strategy import Param, Strategy, every
-from hft.tables import Recorder, Table
+from hft.tables import Table
 
 pytestmark = pytest.mark.thin
 SECOND = 10**9

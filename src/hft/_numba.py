@@ -18,18 +18,19 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import cfunc, njit, types
 from numba.core import cgutils, errors
-from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
+from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_setattr_generic
 from numba.core.typing import signature
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic, models, overload, overload_attribute, overload_method, register_model
 from numba.np.arrayobj import make_array, populate_array
 
-from fastcore.records import NO_PRICE
+from fastcore.records import NO_PRICE, TERMS
 from fastcore.strategies.compiled import LAYOUTS
 
 OPTIONS = {"boundscheck": True, "error_model": "python"}
 WORD = ir.IntType(64)
 NUMBERS = (types.Float, types.Integer, types.Boolean, types.NoneType)
+POST_ONLY = TERMS["post_only"]
 EXACT = 1 << 53  # integers up to here are floats too
 REFUSED = []  # what one of our own types had to say last, in plain words
 # What compiled code may call besides ours: mathematics of the C library, and what LLVM makes of copies.
@@ -67,8 +68,12 @@ class Market(Pointer):
     """The handle of a market."""
 
 
+class Fill(Pointer):
+    """A fill of an own order."""
+
+
 class Order(Pointer):
-    """What came of an own order."""
+    """An own order; NULL stands for None."""
 
 
 class Sequence_(types.Opaque):
@@ -87,12 +92,13 @@ class Statistic(types.Opaque):
         super().__init__(what)
 
 
-for _kind in (Pointer, Market, Order, Sequence_, Statistic):
+for _kind in (Pointer, Market, Fill, Order, Sequence_, Statistic):
     register_model(_kind)(models.OpaqueModel)
 
 KINDS = {"i8": types.int64, "f8": types.float64, "b1": types.boolean, "p": types.voidptr}
-for _name in ("top", "held", "trade", "fill"):
+for _name in ("top", "held", "trade"):
     KINDS[_name] = Pointer(_name, LAYOUTS[_name])
+KINDS["fill"] = Fill("fill", LAYOUTS["fill"])
 KINDS["order"] = Order("order", LAYOUTS["order"])
 MARKET = KINDS["market"] = Market("market", LAYOUTS["market"])
 MARKETS, BIDS, ASKS = (Sequence_(name) for name in ("markets", "bids", "asks"))
@@ -134,6 +140,8 @@ def place(builder, pointer, offset, llvm_type):
 @lower_getattr_generic(Pointer)
 def load_field(context, builder, typ, value, attr):
     kind, offset = typ.fields[attr]
+    if isinstance(typ, Order):
+        raise_if(context, builder, cgutils.is_null(builder, value), AttributeError, "None is no order")
     if attr == "markets":
         return value
     if kind.startswith("array:"):
@@ -271,8 +279,10 @@ external_power = types.ExternalFunction("fc_power", types.float64(types.float64,
 def whole_power(a, b):
     if b < 0:
         raise ValueError("a whole number to a negative power is a float in Python: write it as one")
+    if -1 <= a <= 1:
+        return a if b % 2 else a * a if b else 1
     result = 1
-    for _ in range(b):
+    for _ in range(b):  # at most 63 rounds
         result = multiply(result, a)
     return result
 
@@ -363,11 +373,28 @@ def mathematical(function, count, infinite):
     return njit(**OPTIONS)(lambda x, y: judge(function(float(x), float(y)), float(x), float(y)))
 
 
+def keep_order(context, builder, sig, args):
+    """An order as an attribute: one that stays, or NULL."""
+    kind, order = sig.args[1], args[1]
+    null = ir.Constant(cgutils.voidptr_t, None)
+    if isinstance(kind, types.NoneType):
+        return null
+    if isinstance(kind, types.Optional):
+        optional = context.make_helper(builder, kind, order)
+        order = builder.select(cgutils.as_bool_bit(builder, optional.valid), optional.data, null)
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(cgutils.voidptr_t, [cgutils.voidptr_t]), "fc_keep"
+    )
+    return builder.call(function, [order])
+
+
 @intrinsic
 def keep(typing, old, new):
     """What an attribute becomes: of its type."""
     x, y = types.unliteral(old), plain(new)
     numbers = (types.Integer, types.Boolean)
+    if isinstance(x, Order) and isinstance(y, (Order, types.NoneType)):
+        return signature(x, old, new), keep_order
     good = x == y and not isinstance(x, types.Array)
     good = good or (isinstance(x, types.Float) and isinstance(y, (types.Float, *numbers)))
     good = good or (isinstance(x, types.Integer) and isinstance(y, numbers))
@@ -389,6 +416,7 @@ def external(name, result, *arguments):
 
 
 I8, F8, P = types.int64, types.float64, types.voidptr
+ORDER = KINDS["order"]
 two_sided = external("fc_two_sided", I8, P)
 quote = external("fc_quote", I8, P, I8, F8, I8, F8, F8, F8)
 pull = external("fc_pull", types.void, P, I8)
@@ -399,6 +427,19 @@ level_price = external("fc_level_price", F8, P, I8, I8)
 level_size = external("fc_level_size", F8, P, I8, I8)
 imbalance = external("fc_imbalance", F8, P, I8)
 call_after = external("fc_after", I8, P, I8, I8)
+start_ladder = external("fc_ladder", I8, P)
+add_rung = external("fc_rung", I8, P, I8, I8, F8, F8)
+finish_ladder = external("fc_ladder_done", types.void, P)
+want_target = external("fc_target", I8, P, I8, F8, I8)
+send = external("fc_send", ORDER, P, I8, I8, F8, I8, I8, F8, I8, I8, I8)
+cancel = external("fc_cancel", I8, P)
+move = external("fc_move", I8, P, I8, F8, I8, I8, F8, I8)
+order_left = external("fc_order_left", F8, P)
+order_done = external("fc_order_done", I8, P)
+same_order = external("fc_same", I8, P, P)
+draw = external("fc_draw", F8, P)
+draw_below = external("fc_draw_below", I8, P, I8)
+draw_normal = external("fc_draw_normal", F8, P)
 pair_update = external("fc_pair_update", F8, P, F8, F8)
 zscore_update = external("fc_zscore_update", F8, P, F8)
 
@@ -473,9 +514,26 @@ def compile_getitem(x, i):
 
 @overload(operator.eq)
 def compile_equal(a, b):
-    if isinstance(a, Market) and isinstance(b, Market):
+    if (isinstance(a, Market) and isinstance(b, Market)) or (isinstance(a, Order) and isinstance(b, Order)):
         return lambda a, b: a is b
     return None
+
+
+@lower_builtin(operator.is_, Order, types.NoneType)
+def order_is_none(context, builder, sig, args):
+    return cgutils.is_null(builder, args[0])
+
+
+@lower_builtin(operator.is_, types.NoneType, Order)
+def none_is_order(context, builder, sig, args):
+    return cgutils.is_null(builder, args[1])
+
+
+@lower_builtin(operator.is_, Order, Order)
+def order_is_order(context, builder, sig, args):
+    kind = ir.FunctionType(WORD, [cgutils.voidptr_t, cgutils.voidptr_t])
+    same = builder.call(cgutils.get_or_insert_function(builder.module, kind, "fc_same"), args)
+    return builder.icmp_unsigned("!=", same, WORD(0))
 
 
 @njit
@@ -586,9 +644,143 @@ def market_asks(m):
     return asks_of(m)
 
 
+@overload_attribute(Fill, "ahead")
+def fill_ahead(fill):
+    return lambda fill: None if math.isnan(fill._ahead) else fill._ahead
+
+
 @overload_attribute(Order, "price")
 def order_price(order):
     return lambda order: order.limit if order.priced else None
+
+
+@overload(bool)
+def compile_bool(x):
+    return (lambda x: x is not None) if isinstance(x, Order) else None
+
+
+@intrinsic
+def there(typing, order):
+    """The address of an order that is not None."""
+
+    def generate(context, builder, sig, args):
+        raise_if(context, builder, cgutils.is_null(builder, args[0]), AttributeError, "None is no order")
+        return args[0]
+
+    return P(order), generate
+
+
+@overload_attribute(Order, "left", jit_options=OPTIONS)
+def compile_left(order):
+    return lambda order: order_left(there(order))
+
+
+@overload_attribute(Order, "done", jit_options=OPTIONS)
+def compile_done(order):
+    return lambda order: order_done(there(order)) != 0
+
+
+@overload_method(Order, "cancel", jit_options=OPTIONS)
+def compile_cancel(order):
+    def take_out(order):
+        done = cancel(there(order))
+        if done < 0:
+            raise RuntimeError("an order of wanted quotes is changed by quote and pull")
+        return done != 0
+
+    return take_out
+
+
+@overload_method(Order, "move", jit_options=OPTIONS)
+def compile_move(order, price=None, size=None, price_ticks=None, size_lots=None):
+    def change(order, price=None, size=None, price_ticks=None, size_lots=None):
+        price_how, p = units(price)
+        size_how, s = units(size)
+        ticks_how, ticks = whole_units(price_ticks)
+        lots_how, lots = whole_units(size_lots)
+        if (price_how != 0 and ticks_how != 0) or (size_how != 0 and lots_how != 0):
+            raise ValueError("a move must have a price, a size or both, each once")
+        done = move(there(order), price_how + ticks_how, p, ticks, size_how + lots_how, s, lots)
+        if done < 0:
+            raise ValueError("a move must have a price, a size or both, each once")
+        return done != 0
+
+    return change
+
+
+def single(side):
+    """``m.buy`` or ``m.sell``; `tif` is the number of the word."""
+
+    def compile_single(m, size=None, price=None, tif=0, post_only=False, until=None, price_ticks=None, size_lots=None):
+        def order(m, size=None, price=None, tif=0, post_only=False, until=None, price_ticks=None, size_lots=None):
+            price_how, p = units(price)
+            size_how, s = units(size)
+            ticks_how, ticks = whole_units(price_ticks)
+            lots_how, lots = whole_units(size_lots)
+            _, expiry = whole_units(until)
+            if (price_how != 0 and ticks_how != 0) or (size_how != 0) == (lots_how != 0):
+                raise ValueError("an order must have a size, and a price or none, each once")
+            terms = tif | (POST_ONLY if post_only else 0)
+            made = send(raw(m), side, price_how + ticks_how, p, ticks, size_how + lots_how, s, lots, terms, expiry)
+            if made is None:
+                raise ValueError("an order that cannot be")
+            return made
+
+        return order
+
+    return compile_single
+
+
+overload_method(Market, "buy", jit_options=OPTIONS)(single(1))
+overload_method(Market, "sell", jit_options=OPTIONS)(single(-1))
+
+
+@overload_method(Market, "target", jit_options=OPTIONS)
+def compile_target(m, position, cross_after=-1):
+    def want(m, position, cross_after=-1):
+        has_position, x = given(position)
+        if want_target(raw(m), has_position != 0.0, x, cross_after) != 0:
+            raise ValueError("a position must be a number of less than 1e15 lots")
+
+    return want
+
+
+def begin_ladder(m):
+    """Rungs follow; compiled alone."""
+
+
+@overload(begin_ladder, jit_options=OPTIONS)
+def compile_begin_ladder(m):
+    if not isinstance(m, Market):
+        refuse("quotes are wanted of a market")
+
+    def begin(m):
+        if start_ladder(raw(m)) != 0:
+            raise RuntimeError("a ladder inside of another")
+
+    return begin
+
+
+def rung(m, side, price, size):
+    """One of them; compiled alone."""
+
+
+@overload(rung, jit_options=OPTIONS)
+def compile_rung(m, side, price, size):
+    def add(m, side, price, size):
+        has_price, p = given(price)
+        has_size, s = given(size)
+        if has_price != 0.0 and has_size == 0.0:
+            raise TypeError("must be real number, not NoneType")
+        if add_rung(raw(m), side, has_price != 0.0, p, s) != 0:
+            raise ValueError("quotes of a side must be at most 16, of numbers")
+
+    return add
+
+
+@njit(**OPTIONS)
+def end_ladder(m):
+    finish_ladder(raw(m))
 
 
 @overload_method(Market, "imbalance", jit_options=OPTIONS)
@@ -626,6 +818,41 @@ def given(typing, x):
     return signature(result, x), generate
 
 
+def a_price(typing, x, whole_only):
+    """How a price or size is given, and the number: a float, or an int of ticks or lots."""
+    kind = types.none if isinstance(x, types.Omitted) and x.value is None else types.unliteral(x)
+    number = plain(kind)
+    if not isinstance(number, (types.Integer, types.NoneType) if whole_only else (types.Float, types.Integer, types.NoneType)):
+        refuse(f"a price or size must be a {'whole ' * whole_only}number: it is {getattr(kind, 'what', kind)}")
+    wanted = I8 if whole_only else F8
+    how = 3 if whole_only else 2 if isinstance(number, types.Integer) else 1
+
+    def generate(context, builder, sig, args):
+        zero = context.get_constant(wanted, 0)
+        if isinstance(kind, types.NoneType):
+            pair = WORD(0), zero
+        elif isinstance(kind, types.Optional):
+            optional = context.make_helper(builder, kind, args[0])
+            valid = cgutils.as_bool_bit(builder, optional.valid)
+            value = context.cast(builder, optional.data, number, wanted)
+            pair = builder.select(valid, WORD(how), WORD(0)), builder.select(valid, value, zero)
+        else:
+            pair = WORD(how), context.cast(builder, args[0], kind, wanted)
+        return context.make_tuple(builder, sig.return_type, pair)
+
+    return signature(types.Tuple((I8, wanted)), x), generate
+
+
+@intrinsic
+def units(typing, x):
+    return a_price(typing, x, False)
+
+
+@intrinsic
+def whole_units(typing, x):
+    return a_price(typing, x, True)
+
+
 @overload_method(Market, "quote", jit_options=OPTIONS)
 def compile_quote(m, bid=None, ask=None, size=None, bid_size=None, ask_size=None):
     def want(m, bid=None, ask=None, size=None, bid_size=None, ask_size=None):
@@ -658,6 +885,14 @@ def compile_update(statistic, a, b=0.0):
     return lambda statistic, a, b=0.0: zscore_update(raw(statistic), a)
 
 
+def new_row(context, builder, pointer, site, symbol_id):
+    """Where the values of a row go."""
+    kind = ir.FunctionType(ir.DoubleType().as_pointer(), [cgutils.voidptr_t, WORD, WORD])
+    row = builder.call(cgutils.get_or_insert_function(builder.module, kind, "fc_record"), [pointer, site, symbol_id])
+    raise_if(context, builder, cgutils.is_null(builder, row), RuntimeError, "an instant records at most 4096 rows")
+    return row
+
+
 @intrinsic
 def record(typing, self, site, market, values):
     """Add a row: number of the statement, market or None, a tuple of values."""
@@ -676,15 +911,97 @@ def record(typing, self, site, market, values):
         symbol_id = WORD(-1)
         if isinstance(market, Market):
             symbol_id = load_field(context, builder, market, args[2], "symbol_id")
-        kind = ir.FunctionType(ir.DoubleType().as_pointer(), [cgutils.voidptr_t, WORD, WORD])
-        function = cgutils.get_or_insert_function(builder.module, kind, "fc_record")
-        row = builder.call(function, [args[0], context.cast(builder, args[1], site, types.int64), symbol_id])
-        raise_if(context, builder, cgutils.is_null(builder, row), RuntimeError, "an instant records at most 4096 rows")
+        row = new_row(context, builder, args[0], context.cast(builder, args[1], site, types.int64), symbol_id)
         for i, number in enumerate(numbers):
             builder.store(number, builder.gep(row, [ir.IntType(32)(i)]))
         return context.get_dummy_value()
 
     return types.none(self, site, market, values), generate
+
+
+@intrinsic
+def line(typing, self, site, values):
+    """Add a line: number of the statement, and what stands in its text, three words each: kind and two of the value."""
+
+    def words(context, builder, kind, value):
+        if isinstance(kind, types.Optional):
+            optional = context.make_helper(builder, kind, value)
+            valid = cgutils.as_bool_bit(builder, optional.valid)
+            return [builder.select(valid, word, WORD(0)) for word in words(context, builder, kind.type, optional.data)]
+        if isinstance(kind, types.NoneType):
+            return [WORD(0)] * 3
+        if isinstance(kind, Market):
+            return [WORD(4), load_field(context, builder, kind, value, "symbol_id"), WORD(0)]
+        if isinstance(kind, Order):
+            given = builder.bitcast(load_field(context, builder, kind, value, "_given"), WORD)
+            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(WORD, [cgutils.voidptr_t]), "fc_why")
+            return [WORD(5), builder.call(function, [value]), given]
+        if isinstance(kind, types.Float):
+            return [WORD(1), builder.bitcast(context.cast(builder, value, kind, F8), WORD), WORD(0)]
+        return [WORD(3 if isinstance(kind, types.Boolean) else 2), context.cast(builder, value, kind, I8), WORD(0)]
+
+    for kind in values.types:
+        if not isinstance(plain(kind), (*NUMBERS, Market, Order)):
+            refuse("a line of the log holds numbers, .symbol, .why, .state and .cause")
+
+    def generate(context, builder, sig, args):
+        parts = [(types.unliteral(kind), builder.extract_value(args[2], i)) for i, kind in enumerate(values.types)]
+        parts = [(kind, context.cast(builder, value, old, kind)) for (kind, value), old in zip(parts, values.types, strict=True)]
+        found = [word for kind, value in parts for word in words(context, builder, kind, value)]
+        row = new_row(context, builder, args[0], context.cast(builder, args[1], site, I8), WORD(-1))
+        for i, word in enumerate(found):
+            builder.store(builder.bitcast(word, ir.DoubleType()), builder.gep(row, [ir.IntType(32)(i)]))
+        return context.get_dummy_value()
+
+    return types.none(self, site, values), generate
+
+
+# ---- self.random: what random.Random does in Python, on its generator ----
+
+
+@njit(**OPTIONS)
+def uniform(self, a, b):
+    return plus(a, multiply(minus(b, a), draw(raw(self))))
+
+
+@njit(**OPTIONS)
+def randrange(self, start, stop):
+    width = minus(stop, start)
+    if width <= 0:
+        raise ValueError("empty range for randrange()")
+    return plus(start, draw_below(raw(self), width))
+
+
+@njit(**OPTIONS)
+def expovariate(self, rate):
+    return divide_by(-math.log(1.0 - draw(raw(self))), rate)
+
+
+RANDOM = {
+    "random": (0, njit(lambda self: draw(raw(self)))),
+    "uniform": (2, uniform),
+    "randrange": (2, randrange),
+    "randint": (2, njit(**OPTIONS)(lambda self, a, b: randrange(self, a, plus(b, 1)))),
+    "gauss": (2, njit(**OPTIONS)(lambda self, mu, sigma: plus(mu, multiply(draw_normal(raw(self)), sigma)))),
+    "expovariate": (1, expovariate),
+}
+
+
+@intrinsic
+def poll(typing, self):
+    """In each round of a loop: now and then somebody must look at signals, or a loop without an end could not be interrupted."""
+
+    def generate(context, builder, sig, args):
+        counter = place(builder, args[0], LAYOUTS["self"]["_polls"][1], WORD)
+        left = builder.sub(builder.load(counter), WORD(1))
+        builder.store(left, counter)
+        with builder.if_then(builder.icmp_signed("<=", left, WORD(0)), likely=False):
+            kind = ir.FunctionType(WORD, [cgutils.voidptr_t])
+            stop = builder.call(cgutils.get_or_insert_function(builder.module, kind, "fc_poll"), [args[0]])
+            raise_if(context, builder, builder.icmp_signed("!=", stop, WORD(0)), RuntimeError, "interrupted")
+        return context.get_dummy_value()
+
+    return types.none(self), generate
 
 
 def after(self, delay_ns, method):
@@ -718,10 +1035,10 @@ def compile_stop(self, text):
 
 
 HELPERS = {
-    "_fc_add": arithmetic(operator.add, "sadd_with_overflow"),
-    "_fc_sub": arithmetic(operator.sub, "ssub_with_overflow"),
+    "_fc_add": (plus := arithmetic(operator.add, "sadd_with_overflow")),
+    "_fc_sub": (minus := arithmetic(operator.sub, "ssub_with_overflow")),
     "_fc_mult": (multiply := arithmetic(operator.mul, "smul_with_overflow")),
-    "_fc_div": arithmetic(operator.truediv),
+    "_fc_div": (divide_by := arithmetic(operator.truediv)),
     "_fc_floordiv": arithmetic(operator.floordiv),
     "_fc_mod": arithmetic(operator.mod),
     "_fc_pow": power,
@@ -733,6 +1050,11 @@ HELPERS = {
     "_fc_record": record,
     "_fc_after": after,
     "_fc_stop": stop,
+    "_fc_line": line,
+    "_fc_poll": poll,
+    "_fc_ladder": begin_ladder,
+    "_fc_rung": rung,
+    "_fc_ladder_done": end_ladder,
 }
 
 
@@ -740,7 +1062,8 @@ HELPERS = {
 def helpers(mathematics, tests):
     """What rewritten functions call: ours, and of ``math`` (name, arguments, whether out of range is an OverflowError) and tests."""
     made = {f"_fc_{name}": mathematical(getattr(math, name), *how) for name, *how in mathematics}
-    return HELPERS | made | {f"_fc_{name}": getattr(math, name) for name in tests}
+    drawn = {f"_fc_random_{name}": function for name, (_, function) in RANDOM.items()}
+    return HELPERS | made | drawn | {f"_fc_{name}": getattr(math, name) for name in tests}
 
 
 # ---- machine code ----
@@ -816,7 +1139,7 @@ def machine_code(
             return guarded(hook_function, self, market, what)  # noqa: B023  used at once
 
         code = cfunc(types.int32(self_type, market, what), **OPTIONS)(entry)
-        part = llvm.parse_assembly(code.inspect_llvm())
+        part = llvm.parse_assembly(code.inspect_llvm().replace("{ noinline }", "{ alwaysinline }"))  # the hook itself into what is called
         for function in part.functions:
             if function.name == code.native_name:
                 function.name = symbol

@@ -57,6 +57,7 @@ def backtest(
     requote_ticks: int = 1,
     seed: int = 0,
     curve_interval: str = "1s",
+    sample_every: int = 0,
     recording: Recording | None = None,
     controls: Controls | None = None,
     begun: Callable[[Result], None] | None = None,
@@ -97,6 +98,8 @@ def backtest(
         Of ``Strategy.random`` and of random latencies.
     curve_interval : str, default "1s"
         Distance of the points of the equity curve.
+    sample_every : int, default 0
+        Measure how long the stages of the loop take, of one event in so many: the page of the result has them; 0 measures nothing.
     recording : Recording, optional
         Journal (``hft.journal.record``) that writes the run down.
     controls : Controls, optional
@@ -176,7 +179,7 @@ def backtest(
             compiled,
             curve_symbol_id=list(markets),
             curve_interval_ns=conditions.duration_ns(curve_interval),
-            sample_every=0,
+            sample_every=sample_every,
             journal=None if recording is None else recording.journal,
             on_control=controls.apply,
         )

@@ -22,7 +22,7 @@ import re
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,9 +30,11 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from fastcore.instruments import Instrument
-from fastcore.strategies.compiled import FUNCTIONS, LAYOUTS, PROBLEMS, CompiledStrategy
+from fastcore.records import TERMS
+from fastcore.strategies.compiled import CAUSES, FUNCTIONS, LAYOUTS, PROBLEMS, STATES, CompiledStrategy
 from fastcore.strategies.hooks import Handle, PythonStrategy
 from fastcore.zscore import PairZScore, RollingZScore
 
@@ -59,7 +61,13 @@ MATH = dict.fromkeys("sqrt log log10 log1p log2 fabs sin cos tan asin acos atan 
 MATH |= dict.fromkeys(("exp", "expm1", "sinh", "cosh"), (1, True)) | dict.fromkeys(("atan2", "copysign"), (2, False))
 MATH_WHOLE = {"trunc": 0, "floor": 1, "ceil": 2}
 MATH_TESTS = ("isnan", "isinf", "isfinite")
-METHODS = ("imbalance", "pull", "quote", "update")  # of markets and of objects of fastcore
+METHODS = ("buy", "cancel", "imbalance", "move", "pull", "quote", "sell", "target", "update")  # of markets, orders, objects of fastcore
+STRATEGY = "_fc_self"  # what a plain function takes besides its own arguments
+TIMES = ("day", "ioc", "fok", "gtd")
+RANDOM = {  # of self.random: its arguments, and what those stand for that are left out
+    "random": (), "uniform": (None, None), "randint": (None, None), "randrange": (None, None), "gauss": (0.0, 1.0), "expovariate": (None,),
+}  # fmt: skip
+WORDS = {"state": STATES, "cause": CAUSES}  # attributes that are texts, and numbers in compiled hooks
 LOOPS = ("markets", "bids", "asks")  # what a loop goes through, besides range()
 REFUSED = {
     ast.List: "a list", ast.Dict: "a dictionary", ast.Set: "a set", ast.ListComp: "a list", ast.SetComp: "a set", ast.DictComp: "a dictionary",
@@ -129,6 +137,7 @@ class _Compiled(Strategy):
             room=40 * len(program.attributes),
             texts=program.texts,
             columns=program.columns,
+            orders=program.sends,
         )
         return self._native
 
@@ -139,6 +148,8 @@ class _Compiled(Strategy):
             return
         self._fields, values = self._program.layout(self, native)
         native.attributes = values
+        if self._program.draws:
+            native.random = self.random.getstate()
         code = load(self._program, self._fields)
         native.load(*code.functions(self._program), code)
 
@@ -152,6 +163,10 @@ class _Compiled(Strategy):
             if kind in ("f8", "i8", "b1"):
                 value = np.frombuffer(held, "f8" if kind == "f8" else "i8", 1, offset)[0].item()
                 self.__dict__[name] = bool(value) if kind == "b1" else value
+            elif kind == "order":
+                self.__dict__[name] = native.order(int.from_bytes(held[offset : offset + 8], "little"))
+        if self._program.draws:
+            self.random.setstate(native.random)
         self._core.reasons.update(native.reasons)
 
     def _told(self, name: str) -> Any:
@@ -166,8 +181,10 @@ class _Compiled(Strategy):
         order = np.argsort(first)  # columns come in the order of their first rows
         kinds, which = kinds[order], np.argsort(order)[which]
         whats = [self._program.rows[site] for site in kinds["site"].tolist()]
-        lines = np.array([isinstance(what, str) for what in whats])[which]
-        told["_log"] += [(time, self._program.rows[site]) for time, site in rows[["time", "site"]][lines].tolist()]
+        lines = np.array([isinstance(what, (str, Line)) for what in whats])[which]
+        for row in rows[lines]:
+            what = self._program.rows[int(row["site"])]
+            told["_log"].append((int(row["time"]), what.text(row["values"], native, symbols) if isinstance(what, Line) else what))
         keys = [("", *what) if isinstance(what, tuple) else ("",) for what in whats]
         keys = [(symbols[symbol_id], *key[1:]) for symbol_id, key in zip(kinds["symbol_id"].tolist(), keys, strict=True)]
         rows, which = rows[~lines], which[~lines]
@@ -178,6 +195,10 @@ class _Compiled(Strategy):
 
     _records = property(lambda self: self._told("_records"), lambda self, rows: self.__dict__.update(_records=rows))
     _log = property(lambda self: self._told("_log"), lambda self, lines: self.__dict__.update(_log=lines))
+
+    def record(self, market: Handle | None = None, **columns: float) -> None:
+        """As it is in Python, behind the rows of compiled hooks."""
+        super().record(market, **columns)
 
     def _running(self) -> PythonStrategy:
         self._fetch()
@@ -194,17 +215,61 @@ class _Compiled(Strategy):
             size = ctypes.cast(error, ctypes.POINTER(ctypes.c_int32))[2]
             kind, arguments, _ = pickle.loads(ctypes.string_at(data, size))  # written by Numba into code of ours
             told = kind(*(arguments or ()))
-        if problem == PROBLEMS["number"]:
-            told = ValueError(f"price and size must be numbers: {'ask' if text else 'bid'}={values[0]} size={values[1]}")
-        elif problem == PROBLEMS["room"]:
-            told = RuntimeError("an instant holds at most 1024 timers and quotes")
-        elif problem == PROBLEMS["time"]:
-            told = RuntimeError("after() needs a time: call it inside of hooks behind on_start")
+        told = problem_of(problem, text, values) or told
         file, line, name = self._program.sites[site]
         # A frame of that file and line is what people, debuggers and hft.strategy.failure look for.
         code = compile("\n" * (line - 1) + "raise error", file, "exec").replace(co_name=name)
         exec(code, {"error": told})
         raise AssertionError
+
+
+def problem_of(problem: int, text: int, values: tuple[float, float]) -> Exception | None:
+    """What a problem that a function of ours had is in Python."""
+    name = {number: name for name, number in PROBLEMS.items()}.get(problem)
+    side = "asks" if text else "bids"
+    problems: dict[str | None, Exception] = {
+        "number": ValueError(f"price and size must be numbers: {side[:-1]}={values[0]} size={values[1]}"),
+        "room": RuntimeError("an instant holds at most 1024 commands"),
+        "time": RuntimeError("after() needs a time: call it inside of hooks behind on_start"),
+        "price": ValueError("a price must be a number: price=nan"),
+        "size": ValueError("a size must be a number: size=nan"),
+        "position": ValueError(f"a position must be a number of less than 1e15 lots: position={values[0]}"),
+        "terms": ValueError("terms must agree: of type, tif, post_only and until"),
+        "quoted": RuntimeError(f"an order of wanted quotes is changed by quote and pull: order={text}"),
+        "rungs": ValueError(f"quotes of a side must be at most 16: {side}=17"),
+        "nested": RuntimeError("a ladder is built inside of another"),
+        "range": ValueError("empty range for random numbers"),
+    }
+    return problems.get(name)
+
+
+class Line:
+    """A line of the log: an f-string whose values compiled code writes down, and Python formats."""
+
+    def __init__(self, parts: list[str | tuple[str, str, str]]) -> None:
+        self.parts = parts  # texts, and (attribute, conversion, format) of values
+
+    def __repr__(self) -> str:
+        return f"Line({self.parts})"
+
+    @property
+    def values(self) -> int:
+        return sum(isinstance(part, tuple) for part in self.parts)
+
+    def text(self, row: npt.NDArray[np.float64], native: CompiledStrategy, symbols: Mapping[int, str]) -> str:
+        words = iter(row.tolist()), iter(row.view(np.int64).tolist())
+        out = []
+        for part in self.parts:
+            if isinstance(part, str):
+                out.append(part)
+                continue
+            attribute, conversion, form = part
+            (_, kind), (number, whole), (given, _) = (tuple(map(next, words)) for _ in range(3))
+            value: Any = (None, number, whole, bool(whole), symbols.get(int(whole)))[kind] if kind < 5 else native.why(whole, given)
+            if attribute in WORDS:
+                value = WORDS[attribute][value]
+            out.append(format(repr(value) if conversion == "r" else str(value) if conversion == "s" else value, form))
+        return "".join(out)
 
 
 # ---- what is compiled: the source of a class ----
@@ -265,8 +330,12 @@ class Program:
         Statements by number.
     texts : list of str
         Reasons by number.
-    rows : dict of int to tuple of str or str
+    rows : dict of int to tuple of str, str or Line
         Columns, or a line of the log, by the number of the statement.
+    stored : set of str
+        Attributes that hooks set.
+    sends, draws : bool
+        Whether hooks send orders of their own or keep any, and whether they draw random numbers.
     """
 
     def __init__(self, strategy: type[Strategy]) -> None:
@@ -275,12 +344,18 @@ class Program:
         self.attributes: dict[str, tuple[Function, ast.AST]] = {}
         self.sites: list[tuple[str, int, str]] = [("", 1, "")]
         self.texts: list[str] = []
-        self.rows: dict[int, tuple[str, ...] | str] = {}
+        self.rows: dict[int, tuple[str, ...] | str | Line] = {}
+        self.stored: set[str] = set()
+        self.sends = self.draws = False
         self.delayed: list[str] = []  # methods that timers call once, by number behind the periods
         self.helpers: dict[FunctionType, str] = {}
         self._left: list[Function] = []
         self.hooks = [name for name in HOOKS if self.method(name) is not None]
         every = [name for name in dir(strategy) if hasattr(getattr(strategy, name), "_every_ns")]
+        for name in dir(strategy):
+            if hasattr(method := getattr(strategy, name), "_batch"):
+                place = f"{method.__code__.co_filename}:{method.__code__.co_firstlineno}"
+                raise CompileError(f"{place}: {name}: hooks for many events at once are not compiled")
         self.periods = [getattr(strategy, name)._every_ns for name in every]
         self.timed = every
         for name in (*self.hooks, *every):
@@ -292,9 +367,8 @@ class Program:
         timers = [*every, *self.delayed]
         self.entries = [(f"hft_{name}", f"_m_{name}", name) for name in self.hooks]
         self.entries += [(f"hft_timer_{i}", f"_m_{name}", "") for i, name in enumerate(timers)]
-        self.columns = (
-            max((len(row) for row in self.rows.values() if not isinstance(row, str)), default=0) if self.rows else None
-        )
+        widths = [3 * row.values if isinstance(row, Line) else 0 if isinstance(row, str) else len(row) for row in self.rows.values()]
+        self.columns = max(widths) if widths else None
         self.text = "\n".join(f"{name}\n{function.text}" for name, function in sorted(self.functions.items()))
 
     def method(self, name: str) -> FunctionType | None:
@@ -356,6 +430,8 @@ class Program:
                 kind, parts = "i8", [int(value).to_bytes(8, "little", signed=True)]
             elif isinstance(value, float):
                 kind, parts = "f8", [np.float64(value).tobytes()]
+            elif value is None and name in self.stored and self.sends:
+                kind, parts = "order", [bytes(8)]  # there is none yet
             elif isinstance(value, Handle):
                 kind, parts = "market", [native.market_address(value.symbol_id).to_bytes(8, "little")]
             elif isinstance(value, OBJECTS):
@@ -372,11 +448,22 @@ class Program:
                 parts = [int(word).to_bytes(8, "little") for word in (value.ctypes.data, *value.shape)]
             else:
                 what = "None" if value is None else f"of type {type(value).__name__}"
-                rule = "attributes of compiled hooks are floats, ints, bools, arrays, markets, PairZScore and RollingZScore"
+                rule = "attributes of compiled hooks are floats, ints, bools, arrays, markets, orders (None in the beginning), "
+                rule += "PairZScore and RollingZScore"
                 function.refuse(node, f"{rule}: self.{name} is {what}")
             fields[name] = (kind, offset)
             words += parts
         return fields, b"".join(words)
+
+
+class _Rung(ast.stmt):
+    """A quote of a ladder among the statements of a loop."""
+
+    _fields = ()
+
+    def __init__(self, market: str, side: int, quote: ast.expr) -> None:
+        super().__init__()
+        self.market, self.side, self.quote = market, side, quote
 
 
 class Rewriter(ast.NodeTransformer):
@@ -394,6 +481,9 @@ class Rewriter(ast.NodeTransformer):
         if wanted is not None and len(arguments.args) - len(arguments.defaults) != wanted:
             function.refuse(tree, f"{function.name[3:]} must take {wanted - 1} arguments besides self")
         self.own = arguments.args[0].arg if function.method else None
+        if not function.method:  # it may loop, too
+            arguments.args.insert(0, ast.arg(STRATEGY))
+        self.strategy = ast.Name(self.own or STRATEGY, ast.Load())
         self.locals = set(function.function.__code__.co_varnames)
         closure = inspect.getclosurevars(function.function)
         self.known = {**vars(builtins), **function.function.__globals__, **closure.nonlocals}
@@ -453,8 +543,12 @@ class Rewriter(ast.NodeTransformer):
         node.orelse = self.block(node.orelse) if node.orelse else []
         return node
 
+    def round(self, body: list[ast.stmt], at: ast.stmt) -> list[ast.stmt]:
+        """What is done in each round of a loop."""
+        return [ast.copy_location(ast.Expr(self.call("_fc_poll", self.strategy, at=at)), at), *self.block(body)]
+
     def visit_While(self, node: ast.While) -> ast.AST:
-        node.test, node.body = self.visit(node.test), self.block(node.body)
+        node.test, node.body = self.visit(node.test), self.round(node.body, node)
         node.orelse = self.block(node.orelse) if node.orelse else []
         return node
 
@@ -466,13 +560,13 @@ class Rewriter(ast.NodeTransformer):
             taken = ast.copy_location(ast.Assign([node.target], item), node)
             count = self.call("len", ast.Name(series, ast.Load()), at=node)
             loop = ast.For(
-                ast.Name(place, ast.Store()), self.call("range", count, at=node), [taken, *self.block(node.body)], []
+                ast.Name(place, ast.Store()), self.call("range", count, at=node), [taken, *self.round(node.body, node)], []
             )
             loop.orelse = self.block(node.orelse) if node.orelse else []
             return [first, ast.copy_location(loop, node)]
         if not (isinstance(node.iter, ast.Call) and isinstance(node.iter.func, ast.Name) and node.iter.func.id == "range"):
             self.function.refuse(node, f"a loop goes through range() or {', '.join('.' + name for name in LOOPS)}")
-        node.target, node.iter, node.body = self.visit(node.target), self.visit(node.iter), self.block(node.body)
+        node.target, node.iter, node.body = self.visit(node.target), self.visit(node.iter), self.round(node.body, node)
         node.orelse = self.block(node.orelse) if node.orelse else []
         return node
 
@@ -498,6 +592,7 @@ class Rewriter(ast.NodeTransformer):
             if not self.is_self(target.value):
                 self.function.refuse(target, f"only attributes of self can be set: .{target.attr}")
             self.attribute(target.attr, target)
+            self.program.stored.add(target.attr)
             present = ast.Attribute(ast.Name(self.own or "", ast.Load()), target.attr, ast.Load())
             value = self.call("_fc_keep", present, value, at=at)
         elif isinstance(target, ast.Subscript):
@@ -534,7 +629,86 @@ class Rewriter(ast.NodeTransformer):
             self.function.refuse(node, "what an assert says must be a constant")
         return node
 
+    # ---- ladders: m.quote(bids=[(price, size), ...]) as statements ----
+
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        return self.ladder(node.value, node) if self.is_ladder(node.value) else self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> Any:
+        if node.value is None or not self.is_ladder(node.value):
+            return self.generic_visit(node)
+        return [*self.ladder(node.value, node), ast.copy_location(ast.Return(ast.Constant(None)), node)]
+
+    def is_ladder(self, node: ast.expr) -> bool:
+        named = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "quote"
+        return named and any(keyword.arg in ("bids", "asks") for keyword in node.keywords)  # type: ignore[attr-defined]
+
+    def ladder(self, node: Any, at: ast.stmt) -> list[ast.stmt]:
+        if node.args or any(keyword.arg not in ("bids", "asks") for keyword in node.keywords):
+            self.function.refuse(node, "quotes must be those of bid, ask and size, or those of bids and asks")
+        market = self.temporary()
+        out: list[ast.stmt] = [ast.Assign([ast.Name(market, ast.Store())], self.visit(node.func.value))]
+        out.append(ast.Expr(self.call("_fc_ladder", ast.Name(market, ast.Load()), at=at)))
+        for keyword in sorted(node.keywords, key=lambda keyword: keyword.arg == "asks"):
+            out += self.rungs(market, int(keyword.arg == "asks"), keyword.value, at)
+        out.append(ast.Expr(self.call("_fc_ladder_done", ast.Name(market, ast.Load()), at=at)))
+        return [ast.copy_location(statement, at) for statement in out]
+
+    def rungs(self, market: str, side: int, quotes: ast.expr, at: ast.stmt) -> list[ast.stmt]:
+        """Statements that add the quotes of a side."""
+        if isinstance(quotes, ast.Constant) and quotes.value is None:
+            return []
+        if isinstance(quotes, ast.IfExp):
+            both = [self.rungs(market, side, part, at) or [ast.Pass()] for part in (quotes.body, quotes.orelse)]
+            return [ast.copy_location(ast.If(self.visit(quotes.test), *both), at)]
+        if isinstance(quotes, (ast.List, ast.Tuple)):
+            return [self.rung(market, side, quote, at) for quote in quotes.elts]
+        if not isinstance(quotes, (ast.ListComp, ast.GeneratorExp)) or len(quotes.generators) != 1:
+            self.function.refuse(quotes, "quotes of a side are written where they are wanted: [(price, size), ...]")
+        (loop,) = quotes.generators
+        names = {part.id for part in ast.walk(loop.target) if isinstance(part, ast.Name)}
+        renamed = {name: self.temporary() for name in names}  # they live in the list alone
+        for part in [*ast.walk(loop.target), *ast.walk(quotes.elt), *(part for test in loop.ifs for part in ast.walk(test))]:
+            if isinstance(part, ast.Name) and part.id in renamed:
+                part.id = renamed[part.id]
+        self.locals |= set(renamed.values())
+        body: ast.stmt = ast.For(loop.target, loop.iter, [_Rung(market, side, quotes.elt)], [])
+        for test in loop.ifs:
+            body.body = [ast.If(test, body.body, [])]  # type: ignore[attr-defined]
+        for part in ast.walk(body):
+            ast.copy_location(part, at)
+        made = self.visit(body)
+        return made if isinstance(made, list) else [made]
+
+    def visit__Rung(self, node: _Rung) -> ast.stmt:
+        return self.rung(node.market, node.side, node.quote, node)
+
+    def rung(self, market: str, side: int, quote: ast.expr, at: ast.stmt) -> ast.stmt:
+        if not isinstance(quote, ast.Tuple) or len(quote.elts) != 2:
+            self.function.refuse(quote, "a quote of a ladder is a pair: (price, size)")
+        price, size = (self.visit(part) for part in quote.elts)
+        added = self.call("_fc_rung", ast.Name(market, ast.Load()), ast.Constant(side), price, size, at=at)
+        return ast.copy_location(ast.Expr(added), at)
+
     # ---- expressions ----
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        left = node.left
+        if len(node.ops) == 1 and isinstance(left, ast.Attribute) and left.attr in WORDS and not self.is_self(left.value):
+            known, (other,) = WORDS[left.attr], node.comparators
+            texts = other.elts if isinstance(other, (ast.Tuple, ast.List, ast.Set)) else [other]
+            if not isinstance(node.ops[0], (ast.Eq, ast.NotEq, ast.In, ast.NotIn)):
+                self.function.refuse(node, f".{left.attr} is compared by ==, !=, in and not in")
+            numbers: list[ast.expr] = []
+            for item in texts:
+                word = self.constant(item)
+                if word not in known:
+                    self.function.refuse(item, f".{left.attr} is never {word!r}{suggestion(word, known)}")
+                numbers.append(ast.Constant(known.index(word)))
+            node.left = ast.copy_location(ast.Attribute(self.visit(left.value), f"_{left.attr}", ast.Load()), left)
+            node.comparators = [numbers[0] if other is texts[0] else ast.Tuple(numbers, ast.Load())]
+            return node
+        return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, int) and not -(1 << 63) <= node.value < 1 << 63:
@@ -612,6 +786,9 @@ class Rewriter(ast.NodeTransformer):
                 return ast.copy_location(ast.Name(name, ast.Load()), node)
         if node.attr.startswith("_"):
             self.function.refuse(node, f".{node.attr} is not compiled")
+        if node.attr in (*WORDS, "why", "symbol"):
+            where = "to be compared with constants" if node.attr in WORDS else "in lines of the log"
+            self.function.refuse(node, f".{node.attr} is a text: it is there {where}")
         node.value = self.visit(node.value)
         return node
 
@@ -622,6 +799,8 @@ class Rewriter(ast.NodeTransformer):
         if isinstance(function, ast.Attribute):
             if self.is_self(function.value):
                 return self.own_call(node, function.attr)
+            if isinstance(function.value, ast.Attribute) and self.is_self(function.value.value) and function.value.attr == "random":
+                return self.random_call(node, function.attr)
             if (
                 isinstance(function.value, ast.Name)
                 and function.value.id not in self.locals
@@ -632,6 +811,11 @@ class Rewriter(ast.NodeTransformer):
                 self.function.refuse(node, f".{function.attr}() is not compiled{suggestion(function.attr, METHODS)}")
             if function.attr == "pull":
                 self.reason(node)
+            elif function.attr in ("buy", "sell"):
+                self.program.sends = True
+                self.worded(node, "tif", 2, self.time)
+            elif function.attr == "target":
+                self.worded(node, "cross_after", 1, self.duration)
             function.value = self.visit(function.value)
             return self.arguments(node)
         if not isinstance(function, ast.Name) or function.id in self.locals:
@@ -640,7 +824,8 @@ class Rewriter(ast.NodeTransformer):
         if isinstance(value, FunctionType):
             name = self.program.helper(value)
             self.function.calls.setdefault(name, node)
-            return self.arguments(ast.copy_location(ast.Call(ast.Name(name, ast.Load()), node.args, node.keywords), node))
+            self.arguments(node)
+            return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [self.strategy, *node.args], node.keywords), node)
         if value is not getattr(builtins, function.id, None) or function.id not in NAMES:
             self.function.refuse(node, f"{function.id}() is not compiled")
         self.arguments(node)
@@ -673,6 +858,70 @@ class Rewriter(ast.NodeTransformer):
             self.function.refuse(node, "a text must be a constant here")
         return node.value
 
+    def worded(self, node: ast.Call, name: str, place: int, number: Callable[[ast.AST], int]) -> None:
+        """An argument that is a text, as a number."""
+        if len(node.args) > place:
+            node.args[place] = ast.Constant(number(node.args[place]))
+        for keyword in node.keywords:
+            if keyword.arg == name:
+                keyword.value = ast.Constant(number(keyword.value))
+
+    def time(self, node: ast.AST) -> int:
+        word = self.constant(node)
+        if word not in TIMES:
+            self.function.refuse(node, f"tif must be day, ioc, fok or gtd: tif={word}")
+        return TERMS[word]
+
+    def duration(self, node: ast.AST) -> int:
+        if isinstance(node, ast.Constant) and node.value is None:
+            return -1
+        try:
+            return duration_ns(self.constant(node))
+        except ValueError as error:
+            self.function.refuse(node, str(error))
+
+    def random_call(self, node: ast.Call, name: str) -> ast.AST:
+        if name not in RANDOM:
+            self.function.refuse(node, f"self.random.{name}() is not compiled{suggestion(name, RANDOM)}")
+        defaults = RANDOM[name]
+        given = self.arguments(node).args
+        if name == "randrange" and len(given) == 1:
+            given = [ast.Constant(0), *given]
+        if node.keywords or len(given) > len(defaults) or None in defaults[len(given) :]:
+            self.function.refuse(node, f"self.random.{name}() takes {len(defaults)} arguments here")
+        given += [ast.Constant(value) for value in defaults[len(given) :]]
+        self.program.draws = True
+        return self.call(f"_fc_random_{name}", ast.Name(self.own or "", ast.Load()), *given, at=node)
+
+    def line(self, node: ast.JoinedStr, at: ast.Call) -> ast.AST:
+        """A line of the log with values in it."""
+        parts: list[str | tuple[str, str, str]] = []
+        values: list[ast.expr] = []
+        for part in node.values:
+            if isinstance(part, ast.Constant):
+                parts.append(str(part.value))
+                continue
+            assert isinstance(part, ast.FormattedValue)
+            form = part.format_spec
+            if form is not None and not all(isinstance(piece, ast.Constant) for piece in getattr(form, "values", ())):
+                self.function.refuse(node, "a format must be a constant here")
+            text = "" if form is None else "".join(piece.value for piece in form.values)  # type: ignore[attr-defined]
+            value, attribute = part.value, getattr(part.value, "attr", "")
+            if attribute in (*WORDS, "why", "symbol") and not self.is_self(value.value):  # type: ignore[attr-defined]
+                inner = self.visit(value.value)  # type: ignore[attr-defined]
+                value = ast.copy_location(ast.Attribute(inner, f"_{attribute}", ast.Load()), value) if attribute in WORDS else inner
+            else:
+                value, attribute = self.visit(value), ""
+            if part.conversion == ord("a"):
+                self.function.refuse(node, "!a is not compiled")
+            parts.append((attribute, "" if part.conversion < 0 else chr(part.conversion), text))
+            values.append(value)
+        number = self.program.site(self.function, at.lineno)
+        self.program.rows[number] = Line(parts)
+        return self.call(
+            "_fc_line", ast.Name(self.own or "", ast.Load()), ast.Constant(number), ast.Tuple(values, ast.Load()), at=at
+        )
+
     def module_call(self, node: ast.Call, module: ModuleType, name: str) -> ast.AST:
         known = name in MATH or name in MATH_WHOLE or name in MATH_TESTS or name == "pow"
         if module is not math or not known:
@@ -695,6 +944,8 @@ class Rewriter(ast.NodeTransformer):
         if name in ("log", "stop"):
             if len(node.args) != 1 or node.keywords:
                 self.function.refuse(node, f"{name}() takes one text")
+            if name == "log" and isinstance(node.args[0], ast.JoinedStr):
+                return self.line(node.args[0], node)
             text = self.constant(node.args[0])
             if name == "stop":
                 return self.call("_fc_stop", own, ast.Constant(self.program.text_number(text)), at=node)

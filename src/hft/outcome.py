@@ -62,6 +62,15 @@ def account(engine: Engine, row: int) -> dict[str, Any]:
     }
 
 
+def latencies(engine: Engine) -> dict[str, dict[str, int]]:
+    """Return percentiles of the nanoseconds that each stage took, of one event in so many (``sample_every`` of the engine)."""
+    return {
+        stage: {"p50": times.percentile(50.0), "p99": times.percentile(99.0), "p999": times.percentile(99.9), "max": times.max}
+        for stage, times in engine.stopwatch.stages.items()
+        if times.count
+    }
+
+
 def account_of(engine: Engine, row: int, name: str) -> dict[str, Any]:
     """Return what one strategy of several has made of a market: lots, profit and fees add up to those of the account."""
     place = list(engine.strategies).index(name)
@@ -128,6 +137,7 @@ class Outcome:
             "total": self._total(engine),
             "events": engine.events,
             "loop_ns": engine.loop_ns,
+            "latency_ns": latencies(engine),
             "end_ns": max((engine.market.seen_ns(row) for row in self.markets), default=0) or engine.last_ns,
             "orders": desk.orders_sent,
             "refusals": desk.limits.rejected,

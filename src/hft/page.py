@@ -10,6 +10,7 @@ import numpy as np
 
 from .figures import text
 from .panels import Layer, Panel, Values, panels
+from .tables import Table
 
 __all__ = ["page"]
 
@@ -22,6 +23,7 @@ STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;max-width:940px;margin:1.5em auto;padding:0 1em;color:#20242c;background:#fff}
 pre{font:12px/1.4 ui-monospace,monospace;background:#f4f5f7;padding:1em;overflow-x:auto}
 h2{font-size:14px;margin:1.4em 0 .2em}svg{width:100%;height:auto}
+th,td{text-align:right;padding:0 1em 0 0;font-size:12px}
 text{font:10px system-ui,sans-serif;fill:#5a6270}.key{font-size:12px;color:#5a6270}.key b{font-weight:600}
 """
 STEPS_S = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 86_400)
@@ -148,11 +150,22 @@ def draw(panel: Panel) -> str:
     )  # fmt: skip
 
 
+def latency(result: Outcome) -> str:
+    """Return how long the stages of the loop took, as a table; nothing of a result that does not tell it."""
+    stages = result._kept.get("latency_ns")
+    if not stages:
+        return ""
+    names = {"p50": "p50", "p99": "p99", "p99.9": "p999", "max": "max"}
+    columns = {title: np.array([times[name] for times in stages.values()]) for title, name in names.items()}
+    return "<h2>latency by stage, ns of sampled events</h2>" + Table({"stage": np.array(list(stages))} | columns)._repr_html_()
+
+
 def page(result: Outcome) -> str:
     """Return the page of a result."""
     title = escape(f"{', '.join(result._kept['strategies'])} on {', '.join(each.symbol for each in result.markets.values())}, run {result.id}")
     said = escape(text(result, "").rstrip())
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>\n'
-        f"<body><h1 style=\"font-size:18px\">{title}</h1><pre>{said}</pre>\n" + "\n".join(map(draw, panels(result))) + "\n</body></html>\n"
+        f"<body><h1 style=\"font-size:18px\">{title}</h1><pre>{said}</pre>\n" + "\n".join(map(draw, panels(result)))
+        + f"\n{latency(result)}</body></html>\n"
     )

@@ -31,7 +31,7 @@ from .config import Config, ConfigError, convert, is_own
 from .config import MarketMaker as MakerSettings
 from .controls import Controls
 from .feeds.feed import Feed, UnknownSymbolInFile
-from .outcome import account
+from .outcome import account, latencies
 
 if TYPE_CHECKING:
     from .journal import Recording
@@ -469,16 +469,7 @@ def summarise(
         seconds=seconds,
         events_per_s=engine.events / seconds if seconds > 0 else 0.0,
         loop_ns_per_event=engine.loop_ns / engine.events if engine.events else 0.0,
-        latency_ns={
-            stage: {
-                "p50": histogram.percentile(50.0),
-                "p99": histogram.percentile(99.0),
-                "p999": histogram.percentile(99.9),
-                "max": histogram.max,
-            }
-            for stage, histogram in engine.stopwatch.stages.items()
-            if histogram.count
-        },
+        latency_ns=latencies(engine),
         peak_rss_bytes=peak_rss_bytes(),
         stopped=engine.stopped,
         interrupted=interrupted,

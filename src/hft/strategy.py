@@ -18,15 +18,15 @@ import random
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from fastcore.errors import EndlessOrdersError, FastcoreError, UnknownSymbolError
 from fastcore.instruments import Instrument
 from fastcore.strategies.hooks import Fill, Handle, Order, PythonStrategy, Trade
+from fastcore.strategies.rows import Recorder
 
 from .batches import batches_of
 from .conditions import duration_ns, suggestion
-from .tables import Recorder
 
 __all__ = ["Fill", "Handle", "Order", "Param", "Strategy", "StrategyError", "Symbol", "Trade", "every"]
 
@@ -101,7 +101,7 @@ class Param:
         self.check(self.default)
 
     def __get__(self, instance: object, owner: type) -> Any:
-        return self if instance is None else self.default  # an instance has its value in its own dictionary
+        return self if instance is None else self.default  # of a class that is no Strategy: instances have values of their own
 
     def check(self, value: Any) -> Any:
         """Return the value of the right type and in range; text is read."""
@@ -163,7 +163,7 @@ def every(period: str) -> Callable[[Method], Method]:
 def _declared(kind: type, what: type) -> Iterator[Any]:
     seen = set()
     for parent in kind.__mro__:
-        for name, value in vars(parent).items():
+        for name, value in {**vars(parent), **vars(parent).get("_stated", {})}.items():
             if name not in seen and isinstance(value, what):
                 yield value
             seen.add(name)
@@ -194,10 +194,15 @@ class Strategy:
     _symbols: dict[str, str]
     _records: Recorder
     _log: list[tuple[int, str]]
+    _stated: ClassVar[dict[str, Param]]
     random: random.Random
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        # Parameters leave the class: CPython reads an attribute of an instance without a detour where the class has none of that name.
+        cls._stated = {name: value for name, value in vars(cls).items() if isinstance(value, Param)}
+        for name in cls._stated:
+            delattr(cls, name)
         for name in vars(cls):
             if name.startswith("on_") and name not in HOOKS:
                 raise TypeError(f"{cls.__name__} has a hook that does not exist: {name}{suggestion(name, HOOKS)}")
@@ -211,6 +216,8 @@ class Strategy:
     def __new__(cls, *arguments: Any, **parameters: Any) -> Self:
         """Set up what hooks need, whatever the constructor of a class does."""
         self = super().__new__(cls)
+        for param in _declared(cls, Param):
+            setattr(self, param.name, param.default)
         self._symbols = {symbol.name: symbol.default for symbol in _declared(cls, Symbol)}
         self._core = None
         self._records, self._log = Recorder(), []
@@ -220,13 +227,11 @@ class Strategy:
     def __init__(self, **parameters: Any) -> None:
         known = {p.name: p for p in _declared(type(self), Param)}
         symbols = self._symbols
-        for name, param in known.items():
-            self.__dict__[name] = param.default
         for name, value in parameters.items():
             if name in symbols:
                 self._symbols[name] = str(value)
             elif name in known:
-                self.__dict__[name] = known[name].check(value)
+                setattr(self, name, known[name].check(value))
             else:
                 names = [*known, *symbols]
                 has = f"; it has {', '.join(names)}" if names else "; it has none"
@@ -289,7 +294,9 @@ class Strategy:
         self._core = PythonStrategy(hooks, markets, [*periods, *clocks], duration_ns)
         self._core.collect(batches)
         for name, symbol in self._symbols.items():
-            self.__dict__[name] = self.market(symbol)
+            setattr(self, name, self.market(symbol))
         self._records, self._log = Recorder(), []
+        if own.record is Strategy.record:
+            self.record = self._core.recording(self._records)  # type: ignore[method-assign]
         self.random = random.Random(f"{own.__name__} {seed}")
         return self._core

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Recorder", "Table"]
+__all__ = ["Table"]
 
 SHOWN = 10
 
@@ -75,44 +74,6 @@ class Table(Mapping[str, npt.NDArray[Any]]):
         head, body = _tagged([names], "th"), _tagged(rows, "td")
         more = f"<p>{self.rows:,} rows</p>" if self.rows > SHOWN else ""
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{more}"
-
-
-class Recorder:
-    """Rows that a run adds one by one, of any names: 16 bytes and 8 a value, no object for each."""
-
-    def __init__(self) -> None:
-        self._keys: dict[tuple[str, ...], int] = {}
-        self._times, self._rows, self._values = array("q"), array("q"), array("d")
-
-    def add(self, time_ns: int, symbol: str, columns: Mapping[str, float]) -> None:
-        """Add a row."""
-        self._values.extend(columns.values())
-        self._times.append(time_ns)
-        self._rows.append(self._keys.setdefault((symbol, *columns), len(self._keys)))
-
-    def add_many(
-        self,
-        times: npt.NDArray[np.int64],
-        keys: list[tuple[str, ...]],
-        which: npt.NDArray[np.int64],
-        values: npt.NDArray[np.float64],
-    ) -> None:
-        """Add rows: the time of each, which of the keys (symbol, names) it has, and all values one behind the other."""
-        numbers = np.array([self._keys.setdefault(key, len(self._keys)) for key in keys], np.int64)
-        for held, new in ((self._times, times), (self._rows, numbers[which]), (self._values, values)):
-            held.frombytes(np.ascontiguousarray(new).tobytes())
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """Times, symbols, and a column for each name, NaN where a row has none."""
-        rows, values = np.array(self._rows, np.int64), np.array(self._values)
-        keys = list(self._keys)
-        begins = np.cumsum([0, *np.array([len(key) - 1 for key in keys], np.int64)[rows]])
-        columns = {name: np.full(len(rows), np.nan) for key in keys for name in key[1:]}
-        for number, key in enumerate(keys):
-            own = rows == number
-            for place, name in enumerate(key[1:]):
-                columns[name][own] = values[begins[:-1][own] + place]
-        return {"time": np.array(self._times, np.int64), "symbol": np.array([key[0] for key in keys], str)[rows], **columns}
 
 
 def _tagged(rows: list[list[str]], tag: str) -> str:

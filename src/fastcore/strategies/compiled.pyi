@@ -1,13 +1,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Self, final
+from typing import Any, Final, Self, final
 
 import numpy as np
 import numpy.typing as npt
 
-from fastcore.strategies.hooks import PythonStrategy
+from fastcore.strategies.hooks import Order, PythonStrategy
 from fastcore.strategy import Strategy
 
-__all__ = ["FUNCTIONS", "LAYOUTS", "PROBLEMS", "CompiledStrategy"]
+__all__ = ["CAUSES", "FUNCTIONS", "LAYOUTS", "PROBLEMS", "STATES", "CompiledStrategy"]
+
+CAUSES: Final[tuple[str, ...]]
+STATES: Final[tuple[str, ...]]
 
 FUNCTIONS: Final[dict[str, int]]
 LAYOUTS: Final[dict[str, dict[str, tuple[str, int]]]]
@@ -26,9 +29,16 @@ class CompiledStrategy(Strategy):
         room: int = 0,
         texts: Iterable[str] = (),
         columns: int | None = None,
+        orders: bool = False,
     ) -> Self: ...
     def load(self, functions: Mapping[str, int], methods: Sequence[int], kept: object) -> None: ...
     def market_address(self, symbol_id: int) -> int: ...
+    def order(self, address: int) -> Order | None: ...
+    def why(self, code: int, given: float) -> str: ...
+    @property
+    def random(self) -> tuple[Any, ...]: ...
+    @random.setter
+    def random(self, state: tuple[Any, ...]) -> None: ...
     def records(self) -> npt.NDArray[np.void] | None: ...
     @property
     def room(self) -> int: ...

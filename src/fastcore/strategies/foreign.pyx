@@ -163,7 +163,8 @@ cdef class ForeignStrategy(Strategy):
 
     Notes
     -----
-    An address that is no function with this signature crashes the process: nothing can be checked about it.
+    An address that is no function with this signature crashes the process: nothing can be checked about it. A call that never returns cannot
+    be interrupted by Ctrl-C.
 
     **Thread safety**: belongs to one run.
     """

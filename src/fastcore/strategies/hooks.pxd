@@ -4,16 +4,29 @@ Hooks are called with the GIL, which the run keeps while such a strategy takes p
 """
 
 cimport cython
+from cpython.object cimport PyObject
+from cpython.pystate cimport PyThreadState
+from libc.math cimport NAN
 from libc.stdint cimport int8_t, int64_t, uint32_t
 
 from fastcore.book cimport top_t
 from fastcore.instruments cimport Instruments, instrument_t
+from fastcore.records cimport event_t
+from fastcore.strategies.rows cimport Recorder
 from fastcore.strategy cimport DESK_RUNGS, Strategy, context_t, strategy_t
 
+
+cdef enum:
+    SLOTS = 5   # bid, ask, bid_size, ask_size, position
 
 ctypedef struct python_t:
     strategy_t base
     void* owner             # PythonStrategy
+
+
+cdef inline double ahead_units(int64_t lots, double lot_size) noexcept nogil:
+    """Size ahead of an order as a detail tells it; NaN where nobody knows."""
+    return <double> lots * lot_size if lots < <int64_t> 1 << 60 else NAN
 
 
 @cython.final
@@ -51,11 +64,13 @@ cdef class Handle:
     cdef int64_t[2 * DESK_RUNGS] _ticks     # bid and ask of a rung in turn
     cdef int64_t[2 * DESK_RUNGS] _lots
     cdef double _unit_value         # of money, in the currency
+    cdef PyObject* _slots[SLOTS]     # floats and None that are attributes inside of hooks about it
+    cdef top_t _shown               # what they stand for
+    cdef int64_t _shown_lots
+    cdef int _tell(self, object hook, PyObject* what) except -1
     cdef const top_t* _top(self) except NULL
     cdef object _price(self, int64_t ticks)
     cdef tuple _levels(self, int8_t side)
-    cdef int64_t _grid(self, double price, int side)
-    cdef int _put(self, double price, int64_t lots, int side, int level) except -1
     cdef int _side(self, object price, object size, int side, int level) except -1
     cdef int _ladder(self, object quotes, int side) except -1
     cdef int _on_thread(self) except -1
@@ -79,7 +94,8 @@ cdef class PythonStrategy(Strategy):
     cdef readonly tuple markets     # of Handle
     cdef readonly dict reasons      # why wanted quotes were not sent -> count
     cdef list _by_id
-    cdef list _touched              # handles of which something waits for the end of the instant
+    cdef list _touched              # handles of which something waits for the end of the instant: the first _waiting
+    cdef Py_ssize_t _waiting
     cdef list _timers               # (method, period_ns) by number
     cdef list _free                 # numbers of timers that fired
     cdef list _every
@@ -89,11 +105,14 @@ cdef class PythonStrategy(Strategy):
     cdef str _rule                  # that was broken last
     cdef object _start, _stop, _book, _depth, _trade, _fill, _order
     cdef list _batches              # None without
+    cdef Recorder _recorder
     cdef object _error
-    cdef int64_t _thread            # that the run is on
+    cdef event_t _fill_event        # whose detail is still to come
+    cdef PyThreadState* _thread     # that the run is on
     cdef readonly int64_t now
     cdef bint _begun
     cdef int _begin(self) except -1
+    cdef int _keep_error(self) noexcept
     cdef int _take(self, int hook, const void* event, const void* change) except -1
     cdef int _happened(self, const void* event, const void* change) except -1
     cdef int _report(self, const void* event) except -1

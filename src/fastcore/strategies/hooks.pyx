@@ -4,8 +4,11 @@
 from collections import namedtuple
 
 cimport cython
-from cpython.pythread cimport PyThread_get_thread_ident
-from libc.math cimport fabs, floor, isfinite
+from cpython.long cimport PyLong_AsDouble, PyLong_CheckExact
+from cpython.object cimport PyObject
+from cpython.pystate cimport PyThreadState_Get
+from cpython.ref cimport Py_XDECREF
+from libc.math cimport NAN, fabs, floor, isfinite
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 
 from fastcore._integers cimport as_int64, int64_in
@@ -15,11 +18,13 @@ from fastcore.market cimport market_book, market_trades
 from fastcore.money cimport money_double, money_t
 from fastcore.portfolio cimport position_average_price, position_net
 from fastcore.records cimport (
-    BUY, FLAG_HELD, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
+    BUY, FLAG_CONTINUED, FLAG_HELD, FLAG_NOT_PRINTABLE, KIND_ACK, KIND_ADD, KIND_CANCEL, KIND_CLEAR, KIND_DELETE, KIND_DETAIL, KIND_EXECUTE, KIND_FILL, KIND_GAP, KIND_LEVEL, KIND_PULLED,
     KIND_REJECT, KIND_REPLACE, KIND_STATUS, KIND_SYSTEM, KIND_TRADE, MATCH_TOOK, NO_PRICE, NO_SIDE, NO_SYMBOL, RESULT_BAD_PRICE, RESULT_BAD_SIZE,
     RESULT_EXPIRED, RESULT_OFF_INCREMENT, RESULT_OFF_LOT, RESULT_OK, SELL, event_t, unlikely,
 )
 from fastcore.strategies.batches cimport Batch, batch_due, batch_put
+from fastcore.strategies.quotes cimport QUOTE_NO_GRID, QUOTE_NO_SIZE, QUOTE_WANTED, quote_price, quote_side
+from fastcore.strategies.rows cimport Recorder
 from fastcore.strategy cimport (
     DESK_ORDERS, DESK_RUNGS, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, ORDER_SENT, STRATEGY_ERROR,
     STRATEGY_OK, Strategy, context_t, order_works, own_order_t, strategy_on_t, strategy_t, want, want_amend, want_more, want_order, want_position,
@@ -41,8 +46,91 @@ Snapshot = namedtuple(
 )
 Snapshot.__doc__ = "A copy of what a handle showed at a time (ns)."
 
+cdef extern from *:
+    """
+    #include <structmember.h>
+
+    /* The type of a handle inside of a hook about it: what is read most lies in plain slots, which CPython reads without a call. */
+    static PyMemberDef fc_present_slots[6];
+    static PyTypeObject fc_present = {PyVarObject_HEAD_INIT(NULL, 0) .tp_name = "fastcore.strategies.hooks.Handle"};
+    static PyTypeObject *fc_handle;
+
+    static void fc_present_slot(int i, const char *name, const char *doc, Py_ssize_t at)
+    {
+        PyMemberDef slot = {name, T_OBJECT_EX, at, READONLY, doc};
+        fc_present_slots[i] = slot;
+    }
+
+    /* A price or size, NULL in the beginning; a float that nobody else holds is changed in place. */
+    static int fc_slot_put(PyObject **slot, int there, double value)
+    {
+        PyObject *old = *slot;
+        if (there && old != NULL && Py_REFCNT(old) == 1 && PyFloat_CheckExact(old)) {
+            ((PyFloatObject *)old)->ob_fval = value;
+            return 0;
+        }
+        *slot = there ? PyFloat_FromDouble(value) : Py_NewRef(Py_None);
+        Py_XDECREF(old);
+        return *slot == NULL ? -1 : 0;
+    }
+
+    static int fc_present_ready(PyObject *handle)
+    {
+        fc_handle = (PyTypeObject *)handle;
+        fc_present.tp_doc = fc_handle->tp_doc;
+        fc_present.tp_base = fc_handle;
+        fc_present.tp_flags = Py_TPFLAGS_DEFAULT;
+        fc_present.tp_members = fc_present_slots;
+        return PyType_Ready(&fc_present);
+    }
+
+    #define fc_raised() (-1)    /* the error that is set already */
+
+    /* Call a hook about a market with something more, or NULL; -1 with an exception. */
+    static int fc_tell(PyObject *hook, PyObject *market, PyObject *what)
+    {
+        PyObject *arguments[4] = {NULL, NULL, market, what}, *result, *method = NULL;
+        size_t n = 1 + (what != NULL);
+        if (PyMethod_Check(hook)) {     /* without the bound method in between */
+            method = hook;
+            arguments[1] = PyMethod_GET_SELF(method);
+            hook = PyMethod_GET_FUNCTION(method);
+        }
+    #ifndef Py_GIL_DISABLED     /* other threads may look at a handle while its slots change */
+        Py_SET_TYPE(market, &fc_present);
+    #endif
+        result = PyObject_Vectorcall(hook, arguments + 2 - (method != NULL), (n + (method != NULL)) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        Py_SET_TYPE(market, fc_handle);
+        if (result == NULL)
+            return -1;
+        Py_DECREF(result);
+        return 0;
+    }
+    """
+    void fc_present_slot(int i, const char* name, const char* doc, Py_ssize_t at)
+    int fc_present_ready(object handle) except -1
+    int fc_slot_put(PyObject** slot, bint there, double value) except -1
+    int fc_tell(PyObject* hook, PyObject* market, PyObject* what) except -1
+    int fc_raised() except -1
+
+cdef extern from "Python.h":
+    int METH_FASTCALL, METH_KEYWORDS
+
+    ctypedef struct PyMethodDef:
+        const char* ml_name
+        void* ml_meth
+        int ml_flags
+        const char* ml_doc
+
+    object PyCFunction_NewEx(PyMethodDef* method, object owner, PyObject* module)
+
 NOT_AN_ORDER = "orders are made by buy and sell of a market"
 CAUSES = [(FLAGS[name], name) for name in ("at", "through", "hidden", "crossing", "took", "auction")]
+
+# A number of Python; for an int without the float in between.
+cdef inline double number(object x) except? -1:
+    return PyLong_AsDouble(x) if PyLong_CheckExact(x) else <double> x
+
 
 cdef enum:
     DEPTH = 10      # levels of `bids` and `asks`
@@ -69,12 +157,14 @@ cdef class Trade:
 cdef class Fill:
     """Fill()\n--\n\n
     Fill()\n--\n
-    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, `cause` as in a result, and the id of the `order`."""
+    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, `cause` and `ahead` as in a result (None where nobody tells
+    it), and the id of the `order`."""
 
     cdef readonly double price, size
     cdef readonly int side
     cdef readonly bint maker
     cdef readonly str cause
+    cdef readonly object ahead
     cdef readonly int64_t order
 
     def __repr__(self):
@@ -211,6 +301,11 @@ cdef class Handle:
     def __init__(self):
         raise TypeError("handles are made by a run")
 
+    def __dealloc__(self):
+        cdef int i
+        for i in range(SLOTS):
+            Py_XDECREF(self._slots[i])
+
     cdef const top_t* _top(self) except NULL:
         if self._owner is None or self._owner._c == NULL:   # a copy has no owner
             raise RuntimeError(f"a market is there inside hooks alone: symbol={self.symbol}")
@@ -218,6 +313,23 @@ cdef class Handle:
 
     cdef object _price(self, int64_t ticks):
         return None if ticks == NO_PRICE else instrument_price(self._row, ticks)
+
+    # Call a hook about it, with something more or NULL; the slots show the present.
+    cdef int _tell(self, object hook, PyObject* what) except -1:
+        cdef const top_t* top = &self._owner._c.tops[self.symbol_id]
+        cdef int64_t held = self._owner._c.positions[self.symbol_id].position_lots
+        if top.bid != self._shown.bid:
+            fc_slot_put(&self._slots[0], top.bid != NO_PRICE, instrument_price(self._row, top.bid))
+        if top.ask != self._shown.ask:
+            fc_slot_put(&self._slots[1], top.ask != NO_PRICE, instrument_price(self._row, top.ask))
+        if top.bid_size != self._shown.bid_size:
+            fc_slot_put(&self._slots[2], True, <double> top.bid_size * self._row.lot_size)
+        if top.ask_size != self._shown.ask_size:
+            fc_slot_put(&self._slots[3], True, <double> top.ask_size * self._row.lot_size)
+        if held != self._shown_lots:
+            fc_slot_put(&self._slots[4], True, <double> held * self._row.lot_size)
+        self._shown, self._shown_lots = top[0], held
+        return fc_tell(<PyObject*> hook, <PyObject*> self, what)
 
     @property
     def bid(self):
@@ -423,47 +535,23 @@ cdef class Handle:
         bids, asks = (sum(size for _, size in self._levels(side)[:levels]) for side in (BUY, SELL))
         return (bids - asks) / (bids + asks) if bids + asks else None
 
-    # Ticks of a wanted price on the grid of the venue: bids down, asks up; 0 where that is below the first increment.
-    cdef int64_t _grid(self, double price, int side):
-        cdef double x = price * self._row.tick_den / self._row.tick_num
-        cdef double step = self._row.low_increment_ticks if x < <double> self._row.low_below_ticks else self._row.increment_ticks
-        if not -1e15 < x < 1e15:
-            return NO_PRICE
-        # A millionth of a tick is noise of binary fractions.
-        return <int64_t> (floor((x + 1e-6) / step) * step if side == 0 else -floor((-x + 1e-6) / step) * step)
-
-    # Take one wanted quote into its place, held back behind the other side of the market: quotes wait, they do not take.
-    cdef int _put(self, double price, int64_t lots, int side, int level) except -1:
-        cdef const top_t* top = self._top()
-        cdef int64_t ticks = self._grid(price, side)
-        if ticks == NO_PRICE:
-            pass
-        elif side == 0 and top.ask != NO_PRICE and ticks >= top.ask:
-            ticks = self._grid(instrument_price(self._row, top.ask - 1), 0)
-        elif side == 1 and top.bid != NO_PRICE and ticks <= top.bid:
-            ticks = self._grid(instrument_price(self._row, top.bid + 1), 1)
-        if ticks == NO_PRICE or (ticks <= 0 and not self._row.signed_prices):
-            self._owner._count("no price on the grid")
-            ticks = NO_PRICE
-        self._ticks[2 * level + side] = ticks
-        self._lots[2 * level + side] = lots
-        return 0
-
-    # The same in units; NO_PRICE where there is none.
+    # Take one side of a wanted quote into its place: NO_PRICE where there is none.
     cdef int _side(self, object price, object size, int side, int level) except -1:
-        cdef int64_t lots
+        cdef int place = 2 * level + (side == SELL), result
         cdef double p, s
-        self._ticks[2 * level + side] = NO_PRICE
+        self._ticks[place] = NO_PRICE
         if price is None:
             return 0
-        p, s = price, size
+        p, s = number(price), number(size)
         if p != p or s != s:
-            raise ValueError(f"price and size must be numbers: {'ask' if side else 'bid'}={price} size={size}")
-        lots = 0 if s <= 0.0 else <int64_t> min(s / self._row.lot_size + 1e-9, 1e15)
-        if lots < 1:
-            self._owner._count(f"under the lot of {self._row.lot_size:g}" if s > 0.0 else "no size")
-            return 0
-        return self._put(p, lots, side, level)
+            raise ValueError(f"price and size must be numbers: {'ask' if side == SELL else 'bid'}={price} size={size}")
+        result = quote_side(self._row, self._top(), p, s, side, &self._ticks[place], &self._lots[place])
+        if unlikely(result != QUOTE_WANTED):
+            self._owner._count(
+                "no price on the grid" if result == QUOTE_NO_GRID else "no size" if result == QUOTE_NO_SIZE
+                else f"under the lot of {self._row.lot_size:g}"
+            )
+        return 0
 
     def quote(self, bid=None, ask=None, size=None, *, bid_size=None, ask_size=None, bids=None, asks=None):
         """Say which quotes are wanted from now on; compiled code keeps, sends, replaces or cancels what that needs.
@@ -483,22 +571,21 @@ cdef class Handle:
         if bids is not None or asks is not None:
             if bid is not None or ask is not None or size is not None or bid_size is not None or ask_size is not None:
                 raise ValueError("quotes must be those of bid, ask and size, or those of bids and asks")
-            self._ladder(bids or (), 0)
-            self._ladder(asks or (), 1)
+            self._top()
+            self._begin()
+            self._ladder(bids or (), BUY)
+            self._ladder(asks or (), SELL)
         else:
             self._top()
             self._begin()
-            self._side(bid, size if bid_size is None else bid_size, 0, 0)
-            self._side(ask, size if ask_size is None else ask_size, 1, 0)
+            self._side(bid, size if bid_size is None else bid_size, BUY, 0)
+            self._side(ask, size if ask_size is None else ask_size, SELL, 0)
         self._touch()
 
     cdef int _ladder(self, object quotes, int side) except -1:
         cdef int level
-        self._top()
-        if side == 0:
-            self._begin()
         if len(quotes) > DESK_RUNGS:
-            raise ValueError(f"quotes of a side must be at most {DESK_RUNGS}: {'asks' if side else 'bids'}={len(quotes)}")
+            raise ValueError(f"quotes of a side must be at most {DESK_RUNGS}: {'asks' if side == SELL else 'bids'}={len(quotes)}")
         for level, (price, size) in enumerate(quotes):
             self._side(price, size, side, level)
         if len(quotes) > self._rungs:
@@ -507,16 +594,20 @@ cdef class Handle:
 
     def quote_ticks(self, bid=None, ask=None, lots=None, *, bid_lots=None, ask_lots=None):
         """`quote` in whole ticks and lots; off the increment of the venue bids are rounded down and asks up."""
-        cdef int side
-        self._top()
+        cdef int side, place
+        cdef const top_t* top = self._top()
         self._begin()
-        for side, price, size in ((0, bid, lots if bid_lots is None else bid_lots), (1, ask, lots if ask_lots is None else ask_lots)):
+        for side, price, size in ((BUY, bid, lots if bid_lots is None else bid_lots), (SELL, ask, lots if ask_lots is None else ask_lots)):
             if price is None:
                 continue
+            place = side == SELL
             if as_int64(size) < 1:
                 self._owner._count("no size")
-            else:
-                self._put(instrument_price(self._row, as_int64(price)), size, side, 0)
+                continue
+            self._ticks[place] = quote_price(self._row, top, instrument_price(self._row, as_int64(price)), side)
+            self._lots[place] = size
+            if self._ticks[place] == NO_PRICE:
+                self._owner._count("no price on the grid")
         self._touch()
 
     def pull(self, str why=""):
@@ -685,7 +776,7 @@ cdef class Handle:
         want_position(self._owner._c, self.symbol_id, lots, after)
 
     cdef int _on_thread(self) except -1:
-        if unlikely(<int64_t> PyThread_get_thread_ident() != self._owner._thread):
+        if unlikely(PyThreadState_Get() != self._owner._thread):
             raise RuntimeError(f"a strategy may want something inside hooks alone, and not on a thread of its own: symbol={self.symbol}")
         return 0
 
@@ -694,13 +785,27 @@ cdef class Handle:
         self._on_thread()
         if not self._listed:
             self._listed = True
-            self._owner._touched.append(self)
+            self._owner._touched[self._owner._waiting] = self
+            self._owner._waiting += 1
         return 0
 
     def __repr__(self):
         if self._owner is None or self._owner._c == NULL:
             return f"Handle({self.symbol})"
         return f"Handle({self.symbol}, bid={self.bid}, ask={self.ask}, position={self.position:g})"
+
+
+cdef int _present() except -1:
+    cdef Handle h = Handle.__new__(Handle)
+    cdef Py_ssize_t at = <char*> h._slots - <char*> <PyObject*> h
+    fc_present_slot(0, "bid", "Best bid.", at)
+    fc_present_slot(1, "ask", "Best ask.", at + sizeof(void*))
+    fc_present_slot(2, "bid_size", "Size at the best bid.", at + 2 * sizeof(void*))
+    fc_present_slot(3, "ask_size", "Size at the best ask.", at + 3 * sizeof(void*))
+    fc_present_slot(4, "position", "What is held, negative where short.", at + 4 * sizeof(void*))
+    return fc_present_ready(Handle)
+
+_present()
 
 
 # A result code in words.
@@ -710,25 +815,43 @@ cdef str _words(int64_t code):
 
 cdef int python_on(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) noexcept:
     cdef PythonStrategy s = <PythonStrategy> (<python_t*> strategy).owner
+    cdef int failed
+    if hook == ON_INSTANT and s._begun and s._batches is None and s._waiting == 0:
+        return STRATEGY_OK
     s._c = c
-    s._thread = <int64_t> PyThread_get_thread_ident()
+    s._thread = PyThreadState_Get()
     s.now = c.now_ns
-    try:
-        if hook == ON_BOOK and s._begun:    # the shortest way for what comes most
-            handle = s._handle(e.symbol_id)
-            if handle is not None:
-                (<Handle> handle)._changed_ns = c.now_ns
-                (<Handle> handle)._news = False
-                if s._book is not None:
-                    s._book(handle)
-        else:
-            s._take(hook, e, change)
-    except BaseException as error:
-        s._error = error
-        return STRATEGY_ERROR
-    finally:
-        s._c = NULL
-    return STRATEGY_OK
+    # As if it could not fail: what a try costs here would be a tenth of an empty hook.
+    failed = (<strategy_on_t> <void*> python_take)(strategy, c, hook, e, change)
+    if failed:
+        s._keep_error()
+    s._c = NULL
+    return STRATEGY_ERROR if failed else STRATEGY_OK
+
+
+cdef object record(object strategy, PyObject** arguments, Py_ssize_t count, PyObject* names):
+    cdef PythonStrategy s = <PythonStrategy> strategy
+    cdef tuple columns = () if names == NULL else <tuple> names
+    if count > 1:
+        raise TypeError(f"record() takes a market, and values by name: arguments={count}")
+    if columns is not s._recorder._names and "market" in columns:   # the names of the row before are known to be good
+        if count:
+            raise TypeError("record() got multiple values for argument 'market'")
+        values = {name: <object> arguments[i] for i, name in enumerate(columns)}
+        market = values.pop("market")
+        return s._recorder.add(s.now, "" if market is None else market.symbol, values)
+    s._recorder.row(s.now, <object> arguments[0] if count else None, columns, arguments + count)
+
+
+cdef PyMethodDef RECORD
+RECORD.ml_name = "record"
+RECORD.ml_meth = <void*> record
+RECORD.ml_flags = METH_FASTCALL | METH_KEYWORDS
+RECORD.ml_doc = "record(market=None, **columns)\nAdd a row to the result."
+
+
+cdef int python_take(strategy_t* strategy, context_t* c, int hook, const event_t* e, const book_change_t* change) except -1:
+    return (<PythonStrategy> (<python_t*> strategy).owner)._take(hook, e, change)
 
 
 @cython.final
@@ -764,6 +887,7 @@ cdef class PythonStrategy(Strategy):
 
     def __cinit__(self, hooks, markets, every=(), duration=None):
         cdef Handle handle
+        cdef int i
         cdef python_t* p = &self._p
         unknown = set(hooks) - {"on_start", "on_book", "on_depth", "on_trade", "on_fill", "on_order", "on_stop"}
         if unknown:
@@ -771,7 +895,7 @@ cdef class PythonStrategy(Strategy):
         self._instruments = Instruments(markets.values())
         self.reasons = {}
         self._orders, self._durations, self._duration = {}, {}, int if duration is None else duration
-        self._touched, self._timers, self._free, self._every, self._by_id = [], [], [], [], []
+        self._timers, self._free, self._every, self._by_id = [], [], [], []
         names = ("on_start", "on_stop", "on_book", "on_depth", "on_trade", "on_fill", "on_order")
         self._start, self._stop, self._book, self._depth, self._trade, self._fill, self._order = (hooks.get(name) for name in names)
         handles = []
@@ -786,6 +910,9 @@ cdef class PythonStrategy(Strategy):
             handle._rungs = DESK_RUNGS
             handle._begin()     # and what a ladder does not reach stays without a price
             handle._wanted = False
+            handle._shown.bid = handle._shown.ask = NO_PRICE    # as the slots begin
+            for i in range(SLOTS):
+                fc_slot_put(&handle._slots[i], i > 1, 0.0)
             handle._unit_value = float(instrument.unit_value)
             handles.append(handle)
             self._by_id.extend([None] * (handle.symbol_id + 1 - len(self._by_id)))
@@ -793,6 +920,7 @@ cdef class PythonStrategy(Strategy):
         if not handles:
             raise ValueError("markets must not be empty")
         self.markets = tuple(handles)
+        self._touched = [None] * len(handles)   # one that grew and shrank would free and allocate in each instant
         self.symbol_ids = tuple(handle.symbol_id for handle in handles)
         for method, period in every:
             if as_int64(period) < 1_000:
@@ -813,7 +941,7 @@ cdef class PythonStrategy(Strategy):
         if self._fill is not None or self._order is not None:
             p.base.hooks |= 1 << ON_REPORT
         if self._fill is not None:
-            p.base.reports |= 1 << KIND_FILL
+            p.base.reports |= 1 << KIND_FILL | 1 << KIND_DETAIL
         if self._order is not None:
             p.base.reports |= OWN_KINDS
         self.python = True
@@ -827,6 +955,11 @@ cdef class PythonStrategy(Strategy):
         if self._batches is not None:
             self._p.base.kinds = ~(<uint64_t> 0)
             self._p.base.hooks |= 1 << ON_EVENT
+
+    def recording(self, Recorder recorder not None):
+        """Return ``record(market=None, **columns)``, which adds a row to the recorder: as a function of C, and without a dictionary."""
+        self._recorder = recorder
+        return PyCFunction_NewEx(&RECORD, self, NULL)
 
     # A reason for which quotes were not sent.
     cdef int _count(self, str why) except -1:
@@ -847,6 +980,14 @@ cdef class PythonStrategy(Strategy):
 
     cdef Handle _handle(self, uint32_t symbol_id):
         return self._by_id[symbol_id] if symbol_id < len(self._by_id) else None
+
+    # The error that a hook has left.
+    cdef int _keep_error(self) noexcept:
+        try:
+            fc_raised()
+        except BaseException as error:
+            self._error = error
+        return 0
 
     # At the first moment that has a time: the clocks of `every`.
     cdef int _begin(self) except -1:
@@ -873,6 +1014,14 @@ cdef class PythonStrategy(Strategy):
         cdef const event_t* e = <const event_t*> event
         cdef const book_change_t* c = <const book_change_t*> changed
         cdef Handle handle
+        if hook == ON_BOOK and self._begun:     # what comes most
+            handle = self._handle(e.symbol_id)
+            if handle is not None:
+                handle._changed_ns = self.now
+                handle._news = False
+                if self._book is not None:
+                    handle._tell(self._book, NULL)
+            return 0
         if hook == ON_START:
             if self._start is not None:
                 self._start()
@@ -884,16 +1033,10 @@ cdef class PythonStrategy(Strategy):
             if self._stop is not None:
                 self._stop()
             return 0
-        if not self._begun:
+        if not self._begun:     # the first moment that has a time
             self._begin()
-        if hook == ON_BOOK:
-            handle = self._handle(e.symbol_id)
-            if handle is not None:
-                handle._changed_ns = self.now
-                handle._news = False
-                if self._book is not None:
-                    self._book(handle)
-        elif hook == ON_EVENT:
+            return self._take(hook, event, changed)
+        if hook == ON_EVENT:
             self._happened(e, c)
         elif hook == ON_REPORT:
             self._report(e)
@@ -933,7 +1076,7 @@ cdef class PythonStrategy(Strategy):
             trade.price = instrument_price(handle._row, c.price if e.price == NO_PRICE else e.price)
             trade.size = <double> e.size * handle._row.lot_size
             trade.side = -(c.side if c.side else e.side)
-            self._trade(handle, trade)
+            handle._tell(self._trade, <PyObject*> trade)
         return 0
 
     cdef int _report(self, const void* event) except -1:
@@ -941,7 +1084,13 @@ cdef class PythonStrategy(Strategy):
         cdef Handle handle = self._handle(e.symbol_id)
         cdef Fill fill
         cdef Order order = None
+        cdef double ahead = NAN
         if handle is None:
+            return 0
+        if e.kind == KIND_DETAIL:
+            ahead, e = ahead_units(e.price, handle._row.lot_size), &self._fill_event
+        elif e.kind == KIND_FILL and e.flags & FLAG_CONTINUED and self._fill is not None:
+            self._fill_event = e[0]
             return 0
         order = self._orders.get(e.order_id) if self._orders else None
         if order is not None:
@@ -951,15 +1100,16 @@ cdef class PythonStrategy(Strategy):
             fill.side, fill.order, fill.maker = e.side, e.order_id, e.match_id != MATCH_TOOK
             fill.price = instrument_price(handle._row, e.price)
             fill.size = <double> e.size * handle._row.lot_size
+            fill.ahead = ahead if ahead == ahead else None
             fill.cause = ""
             for flag, name in CAUSES:
                 if e.flags & <int> flag:
                     fill.cause = name
-            self._fill(handle, fill)
+            handle._tell(self._fill, <PyObject*> fill)
         if self._order is not None:
             if order is None:
                 order = self._quoted(handle, e)
-            self._order(handle, order)
+            handle._tell(self._order, <PyObject*> order)
         return 0
 
     # What a report says about an order that was sent by itself.
@@ -1014,21 +1164,22 @@ cdef class PythonStrategy(Strategy):
     cdef int _flush(self) except -1:
         cdef Handle handle
         cdef int i = 0, level
-        while i < len(self._touched):   # hooks may want quotes of others
+        while i < self._waiting:    # hooks may want quotes of others
             handle = self._touched[i]
             if handle._news:
                 handle._news = False
                 if self._book is not None:
-                    self._book(handle)
+                    handle._tell(self._book, NULL)
             if handle._deep:
                 handle._deep = False
-                self._depth(handle)
+                handle._tell(self._depth, NULL)
             i += 1
         if self._batches is not None:
             for batch in self._batches:
                 if batch_due(<Batch> batch):
                     (<Batch> batch)._deliver()
-        for handle in self._touched:
+        for i in range(self._waiting):
+            handle = self._touched[i]
             handle._listed = False
             if handle._wanted:
                 if self._c.n + handle._rungs > self._c.room:
@@ -1040,7 +1191,7 @@ cdef class PythonStrategy(Strategy):
                         handle._lots[level + 1],
                     )
                 handle._wanted = False
-        self._touched.clear()
+        self._waiting = 0
         return 0
 
     cdef int fail(self) except -1:

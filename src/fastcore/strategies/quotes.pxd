@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint32_t
 from fastcore.book cimport top_t
 from fastcore.instruments cimport instrument_price, instrument_t
 from fastcore.market cimport market_book, market_t, market_trades
-from fastcore.records cimport BUY, NO_PRICE, SELL, unlikely
+from fastcore.records cimport BUY, NO_PRICE, SELL, likely, unlikely
 
 
 # What became of one side of a quote.
@@ -40,13 +40,25 @@ cdef inline double micro_price(const instrument_t* row, const top_t* top) noexce
 
 
 cdef inline int64_t quote_ticks(const instrument_t* row, double price, int side) noexcept nogil:
-    """Ticks of a wanted price on the grid of the venue; 0 where that is below the first increment."""
+    """Ticks of a wanted price on the grid of the venue; NO_PRICE beyond 1e15 of them."""
     cdef double x = price * row.tick_den / row.tick_num
     cdef double step = row.low_increment_ticks if x < <double> row.low_below_ticks else row.increment_ticks
     if unlikely(not -1e15 < x < 1e15):
-        return 0
+        return NO_PRICE
     # A millionth of a tick is noise of binary fractions.
     return <int64_t> (floor((x + 1e-6) / step) * step if side == BUY else -floor((-x + 1e-6) / step) * step)
+
+
+cdef inline int64_t quote_price(const instrument_t* row, const top_t* top, double price, int side) noexcept nogil:
+    """Ticks of a wanted price that is no NaN, held back behind the other side of the market; NO_PRICE where the venue has no such price."""
+    cdef int64_t at = quote_ticks(row, price, side)
+    if unlikely(at == NO_PRICE):
+        return NO_PRICE
+    if side == BUY and top.ask != NO_PRICE and at >= top.ask:
+        at = quote_ticks(row, instrument_price(row, top.ask - 1), BUY)
+    elif side == SELL and top.bid != NO_PRICE and at <= top.bid:
+        at = quote_ticks(row, instrument_price(row, top.bid + 1), SELL)
+    return NO_PRICE if unlikely(at <= 0 and not row.signed_prices) else at
 
 
 cdef inline int quote_side(
@@ -54,17 +66,9 @@ cdef inline int quote_side(
 ) noexcept nogil:
     """Ticks and lots of one side of a quote; `ticks` is NO_PRICE unless the answer is QUOTE_WANTED. Neither number is NaN."""
     cdef double whole = 0.0 if size <= 0.0 else size / row.lot_size + 1e-9
-    cdef int64_t at
     ticks[0] = NO_PRICE
     if unlikely(whole < 1.0):
         return QUOTE_UNDER_LOT if size > 0.0 else QUOTE_NO_SIZE
-    at = quote_ticks(row, price, side)
-    if side == BUY and top.ask != NO_PRICE and at >= top.ask:
-        at = quote_ticks(row, instrument_price(row, top.ask - 1), BUY)
-    elif side == SELL and top.bid != NO_PRICE and at <= top.bid:
-        at = quote_ticks(row, instrument_price(row, top.bid + 1), SELL)
-    if unlikely(at <= 0):
-        return QUOTE_NO_GRID
-    ticks[0] = at
+    ticks[0] = quote_price(row, top, price, side)
     lots[0] = <int64_t> (whole if whole < 1e15 else 1e15)
-    return QUOTE_WANTED
+    return QUOTE_WANTED if likely(ticks[0] != NO_PRICE) else QUOTE_NO_GRID
