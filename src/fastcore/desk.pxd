@@ -130,4 +130,5 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
 cdef class Desk:
     cdef desk_t _d
     cdef readonly RiskLimits limits
+    cdef uint64_t _busy     # a run works on it
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF
