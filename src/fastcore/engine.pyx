@@ -823,12 +823,12 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         cdef const uint64_t* word = g.desk.gate.word
         enter(&self._busy)
         try:
-            self._alone()
             if self.journal is not None:
                 self.journal.make_room(REPORTS_ROOM)
             if self._on_control is not None:
                 g.word, g.desk.gate.word = word, &g.down
             if not self._started:
+                self._alone()
                 self._started = True
                 self._all(ON_START)
             return self._run(books)

@@ -853,6 +853,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         # Make room for so many records, or raise with nothing accepted and nothing taken from the disk.
         cdef int code
         cdef whole_t* s = <whole_t*> self._s
+        alone(&self._lent)
         if load_acquire(&s.state):
             self._refused(<int> s.state)
         self._note_order()
@@ -1013,7 +1014,6 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         StoreError
             As for `append`.
         """
-        alone(&self._lent)
         n = as_uint64(records)
         self._check_open()
         if self._mode == "r":

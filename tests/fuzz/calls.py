@@ -26,7 +26,17 @@ import numpy as np
 import fastcore
 import hft
 from fastcore import records
+from fastcore.avellaneda import Quoter
+from fastcore.desk import Desk
+from fastcore.engine import Engine
+from fastcore.market import Market
+from fastcore.risk import RiskLimits
+from fastcore.sim.markouts import Markouts
+from fastcore.sim.simulator import Simulator
+from fastcore.source import EventSource
+from fastcore.strategies.maker import MarketMaker
 from fuzz.engine import Counts, Target
+from hft.feeds.synthetic import generate_events
 
 CALLS = 40  # of an input
 SLOW_S = 5  # after so long a call is interrupted, as by Ctrl-C: the law is that it ends then
@@ -71,6 +81,17 @@ def catalogue() -> list[Any]:
                     if callable(getattr(loaded, name, None)) and name not in LEFT_OUT:
                         found[f"{module.name}.{name}"] = getattr(loaded, name)
     return [found[name] for name in sorted(found)]
+
+
+def a_run() -> Engine:
+    """An engine at the beginning of a day: random arguments seldom come to one, and its parts share memory."""
+    market, desk = Market(symbols=8), Desk(RiskLimits(10, 200, 10_000), symbols=8)
+    simulator = Simulator(EventSource(generate_events(3_000, 1)), market, markouts=Markouts((5,)))
+    simulator.open(0)
+    desk.open(0)
+    quoter = Quoter("avellaneda_stoikov", gamma=0.05, k=1.5, sigma=0.2, tick_size=1.0, inventory_limit=100)
+    maker = MarketMaker(0, quoter, order_lots=1, time_left=100.0, ticks_per_price=1.0)
+    return Engine(simulator, market, desk, {"maker": maker})
 
 
 def calls_corpus(random: Random, data_dir: Path | None) -> list[bytes]:
@@ -172,7 +193,7 @@ class Caller:
     def step(self) -> None:
         random = self.random
         if not self.kept or random.random() < 0.25:
-            thing = random.choice(self.things)
+            thing = a_run if random.random() < 0.05 else random.choice(self.things)
             if inspect.isclass(thing) and random.random() < 0.1:
                 made = self.attempt(thing.__new__, thing)
             else:
@@ -189,6 +210,9 @@ class Caller:
             if victim.size and victim.flags.writeable and not victim.dtype.hasobject:
                 self.attempt(victim.fill, random.choice((0, 1, -1, 255, True)))
             return
+        if isinstance(victim, dict | list) and random.random() < 0.5:
+            self.attempt(victim.clear)
+            return
         names = [name for name in dir(victim) if not name.startswith("_") and name not in LEFT_OUT]
         if not names or not type(victim).__module__.startswith(("fastcore", "hft")):
             return
@@ -199,7 +223,7 @@ class Caller:
             member = self.attempt(member, *positional, **named)
         elif random.random() < 0.1:
             self.attempt(setattr, victim, name, self.value(name))
-        if member is not None:
+        if member is not None and member is not getattr(type(victim), name, None):  # what a class has belongs to all
             self.kept = [*self.kept[-11:], member]
 
 
@@ -208,7 +232,6 @@ THINGS: list[Any] = []
 
 def _prepare() -> None:
     THINGS.extend(catalogue())
-    gc.freeze()  # what is there by now is not looked through after every input
     signal.signal(signal.SIGALRM, _interrupt)
     import resource
 
@@ -264,6 +287,7 @@ def calls_check(data: bytes, folder: Path) -> Counts:
             caller.kept.clear()
         os.chdir(before)
         gc.collect()
+        gc.freeze()  # what is left by now, modules above all, is not looked through again
         for left in sorted(folder.rglob("*"), reverse=True):
             left.rmdir() if left.is_dir() else left.unlink()
     for failure in failures:
