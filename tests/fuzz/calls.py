@@ -52,7 +52,7 @@ OPERATORS: tuple[Callable[[Any], Any], ...] = (
     lambda x: x.__enter__(), lambda x: x.__exit__(None, None, None), lambda x: x.__init__(), lambda x: memoryview(x),
 )  # fmt: skip
 # What calls an address that it is given, runs until it is told to stop, starts other programs, or ends this one.
-LEFT_OUT = ("QueueModel", "main", "run_forever", "serve", "Worker", "check_install")
+LEFT_OUT = ("QueueModel", "function", "main", "run_forever", "serve", "Worker", "check_install")
 
 
 # Not with two threads: what a writer of a store does in the middle of another's call is the matter of the stores.
