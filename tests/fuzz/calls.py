@@ -78,8 +78,9 @@ def catalogue() -> list[Any]:
             with contextlib.suppress(ImportError):  # an extra that is not there
                 loaded = importlib.import_module(module.name)
                 for name in getattr(loaded, "__all__", ()):
-                    if callable(getattr(loaded, name, None)) and name not in LEFT_OUT:
-                        found[f"{module.name}.{name}"] = getattr(loaded, name)
+                    thing = getattr(loaded, name, None)
+                    if (inspect.isclass(thing) or inspect.isroutine(thing)) and name not in LEFT_OUT:  # an alias of a type is none of ours
+                        found[f"{module.name}.{name}"] = thing
     return [found[name] for name in sorted(found)]
 
 
@@ -207,7 +208,7 @@ class Caller:
             self.attempt(random.choice(OPERATORS), victim)
             return
         if isinstance(victim, np.ndarray):  # what comes of a view is NumPy's own
-            if victim.size and victim.flags.writeable and not victim.dtype.hasobject:
+            if victim.nbytes and victim.flags.writeable and not victim.dtype.hasobject:
                 self.attempt(victim.fill, random.choice((0, 1, -1, 255, True)))
             return
         if isinstance(victim, dict | list) and random.random() < 0.5:
