@@ -223,6 +223,16 @@ def test_malformed_rows_are_counted_and_left_out_with_their_row(tmp_path):
         list(LobsterFeed(tmp_path / "s.zip", strict=True))
 
 
+def test_lines_without_anything_are_no_rows(tmp_path):
+    plain = collect(LobsterFeed(archive(tmp_path / "s.zip")))
+    (tmp_path / MESSAGE).write_bytes(b"\r\n" + text(MESSAGES).replace(b"\n", b"\n\r\n", 3) + b"\n\n")
+    (tmp_path / ORDERBOOK).write_bytes(b"\n\r\n" + text(ROWS) + b"\r\n")
+    assert collect(LobsterFeed(tmp_path / MESSAGE)).tobytes() == plain.tobytes()
+    (tmp_path / MESSAGE).write_bytes(b"\n\n")
+    (tmp_path / ORDERBOOK).write_bytes(b"\r\n\n")
+    assert not list(LobsterFeed(tmp_path / MESSAGE))
+
+
 def test_wrong_options_and_names_are_refused(tmp_path):
     path = archive(tmp_path / "s.zip")
     with pytest.raises(ValueError, match="by must be levels or orders"):

@@ -1,5 +1,6 @@
 """open_feed: recognition, errors that list the formats, entry points; and what every feed keeps."""
 
+import gc
 import gzip
 import importlib.metadata
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 import zipfile
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from makers.binance import capture
+from makers.captures import ethernet, ip4, packets_of, pcap, timed
 
 import hft.feeds
 from fastcore.errors import CorruptDataError
@@ -242,6 +245,26 @@ def test_a_feed_that_is_closed_early_leaves_no_thread_behind(tmp_path, how):
         assert len(next(feed)) > 0
         assert threads_ahead()
     assert not threads_ahead()
+
+
+@pytest.mark.parametrize("make", ["itch", "pcap", "binance", "csv"])
+def test_a_feed_is_gone_when_it_is_let_go(tmp_path, make):
+    stream, path = generate(200, 1), tmp_path / "file"
+    if make == "pcap":
+        pytest.importorskip("dpkt")
+        pcap(path, timed([ethernet(ip4(packet)) for packet in packets_of(stream)]))
+    else:
+        path.write_bytes({"itch": stream, "binance": capture(20), "csv": QUOTES}[make])
+    gc.collect()
+    gc.disable()  # its arrays are megabytes, which must not wait for the collector
+    try:
+        with open_feed(path) as feed:
+            assert feed.format == make and sum(map(len, feed)) > 0
+        alive = weakref.ref(feed)
+        del feed
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_lines_are_whole_and_a_cut_line_is_left_out():

@@ -25,7 +25,7 @@ def test_fuzzed_input_breaks_no_law(target):
     print(target.name, report)
     # The mutations do hit: most inputs are read in part, and part of them is refused.
     assert report["inputs"] >= 32
-    assert all(count > 0 for count in report.values())
+    assert all(count > 0 for name, count in report.items() if name != "peak")
 
 
 @pytest.mark.parametrize(
@@ -35,11 +35,12 @@ def test_fuzzed_input_breaks_no_law(target):
         ("hang", "Timeout"),
         ("stall", "must come to an end"),
         ("leak", "memory must not grow"),
+        ("large", "memory must stay small"),
         ("differ", "the twins differ: first: compiled=True reference=False"),
     ],
 )
 def test_broken_law_is_seen_and_its_input_kept(mutant, says, tmp_path):
-    if mutant == "leak" and (SANITIZED or not engine.resident()):
+    if mutant in ("leak", "large") and (SANITIZED or not engine.resident()):
         pytest.skip("memory cannot be told here")
     with pytest.raises(engine.Failure, match=says) as failure:
         engine.fuzz(MUTANTS[f"mutant_{mutant}"], keep=tmp_path)

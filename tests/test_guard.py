@@ -1,7 +1,9 @@
 """Threads that misuse one object: a call that meets another one inside raises BusyError, and the object stays whole."""
 
 import contextlib
+import shutil
 import sys
+import tempfile
 import threading
 
 import numpy as np
@@ -11,12 +13,20 @@ from fastcore.book import LevelBook, OrderBook, OrderTable
 from fastcore.bookset import BookSet
 from fastcore.broadcast import BroadcastRing
 from fastcore.correlation import RollingCorrelation
+from fastcore.desk import Desk
+from fastcore.engine import Engine
 from fastcore.errors import BusyError, RingError
 from fastcore.histogram import Histogram
 from fastcore.instruments import Instruments
+from fastcore.market import Market
 from fastcore.records import EVENT_DTYPE, KINDS
 from fastcore.replaced import LatencyMonitor
 from fastcore.ring import RingBuffer
+from fastcore.sim.markouts import Markouts
+from fastcore.sim.simulator import Simulator
+from fastcore.source import EventSource
+from fastcore.strategies.tape import Tape
+from fastcore.tickstore import TickStore
 from fastcore.wire.binance import BinanceDecoder
 from fastcore.wire.dbn import DbnDecoder
 from fastcore.wire.itch import ItchDecoder, ItchEncoder
@@ -189,10 +199,74 @@ def a_lobster_window():
     return lambda: window.apply(*columns, rows), [window.depth, lambda: window.mismatches], None
 
 
-MAKERS = [value for name, value in list(globals().items()) if name.startswith(("a_", "an_")) and callable(value)]
+def an_engine():
+    """A new one for each run, which is over when its source is."""
+    engines, rows = [], adds()
+
+    def long():
+        engines.append(Engine(EventSource(rows), Market(symbols=1), Desk(symbols=1)))
+        engines[-1].run()
+
+    others = [
+        lambda: engines and engines[-1].run(),
+        lambda: engines and engines[-1].reports(),
+        lambda: engines and engines[-1].curve(),
+        lambda: engines and engines[-1].stop(),
+        lambda: engines and engines[-1].market.books.quotes(),
+    ]
+    return long, others, lambda: engines[-1].market.books.check()
 
 
-@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__[2:].strip("_"))
+def the_parts_of_a_run():
+    """What a run works on, each part by itself and in another engine; a new run each time, whose end is that of its source."""
+    runs, folder = [], tempfile.mkdtemp()
+    store = TickStore(f"{folder}/a.ticks", "a")
+    rows = adds()
+    rows["kind"], rows["order_id"], rows["exch_ns"] = KINDS["trade"], 0, np.arange(COUNT)
+    tick, one = np.zeros(1, store.dtype), LevelBook()
+    tick["price"] = 1.0
+
+    def long():
+        market, desk, marks = Market("levels", symbols=8), Desk(symbols=8), Markouts((5,))
+        simulator = Simulator(EventSource(rows), market, markouts=marks)
+        venue = simulator.open(0)
+        runs.append((simulator, market, desk, venue, marks))
+        Engine(simulator, market, desk, {"tape": Tape(0, store)}).run()
+
+    def part(use):
+        return lambda: runs and use(*runs[-1])
+
+    others = [
+        part(lambda simulator, market, desk, venue, marks: Engine(simulator, market, desk)),
+        part(lambda simulator, market, desk, venue, marks: Engine(simulator, Market("levels", symbols=8), Desk(symbols=8)).run()),
+        part(lambda simulator, market, desk, venue, marks: Engine(simulator.history, Market(symbols=8)).run()),
+        part(lambda simulator, market, desk, venue, marks: simulator.open(5)),
+        part(lambda simulator, market, desk, venue, marks: desk.open(5)),
+        part(lambda simulator, market, desk, venue, marks: venue.submit(one, 1, 5, 1)),
+        part(lambda simulator, market, desk, venue, marks: venue.cancel(1)),
+        part(lambda simulator, market, desk, venue, marks: venue.take_reports()),
+        part(lambda simulator, market, desk, venue, marks: venue.orders()),
+        part(lambda simulator, market, desk, venue, marks: venue.check()),
+        part(lambda simulator, market, desk, venue, marks: venue.displaced_lots),
+        part(lambda simulator, market, desk, venue, marks: marks.array()),
+        lambda: store.append(1, 1, 1.0, 1.0),
+        lambda: store.append_many(tick),
+        lambda: store.reserve(10),
+    ]
+
+    def check():
+        store.close()
+        with TickStore(store.path) as again:
+            assert not again.verify().dropped_records
+        shutil.rmtree(folder)
+
+    return long, others, check
+
+
+MAKERS = [value for name, value in list(globals().items()) if name.startswith(("a_", "an_", "the_")) and callable(value)]
+
+
+@pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__.partition("_")[2])
 def test_second_call_raises_and_breaks_nothing(make):
     long, others, check = make()
     done, failures, refused = threading.Event(), [], set()

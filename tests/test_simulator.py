@@ -9,8 +9,10 @@ from makers.engines import make
 from makers.itch import random_day
 
 from fastcore import engine as compiled
+from fastcore.desk import Desk
 from fastcore.engine import Engine
 from fastcore.errors import CorruptDataError
+from fastcore.journal import Journal
 from fastcore.market import Market
 from fastcore.records import BUY, EVENT_DTYPE, KINDS, SELL
 from fastcore.reference import engine as reference
@@ -19,6 +21,8 @@ from fastcore.ring_source import RingSource
 from fastcore.sim.latency import Latency
 from fastcore.sim.simulator import Simulator
 from fastcore.source import EventSource
+from fastcore.strategies.tape import Tape
+from fastcore.tickstore import TickStore
 from fastcore.wire.itch import ItchDecoder
 
 
@@ -171,6 +175,37 @@ def test_venue_of_an_instrument_is_opened_once():
     assert sorted(simulator.venues) == [3]
     with pytest.raises(ValueError, match=r"symbol_id must be in 0\.\.7: symbol_id=8"):
         simulator.open(8)
+
+
+def test_loop_finds_the_venues_that_it_was_given():
+    simulator = Simulator(EventSource([]), Market(symbols=8))
+    simulator.open(3)
+    with pytest.raises(AttributeError):
+        simulator.venues.clear()
+    with pytest.raises(TypeError):
+        del simulator.venues[3]
+
+
+def test_venue_outlives_what_it_looks_things_up_in():
+    venues = [Simulator(EventSource([]), Market("levels", symbols=70_000)).open(65_000) for _ in range(20)]
+    there = [np.full(70_000, 3, np.uint8) for _ in range(40)]  # what takes the place of memory that was freed
+    assert {venue.trading for venue in venues} == {None} and len(there) == 40
+
+
+@pytest.mark.parametrize("journal", [False, True])
+def test_engine_is_whole_after_another_one_on_its_parts_is_gone(tmp_path, journal):
+    events = coarse(1, 4_000, 1)
+    market, desk = Market(symbols=8), Desk(symbols=8)
+    simulator = Simulator(EventSource(events), market)
+    engine = Engine(simulator, market, desk, {"tape": Tape(0, TickStore(tmp_path / "a.ticks", "a"))}, sample_every=1)
+    store = TickStore(tmp_path / "j", "a", EVENT_DTYPE)
+    other = Engine(simulator, market, desk, {}, sample_every=1, journal=Journal(store) if journal else None)
+    other.stop()
+    del other, store
+    there = [bytearray(b"\xff") * size for size in range(64, 8_000, 8) for _ in range(4)]  # in its place
+    assert engine.run() == "end"
+    assert market.events == len(events) and there
+    assert engine.stopwatch.stages["total"].count > 1_000
 
 
 @pytest.mark.parametrize(

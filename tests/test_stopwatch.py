@@ -12,6 +12,11 @@ def test_stages_have_their_names_and_are_empty_at_first():
     assert repr(watch) == "Stopwatch(sample_every=256: nothing sampled)"
 
 
+def test_stages_are_those_that_the_loop_knows():
+    with pytest.raises(TypeError):
+        del Stopwatch().stages["total"]
+
+
 @pytest.mark.parametrize("every", [-1, (1 << 40) + 1])
 def test_rate_out_of_range_states_the_rule(every):
     with pytest.raises(ValueError, match=rf"sample_every must be in 0\.\.{1 << 40}: sample_every={every}"):

@@ -41,5 +41,5 @@ def test_store_that_is_closed_ends_the_run_with_its_error(tmp_path):
     store = TickStore(tmp_path / "ticks", "a")
     run = Run("AAA", store=store)
     store.close()
-    with pytest.raises(StoreError, match="the store must accept every tick: ticks=0"):
+    with pytest.raises(StoreError, match="the store is closed: path="):
         run.feed(quoted_book().execute(1, 10).data)

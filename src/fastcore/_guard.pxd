@@ -53,3 +53,20 @@ cdef inline int enter(uint64_t* busy) except -1:
 cdef inline void leave(uint64_t* busy) noexcept nogil:
     """Come out."""
     leave_(busy, 0)
+
+
+cdef inline void leave_all(uint64_t** busy, int count) noexcept nogil:
+    """Come out of several objects."""
+    cdef int i
+    for i in range(count):
+        leave_(busy[i], 0)
+
+
+cdef inline int enter_all(uint64_t** busy, int count) except -1:
+    """Go inside of several objects, or of none and raise BusyError."""
+    cdef int i
+    for i in range(count):
+        if not occupy(busy[i]):
+            leave_all(busy, i)
+            return refuse_second()
+    return 0

@@ -149,6 +149,7 @@ cdef void desk_send(desk_t* d, const market_t* m, const event_t* out, uint32_t n
 cdef class Desk:
     cdef desk_t _d
     cdef readonly RiskLimits limits
+    cdef uint64_t _busy     # a run works on it
     cdef int _divide(self, uint32_t owners) except -1
     cdef int _stakes(self, uint32_t symbol_id) except -1
     cdef uint32_t _id(self, object symbol_id) except? 0xFFFFFFFF

@@ -12,6 +12,7 @@ from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove, memset
 
+from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64, int64_in
 from fastcore.book cimport book_best_ask, book_best_bid, book_t
 from fastcore.gateway cimport gateway_t
@@ -1132,6 +1133,7 @@ cdef class Desk:
         cdef position_t* p = &self._d.positions[number]
         cdef fees_t charged
         cdef uint32_t owner
+        alone(&self._busy)
         memset(&charged, 0, sizeof(fees_t))
         charged.count = 1
         for i, (name, fee) in enumerate((("maker_fee_ticks", maker_fee_ticks), ("taker_fee_ticks", taker_fee_ticks))):

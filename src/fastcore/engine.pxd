@@ -130,6 +130,9 @@ cdef class Engine:
     cdef object _wanted     # array of flags by dense id
     cdef object _curve_ids, _shape
     cdef uint64_t _busy     # a call is inside
+    cdef list _stores       # that the loop appends to
+    cdef uint64_t** _flags  # of these, the books and the desk
+    cdef int _flag_count
     cdef bint _started
     cdef bint _python       # a strategy needs the GIL
     cdef int _all(self, uint32_t hook) except -1
@@ -138,5 +141,8 @@ cdef class Engine:
     cdef int _make_room(self) except -1
     cdef int _take_controls(self) except -1
     cdef int _control(self) except -1
+    cdef int _alone(self) except -1
+    cdef int _enter(self) except -1
+    cdef void _leave(self) noexcept
     cdef str _run(self, bint books)
     cdef int _raise(self, int status) except -1

@@ -19,7 +19,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
 
-from fastcore._guard cimport alone, enter, leave
+from fastcore._guard cimport alone, enter, enter_all, leave, leave_all
 from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_best_ask, book_best_bid, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
@@ -36,7 +36,7 @@ from fastcore.source cimport NEVER, SOURCE_END, SOURCE_IDLE, SOURCE_LATER, SOURC
 from fastcore.stopwatch cimport (
     STAGE_BOOK, STAGE_DECODE, STAGE_RISK, STAGE_STRATEGY, Stopwatch, lap, stopwatch_stop,
 )
-from fastcore.tickstore cimport store_room
+from fastcore.tickstore cimport TickStore, store_room
 from fastcore.strategy cimport (
     CONTEXT_VERSION, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, OUTBOX_ROOM, OWNER_SHIFT, STRATEGY_OK, STRATEGY_ROOM,
     Strategy, context_t, strategy_t,
@@ -538,6 +538,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         cdef engine_t* g = &self._g
         cdef int64_t interval = as_int64(curve_interval_ns)
         cdef uint32_t i, capacity = market._m.capacity
+        cdef TickStore store
         if source._source == NULL:
             raise ValueError(f"source must be one of the compiled sources: source={source!r}")
         if strategies and not source._source.instants:
@@ -548,9 +549,11 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
             raise ValueError(f"a journal needs a source with a way out: source={source!r}")
         if not 1 <= interval <= <int64_t> 1 << 60:
             raise ValueError(f"curve_interval_ns must be in 1..{1 << 60}: curve_interval_ns={curve_interval_ns}")
+        alone(&market._m.books.orders.busy)
         self.source = source
         self.market = market
         self.desk = Desk(symbols=capacity) if desk is None else desk
+        alone(&self.desk._busy)
         if self.desk._d.capacity != capacity:
             raise ValueError(f"desk and market must be of one size: desk={self.desk._d.capacity} market={capacity}")
         self.strategies = dict(sorted((strategies or {}).items()))
@@ -563,12 +566,9 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         g.source = source._source
         g.market = &market._m
         g.desk = &self.desk._d
-        g.desk.gateway = source._gateway
         self.journal = journal
         if journal is not None:
             g.journal = &journal._j
-            g.journal.gateway = source._gateway
-            g.desk.gateway = &g.journal.base
         self.desk._divide(<uint32_t> len(self._ordered))
         g.watch = &self.stopwatch._w
         g.spool = &self._reports._s
@@ -622,10 +622,20 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
             g.curve.spool = &self._curve._s
             g.curve.interval_ns = interval
             g.curve.next_ns = g.wanted.mark_ns = NO_PRICE
-        source.attach(g.watch, &g.wanted)
+        written = [getattr(part, "store", None) for part in (*self._ordered, journal)]
+        self._stores = list({id(part): part for part in written if isinstance(part, TickStore)}.values())
+        self._flags = <uint64_t**> fc_alloc(2 + len(self._stores), sizeof(uint64_t*))
+        if self._flags == NULL:
+            raise MemoryError("no memory for an engine")
+        self._flags[0], self._flags[1] = &g.market.books.orders.busy, &self.desk._busy
+        for store in self._stores:
+            self._flags[2 + self._flag_count] = &store._lent
+            self._flag_count += 1
+        self._flag_count += 2
 
     def __dealloc__(self):
         cdef int i
+        fc_free(self._flags)
         fc_free(self._g.strategies)
         fc_free(self._g.called)
         free(self._g.tops)
@@ -771,9 +781,50 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
         g.context.n = 0
         return 0
 
+    cdef int _enter(self) except -1:
+        # What the loop works on belongs to it, or nothing does; a strategy in Python may use the rest of it in its callbacks.
+        cdef engine_t* g = &self._g
+        cdef TickStore store
+        if self._python:
+            enter(&self.source._busy)
+        else:
+            for store in self._stores:
+                store._check_open()
+            enter_all(self._flags, self._flag_count)
+            try:
+                self.source.enter()
+            except BaseException:
+                leave_all(self._flags, self._flag_count)
+                raise
+            for store in self._stores:
+                store._enter()
+        # Another engine may have used it meanwhile, and be gone.
+        self.source.attach(g.watch, &g.wanted)
+        g.desk.gateway = self.source._gateway
+        if g.journal != NULL:
+            g.journal.gateway = self.source._gateway
+            g.desk.gateway = &g.journal.base
+        return 0
+
+    cdef void _leave(self) noexcept:
+        cdef TickStore store
+        if self._python:
+            leave(&self.source._busy)
+            return
+        for store in self._stores:
+            store._leave()
+        self.source.leave()
+        leave_all(self._flags, self._flag_count)
+
+    cdef int _alone(self) except -1:
+        # Nobody is at work on any of it.
+        self._enter()
+        self._leave()
+
     def stop(self):
         """Tell the strategies that the run is over; what they send now is recorded and never answered."""
         alone(&self._busy)
+        self._alone()
         if self.journal is not None:
             self.journal.make_room(REPORTS_ROOM)
         self._all(ON_STOP)
@@ -808,6 +859,7 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
             if self._on_control is not None:
                 g.word, g.desk.gate.word = word, &g.down
             if not self._started:
+                self._alone()
                 self._started = True
                 self._all(ON_START)
             return self._run(books)
@@ -827,17 +879,13 @@ curve_interval_ns=1000000000, sample_every=256, journal=None, on_control=None)\n
                 self._take_controls()
             g.pause = g.market.number + PAUSE
             start = clock_monotonic_ns()
+            self._enter()
             if self._python:
                 status = engine_run(g)
             else:
-                enter(&g.market.books.orders.busy)
-                try:
-                    self.source.enter()
-                    with nogil:
-                        status = engine_books(g) if books else engine_run(g)
-                    self.source.leave()
-                finally:
-                    leave(&g.market.books.orders.busy)
+                with nogil:
+                    status = engine_books(g) if books else engine_run(g)
+            self._leave()
             g.loop_ns += clock_monotonic_ns() - start
             if status == RUN_ROOM:
                 self._make_room()

@@ -68,6 +68,7 @@ cdef stopwatch_t NO_WATCH
 cdef class Source:
     cdef source_t* _source
     cdef gateway_t* _gateway    # of one that is both, as a simulator is; else NULL
+    cdef uint64_t _busy         # a loop reads it
     # Before and after the loop: the objects that it works on are its own meanwhile (see _guard).
     cdef int enter(self) except -1
     cdef void leave(self) noexcept

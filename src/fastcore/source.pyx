@@ -8,6 +8,7 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 
 from fastcore._arrays cimport check_events, events_data
+from fastcore._guard cimport enter, leave
 from fastcore.records cimport FLAG_CONTINUED, event_t
 from fastcore.stopwatch cimport STAGE_DECODE, lap, stopwatch_due, stopwatch_room, stopwatch_start
 
@@ -40,10 +41,10 @@ cdef class Source:
 
     # The loop begins and ends: what this source works on belongs to it meanwhile.
     cdef int enter(self) except -1:
-        return 0
+        return enter(&self._busy)
 
     cdef void leave(self) noexcept:
-        pass
+        leave(&self._busy)
 
     # Take more input; False when there is none.
     cdef bint refill(self) except -1:

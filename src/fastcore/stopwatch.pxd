@@ -66,4 +66,4 @@ cdef void stopwatch_stop(stopwatch_t* w) noexcept nogil
 @cython.final
 cdef class Stopwatch:
     cdef stopwatch_t _w
-    cdef readonly dict stages   # name -> Histogram
+    cdef dict _stages           # name -> Histogram, whose places in memory the loop knows

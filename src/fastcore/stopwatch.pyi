@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Self, final
 
 from fastcore.histogram import Histogram
@@ -10,4 +11,4 @@ STAGE_NAMES: tuple[str, ...]
 class Stopwatch:
     def __new__(cls, sample_every: int = 256) -> Self: ...
     @property
-    def stages(self) -> dict[str, Histogram]: ...
+    def stages(self) -> Mapping[str, Histogram]: ...

@@ -9,6 +9,8 @@ from fastcore._integers cimport as_int64
 from fastcore.clock cimport clock_ticks, clock_ticks_to_ns
 from fastcore.histogram cimport Histogram, histogram_record
 
+from types import MappingProxyType
+
 __all__ = ["STAGE_NAMES", "Stopwatch"]
 
 STAGE_NAMES = ("decode", "book", "venue", "store", "strategy", "risk", "total")
@@ -37,7 +39,7 @@ cdef class Stopwatch:
 
     Attributes
     ----------
-    stages : dict of str to Histogram
+    stages : mapping of str to Histogram
         Nanoseconds by stage: ``decode`` (bytes to events), ``book``, ``venue`` (queues and fills of own orders), ``store``,
         ``strategy`` (callbacks), ``risk`` (orders judged, entered and sent), ``total``. Each includes one read of the clock.
 
@@ -52,12 +54,16 @@ cdef class Stopwatch:
         if not 0 <= every <= <int64_t> 1 << 40:
             raise ValueError(f"sample_every must be in 0..{1 << 40}: sample_every={sample_every}")
         self._w.every = every
-        self.stages = {}
+        self._stages = {}
         for i, name in enumerate(STAGE_NAMES):
             h = Histogram(1, 60_000_000_000, 3)
             self._w.stages[i] = h._h
-            self.stages[name] = h
+            self._stages[name] = h
+
+    @property
+    def stages(self):
+        return MappingProxyType(self._stages)
 
     def __repr__(self):
-        counts = ", ".join(f"{name} {h.count}" for name, h in self.stages.items() if h.count)
+        counts = ", ".join(f"{name} {h.count}" for name, h in self._stages.items() if h.count)
         return f"Stopwatch(sample_every={self._w.every}: {counts or 'nothing sampled'})"

@@ -85,6 +85,7 @@ cdef class TickStore:
     cdef uint64_t _frozen  # a reader of a torn store sees this many records; UINT64_MAX: as many as are published
     cdef uint64_t _frozen_epoch  # until another writer has opened it
     cdef uint64_t _busy  # calls that are outside of the interpreter
+    cdef uint64_t _lent  # a run appends, outside of the interpreter
     cdef object _index, _noted, _noting  # order of the time field, as queries know it and as the writer has noted it
     cdef store_t* of_ticks(self) except NULL  # for store_append: raises LayoutError for a store of other records
     cdef uint64_t _count(self) except? 0xFFFFFFFFFFFFFFFF

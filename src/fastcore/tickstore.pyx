@@ -41,6 +41,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy
 
 from fastcore cimport records as t
+from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64, as_uint64, int64_in
 from fastcore.records cimport (
     fc_alloc, fc_free, fetch_add, load_acquire, load_relaxed, store_release, tick_t, unlikely,
@@ -852,6 +853,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         # Make room for so many records, or raise with nothing accepted and nothing taken from the disk.
         cdef int code
         cdef whole_t* s = <whole_t*> self._s
+        alone(&self._lent)
         if load_acquire(&s.state):
             self._refused(<int> s.state)
         self._note_order()
@@ -932,6 +934,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         **Thread safety**: one thread appends.
         """
         cdef tick_t tick
+        alone(&self._lent)
         make_tick(&tick, timestamp_ns, symbol_id, price, volume)
         if unlikely(not self._ticks or store_append(self._s, &tick) != t.RESULT_OK):
             self._append_slowly(&tick)
@@ -969,6 +972,7 @@ salvage=False, grow_ahead=True, time_field=None, grow_records=None, file_mode=0o
         cdef const void* data
         cdef size_t n, good
         cdef whole_t* s = <whole_t*> self._s
+        alone(&self._lent)
         if not isinstance(records, np.ndarray):
             raise TypeError(f"records must be an ndarray: type={type(records).__name__}")
         array = records

@@ -1,8 +1,8 @@
 """The engine of the fuzzing: mutations, the run, and the laws that hold for every target.
 
 The laws: no crash (each run is a process of its own, and what it works on is in a file before it starts), no endless loop (a
-decoder consumes or stops, and a watchdog ends the process), no memory growth; the rest says the check of a target. An input that
-breaks a law is made smaller, if it did not kill the process, and kept.
+decoder consumes or stops, and a watchdog ends the process), no memory growth and never much of it; the rest says the check of a
+target. An input that breaks a law is made smaller, if it did not kill the process, and kept.
 
 Inputs depend on the seed and the number of the iteration alone. With FASTCORE_TEST_DATA the corpora hold recorded data too.
 """
@@ -31,7 +31,10 @@ from random import Random
 LONGEST = 1 << 16  # bytes of an input
 BATCH = 32  # inputs that are written to disk at a time
 GROWTH = 8 << 20  # bytes of resident memory, from the most in the second quarter of a run to the least in the last
+MOST = 200  # MB of resident memory above those before the first input
 Counts = dict[str, int]  # the report of one input: messages, errors, ...
+SANITIZED = "san" in os.environ.get("LD_PRELOAD", "")
+twins = True  # whether the input under way goes to the twins too
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Target:
         Of a bounded run: a few seconds.
     patience_s : float
         After so long in one batch the process is ended: under a sanitizer, on a busy machine.
+    bounded : bool
+        Whether memory is: not where an input may ask for much.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Target:
     needs: tuple[str, ...] = ()
     iterations: int = 400
     patience_s: float = 120.0
+    bounded: bool = True
 
     def missing(self) -> list[str]:
         """Modules that are needed and not there."""
@@ -193,6 +199,15 @@ def resident() -> int:
         return 0
 
 
+def peak() -> int:
+    """Most MB of resident memory so far, 0 where that cannot be told."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> (20 if sys.platform == "darwin" else 10)
+
+
 def input_of(target: Target, corpus: Sequence[bytes], seed: int, i: int) -> bytes:
     """Input i of a seed: first the corpus as it is, then mutations."""
     return corpus[i] if i < len(corpus) else mutate(Random(f"{target.name} {seed} {i}"), corpus, target)
@@ -223,9 +238,18 @@ def smaller(target: Target, data: bytes, scratch: Path, error: BaseException) ->
 
 
 def work(
-    target: Target, seed: int, start: int, iterations: int | None, seconds: float | None, folder: Path, *, warm: bool = False
+    target: Target,
+    seed: int,
+    start: int,
+    iterations: int | None,
+    seconds: float | None,
+    folder: Path,
+    *,
+    every: int = 1,
+    warm: bool = False,
 ) -> Counts:
     """Fuzz in this process; the batch under way is in `folder`, with the number of the input in ``at``."""
+    global twins
     data_dir = os.environ.get("FASTCORE_TEST_DATA")
     corpus = target.corpus(Random(f"corpus {target.name} {seed}"), Path(data_dir) if data_dir else None)
     scratch = folder / "scratch"
@@ -233,6 +257,7 @@ def work(
     began = time.monotonic()
     total: Counts = {"inputs": 0, "bytes": 0}
     memory: list[int] = []
+    before = peak()
     marker = folder / "at"
     marker.write_bytes(bytes(8))
     i = start
@@ -252,6 +277,7 @@ def work(
             faulthandler.dump_traceback_later(target.patience_s, exit=True)
             for j, data in enumerate(batch):  # counted from the start of the batch
                 at[:8] = j.to_bytes(8, "little")
+                twins = (i + j) % every == 0
                 try:
                     counts = target.check(data, scratch)
                 except Exception as error:
@@ -260,16 +286,18 @@ def work(
                     raise
                 for name, count in {"inputs": 1, "bytes": len(data), **counts}.items():
                     total[name] = total.get(name, 0) + count
+                total["peak"] = peak() - before
+                assert total["peak"] < MOST or SANITIZED or not target.bounded, f"memory must stay small: {total['peak']} MB more"
             faulthandler.cancel_dump_traceback_later()
             i += BATCH
             if share() >= len(memory) / 64:
                 memory.append(resident())
     # The sanitizers keep what is freed for a while, and their own books.
-    if len(memory) >= 8 and "san" not in os.environ.get("LD_PRELOAD", ""):
+    if len(memory) >= 8 and not SANITIZED:
         quarter = len(memory) // 4
         growth = min(memory[-quarter:]) - max(memory[quarter : 2 * quarter])
         if growth >= GROWTH and not warm:  # what is loaded and kept once may come late; a leak goes on
-            more = work(target, seed, i, iterations, seconds, folder, warm=True)
+            more = work(target, seed, i, iterations, seconds, folder, every=every, warm=True)
             return {name: total.get(name, 0) + more.get(name, 0) for name in total | more}
         assert growth < GROWTH, f"memory must not grow with the inputs: growth={growth:,} bytes after {total['inputs']:,} inputs"
     return total
@@ -282,6 +310,7 @@ def fuzz(
     start: int = 0,
     iterations: int | None = None,
     seconds: float | None = None,
+    every: int = 1,
     keep: Path | None = None,
 ) -> Counts:
     """Fuzz a target in a process of its own.
@@ -298,10 +327,10 @@ def fuzz(
     """
     name = target.name
     if iterations is None and seconds is None:
-        iterations = target.iterations // (3 if "san" in os.environ.get("LD_PRELOAD", "") else 1)
+        iterations = target.iterations // (3 if SANITIZED else 1)
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     command = [sys.executable, "-X", "faulthandler", str(Path(__file__).parent), name, "--worker", str(folder), "--seed", str(seed)]
-    command += ["--start", str(start)]
+    command += ["--start", str(start), "--twins", str(every)]
     command += [] if iterations is None else ["--iterations", str(iterations)]
     command += [] if seconds is None else ["--seconds", str(seconds)]
     try:
@@ -345,6 +374,7 @@ def main(arguments: list[str], targets: Mapping[str, Target], hidden: Mapping[st
     parser.add_argument("--iterations", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--start", type=int, default=0, help="first iteration")
+    parser.add_argument("--twins", type=int, default=1, metavar="N", help="compare with the twin on every N-th input, for more inputs")
     parser.add_argument("--keep", type=Path, help="directory for inputs that break a law")
     parser.add_argument("--file", type=Path, help="check one input, in this process")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
@@ -360,7 +390,7 @@ def main(arguments: list[str], targets: Mapping[str, Target], hidden: Mapping[st
         with tempfile.TemporaryDirectory() as scratch:
             print(json.dumps(target.check(options.file.read_bytes(), Path(scratch))))
     elif options.worker is not None:
-        print(json.dumps(work(target, options.seed, options.start, options.iterations, options.seconds, options.worker)))
+        print(json.dumps(work(target, options.seed, options.start, options.iterations, options.seconds, options.worker, every=options.twins)))
     else:
         try:
             report = fuzz(
@@ -369,6 +399,7 @@ def main(arguments: list[str], targets: Mapping[str, Target], hidden: Mapping[st
                 start=options.start,
                 iterations=options.iterations,
                 seconds=options.seconds,
+                every=options.twins,
                 keep=options.keep,
             )
         except Failure as failure:

@@ -46,6 +46,12 @@ def _leak(data: bytes, folder: Path) -> Counts:
     return {}
 
 
+def _large(data: bytes, folder: Path) -> Counts:
+    if _damaged(data):
+        os.urandom(1) * (250 << 20)
+    return {}
+
+
 def _differ(data: bytes, folder: Path) -> Counts:
     same({"first": _damaged(data)}, {"first": False})
     return {}
@@ -56,5 +62,6 @@ TARGETS = (
     _mutant("hang", _hang),
     _mutant("stall", _stall),
     _mutant("leak", _leak),
+    _mutant("large", _large),
     _mutant("differ", _differ),
 )

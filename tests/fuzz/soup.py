@@ -104,7 +104,7 @@ def ouch_check(data: bytes, folder: Path) -> Counts:
         for strict in (True, False):
             outcome = []
             for module, symbols in zip(both("wire.ouch"), both("symbols"), strict=True):
-                mapper = symbols.SymbolMapper()
+                mapper = symbols.SymbolMapper(capacity=8)
                 mapper.add("AAPL")
                 decoder = module.OuchDecoder(outbound, mapper, 10**18, strict)
                 out, details = np.zeros(n, EVENT_DTYPE), np.zeros(n, OUCH_DTYPE)

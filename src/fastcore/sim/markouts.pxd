@@ -59,4 +59,5 @@ cdef class Markouts:
     cdef markouts_t _m
     cdef readonly tuple horizons_ns
     cdef Spool _spool
+    cdef uint64_t _busy         # a run works on it
     cdef int make_room(self) except -1

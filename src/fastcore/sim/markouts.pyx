@@ -7,6 +7,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64
 from fastcore.book cimport book_t, book_top, top_t
 from fastcore.journal cimport Spool, spool_claim, spool_room
@@ -150,6 +151,7 @@ cdef class Markouts:
             A copy: `fill`, its number in the run from 0; `horizon`, 0 before the fill, else the place of its horizon from 1; `middle2`,
             bid + ask in ticks, or NO_PRICE where one was missing or they were crossed. What ends behind the data is not there.
         """
+        alone(&self._busy)
         return self._spool.array()
 
     @property

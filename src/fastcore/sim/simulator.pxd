@@ -87,5 +87,5 @@ cdef class Simulator(Source):
     cdef readonly QueueModel queue
     cdef readonly bint details
     cdef readonly Markouts markouts
-    cdef readonly dict venues
+    cdef dict _venues           # by id: the loop knows their places in memory
     cdef Market _venue_market

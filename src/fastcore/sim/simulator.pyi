@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Self, final
 
 from fastcore.market import Market
@@ -46,7 +47,7 @@ class Simulator(Source):
     @property
     def markouts(self) -> Markouts | None: ...
     @property
-    def venues(self) -> dict[int, Venue]: ...
+    def venues(self) -> Mapping[int, Venue]: ...
     @property
     def clamped(self) -> int: ...
     @property

@@ -9,6 +9,7 @@ cimport cython
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from fastcore._guard cimport alone, enter, enter_all, leave, leave_all
 from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
@@ -29,6 +30,8 @@ from fastcore.source cimport (
     NEVER, SOURCE_END, SOURCE_ERROR, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t, wanted_t,
 )
 from fastcore.stopwatch cimport STAGE_BOOK, STAGE_DECODE, STAGE_VENUE, lap, stopwatch_t
+
+from types import MappingProxyType
 
 from fastcore.errors import EndlessOrdersError
 
@@ -504,7 +507,7 @@ venue_market=None, details=False, markouts=None)\n--\n
 
     Attributes
     ----------
-    venues : dict of int to Venue
+    venues : mapping of int to Venue
         By dense id, for the instruments that were opened.
 
     Notes
@@ -533,7 +536,7 @@ venue_market=None, details=False, markouts=None)\n--\n
         self.order = order if isinstance(order, Latency) else Latency(order)
         self.response = response if isinstance(response, Latency) else Latency(response)
         self.queue = QueueModel() if queue is None else queue
-        self.venues = {}
+        self._venues = {}
         s.recorded = local_offset_ns is not None
         s.offset_ns = as_int64(local_offset_ns) if s.recorded else 0
         s.up.latency = self.order.begin(f"{name}.order")
@@ -601,28 +604,56 @@ venue_market=None, details=False, markouts=None)\n--\n
         cdef Venue venue
         if not 0 <= number < self._s.capacity:
             raise ValueError(f"symbol_id must be in 0..{self._s.capacity - 1}: symbol_id={symbol_id}")
-        if symbol_id not in self.venues:
+        alone(&self._busy)
+        if number not in self._venues:
+            if self._s.opened_count == SIM_VENUES:
+                raise ValueError(f"instruments that orders are let in for must be at most {SIM_VENUES}: symbol_id={symbol_id}")
             open_book(self._s.market, <uint32_t> number, signed_prices)
             open_book(&self.market._m, <uint32_t> number, signed_prices)
             venue = Venue(
                 OWN_ORDERS, symbol_id, self._s.market.books.by_level, details=self.details, queue=self.queue, signed_prices=signed_prices
             )
+            venue._market = self._venue_market if self._s.two else self.market
             venue._v.state = &self._s.market.states[number]
-            self.venues[symbol_id] = venue
+            self._venues[number] = venue
             if self._s.before_ns != NULL:
                 self._s.before_ns[number] = -NEVER
                 self._s.before[number].bid = NO_PRICE
-            if self._s.opened_count == SIM_VENUES:
-                raise ValueError(f"instruments that orders are let in for must be at most {SIM_VENUES}: symbol_id={symbol_id}")
             self._s.opened[self._s.opened_count] = self._s.venues[number] = &venue._v
             self._s.opened_count += 1
-        return self.venues[symbol_id]
+        return self._venues[number]
 
+    @property
+    def venues(self):
+        return MappingProxyType(self._venues)
+
+    # With the history everything else that the loop works on, or nothing.
     cdef int enter(self) except -1:
-        return self.history.enter()
+        cdef uint64_t* own[2]
+        cdef int count = 1
+        cdef Venue venue
+        own[0] = &self._busy
+        if self.markouts is not None:
+            own[1] = &self.markouts._busy
+            count = 2
+        enter_all(own, count)
+        try:
+            self.history.enter()
+        except BaseException:
+            leave_all(own, count)
+            raise
+        for venue in self._venues.values():
+            enter(&venue._busy)
+        return 0
 
     cdef void leave(self) noexcept:
+        cdef Venue venue
+        for venue in self._venues.values():
+            leave(&venue._busy)
         self.history.leave()
+        if self.markouts is not None:
+            leave(&self.markouts._busy)
+        leave(&self._busy)
 
     cdef bint refill(self) except -1:
         if self._s.markouts.full:
@@ -665,5 +696,5 @@ venue_market=None, details=False, markouts=None)\n--\n
         feed = f"{self.feed_ns} ns" if self.local_offset_ns is None else f"local_ns {self.local_offset_ns:+} ns"
         return (
             f"Simulator({self.history!r}, feed={feed}, order={self.order!r}, response={self.response!r}, "
-            f"instruments opened: {sorted(self.venues)})"
+            f"instruments opened: {sorted(self._venues)})"
         )

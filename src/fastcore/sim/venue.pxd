@@ -223,7 +223,8 @@ cdef int venue_expire(venue_t* v, int64_t now_ns) noexcept nogil
 cdef class Venue:
     cdef venue_t _v
     cdef int64_t _next_order_id
-    cdef object _book
+    cdef object _book, _market  # what it looks things up in, kept alive
     cdef QueueModel _queue
+    cdef uint64_t _busy         # a run works on it
     cdef const book_t* _use(self, object book) except NULL
     cdef int _room(self) except -1

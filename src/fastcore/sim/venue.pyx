@@ -31,6 +31,7 @@ cimport numpy as cnp
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
+from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64, as_side, as_uint64, int64_in
 from fastcore.records cimport (
     BUY, FLAG_AT, FLAG_AUCTION, FLAG_CONTINUED, FLAG_CROSSING, FLAG_HIDDEN, FLAG_MAKER, FLAG_NOT_PRINTABLE, FLAG_OWN, FLAG_SNAPSHOT,
@@ -1333,7 +1334,8 @@ cdef class Venue:
         raise TypeError(f"book must be {'a LevelBook' if self._v.by_level else 'an OrderBook'}: type={type(book).__name__}")
 
     cdef int _room(self) except -1:
-        # Python callers never see a full report buffer: it grows.
+        # Every change begins here: not while a run works on the venue. Python callers never see a full report buffer: it grows.
+        alone(&self._busy)
         if not venue_has_room(&self._v) and venue_grow_reports(&self._v, 2 * self._v.report_capacity) != RESULT_OK:
             raise_result(RESULT_NO_MEMORY, f"reports of the venue: count={self._v.report_count}")
         return 0
@@ -1508,6 +1510,7 @@ cdef class Venue:
         ndarray of EVENT_DTYPE, shape (n,)
             A copy.
         """
+        alone(&self._busy)
         out = np.empty(self._v.report_count, EVENT_DTYPE)
         if self._v.report_count:
             memcpy(cnp.PyArray_DATA(out), self._v.reports, self._v.report_count * sizeof(event_t))
@@ -1525,6 +1528,7 @@ cdef class Venue:
         cdef int s
         cdef int32_t i
         cdef int64_t place
+        alone(&self._busy)
         out = []
         for s in range(2):
             for i in range(self._v.count[s]):
@@ -1539,6 +1543,7 @@ cdef class Venue:
         cdef int32_t i
         cdef int64_t total
         cdef int8_t side
+        alone(&self._busy)
         for s in range(2):
             side = 1 - 2 * s
             total = 0
@@ -1566,6 +1571,7 @@ cdef class Venue:
 
     @trading.setter
     def trading(self, state):
+        alone(&self._busy)
         if state is not None and state not in TRADING:
             raise ValueError(f"trading must be one of {', '.join(TRADING)}: trading={state}")
         if self._v.state != &self._v.own_state:
@@ -1582,6 +1588,7 @@ cdef class Venue:
         """Lots that stand in a world with us and not in the record, of both sides."""
         cdef int s
         cdef int32_t k
+        alone(&self._busy)
         total = 0
         for s in range(2):
             k = 0

@@ -44,7 +44,7 @@ def whole_lines(
         if not block.isascii():
             for mark, plain in _MARKS:
                 block = block.replace(mark, plain)
-        if block:
+        if block.strip(b"\r\n"):  # lines without anything are no rows
             yield block
 
 

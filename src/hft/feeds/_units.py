@@ -12,13 +12,12 @@ __all__ = ["Units"]
 class Units:
     """Refuses the symbols that the table of a run knows with other units than those of the protocol."""
 
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
+    def __init__(self) -> None:
         self._others = np.zeros(1, bool)  # by row; the last is for events of no symbol
 
-    def check(self, events: Events) -> None:
-        """Raise FormatError where an event is of such a symbol."""
-        table, known = self._feed.instruments, len(self._others) - 1
+    def check(self, feed: Feed, events: Events) -> None:
+        """Raise FormatError where an event of a feed is of such a symbol."""
+        table, known = feed.instruments, len(self._others) - 1
         if len(table) > known:
             units = UNITS["tick_size"], UNITS["lot_size"]
             fresh = [(table[row].tick_size, table[row].lot_size) != units for row in range(known, len(table))]
@@ -26,4 +25,4 @@ class Units:
         if self._others.any():
             rows = np.minimum(events["symbol_id"], len(self._others) - 1)
             for row in np.unique(rows[self._others[rows]]).tolist():
-                self._feed._row(table[row].symbol, **UNITS)  # raises
+                feed._row(table[row].symbol, **UNITS)  # raises

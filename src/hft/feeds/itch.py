@@ -269,7 +269,7 @@ class ItchFeed(Feed):
             open_itch(path, chunk_bytes=chunk_bytes, progress=progress) if chunks is None else (chunk for chunk in chunks)
         )
         self._chunk_events = chunk_events
-        self._units = Units(self)
+        self._units = Units()
 
     def follow(self, previous: Feed) -> None:
         """Go on with the listings of the part before, if it is of the same day."""
@@ -321,7 +321,7 @@ class ItchFeed(Feed):
         self.errors = self.decoder.errors
         if len(self.error_log) < 64:
             self.error_log = [(offset, f"{reason} (type {type!r})") for offset, type, reason in self.decoder.error_log]
-        self._units.check(events)
+        self._units.check(self, events)
 
     @classmethod
     def recognise(cls, head: bytes, path: Path) -> bool:

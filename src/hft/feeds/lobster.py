@@ -155,7 +155,7 @@ class LobsterFeed(Feed):
         self._midnight = midnight_ns(day)
         self.levels = 0
         if self._rows is not None:
-            first = text_head(self._rows[0], self._rows[1]).split(b"\n", 1)[0]
+            first = text_head(self._rows[0], self._rows[1]).lstrip(b"\r\n").split(b"\n", 1)[0]
             fields = first.count(b",") + 1 if first else 0
             if fields % 4:
                 raise CorruptDataError(f"an orderbook row must have four fields a level: fields={fields} path={path}")

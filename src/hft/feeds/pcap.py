@@ -123,7 +123,7 @@ class PcapFeed(Feed):
         self._turns: dict[str, Turns] = {}
         self._strict = strict
         self._out = np.zeros(chunk_events, EVENT_DTYPE)
-        self._units = Units(self)
+        self._units = Units()
         self._logged: dict[str, int] = {}  # entries of a decoder's log that are in ours
 
     @classmethod
@@ -243,7 +243,7 @@ class PcapFeed(Feed):
     def _array(self, events: int) -> Events:
         """What was decoded, apart from the memory for what comes next."""
         out = self._out[:events].copy()
-        self._units.check(out)
+        self._units.check(self, out)
         return out
 
     def _note(self, name: str, mold: MoldDecoder, base: int, offsets: npt.NDArray[np.int64], batch: list[Packet]) -> None:
