@@ -206,6 +206,27 @@ def test_after_calls_once():
     assert strategy.calls == [SECOND + 250_000_000, SECOND + 500_000_000]
 
 
+@pytest.mark.parametrize("feed", ["0s", "2ms"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_what_is_due_at_the_time_of_the_last_event_happens(goes_on, feed):
+    """Also where nothing else happens then: that event is deep in the book."""
+
+    class Due(Strategy):
+        def on_start(self):
+            self.woken = 0
+
+        def on_book(self, m):
+            self.after("500ms", self.wake)
+
+        def wake(self):
+            self.woken += 1
+
+    strategy = Due()
+    tail = [(SECOND * 8 // 5, 9, BUY, 500, 1)] if goes_on else []
+    run(strategy, adds(*TWO_SIDED, (SECOND * 3 // 2, 5, BUY, 900, 5), *tail), latency=f"feed={feed}")
+    assert strategy.woken == 1
+
+
 # ---- the same orders as a compiled strategy ----
 
 

@@ -357,7 +357,7 @@ cdef int sim_next(source_t* source, int64_t until_ns, batch_t* out) noexcept nog
             sim_reports(s, due + s.feed_ns, False, out)
             return SOURCE_OK if likely(s.refusals <= SIM_ROUNDS) else SOURCE_ERROR
         if t == NEVER:
-            return s.over
+            return s.over if until > s.now_ns else SOURCE_LATER     # what is due at the last time happens
         if t > until:
             return SOURCE_LATER
         until = until if until < up else up
@@ -451,7 +451,7 @@ cdef int sim_next_two(source_t* source, int64_t until_ns, batch_t* out) noexcept
             sim_reports(s, due, first == due, out)
             return SOURCE_OK if likely(s.refusals <= SIM_ROUNDS) else SOURCE_ERROR
         if first == NEVER:
-            return s.over
+            return s.over if until_ns > s.learnt_ns else SOURCE_LATER
         if first > until_ns:
             return SOURCE_LATER
         out.events = line_arrived(&s.feed, first, &out.n)
