@@ -340,7 +340,7 @@ class Single(Strategy):
     def on_fill(self, m, fill):
         if fill.ahead is not None and fill.cause in ("at", "through"):
             self.ahead += fill.ahead
-        self.log(f"{fill.cause} {fill.ahead} {fill.price:.4f} {fill.maker}")
+        self.log(f"{fill.cause} {fill.ahead} {fill.price:.4f} {fill.maker} {fill.fee!r} {fill.mid!r}")
 
     def on_stop(self):
         for order in (self.first, self.entry, self.latest):

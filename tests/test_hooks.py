@@ -206,6 +206,31 @@ def test_after_calls_once():
     assert strategy.calls == [SECOND + 250_000_000, SECOND + 500_000_000]
 
 
+def test_what_a_fill_costs_and_the_middle_before_it(tmp_path):
+    class Notes(Strategy):
+        def on_start(self):
+            self.fills, self.top = [], None
+
+        def on_book(self, m):
+            self.top = m.mid if m.two_sided else None
+            m.quote(m.bid, m.ask, 100)
+
+        def on_fill(self, m, fill):
+            self.fills.append((fill.fee, fill.mid, fill.order, fill.maker))
+
+    path = tmp_path / "day.itch"
+    path.write_bytes(synthetic.generate(20_000, 3))
+    strategy = Notes()
+    result = hft.backtest(strategy, path, maker_fee="-0.01%", taker_fee="0.03%")
+    rows = result.fills
+    assert len(strategy.fills) == len(rows["fee"]) > 50
+    fees, mids, orders, makers = zip(*strategy.fills, strict=True)
+    np.testing.assert_allclose(fees, rows["fee"], rtol=1e-12)
+    assert sum(fees) == pytest.approx(result.by_strategy["fees"][0], rel=1e-12)
+    np.testing.assert_array_equal([np.nan if mid is None else mid for mid in mids], rows["mid"])
+    assert orders == tuple(rows["order"]) and makers == tuple(rows["maker"])
+
+
 @pytest.mark.parametrize("feed", ["0s", "2ms"])
 @pytest.mark.parametrize("goes_on", [False, True])
 def test_what_is_due_at_the_time_of_the_last_event_happens(goes_on, feed):

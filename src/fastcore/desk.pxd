@@ -116,6 +116,7 @@ ctypedef struct desk_t:
     int64_t max_loss        # ticks * lots; < 0: no limit
     bint stopped            # the loss limit: own orders are pulled, nothing more is sent
     bint down               # a kill switch or a limit, when it was last looked at: own orders are pulled, new ones refused
+    money_t fee             # of the last fill
     bint overflowed         # a fill does not fit into the accounts
     int misused             # kind of an event that an outbox may not hold, or that the gateway did not take; 0 for none
     int64_t orders_sent

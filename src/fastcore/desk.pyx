@@ -123,14 +123,14 @@ cdef inline void desk_answered(desk_t* d, const account_t* a, const own_order_t*
 cdef bint desk_filled(desk_t* d, const account_t* a, const own_order_t* o, const event_t* e) noexcept nogil:
     # Account a fill; False where it does not fit.
     cdef position_t* p = &d.positions[o.symbol_id]
-    cdef money_t value, fee
+    cdef money_t value
     if money_value(p.inverse, e.price, e.size, &value):
         return False
-    if fees_of(a.fees, p.turnover, e.match_id == MATCH_TOOK, o.filled_lots == 0, value, e.size, &fee):
+    if fees_of(a.fees, p.turnover, e.match_id == MATCH_TOOK, o.filled_lots == 0, value, e.size, &d.fee):
         return False
-    if position_fill(p, e.side, e.price, e.size, &fee) != RESULT_OK:
+    if position_fill(p, e.side, e.price, e.size, &d.fee) != RESULT_OK:
         return False
-    return likely(d.owners == 1) or position_fill(&d.held[o.owner][o.symbol_id], e.side, e.price, e.size, &fee) == RESULT_OK
+    return likely(d.owners == 1) or position_fill(&d.held[o.owner][o.symbol_id], e.side, e.price, e.size, &d.fee) == RESULT_OK
 
 
 cdef void desk_left(desk_t* d, own_order_t* o) noexcept nogil:

@@ -28,7 +28,7 @@ from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send, desk_waits
 from fastcore.journal cimport Journal, Spool, journal_write, spool_claim, spool_room
 from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
-    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_COUNT, KIND_DETAIL, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY,
+    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_COUNT, KIND_DETAIL, KIND_FILL, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY,
     RESULT_OK, event_t, fc_alloc, fc_free,
     floor_div, likely, load_acquire, prefetch, store_release, unlikely,
 )
@@ -39,7 +39,7 @@ from fastcore.stopwatch cimport (
 from fastcore.tickstore cimport TickStore, store_room
 from fastcore.strategy cimport (
     CONTEXT_VERSION, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, OUTBOX_ROOM, OWNER_SHIFT, STRATEGY_OK, STRATEGY_ROOM,
-    Strategy, context_t, strategy_t,
+    Strategy, context_t, fill_note, strategy_t,
 )
 
 from fastcore.records import EVENT_DTYPE
@@ -342,6 +342,7 @@ cdef int engine_market(engine_t* g, const batch_t* b) noexcept nogil:
 cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
     # What came of our orders.
     cdef event_t* e
+    cdef note_t* n
     cdef uint32_t i, owner = 0
     g.context.now_ns = b.now_ns
     for i in range(b.n):
@@ -355,8 +356,11 @@ cdef int engine_reports(engine_t* g, const batch_t* b) noexcept nogil:
         if (g.reports | g.context.reports) >> (e.kind & 63) & 1:
             if engine_note(g, ON_REPORT, e, NULL) != RUN_ON:
                 return RUN_MEMORY
-            g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].event.seq &= CAUSE
-            g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1].change.stamp = owner
+            n = &g.notes[ON_REPORT].notes[g.notes[ON_REPORT].count - 1]
+            n.event.seq &= CAUSE
+            n.change.stamp = owner
+            if e.kind == KIND_FILL or e.kind == KIND_DETAIL:
+                fill_note(&n.change, g.desk.fee, &g.tops[e.symbol_id])
     g.full |= spool_room(g.spool) < REPORTS_ROOM
     return RUN_ON
 

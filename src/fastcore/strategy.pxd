@@ -6,10 +6,12 @@ A strategy never calls back: what it wants goes into the outbox of the context a
 are done. `kinds` and `symbols` of `strategy_t` say what it is called for.
 """
 
+from libc.math cimport NAN
 from libc.stdint cimport int8_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from fastcore.book cimport book_change_t, top_t
 from fastcore.market cimport market_t
+from fastcore.money cimport money_double, money_t
 from fastcore.portfolio cimport position_t
 from fastcore.records cimport (
     FLAG_CONTINUED, FLAG_OWN, KIND_AMEND, KIND_ORDER, KIND_PULL, KIND_QUOTE, KIND_TARGET, KIND_TIMER, NO_PRICE, NO_SIDE, NO_SYMBOL, event_t,
@@ -20,7 +22,7 @@ from fastcore.stopwatch cimport stopwatch_t
 
 # What a callback is about, in the order in which they come within an instant.
 cdef enum:
-    ON_REPORT       # `event`: what came of an own order (ack, fill, reject, pulled)
+    ON_REPORT       # `event`: what came of an own order (ack, fill, reject, pulled); `change` of a fill: fill_fee, fill_mid
     ON_EVENT        # `event`, `change`: a market event of one of the kinds
     ON_BOOK         # `event`: the last one of an instrument whose best prices or sizes differ from before the instant
     ON_TIMER        # `event`: order_id is the timer's number
@@ -196,6 +198,25 @@ cdef inline void want_timer(context_t* c, int64_t due_ns, int64_t number) noexce
     e.size = 0
     e.order_id = number
     e.match_id = 0
+
+
+# Of a fill, and of the detail behind it: the fee, and the best prices that we knew of before the instant.
+cdef inline void fill_note(book_change_t* c, money_t fee, const top_t* before) noexcept nogil:
+    c.price = <int64_t> fee.low
+    c.size = fee.high
+    c.new_price = before.bid
+    c.new_size = before.ask
+
+
+cdef inline double fill_fee(const book_change_t* c) noexcept nogil:
+    """What a fill cost, a rebate negative, in units of a tick times a lot."""
+    return money_double(money_t(<uint64_t> c.price, c.size)) / 1e9
+
+
+cdef inline double fill_mid(const book_change_t* c) noexcept nogil:
+    """The middle before, in ticks; NaN where the market had not two sides."""
+    cdef bint known = c.new_price != NO_PRICE and c.new_size != NO_PRICE and c.new_price < c.new_size
+    return 0.5 * (<double> c.new_price + <double> c.new_size) if known else NAN
 
 
 cdef class Strategy:

@@ -649,6 +649,11 @@ def fill_ahead(fill):
     return lambda fill: None if math.isnan(fill._ahead) else fill._ahead
 
 
+@overload_attribute(Fill, "mid")
+def fill_mid(fill):
+    return lambda fill: None if math.isnan(fill._mid) else fill._mid
+
+
 @overload_attribute(Order, "price")
 def order_price(order):
     return lambda order: order.limit if order.priced else None

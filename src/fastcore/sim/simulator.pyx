@@ -14,7 +14,7 @@ from fastcore._integers cimport as_int64
 from fastcore.book cimport AHEAD_RECORDS, book_change_t, book_t, book_top, top_t
 from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
-from fastcore.market cimport Market, market_book, market_change, market_t, market_take, market_take
+from fastcore.market cimport Market, market_book, market_change, market_t, market_take
 from fastcore.records cimport (
     FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
     RESULT_OK, RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,

@@ -33,9 +33,9 @@ cdef enum:
     VENUE_DISPLACED = 256
     VENUE_TAKEN = 64
     VENUE_FEW = 8           # own orders of a side that are looked through one by one
-    # Kinds that may concern own orders wherever they rest, one bit each.
-    VENUE_APART = 1 << KIND_REPLACE | 1 << KIND_EXECUTE # with VENUE_ALWAYS: kinds that venue_concerns cannot judge
+    # Kinds that may concern own orders wherever they rest, one bit each; those that venue_concerns cannot judge either.
     VENUE_ALWAYS = 1 << KIND_TRADE | 1 << KIND_QUOTE | 1 << KIND_CLEAR | 1 << KIND_CROSS
+    VENUE_APART = 1 << KIND_REPLACE | 1 << KIND_EXECUTE
 
 # What becomes of an order that would meet an own one.
 cdef enum:

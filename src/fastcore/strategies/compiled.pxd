@@ -80,6 +80,8 @@ ctypedef struct fill_t:
     int64_t order
     int64_t cause           # number in CAUSES
     double ahead            # NaN where nobody tells it
+    double fee
+    double mid              # NaN without two sides
 
 cdef struct compiled_t
 cdef struct order_t
@@ -98,6 +100,7 @@ ctypedef struct handle_t:
     int64_t symbol_id
     compiled_t* owner
     const instrument_t* row
+    double unit_value       # of a tick times a lot
     int64_t index
     bint news               # as Handle in hooks.pxd
     bint deep

@@ -31,7 +31,7 @@ from fastcore.strategies.hooks cimport Handle, Order, PythonStrategy, ahead_unit
 from fastcore.strategies.quotes cimport QUOTE_NO_GRID, QUOTE_NO_SIZE, QUOTE_WANTED, quote_side, two_sided
 from fastcore.strategy cimport (
     DESK_ORDERS, DESK_RUNGS, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, STRATEGY_ERROR, STRATEGY_OK, STRATEGY_ROOM,
-    Strategy, context_t, order_works, own_order_t, strategy_t, want as want_event, want_amend, want_more, want_order, want_position, want_pull,
+    Strategy, context_t, fill_fee, fill_mid, order_works, own_order_t, strategy_t, want as want_event, want_amend, want_more, want_order, want_position, want_pull,
     want_quotes, want_timer,
 )
 from fastcore.zscore cimport PairZScore, RollingZScore, rolling_update
@@ -665,6 +665,8 @@ LAYOUTS = {
         "order": ("i8", at(&_fill, &_fill.order)),
         "_cause": ("i8", at(&_fill, &_fill.cause)),
         "_ahead": ("f8", at(&_fill, &_fill.ahead)),
+        "fee": ("f8", at(&_fill, &_fill.fee)),
+        "_mid": ("f8", at(&_fill, &_fill.mid)),
     },
     "order": {
         "id": ("i8", at(&_order, &_order.id)),
@@ -773,7 +775,7 @@ cdef void quoted(compiled_t* p, handle_t* m, const event_t* e, order_t* o) noexc
     o.code = e.match_id if o.refused else 0
 
 
-cdef int reported(compiled_t* p, const event_t* e) noexcept nogil:
+cdef int reported(compiled_t* p, const event_t* e, const book_change_t* c) noexcept nogil:
     cdef handle_t* m = find(p, e.symbol_id)
     cdef fill_t fill
     cdef order_t order
@@ -795,6 +797,8 @@ cdef int reported(compiled_t* p, const event_t* e) noexcept nogil:
         fill.maker = e.match_id != MATCH_TOOK
         fill.price = instrument_price(m.row, e.price)
         fill.size = <double> e.size * m.lot_size
+        fill.fee = fill_fee(c) * m.unit_value
+        fill.mid = fill_mid(c) * m.tick_num / m.tick_den
         fill.cause = 0
         for i in range(6):
             if e.flags & CAUSE_FLAGS[i]:
@@ -885,7 +889,7 @@ cdef int compiled_all(strategy_t* strategy, context_t* c, int hook, const event_
     elif hook == ON_EVENT:
         failed = happened(p, e, change)
     elif hook == ON_REPORT:
-        failed = reported(p, e)
+        failed = reported(p, e, change)
     elif hook == ON_TIMER:
         failed = timer(p, e)
     elif hook == ON_INSTANT:
@@ -979,6 +983,7 @@ cdef class CompiledStrategy(Strategy):
             m.row = handle._row
             m.tick_num, m.tick_den, m.tick_size, m.lot_size = m.row.tick_num, m.row.tick_den, m.row.tick_size, m.row.lot_size
             m.symbol_id = handle.symbol_id
+            m.unit_value = handle._unit_value
             m.index = i
             m.owner = p
             m.rungs = DESK_RUNGS

@@ -115,7 +115,7 @@ cdef class PythonStrategy(Strategy):
     cdef int _keep_error(self) noexcept
     cdef int _take(self, int hook, const void* event, const void* change) except -1
     cdef int _happened(self, const void* event, const void* change) except -1
-    cdef int _report(self, const void* event) except -1
+    cdef int _report(self, const void* event, const void* changed) except -1
     cdef int _came(self, Order order, const void* event) except -1
     cdef Order _quoted(self, Handle handle, const void* event)
     cdef void _watch(self) noexcept

@@ -27,8 +27,8 @@ from fastcore.strategies.quotes cimport QUOTE_NO_GRID, QUOTE_NO_SIZE, QUOTE_WANT
 from fastcore.strategies.rows cimport Recorder
 from fastcore.strategy cimport (
     DESK_ORDERS, DESK_RUNGS, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, ORDER_SENT, STRATEGY_ERROR,
-    STRATEGY_OK, Strategy, context_t, order_works, own_order_t, strategy_on_t, strategy_t, want, want_amend, want_more, want_order, want_position,
-    want_pull, want_quotes, want_timer,
+    STRATEGY_OK, Strategy, context_t, fill_fee, fill_mid, order_works, own_order_t, strategy_on_t, strategy_t, want, want_amend, want_more,
+    want_order, want_position, want_pull, want_quotes, want_timer,
 )
 
 from fastcore.errors import Result
@@ -157,14 +157,15 @@ cdef class Trade:
 cdef class Fill:
     """Fill()\n--\n\n
     Fill()\n--\n
-    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `maker`, `cause` and `ahead` as in a result (None where nobody tells
-    it), and the id of the `order`."""
+    A fill of an own order: `side` (+1 bought, -1 sold), `price`, `size`, `fee` (in the currency of the market; a rebate is negative), `maker`,
+    `cause` and `ahead` as in a result (None where nobody tells it), `mid` (middle of the best prices that were known before; None without two
+    sides), and the id of the `order`."""
 
-    cdef readonly double price, size
+    cdef readonly double price, size, fee
     cdef readonly int side
     cdef readonly bint maker
     cdef readonly str cause
-    cdef readonly object ahead
+    cdef readonly object ahead, mid
     cdef readonly int64_t order
 
     def __repr__(self):
@@ -1039,7 +1040,7 @@ cdef class PythonStrategy(Strategy):
         if hook == ON_EVENT:
             self._happened(e, c)
         elif hook == ON_REPORT:
-            self._report(e)
+            self._report(e, c)
         elif hook == ON_TIMER:
             method, period = self._timers[e.order_id]
             if period:
@@ -1079,12 +1080,13 @@ cdef class PythonStrategy(Strategy):
             handle._tell(self._trade, <PyObject*> trade)
         return 0
 
-    cdef int _report(self, const void* event) except -1:
+    cdef int _report(self, const void* event, const void* changed) except -1:
         cdef const event_t* e = <const event_t*> event
+        cdef const book_change_t* c = <const book_change_t*> changed
         cdef Handle handle = self._handle(e.symbol_id)
         cdef Fill fill
         cdef Order order = None
-        cdef double ahead = NAN
+        cdef double ahead = NAN, mid
         if handle is None:
             return 0
         if e.kind == KIND_DETAIL:
@@ -1101,6 +1103,9 @@ cdef class PythonStrategy(Strategy):
             fill.price = instrument_price(handle._row, e.price)
             fill.size = <double> e.size * handle._row.lot_size
             fill.ahead = ahead if ahead == ahead else None
+            fill.fee = fill_fee(c) * handle._unit_value
+            mid = fill_mid(c)
+            fill.mid = mid * handle._row.tick_num / handle._row.tick_den if mid == mid else None
             fill.cause = ""
             for flag, name in CAUSES:
                 if e.flags & <int> flag:
