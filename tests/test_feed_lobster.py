@@ -1,6 +1,7 @@
 """LOBSTER archives and pairs of files: after each message the book is the row."""
 
 import gzip
+import threading
 import zipfile
 from datetime import date
 
@@ -202,6 +203,15 @@ def test_cut_archives_and_files_raise_behind_what_is_whole(tmp_path):
     (tmp_path / f"{ORDERBOOK}.gz").write_bytes(gzip.compress(text(rows)))
     with pytest.raises(CorruptDataError, match="a compressed file must be whole"):
         list(LobsterFeed(tmp_path / f"{MESSAGE}.gz"))
+
+
+def test_error_leaves_no_thread_behind_while_somebody_holds_it(tmp_path):
+    lines = text(MESSAGES).splitlines(keepends=True)
+    lines[2] = b"34200.2,4,x,3,110,-1\r\n"
+    before = threading.active_count()
+    with pytest.raises(CorruptDataError) as kept:
+        list(LobsterFeed(archive(tmp_path / "s.zip", b"".join(lines)), strict=True))
+    assert threading.active_count() == before, kept
 
 
 def test_malformed_rows_are_counted_and_left_out_with_their_row(tmp_path):

@@ -113,6 +113,7 @@ def test_error_of_a_history_reaches_the_caller():
         (([EventSource([])], [1, 2]), ValueError, "one offset and one map for each"),
         (([1],), TypeError, "sources must be of the compiled kind: type=int"),
         (([RingSource(RingBuffer(8, EVENT_DTYPE))],), ValueError, "sources must be of recorded events"),
+        (([EventSource([])] * 2,), ValueError, "sources must be different ones"),
     ],
 )
 def test_constructor_states_the_rule(arguments, error, rule):

@@ -155,6 +155,8 @@ cdef class MergeSource(Source):
                 "sources must not be empty, with one offset and one map for each: "
                 f"sources={len(self.sources)} offsets_ns={len(offsets)} ids={len(maps)}"
             )
+        if len({id(each) for each in self.sources}) < len(self.sources):
+            raise ValueError(f"sources must be different ones: sources={list(self.sources)}")
         m.base.next = merge_next
         m.base.watch = &NO_WATCH
         m.count = <uint32_t> len(self.sources)

@@ -851,6 +851,7 @@ cdef class MemoryMappedDataStore:
         """Append a tick; False when ``max_records`` are stored. Raises as `fastcore.tickstore.TickStore.append`."""
         cdef TickStore store = self._store
         cdef tick_t tick
+        alone(&store._lent)
         make_tick(&tick, timestamp, symbol_id, price, volume)
         if unlikely(store._s.count >= self._most):
             store._check_open()

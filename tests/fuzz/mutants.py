@@ -13,8 +13,8 @@ from fuzz.engine import Counts, Target
 from fuzz.laws import drive, same
 
 
-def _mutant(name: str, check: Callable[[bytes, Path], Counts]) -> Target:
-    return Target(f"mutant_{name}", lambda random, folder: [b"a valid input"], check, blocks, iterations=300, patience_s=2.0)
+def _mutant(name: str, check: Callable[[bytes, Path], Counts], patience_s: float = 60.0) -> Target:
+    return Target(f"mutant_{name}", lambda random, folder: [b"a valid input"], check, blocks, iterations=300, patience_s=patience_s)
 
 
 def _damaged(data: bytes) -> bool:
@@ -48,7 +48,7 @@ def _leak(data: bytes, folder: Path) -> Counts:
 
 def _large(data: bytes, folder: Path) -> Counts:
     if _damaged(data):
-        os.urandom(1) * (250 << 20)
+        bytearray(b"x") * (250 << 20)
     return {}
 
 
@@ -59,7 +59,7 @@ def _differ(data: bytes, folder: Path) -> Counts:
 
 TARGETS = (
     _mutant("crash", _crash),
-    _mutant("hang", _hang),
+    _mutant("hang", _hang, 2.0),
     _mutant("stall", _stall),
     _mutant("leak", _leak),
     _mutant("large", _large),

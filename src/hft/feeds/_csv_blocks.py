@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv as text_csv
 import io
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def csv_blocks(
     path: Path, names: Sequence[str], types: Mapping[str, Any], *, member: str | None = None, delimiter: str = ",",
     skip_lines: int = 0, progress: Progress | None = None, ragged: bool = False, block_bytes: int = 1 << 20,
     wrong: Any = None, point: str = ".",
-) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:  # fmt: skip
+) -> Generator[tuple[Any, npt.NDArray[np.int64]], None, None]:  # fmt: skip
     """Parse a CSV file block by block, on a thread that is some blocks ahead.
 
     Parameters

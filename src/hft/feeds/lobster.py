@@ -27,9 +27,10 @@ Source: LOBSTER, output structure of the sample files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from datetime import date as Date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -164,13 +165,13 @@ class LobsterFeed(Feed):
 
     # ---- reading ----
 
-    def _messages(self) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:
+    def _messages(self) -> Generator[tuple[Any, npt.NDArray[np.int64]], None, None]:
         pa = extra("pyarrow")
         types = dict.fromkeys(_MESSAGE, pa.int64()) | {"time": pa.decimal128(18, 9)}
         path, member = self._message
         return csv_blocks(path, _MESSAGE, types, member=member, progress=self._progress, wrong=self._wrong("message"))
 
-    def _books(self) -> Iterator[tuple[Any, npt.NDArray[np.int64]]]:
+    def _books(self) -> Generator[tuple[Any, npt.NDArray[np.int64]], None, None]:
         pa = extra("pyarrow")
         assert self._rows is not None
         names = [str(i) for i in range(4 * self.levels)]
@@ -213,48 +214,49 @@ class LobsterFeed(Feed):
         CorruptDataError
             After everything whole: a file is cut, or one has more rows than the other.
         """
-        messages, books = self._messages(), self._books()
-        held_m = np.zeros((0, 6), np.int64), np.zeros(0, np.int64)
-        held_b = np.zeros((0, 4 * self.levels), np.int64), np.zeros(0, np.int64)
-        ended = [False, False]
-        upto = [0, 0]  # rows of each file read so far
-        failure: CorruptDataError | None = None
-        while not all(ended):
-            side = 0 if not ended[0] and (ended[1] or upto[0] <= upto[1]) else 1
-            try:
-                item = next((messages, books)[side], None)
-            except CorruptDataError as error:
-                item, failure = None, failure or error
-            if item is None:
-                ended[side] = True
-            elif side == 0:
-                part, rows = self._columns(*item)
-                upto[0] = int(item[1][-1]) + 1
-                held_m = np.concatenate([held_m[0], part]), np.concatenate([held_m[1], rows])
-            else:
-                table, rows = item
-                columns = [_whole(column.combine_chunks()) for column in table.columns]
-                bad = np.logical_or.reduce([wrong for _, wrong in columns])
-                self._skip("an orderbook row must be of whole numbers", rows[bad])
-                upto[1] = int(rows[-1]) + 1
-                part = np.stack([values for values, _ in columns], axis=1)[~bad]
-                held_b = np.concatenate([held_b[0], part]), np.concatenate([held_b[1], rows[~bad]])
-            ready = min(upto[i] for i in (0, 1))
-            m, b = (int(np.searchsorted(held[1], ready)) for held in (held_m, held_b))
-            if m and b:
-                rows, at_m, at_b = np.intersect1d(held_m[1][:m], held_b[1][:b], assume_unique=True, return_indices=True)
-                if len(rows):
-                    c = held_m[0][at_m]
-                    yield MessageRows(
-                        rows, c[:, 0] + self._midnight, c[:, 1].astype(np.int8), c[:, 2].copy(), c[:, 3].copy(),
-                        c[:, 4].copy(), c[:, 5].astype(np.int8), held_b[0][at_b],
-                    )  # fmt: skip
-                held_m = held_m[0][m:], held_m[1][m:]
-                held_b = held_b[0][b:], held_b[1][b:]
-        if failure is not None:
-            raise failure
-        if upto[0] != upto[1]:
-            raise CorruptDataError(f"the two files must have the same rows: messages={upto[0]} orderbook={upto[1]} path={self.path}")
+        # Closed here: left to the collector, their threads could be waited for in the middle of anything, the begin of a thread too.
+        with contextlib.closing(self._messages()) as messages, contextlib.closing(self._books()) as books:
+            held_m = np.zeros((0, 6), np.int64), np.zeros(0, np.int64)
+            held_b = np.zeros((0, 4 * self.levels), np.int64), np.zeros(0, np.int64)
+            ended = [False, False]
+            upto = [0, 0]  # rows of each file read so far
+            failure: CorruptDataError | None = None
+            while not all(ended):
+                side = 0 if not ended[0] and (ended[1] or upto[0] <= upto[1]) else 1
+                try:
+                    item = next((messages, books)[side], None)
+                except CorruptDataError as error:
+                    item, failure = None, failure or error
+                if item is None:
+                    ended[side] = True
+                elif side == 0:
+                    part, rows = self._columns(*item)
+                    upto[0] = int(item[1][-1]) + 1
+                    held_m = np.concatenate([held_m[0], part]), np.concatenate([held_m[1], rows])
+                else:
+                    table, rows = item
+                    columns = [_whole(column.combine_chunks()) for column in table.columns]
+                    bad = np.logical_or.reduce([wrong for _, wrong in columns])
+                    self._skip("an orderbook row must be of whole numbers", rows[bad])
+                    upto[1] = int(rows[-1]) + 1
+                    part = np.stack([values for values, _ in columns], axis=1)[~bad]
+                    held_b = np.concatenate([held_b[0], part]), np.concatenate([held_b[1], rows[~bad]])
+                ready = min(upto[i] for i in (0, 1))
+                m, b = (int(np.searchsorted(held[1], ready)) for held in (held_m, held_b))
+                if m and b:
+                    rows, at_m, at_b = np.intersect1d(held_m[1][:m], held_b[1][:b], assume_unique=True, return_indices=True)
+                    if len(rows):
+                        c = held_m[0][at_m]
+                        yield MessageRows(
+                            rows, c[:, 0] + self._midnight, c[:, 1].astype(np.int8), c[:, 2].copy(), c[:, 3].copy(),
+                            c[:, 4].copy(), c[:, 5].astype(np.int8), held_b[0][at_b],
+                        )  # fmt: skip
+                    held_m = held_m[0][m:], held_m[1][m:]
+                    held_b = held_b[0][b:], held_b[1][b:]
+            if failure is not None:
+                raise failure
+            if upto[0] != upto[1]:
+                raise CorruptDataError(f"the two files must have the same rows: messages={upto[0]} orderbook={upto[1]} path={self.path}")
 
     # ---- events ----
 
