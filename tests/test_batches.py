@@ -153,7 +153,7 @@ def test_example_of_the_page_runs(day):
     page = Path(__file__).parents[1] / "docs" / "strategies.md"
     if not page.is_file():
         pytest.skip("no docs here: only the installed package is tested")
-    code = re.search(r"```python\n(class Flow.*?)```", page.read_text("utf-8"), re.DOTALL)[1]
+    code = next(block for block in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL) if "class Flow" in block)
     scope = {"Strategy": Strategy, "batch": batch, "KINDS": KINDS, "np": np}
     exec(code, scope)
     result = hft.backtest(scope["Flow"](), day)

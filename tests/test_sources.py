@@ -30,7 +30,7 @@ WITHOUT_BENCHMARK = {"instruments", "money", "records"}
 PARTS = {
     "desk", "journal", "market", "merge", "ring_source", "source", "stopwatch", "strategy", "sim.latency", "sim.markouts", "sim.queues",
     "sim.simulator", "strategies.batches", "strategies.compiled", "strategies.foreign", "strategies.hooks", "strategies.maker",
-    "strategies.tape", "wire.itch_source",
+    "strategies.rows", "strategies.tape", "wire.itch_source",
 }  # fmt: skip
 CYTHON = sorted(SOURCE.rglob("*.pyx")) + sorted(SOURCE.rglob("*.pxd"))
 HEADERS = sorted((SOURCE / "_c").glob("*.h"))

@@ -29,6 +29,7 @@ from fastcore.sim.simulator import Simulator
 from fastcore.sim.venue import Venue
 from fastcore.source import EventSource
 from fastcore.strategies.maker import MarketMaker
+from fastcore.strategies.rows import Recorder
 from fastcore.symbols import SymbolMapper
 from fastcore.tickstore import TickStore
 from fastcore.wire.binance import BinanceDecoder
@@ -144,6 +145,8 @@ OBJECTS = {
     "LatencyMonitor": lambda path: LatencyMonitor(),
     "MemoryMappedDataStore": lambda path: MemoryMappedDataStore(str(path / "old"), 8),
     "RiskLimits": lambda path: RiskLimits(10, 10, 1000),
+    "MarketMaker": lambda path: MarketMaker(5, a_quoter(), None),
+    "Recorder": lambda path: Recorder(),
     "Simulator": lambda path: a_simulator(),
     "Venue": lambda path: Venue(8),
     "Quoter": lambda path: a_quoter(),
@@ -173,6 +176,8 @@ OWN = {
     "fastcore.symbols SymbolMapper __init__": {"symbols": ("A",)},
     "fastcore.avellaneda Quoter __new__": {"A": 1.0, "k": 50.0, "model": "glft"},
     "fastcore.desk Desk __new__": {"limits": None},
+    "fastcore.desk Desk position": {"strategy": 0},
+    "fastcore.desk Desk profit": {"strategy": 0},
     "fastcore.market Market __new__": {"book": "orders"},
     "fastcore.engine Engine __new__": lambda path: {"source": a_simulator(), "market": Market(symbols=8), "curve_symbol_id": 5},
     "fastcore.engine Engine control": {"what": {}, "due_ns": 5},
@@ -186,6 +191,8 @@ OWN = {
     "fastcore.replaced MemoryMappedDataStore __new__": lambda path: {"filename": str(path / "other")},
     "fastcore.strategies.batches Batch __new__": {"method": print, "events": 5},
     "fastcore.strategies.maker MarketMaker __new__": lambda path: {"quoter": a_quoter(), "volatility": None},
+    "fastcore.strategies.maker MarketMaker change": lambda path: {"quoter": a_quoter(), "order_lots": 5, "time_left": 1.0},
+    "fastcore.strategies.rows Recorder add": {"columns": {"x": 1.0}},
     "fastcore.strategies.tape Tape __new__": lambda path: {"store": a_store(path)},
     "fastcore.sim.synthetic SyntheticMarket __new__": {"symbols": ("A",), "pairs": ()},
     "fastcore.sim.venue Venue submit": lambda path: {"book": a_book()},

@@ -6,7 +6,7 @@ A message sent at S arrives at max(the one before it, S + latency), in the time 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from fastcore.records cimport RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free, likely, unlikely
+from fastcore.records cimport FLAG_CONTINUED, RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free, likely, unlikely
 from fastcore.sim.latency cimport LATENCY_CONSTANT, latency_next, latency_t
 from fastcore.source cimport NEVER
 
@@ -79,14 +79,14 @@ cdef inline int line_send(line_t* l, const event_t* e, int64_t sent_ns) noexcept
 
 
 cdef inline int line_send_all(line_t* l, const event_t* e, uint64_t n, int64_t sent_ns) noexcept nogil:
-    """Put messages on their way that are sent at one time."""
+    """Put messages on their way that are sent at one time; what is continued arrives as a whole."""
     cdef int64_t due_ns
     cdef event_t* slot
     cdef uint64_t i = 0
     cdef int result = RESULT_OK
     if unlikely(l.latency.model != LATENCY_CONSTANT or l.tail - l.head + n > l.mask):
         while i < n and result == RESULT_OK:
-            result = line_send(l, &e[i], sent_ns)
+            result = line_put(l, &e[i], l.last_ns) if i and e[i - 1].flags & FLAG_CONTINUED else line_send(l, &e[i], sent_ns)
             i += 1
         return result
     if n == 0:

@@ -791,6 +791,8 @@ cdef int reported(compiled_t* p, const event_t* e, const book_change_t* c) noexc
         return 0
     if p.orders != NULL:
         own = came(p, m, e)
+    if own == NULL and e.flags & FLAG_HELD:
+        return 0
     if e.kind == KIND_FILL and p.on[FILL] != NULL:
         fill.side = e.side
         fill.order = e.order_id

@@ -1097,6 +1097,8 @@ cdef class PythonStrategy(Strategy):
         order = self._orders.get(e.order_id) if self._orders else None
         if order is not None:
             self._came(order, e)
+        elif e.flags & FLAG_HELD:
+            return 0    # a change of an order of which we were told meanwhile that it is done
         if e.kind == KIND_FILL and self._fill is not None:
             fill = Fill.__new__(Fill)
             fill.side, fill.order, fill.maker = e.side, e.order_id, e.match_id != MATCH_TOOK

@@ -49,6 +49,9 @@ cdef class Recorder:
         free(self._kinds)
         free(self._values)
 
+    def __repr__(self):
+        return f"Recorder({self._count} rows)"
+
     # Room for more.
     cdef int _grow(self, int64_t rows, int64_t values) except -1:
         cdef int64_t room = max(2 * self._room, self._count + rows, 1024)
