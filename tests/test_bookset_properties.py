@@ -1,7 +1,7 @@
 """The set of books against single books, and its laws."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from kit import examples
 
@@ -65,7 +65,12 @@ def test_restored_set_goes_on_as_the_first(rows, by_level, cut):
 OPENING = [KINDS[k] for k in "add execute cancel delete replace level quote clear gap".split()]
 
 
+# A clear of the whole feed ends a message that goes on, and its last part says nothing more.
+CUT = [("add", 1, -1, 95, 1, 1, 1, 0), ("clear", NO_SYMBOL, 1, 95, 0, 1, 1, 1), ("add", 1, 1, 95, 0, 1, 1, 1)]
+
+
 @examples(200)
+@example(CUT, False, False)
 @given(STREAM, st.booleans(), st.booleans())
 def test_set_gives_what_books_of_one_table_give(rows, by_level, signed):
     events = to_events(rows)

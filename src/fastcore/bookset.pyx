@@ -20,6 +20,7 @@ from fastcore._arrays cimport check_events, events_data
 from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport as_int64, as_uint64, int64_in
 from fastcore.records cimport (
+    FLAG_CONTINUED,
     FLAG_SNAPSHOT,
     KIND_ADD,
     KIND_CANCEL,
@@ -50,6 +51,7 @@ from fastcore.book cimport (
     book_far,
     book_free,
     book_hash,
+    book_top,
     book_init_at,
     book_snapshot,
     book_snapshot_rows,
@@ -183,6 +185,10 @@ cdef void apply_to_all(bookset_t* s, const event_t* e) noexcept nogil:
     if e.kind == KIND_GAP or (e.side != BUY and e.side != SELL):
         s.stale = e.kind == KIND_GAP
     while b != NULL:
+        # It is the last part of a message that goes on, or one that goes on itself, for each of them.
+        if e.flags & FLAG_CONTINUED and not b.open:
+            book_top(b, &b.before)
+        b.open = e.flags & FLAG_CONTINUED != 0
         if e.kind == KIND_GAP:
             b.stale = True
         else:
