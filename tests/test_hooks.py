@@ -1,9 +1,11 @@
 """Strategies in Python: the pages of the documentation as they stand, the orders of a compiled one, errors that say where."""
 
 import functools
+import gc
 import re
 import signal
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -229,6 +231,21 @@ def test_what_a_fill_costs_and_the_middle_before_it(tmp_path):
     assert sum(fees) == pytest.approx(result.by_strategy["fees"][0], rel=1e-12)
     np.testing.assert_array_equal([np.nan if mid is None else mid for mid in mids], rows["mid"])
     assert orders == tuple(rows["order"]) and makers == tuple(rows["maker"])
+
+
+def test_the_memory_of_a_run_goes_with_its_result(tmp_path):
+    """Tens of megabytes: it does not wait for the collector."""
+    path = tmp_path / "day.itch"
+    path.write_bytes(synthetic.generate(1_000, 3))
+    gc.collect()
+    gc.disable()
+    try:
+        result = hft.backtest(Told(), path)
+        engine = weakref.ref(result.engine)
+        del result
+        assert engine() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("feed", ["0s", "2ms"])

@@ -115,6 +115,7 @@ ctypedef struct engine_t:
 
 @cython.final
 cdef class Engine:
+    cdef object __weakref__
     cdef engine_t _g
     cdef readonly Source source
     cdef readonly Market market

@@ -6,6 +6,7 @@ it down before it is done, with its time, and a rerun does it at that time again
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -100,6 +101,10 @@ class Tuned(Protocol):
         """Go on with other values."""
 
 
+def _nothing() -> None:
+    return None
+
+
 class OfClass:
     """Parameters of a strategy in Python."""
 
@@ -138,7 +143,7 @@ class Controls:
     def __init__(self, planned: Iterable[Control] = (), write: Callable[[dict[str, Any]], object] | None = None) -> None:
         self.planned, self.write = list(planned), write
         self.done: list[Control] = []
-        self._engine: Engine | None = None
+        self._engine: Callable[[], Engine | None] = _nothing  # weakly: an engine holds its controls
 
     def begin(self, engine: Engine, markets: Mapping[int, Instrument], strategies: Mapping[str, Strategy | Tuned]) -> None:
         """Take part in a run.
@@ -148,7 +153,7 @@ class Controls:
         ConfigError
             If a planned control is about something that the run does not have.
         """
-        self._engine = engine
+        self._engine = weakref.ref(engine)
         self._strategies = {name: OfClass(each) if isinstance(each, Strategy) else each for name, each in strategies.items()}
         self._rows = {instrument.symbol: row for row, instrument in markets.items()}
         for control in self.planned:
@@ -160,7 +165,8 @@ class Controls:
     @property
     def waiting(self) -> int:
         """Controls whose time has not come."""
-        return 0 if self._engine is None else self._engine.controls_waiting
+        engine = self._engine()
+        return 0 if engine is None else engine.controls_waiting
 
     def ask(self, control: Control) -> None:
         """Ask for a control, from any thread.
@@ -170,10 +176,9 @@ class Controls:
         ConfigError
             If it is about something that the run does not have.
         """
-        if self._engine is None:
-            raise ConfigError("controls belong to a run that has begun")
+        engine = self._running()
         self._check(control)
-        self._engine.control(control, control.due_ns)
+        engine.control(control, control.due_ns)
 
     def change(self, *, symbol: str | None = None, by: str = "", **limits: Any) -> None:
         """Change limits: all of them or none; ``RiskLimits.audit`` tells."""
@@ -213,9 +218,10 @@ class Controls:
             {"kill": limits.kill, "arm": limits.arm, "new_day": limits.new_day}[str(control.action)](by=control.by)
 
     def _running(self) -> Engine:
-        if self._engine is None:
+        engine = self._engine()
+        if engine is None:
             raise ConfigError("controls belong to a run that has begun")
-        return self._engine
+        return engine
 
     def _strategy(self, control: Control) -> Tuned:
         names = list(self._strategies)
