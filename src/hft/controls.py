@@ -143,6 +143,7 @@ class Controls:
     def __init__(self, planned: Iterable[Control] = (), write: Callable[[dict[str, Any]], object] | None = None) -> None:
         self.planned, self.write = list(planned), write
         self.done: list[Control] = []
+        self._waiting: list[Control] = []
         self._engine: Callable[[], Engine | None] = _nothing  # weakly: an engine holds its controls
 
     def begin(self, engine: Engine, markets: Mapping[int, Instrument], strategies: Mapping[str, Strategy | Tuned]) -> None:
@@ -160,13 +161,13 @@ class Controls:
             self._check(control)
             if control.due_ns is None:
                 raise ConfigError(f"a planned control must have a time: {control}")
+            self._waiting.append(control)
             engine.control(control, control.due_ns)
 
     @property
     def waiting(self) -> int:
         """Controls whose time has not come."""
-        engine = self._engine()
-        return 0 if engine is None else engine.controls_waiting
+        return len(self._waiting)
 
     def ask(self, control: Control) -> None:
         """Ask for a control, from any thread.
@@ -178,6 +179,7 @@ class Controls:
         """
         engine = self._running()
         self._check(control)
+        self._waiting.append(control)
         engine.control(control, control.due_ns)
 
     def change(self, *, symbol: str | None = None, by: str = "", **limits: Any) -> None:
@@ -202,7 +204,11 @@ class Controls:
 
     def apply(self, number: int, time_ns: int, what: Control | Mapping[str, Any]) -> None:
         """Write one down and do it: what an engine calls."""
-        control = what if isinstance(what, Control) else msgspec.convert(what, Control)
+        if isinstance(what, Control):
+            control = what
+            self._waiting.remove(what)
+        else:
+            control = msgspec.convert(what, Control)
         control = msgspec.structs.replace(control, at_ns=time_ns, at=None)
         if self.write is not None:
             self.write(msgspec.to_builtins(control))
