@@ -278,7 +278,7 @@ def test_what_was_sent_does_not_depend_on_what_the_file_holds_later(tmp_path_fac
         lengths.append(len(before[0]) // 64)
 
     law()
-    assert max(lengths) > 30, "something was sent"
+    assert sum(lengths) > 10, "something was sent"
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: type(form).__name__.lower())

@@ -149,6 +149,7 @@ def test_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys):
         for file, language, code in CODE[page]:
             if file:
                 Path(file).write_text(code, "utf-8")
+                monkeypatch.delitem(sys.modules, Path(file).stem, raising=False)  # another page, or a benchmark, may have one of that name
                 importlib.invalidate_caches()
             elif language == "python":
                 exec(compile(code, page, "exec"), scope)
