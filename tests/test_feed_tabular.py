@@ -1,6 +1,7 @@
 """CSV, Parquet and Arrow tables: roles of columns, times, ticks, errors by row."""
 
 import gzip
+import threading
 import tracemalloc
 import zipfile
 from datetime import UTC, date, datetime
@@ -466,3 +467,13 @@ def test_memory_does_not_grow_with_the_table(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] < 40e6
+
+
+def test_an_error_leaves_no_thread_behind_while_somebody_holds_it(tmp_path):
+    rows = "time,price,size\n" + "".join(f"2024-01-02 10:00:00.{i % 1000:03},{100 + i % 7}.5,1\n" for i in range(300_000))
+    path = tmp_path / "trades.csv.gz"
+    path.write_bytes(gzip.compress(rows.replace("105.5,1", "105.5,1,2,3", 1).encode()))
+    before = threading.active_count()
+    with pytest.raises(CorruptDataError) as kept:
+        list(CsvFeed(path, strict=True))
+    assert threading.active_count() == before, kept

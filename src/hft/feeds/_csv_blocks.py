@@ -79,7 +79,7 @@ def csv_blocks(
         _ragged(block, names, delimiter) if ragged else _parse(block, names, types, delimiter, point, forms) for block in blocks
     )
     done = 0
-    with closing(ahead(parsed, 2)) as tables:
+    with closing(blocks), closing(ahead(parsed, 2)) as tables:  # both: an error that somebody keeps has this frame, and `blocks` in it
         for table, skipped in tables:
             total = len(table) + len(skipped)
             rows = np.arange(done, done + total)
