@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import os
 import re
 import signal
@@ -32,6 +33,13 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def impl(request: pytest.FixtureRequest) -> ModuleType:
     """The module under test, named by ``MODULE`` in the test file: once compiled, once its plain-Python twin."""
     return same_kind("fastcore" if request.param == "compiled" else "fastcore.reference", request.module.MODULE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collected():
+    """What the tests of a file leave to the collector goes with the file: tests that fork need the memory."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
