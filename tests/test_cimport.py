@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from kit import needs_a_compiler
 
 import fastcore
 
@@ -31,11 +31,7 @@ setup(name="example", ext_modules=cythonize(
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """Directory with the example compiled, as a stranger would do it."""
-    pytest.importorskip("Cython")
-    pytest.importorskip("setuptools")
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
-    if sys.platform != "win32" and shutil.which(compiler) is None:
-        pytest.skip(f"no C compiler here: {compiler}")
+    needs_a_compiler()
     place = tmp_path_factory.mktemp("cimport")
     for path in EXAMPLE.glob("*.pyx"):
         shutil.copy(path, place)

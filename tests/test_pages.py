@@ -12,13 +12,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-import sysconfig
 import webbrowser
 import zipfile
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from kit import needs_a_compiler
 
 from hft.cli import main
 from hft.controls import read_controls
@@ -121,14 +121,6 @@ def check(language, code):
         assert done.exit_code == 0, done.output
     else:
         assert read_controls(path)
-
-
-def needs_a_compiler():
-    for name in ("Cython", "setuptools"):
-        pytest.importorskip(name)
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
-    if sys.platform != "win32" and shutil.which(compiler) is None:
-        pytest.skip(f"no C compiler here: {compiler}")
 
 
 @pytest.mark.parametrize("page", CODE)

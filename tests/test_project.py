@@ -2,15 +2,14 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import msgspec
 import pytest
 from click.testing import CliRunner
+from kit import needs_a_compiler
 
 import hft as package
 from fastcore.instruments import Instrument
@@ -50,14 +49,6 @@ def test_project_runs_as_it_is_with_its_tests(project):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(project)]
     tests = subprocess.run(command, capture_output=True, text=True, cwd=project)
     assert tests.returncode == 0, tests.stdout
-
-
-def needs_a_compiler():
-    for name in ("Cython", "setuptools"):
-        pytest.importorskip(name)
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
-    if sys.platform != "win32" and shutil.which(compiler) is None:
-        pytest.skip(f"no C compiler here: {compiler}")
 
 
 def run_as_written(directory, tier, cache):

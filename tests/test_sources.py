@@ -54,6 +54,19 @@ def hits(pattern, path):
     ]
 
 
+def cimported(text):
+    """Names that a module takes from contracts, as it calls them."""
+    lists = re.findall(r"^from [\w.]+ cimport (\([^)]*\)|[^\n(]+)", text, re.MULTILINE)
+    return {name.split(" as ")[-1].strip() for names in lists for name in names.strip("()").split(",")} - {"", "*"}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.pyx")), ids=lambda path: path.stem)
+def test_nothing_is_cimported_that_is_not_used(path):
+    text = code_of(path)
+    used = set(re.findall(r"\w+", re.sub(r"^from [\w.]+ cimport (\([^)]*\)|[^\n(]+)", "", text, flags=re.MULTILINE)))
+    assert cimported(text) - used == set()
+
+
 def setup_modules():
     """Return the tuple of modules in setup.py."""
     for node in ast.walk(ast.parse((ROOT / "setup.py").read_text(encoding="utf-8"))):

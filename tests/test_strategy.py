@@ -4,11 +4,11 @@ import importlib
 import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import numpy as np
 import pytest
+from kit import needs_a_compiler
 
 import fastcore
 from fastcore.desk import Desk
@@ -35,11 +35,7 @@ setup(ext_modules=cythonize(
 @pytest.fixture(scope="module")
 def probe(tmp_path_factory):
     """The module of the stranger, built against the installed contracts."""
-    for name in ("Cython", "setuptools"):
-        pytest.importorskip(name)
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
-    if sys.platform != "win32" and shutil.which(compiler) is None:
-        pytest.skip(f"no C compiler here: {compiler}")
+    needs_a_compiler()
     place = tmp_path_factory.mktemp("probe")
     shutil.copy(Path(__file__).parent / "cimport_example" / "probe.pyx", place)
     (place / "setup.py").write_text(SETUP)

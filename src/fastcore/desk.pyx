@@ -15,7 +15,7 @@ from libc.string cimport memmove, memset
 from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64, int64_in
 from fastcore.book cimport book_best_ask, book_best_bid, book_t
-from fastcore.gateway cimport gateway_t
+
 from fastcore.market cimport market_book, market_t, market_trades, market_two_sided
 from fastcore.money cimport BILLION, fees_of, fees_put, fees_t, money_add, money_less, money_object, money_product, money_t, money_value
 from fastcore.portfolio cimport Position, position_fill, position_net, position_t
@@ -25,8 +25,8 @@ from fastcore.records cimport (
     SELL, TERMS_FOK, TERMS_IOC, TERMS_MARKET, TERMS_TIME, TERMS_TYPE, event_t, fc_alloc, fc_free, likely, unlikely,
 )
 from fastcore.risk cimport (
-    SHORT_ABOVE_BID, RiskLimits, risk_down, risk_filled, risk_freed, risk_losses, risk_moved, risk_order, risk_rate, risk_seen, risk_sent, risk_symbol_t,
-    risk_two_sided,
+    SHORT_ABOVE_BID, RiskLimits, risk_down, risk_filled, risk_freed, risk_losses, risk_moved, risk_order, risk_rate, risk_seen, risk_sent,
+    risk_symbol_t, risk_two_sided,
 )
 from fastcore.source cimport NEVER
 from fastcore.strategy cimport (

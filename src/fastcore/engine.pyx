@@ -28,9 +28,8 @@ from fastcore.desk cimport Desk, desk_profit, desk_report, desk_send, desk_waits
 from fastcore.journal cimport Journal, Spool, journal_write, spool_claim, spool_room
 from fastcore.market cimport Market, market_apply, market_book, market_take
 from fastcore.records cimport (
-    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_COUNT, KIND_DETAIL, KIND_FILL, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY,
-    RESULT_OK, event_t, fc_alloc, fc_free,
-    floor_div, likely, load_acquire, prefetch, store_release, unlikely,
+    FLAG_OWN, KIND_CLEAR, KIND_CONTROL, KIND_COUNT, KIND_DETAIL, KIND_FILL, KIND_GAP, KIND_NONE, KIND_SYSTEM, KIND_TIMER, NO_PRICE, NO_SYMBOL,
+    RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free, floor_div, likely, load_acquire, prefetch, store_release, unlikely,
 )
 from fastcore.source cimport NEVER, SOURCE_END, SOURCE_IDLE, SOURCE_LATER, SOURCE_OK, SOURCE_REFILL, Source, batch_t
 from fastcore.stopwatch cimport (

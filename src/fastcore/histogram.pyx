@@ -33,7 +33,7 @@ cimport numpy as cnp
 
 from libc.math cimport sqrt
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastcore._guard cimport alone, enter, leave
 from fastcore._integers cimport as_int64, refuse_range

@@ -8,9 +8,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from fastcore._integers cimport as_int64
 from fastcore.records cimport FLAG_CONTINUED, FLAG_SNAPSHOT, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK, event_t, fc_alloc, fc_free
-from fastcore.source cimport (
-    NEVER, NO_WATCH, SOURCE_END, SOURCE_ERROR, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t, wanted_t,
-)
+from fastcore.source cimport NEVER, NO_WATCH, SOURCE_END, SOURCE_ERROR, SOURCE_OK, Source, batch_t, source_t, wanted_t
 from fastcore.stopwatch cimport stopwatch_t
 
 cnp.import_array()

@@ -16,7 +16,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 
-from libc.stdint cimport int8_t, int64_t, uint32_t
+from libc.stdint cimport int8_t, int64_t
 from libc.string cimport memset
 
 from fastcore cimport records as t

@@ -22,7 +22,7 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_CheckExact
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int8_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -33,7 +33,7 @@ from fastcore._arrays cimport as_doubles, doubles_data
 from fastcore._integers cimport as_int64, int64_in
 from fastcore._slots cimport RING_HEAD_BYTES, RING_SINGLE, ring_keep, ring_memory_t
 from fastcore.correlation cimport MOST_SERIES, RollingCorrelation, correlation_means, correlation_t, correlation_update
-from fastcore.histogram cimport Histogram, fc_sub_overflow, histogram_record, int64_data
+from fastcore.histogram cimport Histogram, fc_sub_overflow, int64_data
 from fastcore.records cimport RESULT_OK, fc_alloc, fc_free, load_acquire, load_relaxed, tick_t, unlikely
 from fastcore.ring cimport ring_commit, ring_release, ring_try_claim, ring_try_peek
 from fastcore.tickstore cimport TickStore, make_tick, store_append

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 from fastcore._arrays cimport check_events, events_data
 from fastcore._guard cimport enter, leave
 from fastcore.records cimport FLAG_CONTINUED, event_t
-from fastcore.stopwatch cimport STAGE_DECODE, lap, stopwatch_due, stopwatch_room, stopwatch_start
+from fastcore.stopwatch cimport stopwatch_due, stopwatch_room, stopwatch_start
 
 from fastcore.records import EVENT_DTYPE, QUOTE_DTYPE, REPLACE_DTYPE
 

@@ -23,7 +23,7 @@ from libc.string cimport memcpy, memset
 
 from fastcore cimport records as t
 from fastcore._integers cimport as_int64, as_uint64, int64_in
-from fastcore.records cimport NO_PRICE, NO_SYMBOL, load_acquire, store_release, unlikely
+from fastcore.records cimport NO_SYMBOL, load_acquire, store_release, unlikely
 
 from types import MappingProxyType
 

@@ -5,7 +5,6 @@ import numpy as np
 
 cimport cython
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy
 
 from fastcore._guard cimport alone
 from fastcore._integers cimport as_int64

@@ -16,11 +16,11 @@ from fastcore.bookset cimport bookset_ahead, bookset_far, bookset_open
 from fastcore.gateway cimport gateway_t
 from fastcore.market cimport Market, market_book, market_change, market_t, market_take
 from fastcore.records cimport (
-    FLAG_OWN, FLAG_SNAPSHOT, KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, RESULT_FULL, RESULT_NO_MEMORY,
-    RESULT_OK, RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,
+    FLAG_SNAPSHOT, KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_NONE, KIND_REJECT, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, RESULT_NO_MEMORY, RESULT_OK,
+    RESULT_UNKNOWN_SYMBOL, event_t, fc_alloc, fc_free, likely, prefetch, unlikely,
 )
 from fastcore.sim.latency cimport Latency, latency_least
-from fastcore.sim.lines cimport line_arrived, line_free, line_init, line_put, line_send, line_send_all, line_t
+from fastcore.sim.lines cimport line_arrived, line_free, line_init, line_put, line_send, line_send_all
 from fastcore.sim.markouts cimport Markouts, markouts_fill, markouts_t, markouts_take, middle_of
 from fastcore.sim.queues cimport QueueModel
 from fastcore.sim.venue cimport (

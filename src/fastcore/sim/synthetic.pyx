@@ -52,7 +52,6 @@ from fastcore.records cimport (
     SESSION_SYSTEM_OPENS,
     TRADING_TRADING,
     fc_alloc,
-    fc_assert,
     fc_free,
 )
 from fastcore.book cimport (

@@ -30,9 +30,9 @@ from fastcore.records cimport (
 from fastcore.strategies.hooks cimport Handle, Order, PythonStrategy, ahead_units
 from fastcore.strategies.quotes cimport QUOTE_NO_GRID, QUOTE_NO_SIZE, QUOTE_WANTED, quote_side, two_sided
 from fastcore.strategy cimport (
-    DESK_ORDERS, DESK_RUNGS, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, STRATEGY_ERROR, STRATEGY_OK, STRATEGY_ROOM,
-    Strategy, context_t, fill_fee, fill_mid, order_works, own_order_t, strategy_t, want as want_event, want_amend, want_more, want_order, want_position, want_pull,
-    want_quotes, want_timer,
+    DESK_ORDERS, DESK_RUNGS, ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, ON_START, ON_STOP, ON_TIMER, STRATEGY_ERROR, STRATEGY_OK,
+    STRATEGY_ROOM, Strategy, context_t, fill_fee, fill_mid, order_works, own_order_t, strategy_t, want as want_event, want_amend, want_more,
+    want_order, want_position, want_pull, want_quotes, want_timer,
 )
 from fastcore.zscore cimport PairZScore, RollingZScore, rolling_update
 

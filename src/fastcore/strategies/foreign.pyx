@@ -12,7 +12,7 @@ import sys
 import numpy as np
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 
 from fastcore._integers cimport int64_in
 from fastcore.book cimport book_change_t, top_t

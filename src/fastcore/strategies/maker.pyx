@@ -19,7 +19,7 @@ from fastcore.avellaneda cimport (
 from fastcore.book cimport book_change_t, top_t
 from fastcore.flow cimport EwmaVolatility, ewma_due, ewma_update, ewma_volatility
 from fastcore.market cimport market_book, market_trades
-from fastcore.records cimport KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_STATUS, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, event_t, likely, unlikely
+from fastcore.records cimport KIND_CLEAR, KIND_FILL, KIND_GAP, KIND_STATUS, KIND_SYSTEM, NO_PRICE, NO_SYMBOL, event_t, likely
 from fastcore.strategy cimport (
     ON_BOOK, ON_EVENT, ON_INSTANT, ON_REPORT, STRATEGY_OK, Strategy, context_t, strategy_t, want_quotes,
 )

@@ -1,12 +1,11 @@
 """ITCH bytes as the source of a run: what a file or a capture holds, decoded in the loop."""
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from fastcore.records cimport FLAG_CONTINUED, event_t, fc_alloc, fc_free, likely, unlikely
+from fastcore.records cimport event_t, fc_alloc, fc_free, likely, unlikely
 from fastcore.source cimport NO_WATCH, SOURCE_BATCH, SOURCE_ERROR, SOURCE_OK, SOURCE_REFILL, Source, batch_t, source_t
-from fastcore.stopwatch cimport STAGE_DECODE, lap, stopwatch_due, stopwatch_room, stopwatch_start
+from fastcore.stopwatch cimport stopwatch_due, stopwatch_room, stopwatch_start
 from fastcore.wire.itch cimport ITCH_MAX_EVENTS, ItchDecoder, itch_decode_batch
 
 from fastcore.errors import RESULTS, CorruptDataError

@@ -65,7 +65,7 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
-from fastcore._guard cimport alone, enter, leave
+from fastcore._guard cimport enter, leave
 from fastcore._arrays cimport check_events, check_rows, events_data
 from fastcore._integers cimport as_int64
 from fastcore.records cimport (
